@@ -1,0 +1,1 @@
+"""Words the whole engine shares: plain tensors in frozen dataclasses, and functions on boxes."""

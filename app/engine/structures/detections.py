@@ -1,0 +1,84 @@
+"""What a model says about one image."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from app.engine.structures.boxes import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """R objects found in one image, best score first.
+
+    image_size  (height, width) of the image the coordinates refer to
+    boxes       (R, 4) float32, x0 y0 x1 y1 in pixels of that image
+    scores      (R,) float32 in [0, 1] (a proposal network gives objectness logits)
+    classes     (R,) int64 in [0, K), K foreground classes
+    class_probs (R, K) or (R, K + 1 with background last) float32: the full class vector of each
+                object. None when the model was not asked for it (`Detector.keep_class_probs`).
+    masks       (R, H, W) bool in the image, or (R, 1, S, S) float probabilities before pasting
+    keypoints   (R, num_keypoints, 3) float32: x, y, score
+    semantic    (C, H, W) float32 logits of the semantic head, whole image
+    panoptic    (H, W) int32 segment ids and one dict for each segment, or None
+    """
+
+    image_size: Size
+    boxes: Tensor
+    scores: Tensor
+    classes: Tensor
+    class_probs: Tensor | None = None
+    masks: Tensor | None = None
+    keypoints: Tensor | None = None
+    semantic: Tensor | None = None
+    panoptic: tuple[Tensor, list[dict[str, Any]]] | None = field(default=None)
+
+    @classmethod
+    def empty(cls, image_size: Size, device: torch.device | str = "cpu") -> Self:
+        """No objects."""
+        return cls(
+            image_size,
+            torch.zeros((0, 4), device=device),
+            torch.zeros(0, device=device),
+            torch.zeros(0, dtype=torch.int64, device=device),
+        )
+
+    def __len__(self) -> int:
+        return self.boxes.shape[0]
+
+    def select(self, index: Tensor) -> Self:
+        """The objects at `index` ((M,) int64, or (R,) bool); whole-image fields stay."""
+
+        def pick(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value[index]
+
+        return replace(
+            self,
+            boxes=self.boxes[index],
+            scores=self.scores[index],
+            classes=self.classes[index],
+            class_probs=pick(self.class_probs),
+            masks=pick(self.masks),
+            keypoints=pick(self.keypoints),
+        )
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same detections on another device."""
+
+        def move(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device)
+
+        panoptic = self.panoptic and (self.panoptic[0].to(device), self.panoptic[1])
+        return replace(
+            self,
+            boxes=self.boxes.to(device),
+            scores=self.scores.to(device),
+            classes=self.classes.to(device),
+            class_probs=move(self.class_probs),
+            masks=move(self.masks),
+            keypoints=move(self.keypoints),
+            semantic=move(self.semantic),
+            panoptic=panoptic,
+        )

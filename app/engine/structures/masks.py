@@ -1,0 +1,151 @@
+"""Instance masks as the data set gives them: polygons, or bitmaps.
+
+G: number of instances. Polygon coordinates are continuous pixels, as boxes.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pycocotools import mask as coco_mask
+from torch import Tensor
+from torchvision.ops import roi_align
+
+Polygon = npt.NDArray[np.float64]
+"""x0 y0 x1 y1 ... of one closed ring, at least three points."""
+
+
+class Masks(Protocol):
+    """G instance masks of one image."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, index: Tensor) -> Self:
+        """The masks at `index` ((M,) int64, or (G,) bool)."""
+        ...
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same masks on another device."""
+        ...
+
+    def crop_and_resize(self, boxes: Tensor, side: int) -> Tensor:
+        """The i-th mask inside the i-th box: (G, 4) -> (G, side, side) bool."""
+        ...
+
+    def nonempty(self) -> Tensor:
+        """(G,) bool: masks that cover anything."""
+        ...
+
+    def tight_boxes(self) -> Tensor:
+        """Smallest boxes around the masks: (G, 4); zeros where a mask is empty."""
+        ...
+
+
+def _rows(index: Tensor) -> list[int]:
+    rows = index.nonzero()[:, 0] if index.dtype == torch.bool else index
+    return [int(i) for i in rows]
+
+
+def rasterize(polygons: list[Polygon], height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Pixels covered by the union of polygons, by COCO's own rule: (height, width) bool."""
+    if not polygons:
+        return np.zeros((height, width), dtype=bool)
+    codes = coco_mask.frPyObjects([p.tolist() for p in polygons], height, width)
+    return np.asarray(coco_mask.decode(coco_mask.merge(codes)), dtype=bool)
+
+
+@dataclass(frozen=True, slots=True)
+class PolygonMasks:
+    """Each instance is a list of polygons; stays on the CPU whatever device is asked for."""
+
+    polygons: list[list[Polygon]]
+
+    def __len__(self) -> int:
+        return len(self.polygons)
+
+    def select(self, index: Tensor) -> Self:
+        """The masks at `index`."""
+        return type(self)([self.polygons[i] for i in _rows(index)])
+
+    def to(self, device: torch.device | str) -> Self:
+        """Itself: polygons have no device."""
+        return self
+
+    def crop_and_resize(self, boxes: Tensor, side: int) -> Tensor:
+        """Polygons moved into the box, scaled to `side`, rasterised (detectron2's rule)."""
+        targets = [
+            _polygons_in_box(polygons, box, side)
+            for polygons, box in zip(self.polygons, boxes.detach().cpu().numpy(), strict=True)
+        ]
+        if not targets:
+            return torch.zeros((0, side, side), dtype=torch.bool, device=boxes.device)
+        return torch.from_numpy(np.stack(targets)).to(boxes.device)
+
+    def nonempty(self) -> Tensor:
+        """(G,) bool."""
+        return torch.tensor([len(p) > 0 for p in self.polygons], dtype=torch.bool)
+
+    def tight_boxes(self) -> Tensor:
+        """(G, 4)."""
+        boxes = np.zeros((len(self.polygons), 4), dtype=np.float32)
+        for row, polygons in enumerate(self.polygons):
+            if polygons:
+                points = np.concatenate([p.reshape(-1, 2) for p in polygons])
+                boxes[row] = [*points.min(axis=0), *points.max(axis=0)]
+        return torch.from_numpy(boxes)
+
+
+def _polygons_in_box(
+    polygons: list[Polygon], box: npt.NDArray[np.float32], side: int
+) -> npt.NDArray[np.bool_]:
+    # Boxes thinner than 0.1 px are stretched as if they were 0.1 px wide: detectron2's guard.
+    ratio_x = side / max(float(box[2] - box[0]), 0.1)
+    ratio_y = side / max(float(box[3] - box[1]), 0.1)
+    moved = []
+    for polygon in polygons:
+        shifted = polygon.copy()
+        shifted[0::2] = (shifted[0::2] - box[0]) * ratio_x
+        shifted[1::2] = (shifted[1::2] - box[1]) * ratio_y
+        moved.append(shifted)
+    return rasterize(moved, side, side)
+
+
+@dataclass(frozen=True, slots=True)
+class BitMasks:
+    """One bitmap for each instance: (G, H, W) bool."""
+
+    bits: Tensor
+
+    def __len__(self) -> int:
+        return self.bits.shape[0]
+
+    def select(self, index: Tensor) -> Self:
+        """The masks at `index`."""
+        return type(self)(self.bits[index.to(self.bits.device)])
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same masks on another device."""
+        return type(self)(self.bits.to(device))
+
+    def crop_and_resize(self, boxes: Tensor, side: int) -> Tensor:
+        """Aligned RoIAlign of the bitmap, thresholded at one half (detectron2's rule)."""
+        bits = self.bits.to(boxes.device, torch.float32)
+        rois = torch.cat((torch.arange(len(self), device=boxes.device)[:, None], boxes), dim=1)
+        pooled: Tensor = roi_align(bits[:, None], rois.float(), (side, side), 1.0, 0, True)
+        return pooled[:, 0] >= 0.5
+
+    def nonempty(self) -> Tensor:
+        """(G,) bool."""
+        return self.bits.flatten(1).any(dim=1)
+
+    def tight_boxes(self) -> Tensor:
+        """(G, 4). The last covered pixel counts as a whole: +1 on the maxima."""
+        boxes = torch.zeros((len(self), 4), dtype=torch.float32)
+        columns, rows = self.bits.any(dim=1), self.bits.any(dim=2)
+        for i in range(len(self)):
+            x, y = columns[i].nonzero()[:, 0], rows[i].nonzero()[:, 0]
+            if len(x) and len(y):
+                boxes[i] = torch.stack((x[0], y[0], x[-1] + 1, y[-1] + 1)).float().cpu()
+        return boxes
