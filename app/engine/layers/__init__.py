@@ -1,0 +1,1 @@
+"""Building blocks without a config: convolution, norms, losses, pooling, suppression."""

@@ -1,0 +1,76 @@
+"""Convolution with its norm and activation, and the two initialisations detectors use.
+
+N, C, H, W: batch, channels, height, width
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from app.engine.layers.norm import FrozenBatchNorm2d
+
+
+class Conv2d(nn.Conv2d):
+    """`activation(norm(conv(x)))`; norm and activation may be None."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        norm: nn.Module | None = None,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, **kwargs)
+        self.norm = norm
+        self.activation = activation
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H', W')."""
+        x: Tensor
+        if self.training and isinstance(self.norm, FrozenBatchNorm2d):
+            x = self._folded_forward(input, self.norm)
+        else:
+            x = super().forward(input)
+            if self.norm is not None:
+                x = self.norm(x)
+        return x if self.activation is None else self.activation(x)
+
+    def _folded_forward(self, x: Tensor, norm: FrozenBatchNorm2d) -> Tensor:
+        # A constant norm is a scale of the filters: one pass over the activations less, and
+        # the gradient still reaches the unscaled weight.
+        scale, shift = norm.scale_and_shift()
+        if self.bias is not None:
+            shift = shift + self.bias * scale
+        return self._conv_forward(x, self.weight * scale.view(-1, 1, 1, 1), shift)
+
+
+def init_kaiming(module: nn.Module) -> None:
+    """Normal weights that keep the variance of gradients through ReLUs; bias 0."""
+    nn.init.kaiming_normal_(_weight(module), mode="fan_out", nonlinearity="relu")
+    _zero_bias(module)
+
+
+def init_xavier(module: nn.Module) -> None:
+    """Uniform weights of variance 1 / fan_in; bias 0."""
+    nn.init.kaiming_uniform_(_weight(module), a=1)
+    _zero_bias(module)
+
+
+def init_normal(module: nn.Module, std: float) -> None:
+    """Normal weights of the given standard deviation; bias 0."""
+    nn.init.normal_(_weight(module), std=std)
+    _zero_bias(module)
+
+
+def _weight(module: nn.Module) -> Tensor:
+    assert isinstance(module.weight, Tensor)
+    return module.weight
+
+
+def _zero_bias(module: nn.Module) -> None:
+    if isinstance(module.bias, Tensor):
+        nn.init.zeros_(module.bias)

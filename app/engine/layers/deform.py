@@ -1,0 +1,51 @@
+"""Deformable convolution, version 1 (offsets) and 2 (offsets and a mask).
+
+N, C, H, W: batch, channels, height, width; G: offset groups; k: kernel side
+"""
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
+
+
+class DeformConv(nn.Module):
+    """A convolution without bias whose k * k taps are moved by offsets, then `norm`."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        norm: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.weight = nn.Parameter(
+            torch.empty(out_channels, in_channels // groups, kernel_size, kernel_size)
+        )
+        self.bias = None
+        self.norm = norm
+        nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) -> (N, C', H', W').
+
+        offset  (N, 2 G k k, H', W'): y and x of each tap, in input cells
+        mask    (N, G k k, H', W'): weight of each tap (version 2), or None
+        """
+        x = deform_conv2d(
+            x,
+            offset,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            mask=mask,
+        )
+        return x if self.norm is None else self.norm(x)

@@ -1,0 +1,24 @@
+"""What every body of a detector has in common."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from app.engine.layers.shape_spec import ShapeSpec
+
+
+class Backbone(nn.Module, ABC):
+    """Turns a batch of images into named feature maps."""
+
+    @property
+    def size_divisibility(self) -> int:
+        """Sides of the input must be multiples of this; 0 when any size will do."""
+        return 0
+
+    @abstractmethod
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        """Channels and stride of each feature map, in the order of `forward`."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(N, C, H, W) normalised images -> one feature map for each name."""

@@ -1,0 +1,23 @@
+"""From a config to a detector."""
+
+import torch
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+from app.engine.modeling.detector import Detector
+
+META_ARCHITECTURES: dict[str, type[Detector]] = {}
+"""What `MODEL.META_ARCHITECTURE` can name."""
+
+
+def build_detector(cfg: CfgNode) -> Detector:
+    """The detector that `cfg` describes, with fresh weights, on `MODEL.DEVICE`."""
+    name = cfg.MODEL.META_ARCHITECTURE
+    if name not in META_ARCHITECTURES:
+        raise ConfigError(
+            f"MODEL.META_ARCHITECTURE {name!r} is unknown; "
+            f"choose one of {', '.join(sorted(META_ARCHITECTURES))}"
+        )
+    model = META_ARCHITECTURES[name].from_config(cfg)
+    # Channels-last filters spare every convolution a re-ordering of its input.
+    return model.to(torch.device(cfg.MODEL.DEVICE), memory_format=torch.channels_last)

@@ -1,0 +1,88 @@
+"""The face every detector shows: images in, losses or detections out.
+
+N: images in a batch; C, H, W: channels, height, width; K: foreground classes
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from app.engine.config import CfgNode
+from app.engine.structures.detections import Detections
+from app.engine.structures.image_list import ImageList, padded_size
+from app.engine.structures.sample import Sample
+
+
+class Detector(nn.Module, ABC):
+    """A model with two verbs, `losses` and `detect`; the train / eval switch chooses.
+
+    keep_class_probs  fill `Detections.class_probs` (mining asks for it)
+    """
+
+    keep_class_probs: bool = False
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        *,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+        size_divisibility: int = 0,
+    ) -> None:
+        super().__init__()
+        self.size_divisibility = size_divisibility
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """The detector that a config describes, on the CPU, with fresh weights."""
+
+    @abstractmethod
+    def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
+        """Scalar losses of a labelled batch, to be summed."""
+
+    @abstractmethod
+    def detect(self, samples: list[Sample]) -> list[Detections]:
+        """Detections of each image, in pixels of its `original_size`."""
+
+    @abstractmethod
+    def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
+        """Class probabilities of each cell: one (N, K or 1, H, W) in [0, 1] for each level."""
+
+    def forward(self, samples: list[Sample]) -> dict[str, Tensor] | list[Detections]:
+        """Losses in training mode, detections otherwise."""
+        return self.losses(samples) if self.training else self.detect(samples)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and where batches go."""
+        return self.pixel_mean.device
+
+    def training_state(self) -> dict[str, float]:
+        """What training needs besides the weights to go on as if never stopped."""
+        return {}
+
+    def load_training_state(self, state: dict[str, float]) -> None:
+        """Take up what `training_state` gave."""
+
+    def preprocess(self, samples: list[Sample]) -> ImageList:
+        """Normalise and pad a batch on the model's device; the padding is 0 after normalising."""
+        images = [sample.image.to(self.device, non_blocking=True) for sample in samples]
+        sizes = [sample.size for sample in samples]
+        height, width = padded_size(sizes, self.size_divisibility)
+        batch = torch.zeros(
+            (len(images), len(self.pixel_mean), height, width),
+            device=self.device,
+            memory_format=torch.channels_last,
+        )
+        for row, image, (h, w) in zip(batch, images, sizes, strict=True):
+            # Straight into its place: no float copy of the image in between.
+            torch.sub(image, self.pixel_mean, out=row[:, :h, :w])
+            row[:, :h, :w].div_(self.pixel_std)
+        return ImageList(batch, sizes)
