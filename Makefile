@@ -1,0 +1,72 @@
+# Every target sets up what it needs on a fresh machine with Python >= 3.11 and a package registry.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+    $$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+    && command -v $$p && break; done)
+VENV ?= .venv
+IMAGE ?= detection-executor:latest
+BASE_IMAGE ?= debian:bookworm-slim
+DOCKER ?= docker
+
+bin := $(VENV)/bin
+# One math thread for each test process: the processes share the cores already.
+pytest := OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n 2 --dist loadfile
+
+# uv installs three times faster than pip; where only pip is configured for the local registry, pip does it.
+install = $(bin)/uv pip install -q --python $(bin)/python --require-hashes -r $(1) \
+    || $(bin)/python -m pip install -qq --require-hashes -r $(1)
+
+.PHONY: demo test check lint templates lock image clean
+
+## demo       train, mine and infer on aerial photographs of trees; ends with a picture
+demo: $(VENV)/.runtime
+	$(bin)/python -m demo.run
+
+## test       every test that this machine can run
+test: $(VENV)/.dev
+	$(pytest)
+
+## check      format, lint, types, import rules, and the tests that need neither GPU nor network
+check: lint
+	$(pytest) -m "not gpu and not slow and not network"
+
+## lint       the part of `check` that runs no test
+lint: $(VENV)/.dev
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+## templates  write docker/img-man from the hyper-parameter models
+templates: $(VENV)/.runtime
+	$(bin)/python -m executor.templates docker/img-man
+
+## lock       pin the whole closure of requirements*.in, with hashes
+lock: $(VENV)/.dev
+	for name in requirements requirements-dev requirements-uv; do \
+	  $(bin)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate $$name.in -o $$name.txt; done
+
+## image      build the container image
+image:
+	$(DOCKER) build --build-arg BASE_IMAGE=$(BASE_IMAGE) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) -t $(IMAGE) .
+
+clean:
+	rm -rf $(VENV) .cache demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/.runtime: requirements.txt requirements-uv.txt
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 with ensurepip found; set PYTHON=..." >&2; exit 1; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version): about 3.4 GB of wheels, once"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(bin)/python -m pip install -qq --require-hashes -r requirements-uv.txt
+	@$(call install,requirements.txt)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
+	@$(call install,requirements-dev.txt)
+	@touch $@
