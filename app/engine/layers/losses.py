@@ -1,0 +1,125 @@
+"""Losses on aligned predictions and targets; sums unless asked otherwise.
+
+N: number of boxes or elements. Boxes are x0 y0 x1 y1.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Reduction = Literal["none", "mean", "sum"]
+
+# Keeps the divisions by areas and diagonals finite; detectron2's value.
+_EPS = 1e-7
+
+
+def smooth_l1_loss(
+    pred: Tensor, target: Tensor, *, beta: float, reduction: Reduction = "sum"
+) -> Tensor:
+    """Quadratic below `beta`, linear above: any shape -> scalar. A `beta` under 1e-5 means L1."""
+    difference = (pred - target).abs()
+    if beta < 1e-5:
+        return _reduce(difference, reduction)
+    quadratic = 0.5 * difference**2 / beta
+    return _reduce(torch.where(difference < beta, quadratic, difference - 0.5 * beta), reduction)
+
+
+def sigmoid_focal_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    alpha: float,
+    gamma: float,
+    reduction: Reduction = "sum",
+) -> Tensor:
+    """Focal loss (https://arxiv.org/abs/1708.02002) of independent logits against 0/1 targets.
+
+    Any shape -> scalar. A negative `alpha` switches the class balance off.
+    """
+    probs = torch.sigmoid(logits)
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    probs_of_target = probs * targets + (1 - probs) * (1 - targets)
+    loss = cross_entropy * (1 - probs_of_target) ** gamma
+    if alpha >= 0:
+        loss = (alpha * targets + (1 - alpha) * (1 - targets)) * loss
+    return _reduce(loss, reduction)
+
+
+def giou_loss(boxes1: Tensor, boxes2: Tensor, *, reduction: Reduction = "sum") -> Tensor:
+    """Generalised IoU loss (https://arxiv.org/abs/1902.09630): (..., 4) twice -> scalar."""
+    intersection, union = _intersection_and_union(boxes1, boxes2)
+    enclosing = _product(_enclosing_sides(boxes1, boxes2))
+    giou = intersection / (union + _EPS) - (enclosing - union) / (enclosing + _EPS)
+    return _reduce(1 - giou, reduction)
+
+
+def diou_loss(boxes1: Tensor, boxes2: Tensor, *, reduction: Reduction = "sum") -> Tensor:
+    """Distance IoU loss (https://arxiv.org/abs/1911.08287): (..., 4) twice -> scalar."""
+    iou, penalty = _iou_and_center_penalty(boxes1, boxes2)
+    return _reduce(1 - iou + penalty, reduction)
+
+
+def ciou_loss(boxes1: Tensor, boxes2: Tensor, *, reduction: Reduction = "sum") -> Tensor:
+    """Complete IoU loss (https://arxiv.org/abs/1911.08287): (..., 4) twice -> scalar."""
+    iou, penalty = _iou_and_center_penalty(boxes1, boxes2)
+    slant1, slant2 = _slant(boxes1), _slant(boxes2)
+    mismatch = (4 / math.pi**2) * (slant2 - slant1) ** 2
+    with torch.no_grad():
+        trade_off = mismatch / (1 - iou + mismatch + _EPS)
+    return _reduce(1 - iou + penalty + trade_off * mismatch, reduction)
+
+
+IOU_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "giou": giou_loss,
+    "diou": diou_loss,
+    "ciou": ciou_loss,
+}
+
+
+def _sides(boxes: Tensor) -> Tensor:
+    return boxes[..., 2:] - boxes[..., :2]
+
+
+def _product(sides: Tensor) -> Tensor:
+    return sides[..., 0] * sides[..., 1]
+
+
+def _slant(boxes: Tensor) -> Tensor:
+    width, height = _sides(boxes).unbind(dim=-1)
+    return torch.atan(width / height)
+
+
+def _intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
+    sides = torch.minimum(boxes1[..., 2:], boxes2[..., 2:]) - torch.maximum(
+        boxes1[..., :2], boxes2[..., :2]
+    )
+    # `where`, not `clamp`: boxes that only touch must not pass a gradient.
+    intersection = torch.where((sides > 0).all(dim=-1), _product(sides), 0.0)
+    union = _product(_sides(boxes1)) + _product(_sides(boxes2)) - intersection
+    return intersection, union
+
+
+def _enclosing_sides(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    return torch.maximum(boxes1[..., 2:], boxes2[..., 2:]) - torch.minimum(
+        boxes1[..., :2], boxes2[..., :2]
+    )
+
+
+def _iou_and_center_penalty(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
+    intersection, union = _intersection_and_union(boxes1, boxes2)
+    diagonal = (_enclosing_sides(boxes1, boxes2) ** 2).sum(dim=-1) + _EPS
+    apart = (boxes1[..., :2] + boxes1[..., 2:] - boxes2[..., :2] - boxes2[..., 2:]) / 2
+    return intersection / (union + _EPS), (apart**2).sum(dim=-1) / diagonal
+
+
+def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
+    if reduction == "sum":
+        return loss.sum()
+    if reduction == "mean":
+        # The mean of nothing is 0 with a gradient, not NaN.
+        return loss.mean() if loss.numel() else loss.sum() * 0.0
+    return loss

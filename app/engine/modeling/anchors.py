@@ -1,0 +1,111 @@
+"""Anchors: prior boxes of several sizes and shapes around every cell of a feature map.
+
+L: number of levels, A: anchors at one cell, H, W: cells of a feature map.
+Flattened order is (y, x, anchor); within a cell, sizes vary slowest.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+
+PerLevel = Sequence[float] | Sequence[Sequence[float]]
+"""Values of each level, or one list for all levels."""
+
+
+class AnchorGenerator(nn.Module):
+    """Anchors of L levels; sizes are square roots of areas in pixels, ratios are height / width."""
+
+    def __init__(
+        self,
+        *,
+        sizes: PerLevel,
+        aspect_ratios: PerLevel,
+        strides: Sequence[int],
+        offset: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= offset < 1.0:
+            raise ConfigError(
+                f"MODEL.ANCHOR_GENERATOR.OFFSET is {offset}; it is a share of the stride in [0, 1)"
+            )
+        self.strides = list(strides)
+        self.offset = offset
+        for level, (level_sizes, ratios) in enumerate(
+            zip(
+                _for_each_level(sizes, len(strides), "SIZES"),
+                _for_each_level(aspect_ratios, len(strides), "ASPECT_RATIOS"),
+                strict=True,
+            )
+        ):
+            cell = cell_anchors(level_sizes, ratios)
+            self.register_buffer(f"cell_{level}", cell, persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, strides: Sequence[int]) -> Self:
+        """Anchors for feature maps of these strides."""
+        node = cfg.MODEL.ANCHOR_GENERATOR
+        if node.NAME != "DefaultAnchorGenerator":
+            raise ConfigError(
+                f"MODEL.ANCHOR_GENERATOR.NAME is {node.NAME!r}; boxes here have no angle, "
+                "only 'DefaultAnchorGenerator' is available"
+            )
+        return cls(
+            sizes=node.SIZES,
+            aspect_ratios=node.ASPECT_RATIOS,
+            strides=strides,
+            offset=node.OFFSET,
+        )
+
+    @property
+    def num_anchors(self) -> list[int]:
+        """Anchors at one cell, for each level."""
+        return [len(cell) for cell in self._cells()]
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Anchors of each map (N, C, H, W): L tensors (H * W * A, 4), padding included."""
+        return [
+            (self._shifts(feature.shape[-2:], stride, cell)[:, None] + cell).reshape(-1, 4)
+            for feature, stride, cell in zip(features, self.strides, self._cells(), strict=True)
+        ]
+
+    def _cells(self) -> list[Tensor]:
+        return [self.get_buffer(f"cell_{level}") for level in range(len(self.strides))]
+
+    def _shifts(self, size: torch.Size, stride: int, like: Tensor) -> Tensor:
+        height, width = size
+        start = self.offset * stride
+        x = torch.arange(width, device=like.device, dtype=like.dtype) * stride + start
+        y = torch.arange(height, device=like.device, dtype=like.dtype) * stride + start
+        y, x = torch.meshgrid(y, x, indexing="ij")
+        return torch.stack((x, y, x, y), dim=-1).reshape(-1, 4)
+
+
+def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
+    """Anchors around the origin: (A, 4) float32, not rounded."""
+    anchors = []
+    for size in sizes:
+        for ratio in aspect_ratios:
+            width = math.sqrt(size**2.0 / ratio)
+            height = ratio * width
+            anchors.append((-width / 2.0, -height / 2.0, width / 2.0, height / 2.0))
+    return torch.tensor(anchors, dtype=torch.float32)
+
+
+def _for_each_level(values: PerLevel, num_levels: int, key: str) -> list[Sequence[float]]:
+    lists = [v for v in values if isinstance(v, Sequence)]
+    if not lists:
+        lists = [[float(v) for v in values if not isinstance(v, Sequence)]]
+    if len(lists) == 1:
+        lists = lists * num_levels
+    if len(lists) != num_levels or not all(lists):
+        raise ConfigError(
+            f"MODEL.ANCHOR_GENERATOR.{key} has {len(lists)} lists for {num_levels} feature maps; "
+            "give one non-empty list for all of them, or one for each"
+        )
+    return lists

@@ -1,0 +1,118 @@
+"""How a network says where a box is: deltas from an anchor or proposal, and their losses.
+
+N: number of boxes, k: boxes for each of them (1, or one for each class).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from app.engine.errors import ConfigError
+from app.engine.layers.losses import IOU_LOSSES, smooth_l1_loss
+
+# No side may grow from 16 to over 1000 pixels in one step: keeps exp() finite.
+MAX_LOG_SCALE = math.log(1000.0 / 16)
+
+
+class Coder(Protocol):
+    """Turns pairs of boxes into deltas and back."""
+
+    def encode(self, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+        """Deltas that lead from `boxes` to `gt_boxes`: (N, 4), (N, 4) -> (N, 4)."""
+        ...
+
+    def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:
+        """Boxes that lie `deltas` away from `boxes`: (N, k * 4), (N, 4) -> (N, k * 4)."""
+        ...
+
+
+@dataclass(frozen=True)
+class BoxCoder:
+    """R-CNN's deltas: shift of the centre in sides, logarithm of the growth, times `weights`."""
+
+    weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0)
+
+    def encode(self, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+        """(N, 4), (N, 4) -> (N, 4). `boxes` need positive sides."""
+        width, height, x, y = _sides_and_center(boxes)
+        gt_width, gt_height, gt_x, gt_y = _sides_and_center(gt_boxes)
+        wx, wy, ww, wh = self.weights
+        return torch.stack(
+            (
+                wx * (gt_x - x) / width,
+                wy * (gt_y - y) / height,
+                ww * torch.log(gt_width / width),
+                wh * torch.log(gt_height / height),
+            ),
+            dim=1,
+        )
+
+    def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:
+        """(N, k * 4), (N, 4) -> (N, k * 4) float32 whatever the precision of the network."""
+        deltas = deltas.float()
+        sides_and_center = _sides_and_center(boxes.to(deltas.dtype))
+        width, height, x, y = (value[:, None] for value in sides_and_center)
+        wx, wy, ww, wh = self.weights
+        new_x = deltas[:, 0::4] / wx * width + x
+        new_y = deltas[:, 1::4] / wy * height + y
+        half_width = 0.5 * (torch.exp((deltas[:, 2::4] / ww).clamp(max=MAX_LOG_SCALE)) * width)
+        half_height = 0.5 * (torch.exp((deltas[:, 3::4] / wh).clamp(max=MAX_LOG_SCALE)) * height)
+        corners = (new_x - half_width, new_y - half_height, new_x + half_width, new_y + half_height)
+        return torch.stack(corners, dim=-1).reshape(deltas.shape)
+
+
+@dataclass(frozen=True)
+class LinearBoxCoder:
+    """FCOS's deltas: distances from the centre to left, top, right, bottom edge, in sides."""
+
+    def encode(self, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+        """(N, 4), (N, 4) -> (N, 4). Negative where the centre lies outside the box."""
+        width, height, x, y = _sides_and_center(boxes)
+        left, top, right, bottom = gt_boxes.unbind(dim=1)
+        return torch.stack(
+            ((x - left) / width, (y - top) / height, (right - x) / width, (bottom - y) / height),
+            dim=1,
+        )
+
+    def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:
+        """(N, k * 4), (N, 4) -> (N, k * 4) float32. Negative distances count as 0."""
+        deltas = F.relu(deltas.float())
+        sides_and_center = _sides_and_center(boxes.to(deltas.dtype))
+        width, height, x, y = (value[:, None] for value in sides_and_center)
+        corners = (
+            x - deltas[:, 0::4] * width,
+            y - deltas[:, 1::4] * height,
+            x + deltas[:, 2::4] * width,
+            y + deltas[:, 3::4] * height,
+        )
+        return torch.stack(corners, dim=-1).reshape(deltas.shape)
+
+
+@dataclass(frozen=True)
+class BoxLoss:
+    """Sum of the localisation loss over boxes: on deltas (smooth_l1) or on boxes (IoU family)."""
+
+    kind: str = "smooth_l1"
+    beta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind != "smooth_l1" and self.kind not in IOU_LOSSES:
+            raise ConfigError(
+                f"BBOX_REG_LOSS_TYPE is {self.kind!r}; choose smooth_l1, {', '.join(IOU_LOSSES)}"
+            )
+
+    def __call__(self, coder: Coder, deltas: Tensor, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+        """Predicted deltas (N, 4) from `boxes` (N, 4) towards `gt_boxes` (N, 4) -> scalar."""
+        if self.kind == "smooth_l1":
+            return smooth_l1_loss(deltas, coder.encode(boxes, gt_boxes), beta=self.beta)
+        return IOU_LOSSES[self.kind](coder.decode(deltas, boxes), gt_boxes)
+
+
+def _sides_and_center(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    return width, height, boxes[:, 0] + 0.5 * width, boxes[:, 1] + 0.5 * height

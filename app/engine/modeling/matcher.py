@@ -1,0 +1,89 @@
+"""Which object each anchor or proposal belongs to.
+
+G: number of objects, N: number of boxes.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from app.engine.errors import ConfigError
+from app.engine.structures import boxes as box_ops
+
+# Above this many pairs the overlaps are computed piece by piece: crowded images must not
+# exhaust the memory (4 bytes a pair, several tensors of them).
+_MAX_PAIRS = 16_000_000
+
+
+class Matcher:
+    """Labels boxes by their best overlap: `labels[i]` between `thresholds[i - 1]` and `[i]`.
+
+    Intervals are closed below and open above. Labels are 1 object, 0 background, -1 ignored.
+    With `allow_low_quality_matches` the boxes which overlap an object most (all that tie) are
+    labelled 1 however little that is; the object they are matched to stays their own best one.
+    """
+
+    def __init__(
+        self,
+        thresholds: Sequence[float],
+        labels: Sequence[int],
+        *,
+        allow_low_quality_matches: bool = False,
+    ) -> None:
+        rising = all(a <= b for a, b in pairwise(thresholds))
+        known = all(label in (-1, 0, 1) for label in labels)
+        if not rising or not known or len(labels) != len(thresholds) + 1:
+            raise ConfigError(
+                f"IOU_THRESHOLDS {list(thresholds)} and IOU_LABELS {list(labels)} do not fit; give "
+                "rising thresholds and one label (-1, 0 or 1) more than thresholds"
+            )
+        self.thresholds = [float(t) for t in thresholds]
+        self.labels = list(labels)
+        self.allow_low_quality_matches = allow_low_quality_matches
+
+    def __call__(self, iou: Tensor) -> tuple[Tensor, Tensor]:
+        """Overlaps (G, N) >= 0 -> index of the object (N,) int64 and label (N,) int8.
+
+        Without objects every box gets index 0 and the first label.
+        """
+        if iou.numel() == 0:
+            return self._without_objects(iou.shape[1], iou.device)
+        best_iou, matches = iou.max(dim=0)
+        labels = self._labels_of(best_iou)
+        if self.allow_low_quality_matches:
+            best_of_object = iou.max(dim=1).values
+            labels[(iou == best_of_object[:, None]).any(dim=0)] = 1
+        return matches, labels
+
+    def match_boxes(self, gt_boxes: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """As calling with the IoU of (G, 4) and (N, 4), in bounded memory."""
+        num_objects, num_boxes = len(gt_boxes), len(boxes)
+        if num_objects * num_boxes <= _MAX_PAIRS:
+            return self(box_ops.pairwise_iou(gt_boxes, boxes))
+        pieces = torch.split(boxes, max(1, _MAX_PAIRS // num_objects))
+        best = [box_ops.pairwise_iou(gt_boxes, piece).max(dim=0) for piece in pieces]
+        matches = torch.cat([found.indices for found in best])
+        labels = self._labels_of(torch.cat([found.values for found in best]))
+        if self.allow_low_quality_matches:
+            labels[self._best_of_any_object(gt_boxes, pieces)] = 1
+        return matches, labels
+
+    def _best_of_any_object(self, gt_boxes: Tensor, pieces: Sequence[Tensor]) -> Tensor:
+        best = [box_ops.pairwise_iou(gt_boxes, piece).max(dim=1).values for piece in pieces]
+        best_of_object = torch.stack(best).max(dim=0).values[:, None]
+        hits = [
+            (box_ops.pairwise_iou(gt_boxes, piece) == best_of_object).any(dim=0) for piece in pieces
+        ]
+        return torch.cat(hits)
+
+    def _labels_of(self, best_iou: Tensor) -> Tensor:
+        labels = torch.full_like(best_iou, self.labels[0], dtype=torch.int8)
+        for threshold, label in zip(self.thresholds, self.labels[1:], strict=True):
+            labels[best_iou >= threshold] = label
+        return labels
+
+    def _without_objects(self, num_boxes: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        matches = torch.zeros(num_boxes, dtype=torch.int64, device=device)
+        return matches, torch.full_like(matches, self.labels[0], dtype=torch.int8)

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from app.engine.errors import ConfigError
+from app.engine.modeling.anchors import AnchorGenerator
+
+# Widths and heights of sizes 32, 64 and ratios 0.25, 1, 4.
+CELL = [
+    [-32.0, -8.0, 32.0, 8.0],
+    [-16.0, -16.0, 16.0, 16.0],
+    [-8.0, -32.0, 8.0, 32.0],
+    [-64.0, -16.0, 64.0, 16.0],
+    [-32.0, -32.0, 32.0, 32.0],
+    [-16.0, -64.0, 16.0, 64.0],
+]
+
+
+@pytest.mark.parametrize(
+    ("offset", "first_center"),
+    [pytest.param(0.0, 0.0, id="on the corner"), pytest.param(0.5, 2.0, id="in the middle")],
+)
+def test_anchors_of_two_cells(offset, first_center):
+    generator = AnchorGenerator(
+        sizes=[[32, 64]], aspect_ratios=[[0.25, 1, 4]], strides=[4], offset=offset
+    )
+    (anchors,) = generator([torch.zeros(2, 96, 1, 2)])
+    at_origin = torch.tensor(CELL) + first_center
+    torch.testing.assert_close(
+        anchors, torch.cat((at_origin, at_origin + torch.tensor([4, 0, 4, 0])))
+    )
+    assert generator.num_anchors == [6]
+
+
+def test_one_list_serves_every_level_and_x_runs_fastest():
+    generator = AnchorGenerator(sizes=[[8], [16]], aspect_ratios=[1.0], strides=[4, 8], offset=0.0)
+    fine, coarse = generator([torch.zeros(1, 1, 2, 3), torch.zeros(1, 1, 1, 1)])
+    assert fine[:, 0].tolist() == [-4, 0, 4, -4, 0, 4]
+    assert fine[:, 1].tolist() == [-4, -4, -4, 0, 0, 0]
+    assert coarse.tolist() == [[-8, -8, 8, 8]]
+
+
+def test_nothing_of_the_anchors_is_saved():
+    generator = AnchorGenerator(sizes=[32], aspect_ratios=[1.0], strides=[4])
+    assert not generator.state_dict()
+
+
+@pytest.mark.parametrize(
+    "sizes", [pytest.param([[8], [16]], id="two for three"), pytest.param([], id="none")]
+)
+def test_lists_that_do_not_fit_the_levels_are_refused(sizes):
+    with pytest.raises(ConfigError, match="SIZES"):
+        AnchorGenerator(sizes=sizes, aspect_ratios=[1.0], strides=[4, 8, 16])
