@@ -1,0 +1,143 @@
+"""CfgNode: a tree of settings, read as `cfg.SECTION.KEY`, merged by detectron2's rules."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from app.engine.config.unknown import explain_unknown
+from app.engine.config.upgrade import upgrade
+from app.engine.config.values import coerce, decode
+from app.engine.config.yaml_file import dump_yaml, read_config
+from app.engine.errors import ConfigError
+
+
+class CfgNode(dict[str, Any]):
+    """Settings by name; sections are CfgNodes, leaves None, bool, number, text or lists of these.
+
+    Merging never adds a key: an unknown one is a ConfigError, and nothing has changed then.
+    """
+
+    _frozen = False
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        for key, value in (values or {}).items():
+            self[key] = CfgNode(value) if isinstance(value, Mapping) else value
+
+    def merge_from_file(self, path: Path | str) -> None:
+        """Take over what a YAML file and its `_BASE_` files say."""
+        file = read_config(Path(path))
+        meta_architecture = self.get("MODEL", {}).get("META_ARCHITECTURE", "")
+        upgrade(file.values, file.origins, file=str(path), meta_architecture=str(meta_architecture))
+        self._merge(file.values, file.origins)
+
+    def merge_from_list(self, overrides: Sequence[Any]) -> None:
+        """Take over `[KEY, VALUE, KEY, VALUE, ...]` with dotted keys, as on a command line."""
+        if len(overrides) % 2:
+            raise ConfigError(
+                f"the overrides must be KEY VALUE pairs, and {overrides[-1]!r} stands alone; "
+                "add what is missing"
+            )
+        for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+            nested = value
+            for name in reversed(str(key).split(".")):
+                nested = {name: nested}
+            self._merge(nested, {str(key): "overrides"})
+
+    def merge_from_mapping(self, values: Mapping[str, Any]) -> None:
+        """Take over a nested mapping, for example another CfgNode."""
+        self._merge(values, {})
+
+    def leaves(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """(dotted key, value) of every leaf below."""
+        for key, value in self.items():
+            if isinstance(value, CfgNode):
+                yield from value.leaves(f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    def dump(self) -> str:
+        """The whole tree as YAML that `merge_from_file` reads back to the same values."""
+        text = {key: value for key, value in self.leaves() if isinstance(value, str)}
+        quoted = self.clone()
+        quoted.defrost()
+        for key, value in text.items():
+            if isinstance(decode(value), str) and decode(value) != value:
+                *sections, leaf = key.split(".")
+                node = quoted
+                for name in sections:
+                    node = node[name]
+                node[leaf] = repr(value)  # else reading would strip the value's own quotes
+        return dump_yaml(quoted)
+
+    def clone(self) -> Self:
+        """An independent copy, frozen as this one."""
+        return copy.deepcopy(self)
+
+    def freeze(self) -> None:
+        """Refuse every later change, here and below."""
+        self._set_frozen(True)
+
+    def defrost(self) -> None:
+        """Allow changes again."""
+        self._set_frozen(False)
+
+    def is_frozen(self) -> bool:
+        """Whether changes are refused."""
+        return self._frozen
+
+    def _set_frozen(self, frozen: bool) -> None:
+        object.__setattr__(self, "_frozen", frozen)
+        for value in self.values():
+            if isinstance(value, CfgNode):
+                value._set_frozen(frozen)
+
+    def _merge(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+        known = {key for key, _ in self.leaves()}
+        problems: list[str] = []
+        changes: list[tuple[CfgNode, str, Any]] = []
+
+        def visit(node: CfgNode, values: Mapping[str, Any], prefix: str) -> None:
+            for name, new in values.items():
+                key = f"{prefix}{name}"
+                if name not in node:
+                    problem = explain_unknown(key, known)
+                elif isinstance(node[name], CfgNode):
+                    if isinstance(new, Mapping):
+                        visit(node[name], new, f"{key}.")
+                    if new is None or isinstance(new, Mapping):
+                        continue
+                    problem = f"{key} is {new!r}, but it is a section: give its keys"
+                else:
+                    try:
+                        changes.append((node, name, coerce(new, node[name])))
+                        continue
+                    except ValueError as error:
+                        problem = f"{key} is {new!r}: {error}"
+                problems.append(f"{origins[key]}: {problem}" if key in origins else problem)
+
+        visit(self, values, "")
+        if problems:
+            raise ConfigError("; ".join(problems))
+        for node, name, value in changes:
+            node[name] = value
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = type(self)(copy.deepcopy(dict(self), memo))
+        copied._set_frozen(self._frozen)
+        return copied
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the config has no key {name!r} here") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if self._frozen:
+            raise AttributeError(f"the config is frozen: {name} cannot change any more")
+        super().__setitem__(name, value)

@@ -1,0 +1,71 @@
+"""One value of the config: how text becomes a value, and which value may take another's place.
+
+detectron2's rules, where they help more leniently: a whole number may stand for a float and the
+other way round, a list for a tuple and the other way round; the default's kind is kept.
+"""
+
+import ast
+import warnings
+from typing import Any
+
+_KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list",
+    list: "a list",
+}
+_MAX_LITERAL = 100_000  # characters; longer text stays text
+
+
+def decode(text: str) -> Any:
+    """What a Python literal spells (`(1, 2)`, `1e-3`, `None`); other text as it is."""
+    if len(text) > _MAX_LITERAL:
+        return text
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+    return value if is_plain(value) else text
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a config can hold `value`: None, bool, number, text, or lists of these."""
+    if isinstance(value, list | tuple):
+        return all(is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def coerce(new: Any, old: Any) -> Any:
+    """`new` in the kind of `old`, which it replaces; ValueError where the kinds do not agree."""
+    value = decode(new) if isinstance(new, str) else new
+    if not is_plain(value):
+        raise ValueError(f"expected {_KINDS.get(type(old), 'a plain value')}")
+    if old is None:
+        return value
+    if isinstance(old, str):
+        if value is None:
+            return "" if new is None else new
+        value = value if isinstance(value, str) or not isinstance(new, str) else new
+    elif isinstance(old, bool):
+        value = {"true": True, "false": False}.get(str(new).lower(), value)
+    elif isinstance(old, list | tuple) and isinstance(value, list | tuple):
+        value = _in_kind_of(old, value)
+    elif type(old) is float and type(value) is int:
+        value = float(value)
+    elif type(old) is int and type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not type(old):
+        raise ValueError(f"expected {_KINDS[type(old)]} such as {old!r}")
+    return value
+
+
+def _in_kind_of(old: Any, new: Any) -> Any:
+    """Lists and tuples of `new` as `old` has them; inner ones as its first inner one."""
+    if not isinstance(old, list | tuple) or not isinstance(new, list | tuple):
+        return new
+    inner = old[0] if old else None
+    return type(old)(_in_kind_of(inner, item) for item in new)
