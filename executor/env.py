@@ -1,0 +1,181 @@
+"""env.yaml: where the run's input and output lie, and which tasks are asked for.
+
+Every key may be missing; the folders' defaults follow `root_dir`. A relative path counts from the
+folder that holds `root_dir` (so `in/models` is /in/models).
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from executor.errors import ConfigError
+from executor.validation import validated
+from executor.yaml_reader import read_yaml
+
+_FROZEN = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class Task(Enum):
+    """What a run can be asked to do."""
+
+    TRAINING = "training"
+    MINING = "mining"
+    INFER = "infer"
+
+
+class Dialect(Enum):
+    """The three ways platforms have read results, told apart by `protocol_version`."""
+
+    FLAT = "absent"
+    """Up to platform 1.1.0: one model, flat in the models folder."""
+    STAGES = "1.0.0"
+    """Platforms 1.2 and 1.3: model stages."""
+    STAGE_FOLDERS = "1.1.0"
+    """Platforms 2.0 to 2.5: model stages, each in its own folder."""
+
+    @classmethod
+    def of(cls, protocol_version: str) -> Self:
+        """The dialect of a version text; an unknown one is taken for the newest."""
+        version = protocol_version.strip()
+        if not version or version.startswith("0."):
+            return cls("absent")
+        return cls("1.0.0" if version in {"1.0", "1.0.0"} else "1.1.0")
+
+    @property
+    def boxes_key(self) -> str:
+        """Under which key infer-result.json lists an image's boxes."""
+        return "annotations" if self is Dialect.FLAT else "boxes"
+
+    @property
+    def default_export_format(self) -> str:
+        """What the platform exports when config.yaml names no `export_format`."""
+        return "ark:raw" if self is Dialect.FLAT else "voc:raw"
+
+
+class InputPaths(BaseModel):
+    """What the platform hands in; nothing here is ever written."""
+
+    model_config = _FROZEN
+
+    root_dir: Path = Path("/in")
+    assets_dir: Path = Path("/in/assets")
+    annotations_dir: Path = Path("/in/annotations")
+    models_dir: Path = Path("/in/models")
+    training_index_file: Path | None = Path("/in/train-index.tsv")
+    val_index_file: Path | None = Path("/in/val-index.tsv")
+    candidate_index_file: Path | None = Path("/in/candidate-index.tsv")
+    config_file: Path = Path("/in/config.yaml")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_root(cls, values: Any) -> Any:
+        return _resolved(cls, values, may_be_unset=("_index_file",))
+
+
+class OutputPaths(BaseModel):
+    """Where results go."""
+
+    model_config = _FROZEN
+
+    root_dir: Path = Path("/out")
+    models_dir: Path = Path("/out/models")
+    tensorboard_dir: Path = Path("/out/tensorboard")
+    training_result_file: Path = Path("/out/models/result.yaml")
+    mining_result_file: Path = Path("/out/result.tsv")
+    infer_result_file: Path = Path("/out/infer-result.json")
+    monitor_file: Path = Path("/out/monitor.txt")
+    executor_log_file: Path = Path("/out/ymir-executor-out.log")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_root(cls, values: Any) -> Any:
+        return _resolved(cls, values)
+
+
+class Env(BaseModel):
+    """The run as env.yaml describes it."""
+
+    model_config = _FROZEN
+
+    input: InputPaths = Field(default_factory=InputPaths)
+    output: OutputPaths = Field(default_factory=OutputPaths)
+    task_id: str = ""
+    """Opaque text: never a file name, never parsed."""
+    protocol_version: str = ""
+    manifest_file: Path = Path("/img-man/manifest.yaml")
+    run_training: bool = False
+    run_mining: bool = False
+    run_infer: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unset(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {key: value for key, value in values.items() if value not in _UNSET}
+
+    @property
+    def dialect(self) -> Dialect:
+        """How results must be written."""
+        return Dialect.of(self.protocol_version)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is asked for, in the order to do it; mining before infer."""
+        asked = {
+            Task.TRAINING: self.run_training,
+            Task.MINING: self.run_mining,
+            Task.INFER: self.run_infer,
+        }
+        return tuple(task for task, wanted in asked.items() if wanted)
+
+    def require_tasks(self) -> tuple[Task, ...]:
+        """`tasks`; ConfigError when there are none, or training comes with another."""
+        tasks = self.tasks
+        if not tasks:
+            raise ConfigError(
+                "env.yaml: no task is asked for; set run_training, run_mining or run_infer to true"
+            )
+        if Task.TRAINING in tasks and len(tasks) > 1:
+            raise ConfigError(
+                "env.yaml: run_training is set together with run_mining or run_infer;"
+                " training runs alone"
+            )
+        return tasks
+
+
+def load_env(path: Path) -> Env:
+    """The `Env` in a file; ConfigError naming every wrong key."""
+    document = read_yaml(path)
+    return validated(document, document.value, Env)
+
+
+_UNSET = ("", "~", "null", None)
+
+
+def _resolved(
+    model: type[BaseModel], values: Any, *, may_be_unset: tuple[str, ...] = ()
+) -> dict[str, Any] | Any:
+    """Paths of a section: unset ones follow the root, relative ones start beside it."""
+    if values in _UNSET:
+        values = {}
+    if not isinstance(values, Mapping):
+        return values
+    default_root: Path = model.model_fields["root_dir"].default
+    root = Path(values.get("root_dir") or default_root)
+    root = root if root.is_absolute() else Path("/") / root
+    paths: dict[str, Any] = {}
+    for key, field in model.model_fields.items():
+        given = values.get(key)
+        if isinstance(given, str | Path) and given not in _UNSET:
+            paths[key] = root.parent / given
+        elif key in values and given in _UNSET and key.endswith(may_be_unset or ("\0",)):
+            paths[key] = None
+        elif key not in values or given in _UNSET:
+            paths[key] = root / Path(field.default).relative_to(default_root)
+        else:
+            paths[key] = given
+    return paths

@@ -1,0 +1,307 @@
+"""config.yaml: what a user may set, one model per task.
+
+Docstrings below fields become the comments of the templates that users see. Values arrive as text
+(see yaml_reader) or as numbers; an empty value means "not set", because web forms drop such keys.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from executor.env import Task
+from executor.errors import ObjectTypeError
+from executor.validation import Problem, config_error, misspelt, shown, validate, validated
+from executor.yaml_reader import Document, Value, read_yaml
+
+MAX_CLASSES = 10_000
+
+
+def _listed(value: Any) -> Any:
+    """One path where a list is expected is a list of one."""
+    return [value] if isinstance(value, str | Path) else value
+
+
+def _switch_word(value: Any) -> Any:
+    """YAML 1.1 reads a bare `off` as false, and platforms write that back."""
+    words = {"false": "off", "no": "off", "true": "auto", "yes": "auto", "on": "auto"}
+    return words.get(str(value).lower(), value)
+
+
+def _platform(default: Any) -> Any:
+    """A key that the platform sets: not shown in templates."""
+    return Field(default, json_schema_extra={"platform": True})
+
+
+class Hyperparameters(BaseModel):
+    """Keys of every task. Those marked `platform` are set by the platform, not by users."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        str_strip_whitespace=True,
+        protected_namespaces=(),
+    )
+
+    class_names: tuple[str, ...] = _platform(())
+    """Names of the classes; a class is known by its position in this list."""
+    task_id: str = _platform("")
+    """The platform's name of the run."""
+    gpu_id: str | None = _platform(None)
+    """GPUs to use, counted from 0 inside the container: `0,1`; empty for the CPU."""
+    gpu_count: int | None = _platform(None)
+    """How many GPUs `gpu_id` lists."""
+    object_type: int = _platform(2)
+    """2: boxes; 3: semantic segmentation; 4: instance segmentation."""
+
+    @field_validator("class_names", mode="before")
+    @classmethod
+    def _a_list_of_names(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError("a single text; write a list, [cat, dog]")
+        return value
+
+    @field_validator("class_names")
+    @classmethod
+    def _distinct_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(names) > MAX_CLASSES:
+            raise ValueError(f"{len(names)} classes; at most {MAX_CLASSES} are supported")
+        seen: set[str] = set()
+        for index, name in enumerate(names):
+            if not name:
+                raise ValueError(f"item {index} is empty; every class needs a name")
+            if name.lower() in seen:
+                raise ValueError(f"{name!r} is listed twice; each class needs its own name")
+            seen.add(name.lower())
+        return names
+
+    @field_validator("gpu_id", mode="before")
+    @classmethod
+    def _gpu_numbers(cls, value: Any) -> Any:
+        if value in (None, "null", "~"):
+            return None
+        items = value if isinstance(value, list | tuple) else str(value).split(",")
+        texts = [str(item).strip() for item in items if str(item).strip()]
+        if not all(text.isascii() and text.isdigit() for text in texts):
+            raise ValueError("not a list of GPU numbers such as '0,1'")
+        numbers = [int(text) for text in texts]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("lists a GPU twice")
+        return ",".join(map(str, numbers))
+
+    @property
+    def gpu_ids(self) -> tuple[int, ...] | None:
+        """Numbers of the GPUs to use; () for the CPU, None when nobody chose."""
+        if self.gpu_id is None:
+            return None
+        return tuple(int(number) for number in self.gpu_id.split(",") if number)
+
+
+class TrainHyperparameters(Hyperparameters):
+    """What a training can be told."""
+
+    class_names: tuple[str, ...] = Field(json_schema_extra={"platform": True})
+    """Names of the classes to train; a class is known by its position in this list."""
+    pretrained_model_params: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = _platform(())
+    """Files of the model to start from."""
+
+    batch_size: int = Field(2, ge=1, le=4096)
+    """Images per iteration, over all GPUs together."""
+    config_file: str = "configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml"
+    """The model: one of this image's detectron2-style config files."""
+    max_iter: int = Field(90000, ge=0, le=100_000_000)
+    """Iterations to train; warm-up and decay steps scale with it. 0: choose for my data."""
+    learning_rate: float = Field(0.001, ge=0, le=100)
+    """Learning rate after warm-up, for `batch_size` images. 0: choose for my model and batch."""
+    args_options: str = ""
+    """More settings in detectron2's words: `--resume`, or `SOLVER.WEIGHT_DECAY 0.0005 ...`."""
+    export_format: Literal[
+        "", "ark:raw", "det-ark:raw", "voc:raw", "det-voc:raw", "coco:raw", "seg-coco:raw"
+    ] = Field("", json_schema_extra={"template": "ark:raw"})
+    """How the platform hands over annotations: ark:raw, voc:raw, coco:raw or seg-coco:raw."""
+    eval_period: int = Field(0, ge=0, le=100_000_000)
+    """Iterations between two evaluations, each of which may keep a model. 0: about ten in all."""
+    checkpoint_period: int = Field(0, ge=0, le=100_000_000)
+    """Iterations between two checkpoints to resume from. 0: about one a minute."""
+    num_workers: int = Field(2, ge=0, le=128)
+    """Processes that read and augment images, per GPU. 0: none, read in the training itself."""
+    image_size: int = Field(0, ge=0, le=8192)
+    """Pixels to which the shorter side of images is scaled. 0: as the config file says."""
+    amp: Annotated[Literal["auto", "off", "bf16", "fp16"], BeforeValidator(_switch_word)] = "auto"
+    """Mixed precision: auto (on GPUs that gain by it), off, bf16 or fp16."""
+    ema: bool = False
+    """Keep a moving average of the weights, and evaluate and save that."""
+    patience: int = Field(0, ge=0, le=100_000)
+    """Stop after so many evaluations without a better result. 0: never stop early."""
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    """Start of all random numbers; the same seed gives the same training."""
+    ymir_saved_file_patterns: str = ""
+    """Keep only model files whose names match one of these comma-separated patterns (regular
+    expressions). Empty: all."""
+
+    @field_validator("class_names")
+    @classmethod
+    def _some_classes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            raise ValueError("no class is named; name at least one class to train")
+        return names
+
+    @field_validator("image_size")
+    @classmethod
+    def _visible(cls, size: int) -> int:
+        return _checked_size(size)
+
+
+class _CandidateHyperparameters(Hyperparameters):
+    """Keys that mining and infer share: both run the detector over candidates."""
+
+    model_params_path: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = _platform(())
+    """Files of the model to use."""
+
+    conf_threshold: float = Field(0.2, ge=0, le=1)
+    """Detections with a lower score are left out."""
+    batch_size: int = Field(4, ge=1, le=4096)
+    """Images that the detector takes at once."""
+    num_workers: int = Field(2, ge=0, le=128)
+    """Processes that read images, per GPU. 0: none, read in the task itself."""
+    image_size: int = Field(0, ge=0, le=8192)
+    """Pixels to which the shorter side of images is scaled. 0: as in the training."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Numbers the detector computes with; bf16 and fp16 are faster where hardware has them."""
+
+    @field_validator("image_size")
+    @classmethod
+    def _visible(cls, size: int) -> int:
+        return _checked_size(size)
+
+
+class InferHyperparameters(_CandidateHyperparameters):
+    """What an inference can be told."""
+
+
+class MiningHyperparameters(_CandidateHyperparameters):
+    """What a mining can be told; holds infer's keys, as runs of both get only this template."""
+
+    mining_algorithm: Literal["random", "entropy", "least_confidence", "margin", "aldd", "cald"] = (
+        "entropy"
+    )
+    """Which images to label first: entropy, least_confidence, margin (unsure detections), cald
+    (detections that change with the view), aldd (doubtful regions, small objects) or random."""
+    aggregate: Literal["topk", "sum", "mean", "max"] = "topk"
+    """How an image's doubts become one score (entropy, least_confidence, margin): topk (mean of
+    the five largest), sum (favours crowded images), mean or max."""
+    empty_policy: Literal["low", "high"] = "low"
+    """Where images without any detection go: low (after the others) or high (before them)."""
+    class_distribution_scores: str = ""
+    """Weights of the classes for aldd, comma-separated, as class_names lists them. Empty: equal."""
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    """Start of the random numbers of random and cald."""
+
+    @field_validator("class_distribution_scores")
+    @classmethod
+    def _one_weight_per_class(cls, text: str, info: Any) -> str:
+        weights = _weights(text)
+        names = info.data.get("class_names", ())
+        if weights and names and len(weights) != len(names):
+            raise ValueError(f"{len(weights)} weights for {len(names)} classes; give one for each")
+        return text
+
+    @property
+    def class_weights(self) -> tuple[float, ...] | None:
+        """`class_distribution_scores` as numbers; None when not set."""
+        return _weights(self.class_distribution_scores) or None
+
+
+MODELS: dict[Task, type[Hyperparameters]] = {
+    Task.TRAINING: TrainHyperparameters,
+    Task.MINING: MiningHyperparameters,
+    Task.INFER: InferHyperparameters,
+}
+
+# Set by platforms for their own ends; heard, and of no effect here.
+_FOREIGN_KEYS = frozenset(
+    {"run_training", "run_mining", "run_infer", "shm_size", "openpai_enable", "code_config"}
+    | {"prompt", "ymir_debug", "protocol_version"}
+)
+_FOREIGN_PREFIX = "git_"
+
+H = TypeVar("H", bound=Hyperparameters)
+
+
+def load_hyperparameters(path: Path, model: type[H]) -> H:
+    """The settings of one task; ConfigError naming every wrong key of `path`."""
+    document = read_yaml(path)
+    return validated(document, _given(document.value), model)
+
+
+def check_config(path: Path, tasks: Collection[Task]) -> list[str]:
+    """Refuse a config.yaml that any of `tasks` could not use; return remarks on keys of no effect.
+
+    Unlike a wrong value, an unknown key is refused only if it looks like a misspelt one: platforms
+    and users add keys for others.
+    """
+    document = read_yaml(path)
+    given = _given(document.value)
+    unknown = _unknown_keys(document, tasks)
+    problems = [problem for problem in unknown if "did you mean" in problem.text]
+    object_type = 2
+    for task in tasks:
+        result = validate(document, given, MODELS[task])
+        if isinstance(result, list):
+            problems += result
+        else:
+            object_type = result.object_type
+    if problems:
+        raise config_error(problems)
+    if object_type not in (2, 3, 4):
+        raise ObjectTypeError(
+            f"{document.where(('object_type',))}: object_type: not supported by this image"
+            f" (got {object_type}); allowed 2 (boxes), 3 or 4 (segmentation)"
+        )
+    return [problem.text for problem in unknown]
+
+
+def _unknown_keys(document: Document, tasks: Collection[Task]) -> list[Problem]:
+    known = {key for task in tasks for key in MODELS[task].model_fields}
+    elsewhere = {key for model in MODELS.values() for key in model.model_fields} - known
+    problems = []
+    for key, value in document.value.items():
+        if key in known or key in _FOREIGN_KEYS or key.startswith(_FOREIGN_PREFIX):
+            continue
+        text = f"{document.where((key,))}: {shown(key)[1:-1]}: unknown key (got {shown(value)})"
+        close = None if key in elsewhere else misspelt(key, known | elsewhere)
+        if close:
+            text += f"; did you mean '{close}'?"
+        elif key in elsewhere:
+            text = text.replace("unknown key", "not used by this task", 1)
+        else:
+            text += "; it has no effect"
+        problems.append(Problem(document.mark((key,)), text))
+    return problems
+
+
+def _given(values: Mapping[str, Value]) -> dict[str, Value]:
+    """The keys that are set: an empty value is none, except for `gpu_id` (the CPU)."""
+    unset = ("", "~", "null", "Null", "NULL")
+    return {key: value for key, value in values.items() if key == "gpu_id" or value not in unset}
+
+
+def _checked_size(size: int) -> int:
+    if 0 < size < 32:
+        raise ValueError("too small; allowed 32 to 8192 pixels, or 0 to leave the choice")
+    return size
+
+
+def _weights(text: str) -> tuple[float, ...]:
+    try:
+        weights = tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError("not numbers separated by commas, such as 1.0,0.5") from error
+    if any(not 0 <= weight < float("inf") for weight in weights):
+        raise ValueError("a weight is negative or not finite; allowed are numbers from 0")
+    if weights and not any(weights):
+        raise ValueError("all weights are 0; at least one class must count")
+    return weights

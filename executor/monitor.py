@@ -1,0 +1,76 @@
+"""monitor.txt: one record of how far the run is, always whole, rewritten in place.
+
+    <task id> TAB <unix time> TAB <fraction 0..1> TAB <state> TAB <code> TAB <message>
+
+The platform polls it. It takes a record for news only when the time changed, for a failure when
+the state is 4, and fails the run at once when it finds half a record.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from executor.atomic_file import write_atomically
+from executor.errors import ExecutorError
+
+Progress = Callable[[float], None]
+"""Told from time to time which fraction of the work is done, 0 to 1."""
+
+RUNNING = 2
+ERROR = 4
+
+_MAX_MESSAGE = 500
+_MAX_DETAILS = 98  # of at most 99 lines that are read
+
+
+def span(progress: Progress, start: float, stop: float) -> Progress:
+    """The stretch of `progress` from `start` to `stop`, itself counted 0 to 1."""
+    return lambda fraction: progress(start + (stop - start) * fraction)
+
+
+def one_line(text: str, max_length: int = _MAX_MESSAGE) -> str:
+    """`text` without line breaks, tabs or control characters, cut to `max_length`."""
+    joined = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    clean = "".join(char if char.isprintable() else " " for char in joined)
+    return clean if len(clean) <= max_length else f"{clean[: max_length - 3]}..."
+
+
+class Monitor:
+    """Writes the record. The fraction never falls; after `failed` nothing is written any more."""
+
+    def __init__(self, path: Path, task_id: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._task_id = one_line(task_id)
+        self._clock = clock
+        self._time = 0.0
+        self._is_final = False
+        self.fraction = 0.0
+
+    def running(self, fraction: float, message: str = "") -> None:
+        """The run is at `fraction`; NaN and steps back count as no news."""
+        if not self._is_final:
+            if fraction > self.fraction:
+                self.fraction = min(fraction, 1.0)
+            self._write(RUNNING, 0, message)
+
+    def failed(self, error: ExecutorError, details: str = "") -> None:
+        """The run is about to end in failure; `details` may have many lines."""
+        if not self._is_final:
+            self._is_final = True
+            self._write(ERROR, error.code, str(error), details)
+
+    def _write(self, state: int, code: int, message: str, details: str = "") -> None:
+        # A clock set back must not make two records look alike.
+        self._time = max(self._clock(), self._time + 0.001)
+        record = "\t".join(
+            [
+                self._task_id,
+                f"{self._time:.3f}",
+                f"{self.fraction:.4f}",
+                str(state),
+                str(code),
+                one_line(message),
+            ]
+        )
+        lines = [one_line(line) for line in details.splitlines() if line.strip()]
+        write_atomically(self._path, "\n".join([record, *lines[-_MAX_DETAILS:]]) + "\n")

@@ -1,0 +1,151 @@
+"""From a YAML document to a validated model; every wrong key named at once, with its place.
+
+A message reads `config.yaml:LINE:COLUMN: key: what is wrong (got VALUE); allowed RANGE; remedy`.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from executor.errors import ConfigError
+from executor.yaml_reader import Document, Location, Mark
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_MISSPELT = 0.8  # difflib ratio from which an unknown key is taken for a misspelt one
+_MAX_SHOWN = 60
+
+_MESSAGES = {
+    "missing": "missing; add this key",
+    "bool_parsing": "not true or false",
+    "bool_type": "not true or false",
+    "int_parsing": "not an integer",
+    "int_type": "not an integer",
+    "int_from_float": "not an integer",
+    "int_parsing_size": "not an integer of usual size",
+    "float_parsing": "not a number",
+    "float_type": "not a number",
+    "finite_number": "not a finite number",
+    "literal_error": "not one of the known words",
+    "enum": "not one of the known words",
+    "list_type": "not a list",
+    "tuple_type": "not a list",
+    "string_type": "not a text",
+    "path_type": "not a path",
+    "string_too_long": "too long",
+    "greater_than": "too small",
+    "greater_than_equal": "too small",
+    "less_than": "too large",
+    "less_than_equal": "too large",
+    "model_type": "not a mapping",
+    "model_attributes_type": "not a mapping",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One wrong key: where it stands, and the whole line to show."""
+
+    mark: Mark
+    text: str
+
+
+def validated(document: Document, values: Mapping[str, Any], model: type[Model]) -> Model:
+    """`values` of `document` as a `model`; ConfigError naming every wrong one."""
+    result = validate(document, values, model)
+    if isinstance(result, list):
+        raise config_error(result)
+    return result
+
+
+def validate(
+    document: Document, values: Mapping[str, Any], model: type[Model]
+) -> Model | list[Problem]:
+    """`values` of `document` as a `model`, or everything that is wrong with them."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        return [_problem(document, model, details) for details in error.errors()]
+
+
+def config_error(problems: Iterable[Problem]) -> ConfigError:
+    """One error for all problems, each once, in the order of the file."""
+    return ConfigError("\n".join(dict.fromkeys(problem.text for problem in sorted(problems))))
+
+
+def misspelt(key: str, known: Iterable[str]) -> str | None:
+    """The known key that `key` was probably meant to be."""
+    close = difflib.get_close_matches(key.lower(), sorted(known), n=1, cutoff=_MISSPELT)
+    return close[0] if close else None
+
+
+def shown(value: object) -> str:
+    """A value for a message: short, on one line."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+
+
+def allowed(schema: Mapping[str, Any]) -> str:
+    """A property's JSON schema in words: `an integer from 1 to 1024`."""
+    if "enum" in schema:
+        return "one of " + ", ".join(word or "''" for word in schema["enum"])
+    for alternative in schema.get("anyOf", ()):
+        if alternative.get("type") != "null":
+            return allowed(alternative)
+    if "$ref" in schema:
+        return "a mapping"
+    kind = schema.get("type")
+    words = {"integer": "an integer", "number": "a number", "boolean": "true or false"}
+    if kind == "array":
+        return "a list"
+    text = words.get(str(kind), "a text")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None:
+        text += f" from {low}"
+    elif "exclusiveMinimum" in schema:
+        text += f" above {schema['exclusiveMinimum']}"
+    if high is not None:
+        text += f" to {high}"
+    return text
+
+
+def _problem(document: Document, model: type[BaseModel], details: ErrorDetails) -> Problem:
+    location: Location = details["loc"]
+    key = ".".join(str(part) for part in location)
+    schema = _property(model.model_json_schema(), location)
+    parts = [f"{document.where(location)}: {key}: {_message(details)}"]
+    if details["type"] != "missing":
+        parts[0] += f" (got {shown(details['input'])})"
+    if details["type"] not in ("value_error", "missing"):
+        parts.append(f"allowed {allowed(schema)}")
+    if "enum" in schema:
+        close = difflib.get_close_matches(str(details["input"]).lower(), schema["enum"], n=1)
+        parts.extend(f"did you mean '{word}'?" for word in close)
+    elif "default" in schema and schema["default"] not in ("", None, []):
+        parts.append(f"leave it out for {_written(schema['default'])}")
+    return Problem(document.mark(location), "; ".join(parts))
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _message(details: ErrorDetails) -> str:
+    if details["type"] == "value_error":
+        return str(details["ctx"]["error"])
+    return _MESSAGES.get(details["type"], details["msg"])
+
+
+def _property(schema: Mapping[str, Any], location: Location) -> Mapping[str, Any]:
+    """The part of a JSON schema that describes `location`; empty where it says nothing."""
+    part: Mapping[str, Any] = schema
+    for step in location:
+        if "$ref" in part:
+            part = schema["$defs"][part["$ref"].rsplit("/", 1)[-1]]
+        part = part.get("items", {}) if isinstance(step, int) else part["properties"].get(step, {})
+    return part
