@@ -34,20 +34,20 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_counter)}{_SUFFIX}")
     try:
-        with _writing(path):
-            stream = temporary.open("x", encoding="utf-8", errors="surrogateescape", newline="\n")
-        with stream:
+        with temporary.open(
+            "x", encoding="utf-8", errors="surrogateescape", newline="\n"
+        ) as stream:
             yield stream
-            with _writing(path):
-                stream.flush()
-                _keep_mode(path, stream.fileno())
-                os.fsync(stream.fileno())
-        with _writing(path):
-            temporary.replace(path)
-            sync_directory(path.parent)
-    except BaseException:
+            stream.flush()
+            _keep_mode(path, stream.fileno())
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and _is_about(error, temporary, path.parent):
+            raise output_error(path, error) from error
         raise
 
 
@@ -72,14 +72,6 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise output_error(path, error) from error
-
-
 def output_error(path: Path, error: OSError) -> OutputError:
     """Why `path` cannot be written, and what to do."""
     remedies = {
@@ -92,6 +84,13 @@ def output_error(path: Path, error: OSError) -> OutputError:
     }
     remedy = remedies.get(error.errno or 0, "check the disk behind it")
     return OutputError(f"{path}: cannot be written ({error.strerror or error}); {remedy}")
+
+
+def _is_about(error: OSError, *paths: Path) -> bool:
+    """Whether an error arose from writing one of `paths`, not from what else the block did."""
+    if error.filename is not None:
+        return str(error.filename) in {str(path) for path in paths}
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def _keep_mode(path: Path, descriptor: int) -> None:

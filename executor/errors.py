@@ -4,12 +4,12 @@ ExecutorError            160004  exit 70   a fault of ours
 ├── ConfigError          300001  exit  2   env.yaml, config.yaml or a template value
 │   └── ObjectTypeError  300005  exit  2   a kind of object this image does not handle
 ├── DatasetError         300002  exit  3   index or annotations as a whole
-│   └── UnreadableError  300003  exit  3   images that cannot be read
+│   └── ImageError       300003  exit  3   images that cannot be read
 ├── ModelError           300004  exit  4   model missing, unsafe, or of another kind
 │   └── NetworkError     300301  exit  4   weights could not be downloaded
 ├── DeviceError          300101  exit  5   driver and GPU do not fit this image
 │   └── NoDeviceError    300102  exit  5   a GPU was asked for and none is there
-├── ExhaustedError       300103  exit  6   memory of the host or of the GPU
+├── OutOfMemoryError     300103  exit  6   memory of the host or of the GPU
 ├── DivergedError        300201  exit  7   the loss became NaN and did not recover
 ├── OutputError          160004  exit  8   /out is not writable, full, or locked
 ├── IncompleteError      160004  exit 75   part of the work is missing; start again to resume
@@ -49,7 +49,7 @@ class DatasetError(ExecutorError):
     exit_status = 3
 
 
-class UnreadableError(DatasetError):
+class ImageError(DatasetError):
     """The images cannot be read."""
 
     code = 300003
@@ -81,7 +81,7 @@ class NoDeviceError(DeviceError):
     code = 300102
 
 
-class ExhaustedError(ExecutorError):
+class OutOfMemoryError(ExecutorError):
     """The memory of the host, of /dev/shm or of the GPU is not enough."""
 
     code = 300103

@@ -1,0 +1,255 @@
+"""result.yaml: the models of a training as stages, rewritten whole after each new one.
+
+A run can be killed at any instant; the platform then keeps the stages of the result.yaml it finds.
+Hence the order: a stage's files first, then result.yaml, and only then dropped stages' folders go.
+"""
+
+import logging
+import math
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from executor.atomic_file import sync_directory, write_atomically
+from executor.env import Dialect, OutputPaths
+
+logger = logging.getLogger(__name__)
+
+MAX_STAGES = 11
+_COUNTS = ("tp", "fp", "fn")
+_RATES = ("mAR", "mIoU", "mAcc", "maskAP", "boxAP")
+_RESERVED = frozenset({"attachments"})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One saved model.
+
+    files    names relative to models/<name>/
+    metrics  mAP in [0, 1], and optionally mAR, mIoU, mAcc, maskAP, boxAP, tp, fp, fn
+    """
+
+    name: str
+    files: tuple[str, ...]
+    timestamp: int
+    metrics: Mapping[str, float | int] = field(default_factory=dict)
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """Higher is better: by mAP, the later of equals."""
+        return self.metrics["mAP"], self.timestamp
+
+
+class ModelStages:
+    """The stages of one training; every `add` leaves a valid result.yaml."""
+
+    def __init__(
+        self,
+        output: OutputPaths,
+        *,
+        dialect: Dialect = Dialect.STAGE_FOLDERS,
+        object_type: int = 2,
+        file_patterns: str = "",
+        max_stages: int = MAX_STAGES,
+        evaluate_config: Mapping[str, float] | None = None,
+    ) -> None:
+        """`file_patterns`: comma-separated regular expressions; only matching files are listed."""
+        assert 1 <= max_stages <= MAX_STAGES
+        self._models_dir = output.models_dir
+        self._path = output.training_result_file
+        self._dialect = dialect
+        self._object_type = object_type
+        self._patterns = compiled_patterns(file_patterns)
+        self._max_stages = max_stages
+        self._evaluate_config = dict(evaluate_config or {"iou_thr": 0.5})
+        self._stages: dict[str, Stage] = {}
+        self._attachments: dict[str, list[str]] = {}
+
+    @classmethod
+    def resume(cls, output: OutputPaths, **settings: Any) -> Self:
+        """With the stages that an earlier run left, as far as their files are still there."""
+        stages = cls(output, **settings)
+        for stage in _read_stages(output.training_result_file):
+            folder = output.models_dir / stage.name
+            if all((folder / name).is_file() for name in stage.files):
+                stages._stages[stage.name] = stage
+        return stages
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All stages, oldest first."""
+        return tuple(self._stages.values())
+
+    @property
+    def best(self) -> Stage | None:
+        """The stage with the highest mAP, if there is any."""
+        return max(self._stages.values(), key=lambda stage: stage.rank, default=None)
+
+    def folder(self, name: str) -> Path:
+        """Where the files of a stage belong; made if missing."""
+        folder = self._models_dir / stage_name(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def add(
+        self,
+        name: str,
+        files: Sequence[Path],
+        *,
+        mAP: float,
+        timestamp: int | None = None,
+        **metrics: float | int | None,
+    ) -> Stage:
+        """Publish files, complete in the folder of stage `name`, with mAP in [0, 1] (NaN: 0).
+
+        A stage of that name is replaced; beyond the limit, the oldest that is not best is dropped.
+        """
+        name = stage_name(name)
+        folder = self._models_dir / name
+        names = tuple(str(file.relative_to(folder)) for file in files)
+        assert all(file.is_file() for file in files), f"stage {name}: a file is missing"
+        stage = Stage(
+            name,
+            self._kept(names),
+            int(time.time()) if timestamp is None else timestamp,
+            _valid_metrics({"mAP": mAP, **metrics}),
+        )
+        self._stages.pop(name, None)
+        self._stages[name] = stage
+        dropped = self._drop_oldest()
+        self._write()
+        for old in dropped:
+            shutil.rmtree(self._models_dir / old.name, ignore_errors=True)
+        return stage
+
+    def attach(self, section: str, file_name: str) -> None:
+        """List models/attachments/<section>/<file_name>, which must exist, in the model package."""
+        path = self._models_dir / "attachments" / section / file_name
+        assert path.is_file(), f"{path} is missing"
+        files = self._attachments.setdefault(section, [])
+        if file_name not in files:
+            files.append(file_name)
+        if self._stages:
+            self._write()
+
+    def _kept(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        kept = tuple(
+            name for name in names if any(pattern.search(name) for pattern in self._patterns)
+        )
+        if self._patterns and not kept:
+            logger.warning("ymir_saved_file_patterns: no file matches; all files are kept")
+        return kept or names
+
+    def _drop_oldest(self) -> list[Stage]:
+        dropped = []
+        while len(self._stages) > self._max_stages:
+            oldest = next(stage for stage in self._stages.values() if stage != self.best)
+            dropped.append(self._stages.pop(oldest.name))
+        return dropped
+
+    def _write(self) -> None:
+        best = self.best
+        assert best is not None
+        content: dict[str, Any] = {
+            "best_stage_name": best.name,
+            "mAP": best.metrics["mAP"],
+            "model_stages": {stage.name: _stage_entry(stage) for stage in self._stages.values()},
+            "evaluate_config": {key: float(value) for key, value in self._evaluate_config.items()},
+            "object_type": self._object_type,
+        }
+        if self._attachments:
+            content["attachments"] = self._attachments
+        if self._dialect is Dialect.FLAT:
+            # The key `model` makes a platform ignore the stages: for the oldest ones only.
+            content["model"] = self._place_flat(best)
+            content["map"] = best.metrics["mAP"]
+        write_atomically(self._path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def _place_flat(self, stage: Stage) -> list[str]:
+        """The stage's files beside result.yaml, without copying where the disk allows it."""
+        names = []
+        for name in stage.files:
+            source = self._models_dir / stage.name / name
+            target = self._models_dir / source.name
+            temporary = target.with_name(f".{target.name}.{os.getpid()}.0.tmp")
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+            try:
+                os.link(source, temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
+            temporary.replace(target)
+            names.append(target.name)
+        sync_directory(self._models_dir)
+        return names
+
+
+def stage_name(text: str) -> str:
+    """`text` as a name that every platform takes: an identifier, not a reserved one."""
+    name = re.sub(r"\W", "_", text.strip(), flags=re.ASCII)
+    if not name or name[0].isdigit() or name in _RESERVED:
+        name = f"stage_{name}"
+    return name
+
+
+def compiled_patterns(text: str) -> tuple[re.Pattern[str], ...]:
+    """Comma-separated regular expressions; bad ones are skipped with a warning."""
+    patterns = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            patterns.append(re.compile(part))
+        except re.error as error:
+            logger.warning("ymir_saved_file_patterns: %r is skipped (%s)", part, error)
+    return tuple(patterns)
+
+
+def _valid_metrics(metrics: Mapping[str, float | int | None]) -> dict[str, float | int]:
+    """Rates in [0, 1], counts from 0; the platform refuses a whole training for one bad number."""
+    valid: dict[str, float | int] = {}
+    for key, value in metrics.items():
+        assert key == "mAP" or key in _RATES or key in _COUNTS, f"unknown metric {key}"
+        if value is None:
+            continue
+        number = float(value) if math.isfinite(value) else 0.0
+        valid[key] = max(int(number), 0) if key in _COUNTS else min(max(number, 0.0), 1.0)
+    return valid
+
+
+def _stage_entry(stage: Stage) -> dict[str, Any]:
+    return {
+        "stage_name": stage.name,
+        "files": list(stage.files),
+        "timestamp": stage.timestamp,
+        **stage.metrics,
+    }
+
+
+def _read_stages(path: Path) -> list[Stage]:
+    """The stages of a result.yaml of ours; none if it is missing or not readable."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return [
+            Stage(
+                stage_name(str(entry.pop("stage_name"))),
+                tuple(str(name) for name in entry.pop("files")),
+                int(entry.pop("timestamp")),
+                _valid_metrics(entry),
+            )
+            for entry in content["model_stages"].values()
+        ]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        logger.warning("%s: not resumed, it cannot be read (%s)", path, error)
+        return []
+    except yaml.YAMLError:
+        logger.warning("%s: not resumed, it is not YAML", path)
+        return []
