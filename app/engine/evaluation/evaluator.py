@@ -1,0 +1,110 @@
+"""What every metric does: take images one by one, join what other processes saw, give numbers.
+
+Evaluators keep only what their metric needs (arrays, run-length codes, counts), never images.
+"""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from app.engine.errors import EngineError
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import ImageRecord
+
+logger = logging.getLogger(__name__)
+
+Results = dict[str, dict[str, float]]
+"""Task ('bbox', 'segm', ...) -> metric ('AP', 'AP-<class>', ...) -> number; nan: not defined."""
+
+
+class Evaluator(Protocol):
+    """One family of metrics over a data set."""
+
+    def add(self, record: ImageRecord, detections: Detections) -> None:
+        """Take one image's detections, in pixels of the record's image."""
+        ...
+
+    def state(self) -> Any:
+        """Everything taken so far, picklable, for `merge` in another process."""
+        ...
+
+    def merge(self, states: Sequence[Any]) -> None:
+        """Replace what was taken by the union of `states`."""
+        ...
+
+    def results(self) -> Results:
+        """The metrics over all images taken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClassResult:
+    """How one class did at IoU 0.5.
+
+    num_objects        labelled objects, without crowds and difficult ones
+    ap, ap50           0..100; nan without objects
+    best_f1            highest F1 over all score thresholds, 0..1; 0 when nothing was found
+    best_score_thresh  the threshold that reaches it
+    precision, recall  there, 0..1
+    """
+
+    num_objects: int
+    ap: float
+    ap50: float
+    best_f1: float
+    best_score_thresh: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Numbers of one evaluation.
+
+    metrics         'bbox/AP' -> 0..100, 'bbox/AP-<class>', ...; nan where undefined
+    per_class       class name -> result (box detectors only)
+    tp, fp, fn      objects at IoU 0.5 and `score_thresh`, over all classes
+    num_images      images that were evaluated
+    """
+
+    metrics: dict[str, float]
+    per_class: dict[str, ClassResult] = field(default_factory=dict)
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    score_thresh: float = 0.0
+    num_images: int = 0
+
+
+def flatten(results: Results) -> dict[str, float]:
+    """{'bbox': {'AP': 1.0}} -> {'bbox/AP': 1.0}."""
+    return {f"{task}/{key}": value for task, row in results.items() for key, value in row.items()}
+
+
+def log_copypaste(results: Results) -> None:
+    """Three log lines for each task, ready for a spreadsheet; per-class numbers are left out."""
+    for task, row in results.items():
+        important = {key: value for key, value in row.items() if "-" not in key}
+        logger.info("copypaste: Task: %s", task)
+        logger.info("copypaste: %s", ",".join(important))
+        logger.info("copypaste: %s", ",".join(f"{value:.4f}" for value in important.values()))
+
+
+def verify_results(
+    expected: Sequence[tuple[str, str, float, float]], metrics: Mapping[str, float]
+) -> None:
+    """Hold `metrics` against TEST.EXPECTED_RESULTS: rows of task, metric, value, tolerance."""
+    wrong = []
+    for task, metric, value, tolerance in expected:
+        actual = metrics.get(f"{task}/{metric}", math.nan)
+        if not math.isfinite(actual) or abs(actual - value) > tolerance:
+            wrong.append(f"{task}/{metric} is {actual:.4f}, expected {value} +- {tolerance}")
+    if wrong:
+        raise EngineError(
+            f"TEST.EXPECTED_RESULTS: {'; '.join(wrong)}; "
+            "correct the expectation or find what changed the model"
+        )
+    if expected:
+        logger.info("Results verification passed.")

@@ -1,0 +1,168 @@
+"""Detected objects as plain arrays, small enough to keep for a whole data set.
+
+R: detections of one image, G: labelled objects of one image
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import ImageRecord
+
+Rle = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInstances:
+    """The R detections of one image.
+
+    boxes      (R, 4) float32, x0 y0 x1 y1
+    scores     (R,) float32
+    classes    (R,) int64
+    masks      R run-length codes, or None
+    keypoints  (R, num_keypoints, 3) float32, or None
+    """
+
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int64]
+    masks: list[Rle] | None = None
+    keypoints: npt.NDArray[np.float32] | None = None
+
+    @classmethod
+    def pack(cls, detections: Detections) -> Self:
+        """Copy to numpy; masks become run-length codes."""
+        return cls(
+            detections.boxes.detach().float().cpu().numpy(),
+            detections.scores.detach().float().cpu().numpy(),
+            detections.classes.detach().cpu().numpy().astype(np.int64),
+            None if detections.masks is None else encode_masks(detections.masks),
+            None
+            if detections.keypoints is None
+            else detections.keypoints.detach().float().cpu().numpy(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def best(self, number: int) -> Self:
+        """The `number` highest scores, best first; equal scores keep their order."""
+        index = np.argsort(-self.scores, kind="mergesort")[:number]
+        return type(self)(
+            self.boxes[index],
+            self.scores[index],
+            self.classes[index],
+            None if self.masks is None else [self.masks[i] for i in index],
+            None if self.keypoints is None else self.keypoints[index],
+        )
+
+
+class InstanceStore:
+    """Detections of every image evaluated so far, by image id."""
+
+    def __init__(self) -> None:
+        self.images: dict[int | str, ImageInstances] = {}
+
+    def add(self, record: ImageRecord, detections: Detections) -> None:
+        """Keep one image's detections."""
+        self.images[record.image_id] = ImageInstances.pack(detections)
+
+    def state(self) -> dict[int | str, ImageInstances]:
+        """For `merge` in another process."""
+        return self.images
+
+    def merge(self, states: Sequence[dict[int | str, ImageInstances]]) -> None:
+        """The union of several processes; an image seen twice counts once."""
+        self.images = {key: value for state in states for key, value in state.items()}
+
+
+def encode_masks(masks: Tensor) -> list[Rle]:
+    """Run-length codes of R bitmaps: (R, H, W) bool -> R dicts with text counts."""
+    bits = masks.detach().cpu().numpy().astype(np.uint8)
+    codes = []
+    for bitmap in bits:
+        code = coco_mask.encode(np.asfortranarray(bitmap))
+        codes.append({"size": code["size"], "counts": code["counts"].decode("ascii")})
+    return codes
+
+
+def box_iou(
+    boxes: npt.NDArray[np.float32], gt_boxes: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """Intersection over union of every pair: (R, 4), (G, 4) -> (R, G). 0 where boxes are apart."""
+    intersection = _intersection(boxes, gt_boxes)
+    union = box_area(boxes)[:, None] + box_area(gt_boxes)[None] - intersection
+    return intersection / np.where(intersection > 0, union, 1.0)
+
+
+def box_ioa(
+    boxes: npt.NDArray[np.float32], regions: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """Share of each box inside each region: (R, 4), (G, 4) -> (R, G). 0 where they are apart."""
+    intersection = _intersection(boxes, regions)
+    return intersection / np.where(intersection > 0, box_area(boxes)[:, None], 1.0)
+
+
+def box_area(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Areas in square pixels: (R, 4) -> (R,)."""
+    sides = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
+    return np.asarray(sides.prod(axis=1), dtype=np.float64)
+
+
+def _intersection(
+    boxes1: npt.NDArray[np.float32], boxes2: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    first, second = boxes1.astype(np.float64)[:, None], boxes2.astype(np.float64)[None]
+    low = np.maximum(first[..., :2], second[..., :2])
+    high = np.minimum(first[..., 2:], second[..., 2:])
+    return np.asarray(np.clip(high - low, 0, None).prod(axis=2), dtype=np.float64)
+
+
+def ignored(record: ImageRecord) -> npt.NDArray[np.bool_]:
+    """(G,) bool: crowds and difficult objects, neither rewarded nor punished."""
+    mask = np.zeros(len(record), dtype=bool)
+    for flags in (record.crowd, record.difficult):
+        if flags is not None:
+            mask |= flags
+    return mask
+
+
+def object_areas(record: ImageRecord) -> npt.NDArray[np.float64]:
+    """(G,) areas in pixels: the data set's own (`extra['areas']`), else of masks, else of boxes."""
+    areas = box_area(record.boxes)
+    if "areas" in record.extra:
+        return np.asarray(record.extra["areas"], dtype=np.float64)
+    for i, code in enumerate(object_codes(record)):
+        if code is not None:
+            areas[i] = float(coco_mask.area(code))
+    return areas
+
+
+def object_codes(record: ImageRecord) -> list[Rle | None]:
+    """G run-length codes, None for objects without a mask."""
+    if record.segmentations is None:
+        return [None] * len(record)
+    codes: list[Rle | None] = []
+    for segmentation in record.segmentations:
+        if segmentation is None:
+            codes.append(None)
+        elif isinstance(segmentation, dict):
+            codes.append(_compressed(segmentation))
+        else:
+            polygons = [polygon.tolist() for polygon in segmentation]
+            code = coco_mask.merge(coco_mask.frPyObjects(polygons, *record.size))
+            codes.append(code)
+    return codes
+
+
+def _compressed(code: Rle) -> Rle:
+    if isinstance(code["counts"], list):
+        compressed: Rle = coco_mask.frPyObjects(code, *code["size"])
+        return compressed
+    return code
