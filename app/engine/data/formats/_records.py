@@ -1,0 +1,134 @@
+"""From parsed objects to `ImageRecord`s: the checks that every annotation format shares."""
+
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from app.engine.data.image import image_size
+from app.engine.data.problems import Problems
+from app.engine.errors import ImageError
+from app.engine.structures.boxes import Size
+from app.engine.structures.sample import ImageRecord, Segmentation
+
+_THREADS = 16
+_MIN_SIDE = 1.0  # pixels; what is left of a box after clipping must be at least this large
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedObject:
+    """One annotated object before any check.
+
+    box  x0 y0 x1 y1 in pixels, not inclusive, as the file says: maybe inverted, outside or NaN
+    """
+
+    class_id: int
+    box: tuple[float, float, float, float]
+    crowd: bool = False
+    difficult: bool = False
+    segmentation: Segmentation | None = None
+
+
+def class_ids_by_name(class_names: Sequence[str]) -> dict[str, int]:
+    """Class of every name, without regard to case and surrounding blanks; the first one wins."""
+    return {name.strip().lower(): i for i, name in reversed(list(enumerate(class_names)))}
+
+
+def read_annotation(path: Path, problems: Problems) -> bytes | None:
+    """Content of an annotation file; None, and counted, where there is none."""
+    try:
+        if path.is_file():
+            return path.read_bytes()
+    except OSError:
+        pass
+    problems.add("annotation file missing or unreadable (image left out)", str(path))
+    return None
+
+
+def readable_pairs(
+    pairs: Sequence[tuple[Path, Path]], problems: Problems
+) -> list[tuple[Path, Path, Size]]:
+    """Pairs whose image exists and can be opened, with its displayed size; each image once."""
+    unique: dict[Path, Path] = {}
+    for image, annotation in pairs:
+        if image in unique:
+            problems.add("image listed twice (first entry kept)", str(image))
+        else:
+            unique[image] = annotation
+    found = []
+    for (image, annotation), size in zip(unique.items(), _sizes(list(unique)), strict=True):
+        if isinstance(size, ImageError):
+            problems.add("unreadable image (left out)", str(size))
+        else:
+            found.append((image, annotation, size))
+    return found
+
+
+def _sizes(paths: Sequence[Path]) -> Iterable[Size | ImageError]:
+    """Headers only; threads hide the latency of network file systems."""
+    if len(paths) < 2 * _THREADS:
+        return map(_size_or_error, paths)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return list(threads.map(_size_or_error, paths, chunksize=64))
+
+
+def _size_or_error(path: Path) -> Size | ImageError:
+    try:
+        return image_size(path)
+    except ImageError as error:
+        return error
+
+
+def build_record(
+    image: Path,
+    size: Size,
+    objects: Iterable[ParsedObject],
+    *,
+    image_id: int | str,
+    problems: Problems,
+) -> ImageRecord:
+    """The record of one image; objects that cannot be used are counted and dropped."""
+    kept = []
+    for parsed in objects:
+        box = _checked_box(parsed.box, size, image, problems)
+        if box is not None:
+            kept.append((parsed, box))
+    has_masks = any(parsed.segmentation is not None for parsed, _ in kept)
+    return ImageRecord(
+        path=image,
+        height=size[0],
+        width=size[1],
+        boxes=np.array([box for _, box in kept], dtype=np.float32).reshape(-1, 4),
+        classes=np.array([parsed.class_id for parsed, _ in kept], dtype=np.int64),
+        image_id=image_id,
+        crowd=np.array([parsed.crowd for parsed, _ in kept], dtype=np.bool_),
+        difficult=np.array([parsed.difficult for parsed, _ in kept], dtype=np.bool_),
+        segmentations=[parsed.segmentation for parsed, _ in kept] if has_masks else None,
+    )
+
+
+def _checked_box(
+    box: tuple[float, float, float, float], size: Size, image: Path, problems: Problems
+) -> tuple[float, float, float, float] | None:
+    """The box inside the image, or None."""
+    if not all(math.isfinite(value) for value in box):
+        problems.add("box with a coordinate that is no number (dropped)", str(image))
+        return None
+    x0, y0, x1, y1 = box
+    if x1 - x0 <= 0 or y1 - y0 <= 0:
+        problems.add("box without area (dropped)", str(image))
+        return None
+    height, width = size
+    clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
+    if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
+        problems.add("box outside its image (dropped)", str(image))
+        return None
+    if clipped[2] - clipped[0] < _MIN_SIDE or clipped[3] - clipped[1] < _MIN_SIDE:
+        problems.add("box thinner than a pixel (dropped)", str(image))
+        return None
+    if clipped != (x0, y0, x1, y1):
+        problems.add("box partly outside its image (clipped)", str(image))
+    return clipped

@@ -1,0 +1,232 @@
+"""Image files: one policy for what a file's pixels are, wherever they are used.
+
+The content decides, never the name. EXIF orientation is applied, also to sizes. Animations give
+their first frame, transparency is dropped (hidden pixels show), 16 bits keep their high byte.
+
+H, W: height and width as displayed
+"""
+
+import io
+import stat
+import struct
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from app.engine.errors import ConfigError, ImageError
+from app.engine.structures.boxes import Size
+
+Pixels = npt.NDArray[Any]
+"""(H, W, C) uint8, or float64 for YUV-BT.601."""
+
+MAX_PIXELS = 180_000_000
+"""Larger images are refused by their header, before any memory is taken."""
+
+FORMATS = ("BGR", "RGB", "L", "YUV-BT.601")
+
+_RGB_TO_YUV = np.array(
+    [[0.299, 0.587, 0.114], [-0.14713, -0.28886, 0.436], [0.615, -0.51499, -0.10001]]
+)
+
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# What Pillow's decoders are known to raise for damaged files.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Warning,
+)
+
+
+def read_image(path: Path, format: str = "BGR") -> Pixels:
+    """Pixels as displayed: (H, W, 3) uint8, (H, W, 1) for "L", float64 for "YUV-BT.601".
+
+    Raises ImageError for everything that is not a readable picture.
+    """
+    check_format(format)
+    try:
+        data = _read_regular(path)
+        image = _load(data)
+        orientation = _orientation(image)
+        if orientation in _TURN:
+            image = image.transpose(_TURN[orientation])
+        return _pixels(image, format)
+    except _DECODER_ERRORS as error:
+        raise _refusal(path, error) from error
+
+
+def image_size(path: Path) -> Size:
+    """(height, width) as displayed, from the header alone wherever the file format allows."""
+    try:
+        _check_regular(path)
+        with path.open("rb") as file:
+            image = _open(file)
+            if image.format == "PNG" and _has_late_metadata(file):
+                file.seek(0)
+                image = _open(file)
+                image.load()
+            width, height = image.size
+            # Pillow turns TIFF sizes by itself.
+            if image.format != "TIFF" and _orientation(image) >= 5:
+                width, height = height, width
+            return height, width
+    except _DECODER_ERRORS as error:
+        raise _refusal(path, error) from error
+
+
+def check_format(format: str) -> None:
+    """Refuse an INPUT.FORMAT that `read_image` cannot give."""
+    if format not in FORMATS:
+        raise ConfigError(f"INPUT.FORMAT is {format!r}; use one of {', '.join(FORMATS)}")
+
+
+def _check_regular(path: Path) -> None:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("not a regular file")
+    if status.st_size == 0:
+        raise ImageError("the file is empty")
+
+
+def _read_regular(path: Path) -> bytes:
+    _check_regular(path)
+    return path.read_bytes()
+
+
+def _open(file: IO[bytes]) -> Image.Image:
+    """Parse the header; refuse what would be too large to decode."""
+    # Pillow warns above its own limit: silence it below ours, in this process only.
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    image = Image.open(file)
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise ImageError(f"its header says {width}x{height} pixels")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{width}x{height} pixels exceed the limit of {MAX_PIXELS:,}")
+    return image
+
+
+def _load(data: bytes) -> Image.Image:
+    image = _open(io.BytesIO(data))
+    try:
+        image.load()
+    except OSError as error:
+        if image.format not in ("JPEG", "MPO") or "truncated" not in str(error):
+            raise
+        return _load_without_end(data, error)
+    return image
+
+
+def _load_without_end(data: bytes, error: OSError) -> Image.Image:
+    """A JPEG that lacks only its end marker is whole; one that lacks picture data is not.
+
+    Two different continuations tell them apart: only a decoder that still wants data reads them.
+    """
+    data = data.removesuffix(b"\xff")
+    images = []
+    for continuation in (b"", b"\x55" * 64):
+        image = _open(io.BytesIO(data + continuation + b"\xff\xd9"))
+        try:
+            image.load()
+        except OSError:
+            raise error from None
+        images.append(image)
+    if images[0].tobytes() != images[1].tobytes():
+        raise error
+    return images[0]
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8; 1 where the file says nothing sensible."""
+    try:
+        # The base class's method: PNG's own would decode the whole image first.
+        value = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+    except _DECODER_ERRORS:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _has_late_metadata(file: IO[bytes]) -> bool:
+    """Whether a PNG carries chunks that may hold EXIF behind its pixels."""
+    file.seek(8)
+    seen_pixels = False
+    while len(header := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", header)
+        if seen_pixels and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+            return True
+        seen_pixels = seen_pixels or kind == b"IDAT"
+        file.seek(length + 4, io.SEEK_CUR)
+    return False
+
+
+def _pixels(image: Image.Image, format: str) -> Pixels:
+    if format == "L":
+        grey = _eight_bits(image).convert("L")
+        return np.array(grey)[:, :, None]
+    rgb = _rgb(image)
+    if format == "RGB":
+        return np.array(rgb)
+    if format == "BGR":
+        # Pillow writes BGR as fast as RGB; reversing an array afterwards is slow.
+        packed = np.frombuffer(rgb.tobytes("raw", "BGR"), dtype=np.uint8)
+        return packed.reshape(rgb.height, rgb.width, 3).copy()
+    yuv: Pixels = (np.asarray(rgb) / 255.0) @ _RGB_TO_YUV.T
+    return yuv
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    image = _eight_bits(image)
+    if image.mode == "RGB":
+        return image
+    if image.mode == "RGBa":
+        image = image.convert("RGBA")
+    # Without this entry Pillow has nothing to warn about when it drops a palette's transparency.
+    image.info.pop("transparency", None)
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Integers of 16 (or 32) bits lose their low byte; floats up to 1 count as shares of 255."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        return Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
+    if image.mode == "F":
+        values = np.nan_to_num(np.asarray(image), nan=0.0)
+        factor = 255.0 if values.size and values.max() <= 1.0 else 1.0
+        return Image.fromarray(np.clip(np.rint(values * factor), 0, 255).astype(np.uint8))
+    return image
+
+
+def _refusal(path: Path, error: BaseException) -> ImageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    elif isinstance(error, UnidentifiedImageError):
+        reason = "the content is no known image format"
+    return ImageError(
+        f"{path}: the image cannot be read ({reason}); replace the file or leave it out"
+    )

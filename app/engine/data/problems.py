@@ -1,0 +1,51 @@
+"""What was wrong with the data, counted by kind: reported once, never a reason to stop."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+_EXAMPLES = 3
+
+
+class Problems:
+    """Counts of what was skipped or changed, with up to three examples of each kind."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, list[str]] = {}
+
+    def add(self, kind: str, example: str) -> None:
+        """One more of `kind` ("unknown class"), seen at `example` (a path, a class name)."""
+        self._counts[kind] += 1
+        examples = self._examples.setdefault(kind, [])
+        if len(examples) < _EXAMPLES and example not in examples:
+            examples.append(example)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many of each kind."""
+        return dict(self._counts)
+
+    def examples(self, kind: str) -> list[str]:
+        """Up to three different examples of `kind`."""
+        return list(self._examples.get(kind, []))
+
+    def __len__(self) -> int:
+        return self._counts.total()
+
+    def lines(self) -> list[str]:
+        """One line for each kind, most frequent first."""
+        return [
+            f"{count} x {kind}, for example {'; '.join(map(_printable, self._examples[kind]))}"
+            for kind, count in self._counts.most_common()
+        ]
+
+    def report(self, logger: logging.Logger) -> None:
+        """One warning for each kind."""
+        for line in self.lines():
+            logger.warning("data: %s", line)
+
+
+def _printable(text: str) -> str:
+    """Names come from outside: control characters must not reach the log."""
+    return "".join(c if c.isprintable() else "?" for c in text)
