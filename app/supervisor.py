@@ -1,0 +1,234 @@
+"""One run from env.yaml to exit status, around a task process that may crash, hang or be killed.
+
+The supervisor alone writes monitor.txt, decides the exit status and has the last word in the log.
+It stays small and never imports torch, so that nothing the task does can take it down.
+"""
+
+import logging
+import os
+import selectors
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.stop_signals import StopSignals
+from app.task_process import Ending, TaskProcess, task_environment
+from executor.atomic_file import output_error, sweep_temporaries
+from executor.channel import Failure, ReportReader
+from executor.env import Env, OutputPaths, Task, load_env
+from executor.errors import ConfigError, ExecutorError, OutputError, StoppedError
+from executor.hyperparameters import check_config
+from executor.logs import setup_logging
+from executor.monitor import Monitor, one_line
+from executor.output_lock import output_lock
+
+logger = logging.getLogger(__name__)
+
+_MIN_INTERVAL_S = 1.0  # between two records
+_MAX_INTERVAL_S = 5.0
+_TERMINATION_LOG = Path("/dev/termination-log")  # where Kubernetes looks for the last words
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the supervisor itself needs to know.
+
+    grace_s  seconds from the first stop signal until the task is killed
+    stall_s  seconds without a report after which the log says so
+    """
+
+    env_file: Path
+    task_command: tuple[str, ...]
+    environ: Mapping[str, str]
+    grace_s: float
+    stall_s: float
+
+
+def supervise(settings: Settings, signals: StopSignals) -> int:
+    """Do what env.yaml asks for; the exit status."""
+    setup_logging()
+    env, error = _read_env(settings.env_file)
+    output = env.output
+    if error is not None and not output.root_dir.is_dir():
+        return _last_words(error)
+    try:
+        _make_folders(output)
+        holder = f"process {os.getpid()} of {socket.gethostname()} since {time.ctime()}"
+        with output_lock(output.root_dir, holder):
+            monitor = Monitor(output.monitor_file, env.task_id)
+            monitor.running(0.0, "starting")
+            error = error or _attempt(env, monitor, settings, signals)
+            if error is not None:
+                monitor.failed(error)
+            else:
+                with suppress(OutputError):  # the results are there, and they count
+                    monitor.running(1.0, "done")
+    except OutputError as output_problem:
+        error = error or output_problem
+    return _last_words(error)
+
+
+def _read_env(path: Path) -> tuple[Env, ExecutorError | None]:
+    """The run's env, or the default one (results go to /out) and why it had to be that."""
+    try:
+        return load_env(path), None
+    except ConfigError as error:
+        return Env(), error
+
+
+def _make_folders(output: OutputPaths) -> None:
+    files = (
+        output.monitor_file,
+        output.training_result_file,
+        output.mining_result_file,
+        output.infer_result_file,
+    )
+    folders = [output.root_dir, output.models_dir, output.tensorboard_dir]
+    for folder in dict.fromkeys([*folders, *(file.parent for file in files)]):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(folder, error) from error
+
+
+def _attempt(
+    env: Env, monitor: Monitor, settings: Settings, signals: StopSignals
+) -> ExecutorError | None:
+    """Run the tasks; why they failed, if they did."""
+    try:
+        tasks = env.require_tasks()
+        for remark in check_config(env.input.config_file, tasks):
+            logger.warning("%s", remark)
+        for folder in (env.output.root_dir, env.output.models_dir):
+            sweep_temporaries(folder)
+        logger.info("asked for: %s", ", ".join(task.value for task in tasks))
+        ending = _Watch(monitor, settings, signals).run()
+        error = ending.error() or _missing_result(env, tasks)
+        if ending.stopped_by and error is not None and error.exit_status == 70:
+            return ending.stopped()
+        return error
+    except ExecutorError as error:
+        return error
+    except Exception:
+        logger.exception("a fault in the supervisor")
+        return ExecutorError("the supervisor failed (stack above); please report it")
+
+
+def _missing_result(env: Env, tasks: tuple[Task, ...]) -> ExecutorError | None:
+    results = {
+        Task.TRAINING: env.output.training_result_file,
+        Task.MINING: env.output.mining_result_file,
+        Task.INFER: env.output.infer_result_file,
+    }
+    for task in tasks:
+        if not results[task].is_file():
+            return ExecutorError(f"{task.value} ended without {results[task]}; please report it")
+    return None
+
+
+class _Watch:
+    """The life of one task process."""
+
+    def __init__(self, monitor: Monitor, settings: Settings, signals: StopSignals) -> None:
+        self._monitor = monitor
+        self._settings = settings
+        self._signals = signals
+        self._fraction = 0.0
+        self._message = ""
+        self._failure: Failure | None = None
+        self._record_time = time.monotonic()
+        self._recorded = (0.0, "")
+        self._report_time = time.monotonic()
+        self._kill_time = float("inf")
+        self._was_killed = False
+
+    def run(self) -> Ending:
+        """Start the task and see it through."""
+        if self._signals.count:
+            raise StoppedError(f"stopped by {self._signals.name} before the task began")
+        process = TaskProcess(self._settings.task_command, task_environment(self._settings.environ))
+        try:
+            self._follow(process)
+        finally:
+            status = process.kill()
+        return Ending(status, self._failure, self._signals.name, self._was_killed)
+
+    def _follow(self, process: TaskProcess) -> None:
+        """Relay reports and stop signals until the task has ended."""
+        reader = ReportReader()
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.reports, selectors.EVENT_READ)
+            selector.register(self._signals.descriptor, selectors.EVENT_READ)
+            while True:
+                has_ended = process.poll() is not None
+                for key, _ in selector.select(timeout=0 if has_ended else _MIN_INTERVAL_S / 2):
+                    if key.fd == self._signals.descriptor:
+                        self._signals.drain()
+                    elif not self._receive(process, reader):
+                        selector.unregister(process.reports)
+                if has_ended:
+                    break
+                self._stop_if_asked(process)
+                self._record()
+                self._warn_if_stalled(process)
+
+    def _receive(self, process: TaskProcess, reader: ReportReader) -> bool:
+        """Take in what the task has reported; False at the end of its reports."""
+        with suppress(BlockingIOError):
+            while data := os.read(process.reports, 1 << 16):
+                for report in reader.feed(data):
+                    self._report_time = time.monotonic()
+                    if report.progress is not None:
+                        self._fraction = max(self._fraction, report.progress)
+                    self._message = report.message or self._message
+                    self._failure = report.failure or self._failure
+            return False
+        return True
+
+    def _stop_if_asked(self, process: TaskProcess) -> None:
+        if self._signals.count and self._kill_time == float("inf"):
+            logger.warning("%s: the task is asked to save and end", self._signals.name)
+            self._kill_time = time.monotonic() + self._settings.grace_s
+            self._message = "stopping"
+            process.terminate()
+        if self._signals.count > 1 or time.monotonic() > self._kill_time:
+            self._was_killed = process.poll() is None
+            process.kill()
+
+    def _record(self) -> None:
+        """A new record once a second if there is news, and every few seconds as a sign of life."""
+        state = (self._fraction, self._message)
+        age_s = time.monotonic() - self._record_time
+        if age_s >= (_MIN_INTERVAL_S if state != self._recorded else _MAX_INTERVAL_S):
+            # The last step belongs to the supervisor, after it has seen the results.
+            try:
+                self._monitor.running(min(self._fraction, 0.9999), self._message)
+            except OutputError as error:
+                logger.warning("%s", error)  # a full disk may be freed; the task goes on
+            self._record_time, self._recorded = time.monotonic(), state
+
+    def _warn_if_stalled(self, process: TaskProcess) -> None:
+        silent_s = time.monotonic() - self._report_time
+        if silent_s > self._settings.stall_s:
+            self._report_time = time.monotonic()
+            logger.warning(
+                "no sign of progress for %.0f s; is the storage of the images slow, or gone?",
+                silent_s,
+            )
+            process.dump_stacks()
+
+
+def _last_words(error: ExecutorError | None) -> int:
+    """Log the outcome as the last lines; the exit status."""
+    if error is None:
+        logger.info("done")
+        return 0
+    for line in str(error).splitlines():
+        logger.error("%s", line)
+    with suppress(OSError):
+        if _TERMINATION_LOG.is_file():
+            _TERMINATION_LOG.write_text(one_line(str(error), 4000))
+    return error.exit_status
