@@ -84,16 +84,21 @@ class Task:
         (self.input / "models" / "ymir-info.yaml").write_text(yaml.safe_dump(info), "utf-8")
         return sorted(str(path) for path in target.iterdir())
 
-    def run(self) -> None:
-        """Write the platform's files and run `docker/start.sh`; a failure ends the demo."""
+    def write(self) -> None:
+        """The index files, config.yaml and env.yaml, as the platform writes them."""
         for name, lines in self.index.items():
             text = "".join(f"{line}\n" for line in lines)
             (self.input / f"{name}-index.tsv").write_text(text, encoding="utf-8")
         config = {**self.config, "task_id": self._task_id}
         (self.input / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         (self.input / "env.yaml").write_text(yaml.safe_dump(self._env()), encoding="utf-8")
+
+    def run(self, *, weights_dir: Path) -> None:
+        """Run `docker/start.sh` on the folder as the container would; a failure ends the demo."""
+        self.write()
         environment = os.environ | {
             "DEFAULT_ENV_FILE_PATH": str(self.input / "env.yaml"),
+            "WEIGHTS_DIR": str(weights_dir),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
         start = [str(REPOSITORY / "docker" / "start.sh")]
