@@ -14,6 +14,9 @@ from app.engine.layers.norm import FrozenBatchNorm2d
 class Conv2d(nn.Conv2d):
     """`activation(norm(conv(x)))`; norm and activation may be None."""
 
+    norm: nn.Module | None
+    activation: Callable[[Tensor], Tensor] | None
+
     def __init__(
         self,
         in_channels: int,
@@ -30,22 +33,30 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')."""
-        x: Tensor
-        if self.training and isinstance(self.norm, FrozenBatchNorm2d):
-            x = self._folded_forward(input, self.norm)
-        else:
-            x = super().forward(input)
-            if self.norm is not None:
-                x = self.norm(x)
+        x = conv_norm(self, self.norm, input)
         return x if self.activation is None else self.activation(x)
 
-    def _folded_forward(self, x: Tensor, norm: FrozenBatchNorm2d) -> Tensor:
-        # A constant norm is a scale of the filters: one pass over the activations less, and
-        # the gradient still reaches the unscaled weight.
-        scale, shift = norm.scale_and_shift()
-        if self.bias is not None:
-            shift = shift + self.bias * scale
-        return self._conv_forward(x, self.weight * scale.view(-1, 1, 1, 1), shift)
+
+def conv_norm(conv: nn.Conv2d, norm: nn.Module | None, x: Tensor) -> Tensor:
+    """`norm(conv(x))`: (N, C, H, W) -> (N, C', H', W').
+
+    In training, a frozen norm becomes a scale of the filters: one pass over the activations less,
+    and the gradient still reaches the unscaled weight. Otherwise the two run one after the other,
+    as detectron2 runs them; `fold_batch_norm` folds a model that is done with training.
+    """
+    if isinstance(norm, FrozenBatchNorm2d) and norm.training:
+        weight, bias = folded(conv, *norm.scale_and_shift())
+        return conv._conv_forward(x, weight, bias)
+    x = conv._conv_forward(x, conv.weight, conv.bias)
+    if norm is not None:
+        x = norm(x)
+    return x
+
+
+def folded(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution that is followed by `x * scale + shift`."""
+    bias = shift if conv.bias is None else shift + conv.bias * scale
+    return conv.weight * scale.view(-1, 1, 1, 1), bias
 
 
 def init_kaiming(module: nn.Module) -> None:

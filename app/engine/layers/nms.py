@@ -1,6 +1,7 @@
 """Greedy suppression of overlapping boxes within each class.
 
-P: number of boxes
+N: number of images, P: number of boxes. Whether a box stays depends on better boxes alone, so
+the first `limit` survivors are found in a prefix of the sorted boxes.
 """
 
 import torch
@@ -23,14 +24,38 @@ def batched_nms(
     The result does not depend on the number of boxes or the device.
     """
     order = scores.float().argsort(descending=True, stable=True)
-    apart = _move_classes_apart(boxes, classes)[order]
+    apart = _move_apart(boxes, classes)[order]
     size = len(order) if limit is None else min(len(order), 4 * limit)
     while True:
-        # Whether a box stays depends on better ones alone: a prefix answers for itself.
         kept = nms_sorted(apart[:size], iou_threshold)
         if size == len(order) or (limit is not None and len(kept) >= limit):
             return order[kept[:limit]]
         size = min(len(order), 4 * size)
+
+
+def batched_nms_of_images(
+    boxes: Tensor, scores: Tensor, classes: Tensor, iou_threshold: float, *, limit: int
+) -> list[Tensor]:
+    """`batched_nms` of each image at once: (N, P, 4), (N, P), (N, P) -> N indices (<= limit,).
+
+    A score of -inf marks a box that is not there. Few waits for the GPU, whatever N is.
+    """
+    num_images, num_boxes = scores.shape
+    scores, order = scores.float().sort(dim=1, descending=True, stable=True)
+    image = torch.arange(num_images, device=boxes.device)[:, None]
+    groups = classes * num_images + image
+    apart = _move_apart(boxes.flatten(0, 1), groups.flatten()).view_as(boxes)[image, order]
+    present = scores > -torch.inf
+    size = min(num_boxes, 4 * limit)
+    while True:
+        kept = _nms_of_prefixes(apart[:, :size], present[:, :size], iou_threshold)
+        count = kept.cumsum(dim=1)
+        enough = (count[:, -1:] >= limit) | ~present[:, size : size + 1]
+        if size == num_boxes or bool(enough.all()):
+            row, column = (kept & (count <= limit)).nonzero(as_tuple=True)
+            chosen = order[row, column]
+            return list(torch.split(chosen, torch.bincount(row, minlength=num_images).tolist()))
+        size = min(num_boxes, 4 * size)
 
 
 def nms_sorted(boxes: Tensor, iou_threshold: float) -> Tensor:
@@ -40,10 +65,18 @@ def nms_sorted(boxes: Tensor, iou_threshold: float) -> Tensor:
     return kept
 
 
-def _move_classes_apart(boxes: Tensor, classes: Tensor) -> Tensor:
+def _nms_of_prefixes(boxes: Tensor, present: Tensor, iou_threshold: float) -> Tensor:
+    row, column = present.nonzero(as_tuple=True)
+    stays: Tensor = nms(boxes[row, column], -column.double(), iou_threshold)
+    kept = torch.zeros_like(present)
+    kept[row[stays], column[stays]] = True
+    return kept
+
+
+def _move_apart(boxes: Tensor, groups: Tensor) -> Tensor:
     # In double precision the shift loses nothing, unlike torchvision's in single precision.
     boxes = boxes.double()
     if not len(boxes):
         return boxes
     low, high = boxes.aminmax()
-    return boxes + (classes.double() * (high - low + 1))[:, None]
+    return boxes + (groups.double() * (high - low + 1))[:, None]

@@ -5,8 +5,13 @@ import torch
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
 from app.engine.modeling.detector import Detector
+from app.engine.modeling.meta_arch.fcos import FCOS
+from app.engine.modeling.meta_arch.retinanet import RetinaNet
 
-META_ARCHITECTURES: dict[str, type[Detector]] = {}
+META_ARCHITECTURES: dict[str, type[Detector]] = {
+    "FCOS": FCOS,
+    "RetinaNet": RetinaNet,
+}
 """What `MODEL.META_ARCHITECTURE` can name."""
 
 
@@ -19,5 +24,7 @@ def build_detector(cfg: CfgNode) -> Detector:
             f"choose one of {', '.join(sorted(META_ARCHITECTURES))}"
         )
     model = META_ARCHITECTURES[name].from_config(cfg)
+    model.to(torch.device(cfg.MODEL.DEVICE))
     # Channels-last filters spare every convolution a re-ordering of its input.
-    return model.to(torch.device(cfg.MODEL.DEVICE), memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)
+    return model

@@ -77,10 +77,8 @@ class Detector(nn.Module, ABC):
         sizes = [sample.size for sample in samples]
         height, width = padded_size(sizes, self.size_divisibility)
         batch = torch.zeros(
-            (len(images), len(self.pixel_mean), height, width),
-            device=self.device,
-            memory_format=torch.channels_last,
-        )
+            (len(images), height, width, len(self.pixel_mean)), device=self.device
+        ).permute(0, 3, 1, 2)  # channels-last memory
         for row, image, (h, w) in zip(batch, images, sizes, strict=True):
             # Straight into its place: no float copy of the image in between.
             torch.sub(image, self.pixel_mean, out=row[:, :h, :w])

@@ -1,0 +1,106 @@
+"""What bodies made of torchvision's classification networks share."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor, nn
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+from app.engine.layers.conv import conv_norm
+from app.engine.layers.norm import FrozenBatchNorm2d, SyncBatchNorm
+from app.engine.layers.shape_spec import ShapeSpec
+from app.engine.modeling.backbones._base import Backbone
+from app.engine.modeling.backbones.resnet import freeze
+
+
+@dataclass(frozen=True, slots=True)
+class TapPoint:
+    """A map taken behind `features[index]`."""
+
+    index: int
+    shape: ShapeSpec
+
+
+class FeaturesBackbone(Backbone):
+    """The `features` of a torchvision network, cut behind the last wanted map.
+
+    freeze_at  0 trains everything, 1 freezes what comes before stride 4, 2 the first map, ...
+    """
+
+    def __init__(
+        self,
+        features: nn.Sequential,
+        taps: dict[str, TapPoint],
+        *,
+        stem_length: int,
+        out_features: Sequence[str],
+        freeze_at: int,
+    ) -> None:
+        super().__init__()
+        self.taps = {name: taps[name] for name in out_features}
+        length = max(tap.index for tap in self.taps.values()) + 1
+        self.features = features[:length]
+        _fold_frozen_norms(self.features)
+        ends = [0, stem_length, *(tap.index + 1 for tap in taps.values())]
+        for module in self.features[: ends[min(freeze_at, len(ends) - 1)]]:
+            freeze(module)
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        """The wanted maps."""
+        return {name: tap.shape for name, tap in self.taps.items()}
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(N, 3, H, W) -> the wanted maps."""
+        maps = []
+        for module in self.features:
+            maps.append(x := module(x))
+        return {name: maps[tap.index] for name, tap in self.taps.items()}
+
+
+def norm_layer(name: str, *, key: str, eps: float, momentum: float) -> Callable[..., nn.Module]:
+    """The class behind `name` ('FrozenBN', 'BN', 'SyncBN'), with the network's own constants."""
+    if name == "FrozenBN":
+        return partial(FrozenBatchNorm2d, eps=eps)
+    if name in ("BN", "SyncBN"):
+        kind = nn.BatchNorm2d if name == "BN" else SyncBatchNorm
+        return partial(kind, eps=eps, momentum=momentum)
+    raise ConfigError(f"{key} is {name!r}; choose FrozenBN, BN or SyncBN")
+
+
+def check_body(
+    cfg: CfgNode, *, key: str, out_features: Sequence[str], known: Sequence[str]
+) -> None:
+    """Raise ConfigError for maps the body does not have, or images of other than 3 channels."""
+    if not out_features or any(name not in known for name in out_features):
+        raise ConfigError(f"{key} is {list(out_features)}; choose from {', '.join(known)}")
+    if len(cfg.MODEL.PIXEL_MEAN) != 3:
+        raise ConfigError(
+            f"MODEL.PIXEL_MEAN has {len(cfg.MODEL.PIXEL_MEAN)} values, but "
+            f"{cfg.MODEL.BACKBONE.NAME} takes images of 3 channels"
+        )
+
+
+class _FoldingSequential(nn.Sequential):
+    """A Sequential that runs a convolution and the norm behind it as one."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        modules = list(self)
+        skip = False
+        for module, after in zip(modules, [*modules[1:], None], strict=True):
+            if skip:
+                skip = False
+            elif type(module) is nn.Conv2d and isinstance(after, FrozenBatchNorm2d):
+                input, skip = conv_norm(module, after, input), True
+            else:
+                input = module(input)
+        return input
+
+
+def _fold_frozen_norms(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        _fold_frozen_norms(child)
+        kinds = [type(grandchild) for grandchild in child.children()]
+        if isinstance(child, nn.Sequential) and nn.Conv2d in kinds:
+            setattr(module, name, _FoldingSequential(*child))

@@ -1,0 +1,64 @@
+"""EfficientNet (arXiv:1905.11946), torchvision's b0 .. b7: maps ef2 .. ef5 of strides 4 .. 32."""
+
+from torch import nn
+from torchvision import models
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+from app.engine.layers.shape_spec import ShapeSpec
+from app.engine.modeling.backbones._torchvision import (
+    FeaturesBackbone,
+    TapPoint,
+    check_body,
+    norm_layer,
+)
+
+VARIANTS = {
+    "b0": models.efficientnet_b0,
+    "b1": models.efficientnet_b1,
+    "b2": models.efficientnet_b2,
+    "b3": models.efficientnet_b3,
+    "b4": models.efficientnet_b4,
+    "b5": models.efficientnet_b5,
+    "b6": models.efficientnet_b6,
+    "b7": models.efficientnet_b7,
+}
+# The last 1x1 convolution (features.8) serves classification and is left out.
+TAP_INDEX = {"ef2": 2, "ef3": 3, "ef4": 5, "ef5": 7}
+
+
+def build_efficientnet_backbone(cfg: CfgNode) -> FeaturesBackbone:
+    """The body that `MODEL.EFFICIENTNET` describes."""
+    efficientnet = cfg.MODEL.EFFICIENTNET
+    if efficientnet.VARIANT not in VARIANTS:
+        raise ConfigError(
+            f"MODEL.EFFICIENTNET.VARIANT is {efficientnet.VARIANT!r}; choose one of "
+            f"{', '.join(VARIANTS)}"
+        )
+    check_body(
+        cfg,
+        key="MODEL.EFFICIENTNET.OUT_FEATURES",
+        out_features=efficientnet.OUT_FEATURES,
+        known=list(TAP_INDEX),
+    )
+    # The constants the published weights were trained with.
+    eps, momentum = (1e-3, 0.01) if efficientnet.VARIANT >= "b5" else (1e-5, 0.1)
+    norm = norm_layer(efficientnet.NORM, key="MODEL.EFFICIENTNET.NORM", eps=eps, momentum=momentum)
+    # Dropping whole blocks at random is a recipe for training from scratch.
+    network = VARIANTS[efficientnet.VARIANT](
+        weights=None, norm_layer=norm, stochastic_depth_prob=0.0
+    )
+    return FeaturesBackbone(
+        network.features,
+        {
+            name: TapPoint(index, ShapeSpec(_out_channels(network.features[index]), 4 * 2**i))
+            for i, (name, index) in enumerate(TAP_INDEX.items())
+        },
+        stem_length=2,
+        out_features=efficientnet.OUT_FEATURES,
+        freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
+    )
+
+
+def _out_channels(stage: nn.Module) -> int:
+    return [m.out_channels for m in stage.modules() if isinstance(m, nn.Conv2d)][-1]

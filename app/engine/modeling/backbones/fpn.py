@@ -1,0 +1,180 @@
+"""Feature pyramid (arXiv:1612.03144) on any body: maps p<k> of stride 2**k and equal channels."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+from app.engine.layers.conv import Conv2d, init_xavier
+from app.engine.layers.norm import get_norm
+from app.engine.layers.shape_spec import ShapeSpec
+from app.engine.modeling.backbones._base import Backbone
+
+
+class LastLevelMaxPool(nn.Module):
+    """One more level: every second cell of the last one."""
+
+    num_levels = 1
+
+    def __init__(self, in_feature: str) -> None:
+        super().__init__()
+        self.in_feature = in_feature
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, C, H, W) -> one map of half the sides."""
+        return [F.max_pool2d(x, kernel_size=1, stride=2, padding=0)]
+
+
+class LastLevelP6P7(nn.Module):
+    """Two more levels by strided convolutions, from a map of the body or of the pyramid."""
+
+    num_levels = 2
+
+    def __init__(self, in_channels: int, out_channels: int, in_feature: str) -> None:
+        super().__init__()
+        self.in_feature = in_feature
+        self.p6 = nn.Conv2d(in_channels, out_channels, 3, 2, 1)
+        self.p7 = nn.Conv2d(out_channels, out_channels, 3, 2, 1)
+        for conv in (self.p6, self.p7):
+            init_xavier(conv)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, C, H, W) -> maps of a half and a quarter of the sides."""
+        p6 = self.p6(x)
+        return [p6, self.p7(F.relu(p6))]
+
+
+class FPN(Backbone):
+    """A body and the pyramid above some of its maps.
+
+    in_features  maps of the body, finest first, each of twice the stride of the one before
+    norm         '' gives the convolutions a bias, anything else a norm
+    average      halve the sum of the two paths at each level
+    """
+
+    def __init__(
+        self,
+        bottom_up: Backbone,
+        *,
+        in_features: Sequence[str],
+        out_channels: int,
+        norm: str = "",
+        top_block: LastLevelMaxPool | LastLevelP6P7 | None = None,
+        average: bool = False,
+    ) -> None:
+        super().__init__()
+        shapes = bottom_up.output_shape()
+        self.in_features = tuple(in_features)
+        self.average = average
+        self.levels = [int(math.log2(shapes[name].stride)) for name in in_features]
+        for name, level in zip(in_features, self.levels, strict=True):
+            lateral = Conv2d(
+                shapes[name].channels,
+                out_channels,
+                1,
+                bias=norm == "",
+                norm=get_norm(norm, out_channels),
+            )
+            output = Conv2d(
+                out_channels,
+                out_channels,
+                3,
+                padding=1,
+                bias=norm == "",
+                norm=get_norm(norm, out_channels),
+            )
+            init_xavier(lateral)
+            init_xavier(output)
+            self.add_module(f"fpn_lateral{level}", lateral)
+            self.add_module(f"fpn_output{level}", output)
+        self.top_block = top_block
+        self.bottom_up = bottom_up
+        last = self.levels[-1] + (top_block.num_levels if top_block else 0)
+        self._shapes = {
+            f"p{level}": ShapeSpec(out_channels, 2**level)
+            for level in range(self.levels[0], last + 1)
+        }
+
+    @property
+    def size_divisibility(self) -> int:
+        """Stride of the coarsest map taken from the body."""
+        return int(2 ** self.levels[-1])
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        """All levels, finest first."""
+        return dict(self._shapes)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(N, C, H, W) -> all levels, finest first."""
+        bottom_up = self.bottom_up(x)
+        maps: dict[str, Tensor] = {}
+        above: Tensor | None = None
+        for name, level in zip(reversed(self.in_features), reversed(self.levels), strict=True):
+            merged: Tensor = getattr(self, f"fpn_lateral{level}")(bottom_up[name])
+            if above is not None:
+                merged = merged + F.interpolate(above, scale_factor=2.0, mode="nearest")
+                if self.average:
+                    merged = merged / 2
+            maps[f"p{level}"] = getattr(self, f"fpn_output{level}")(merged)
+            above = merged
+        if self.top_block is not None:
+            name = self.top_block.in_feature
+            top = self.top_block(bottom_up[name] if name in bottom_up else maps[name])
+            maps |= {f"p{self.levels[-1] + 1 + i}": extra for i, extra in enumerate(top)}
+        return {name: maps[name] for name in self._shapes}
+
+
+def build_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
+    """The pyramid of `MODEL.FPN` on `bottom_up`, with one pooled level on top."""
+    _check(cfg, bottom_up)
+    last_stride = bottom_up.output_shape()[cfg.MODEL.FPN.IN_FEATURES[-1]].stride
+    return _fpn(cfg, bottom_up, LastLevelMaxPool(f"p{int(math.log2(last_stride))}"))
+
+
+def build_retinanet_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
+    """The pyramid of `MODEL.FPN` on `bottom_up`, with two convolved levels on top."""
+    _check(cfg, bottom_up)
+    fpn, shapes = cfg.MODEL.FPN, bottom_up.output_shape()
+    last_map = fpn.IN_FEATURES[-1]
+    last_level = f"p{int(math.log2(shapes[last_map].stride))}"
+    name = fpn.TOP_BLOCK_IN_FEATURE or last_map
+    if name not in (last_map, last_level):
+        raise ConfigError(
+            f"MODEL.FPN.TOP_BLOCK_IN_FEATURE is {name!r}; choose {last_map!r} or {last_level!r}"
+        )
+    channels = fpn.OUT_CHANNELS if name == last_level else shapes[name].channels
+    return _fpn(cfg, bottom_up, LastLevelP6P7(channels, fpn.OUT_CHANNELS, name))
+
+
+def _fpn(cfg: CfgNode, bottom_up: Backbone, top_block: LastLevelMaxPool | LastLevelP6P7) -> FPN:
+    fpn = cfg.MODEL.FPN
+    return FPN(
+        bottom_up,
+        in_features=fpn.IN_FEATURES,
+        out_channels=fpn.OUT_CHANNELS,
+        norm=fpn.NORM,
+        top_block=top_block,
+        average=fpn.FUSE_TYPE == "avg",
+    )
+
+
+def _check(cfg: CfgNode, bottom_up: Backbone) -> None:
+    """Raise ConfigError where `MODEL.FPN` does not fit the body."""
+    fpn, shapes = cfg.MODEL.FPN, bottom_up.output_shape()
+    names = list(fpn.IN_FEATURES)
+    if not names or any(name not in shapes for name in names):
+        raise ConfigError(
+            f"MODEL.FPN.IN_FEATURES is {names}; choose from the body's maps {', '.join(shapes)}"
+        )
+    strides = [shapes[name].stride for name in names]
+    if any(coarse != 2 * fine for fine, coarse in pairwise(strides)):
+        raise ConfigError(
+            f"MODEL.FPN.IN_FEATURES is {names} of strides {strides}; "
+            "each stride must be twice the one before"
+        )
+    if fpn.FUSE_TYPE not in ("sum", "avg"):
+        raise ConfigError(f"MODEL.FPN.FUSE_TYPE is {fpn.FUSE_TYPE!r}; choose sum or avg")

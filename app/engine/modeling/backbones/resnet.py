@@ -1,0 +1,334 @@
+"""ResNet (arXiv:1512.03385), ResNeXt (1611.05431), dilated and deformable variants.
+
+Maps are named `stem`, `res2` .. `res5`, of strides 4, 4 .. 32. Attribute names reach the
+state-dict keys and are detectron2's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+from app.engine.layers.conv import Conv2d, init_kaiming
+from app.engine.layers.deform import DeformConv
+from app.engine.layers.norm import freeze_batch_norm, get_norm
+from app.engine.layers.shape_spec import ShapeSpec
+from app.engine.modeling.backbones._base import Backbone
+
+BLOCKS_PER_STAGE = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One stage of residual blocks; the first block changes stride and channels.
+
+    bottleneck_channels  0 means the basic block of two 3x3 convolutions
+    stride_in_1x1        the stride sits on the first 1x1 (MSRA's files), else on the 3x3
+    offset_groups        0 means a plain 3x3, else a deformable one
+    modulated            the deformable convolution also weighs its taps (version 2)
+    """
+
+    num_blocks: int
+    in_channels: int
+    out_channels: int
+    stride: int = 1
+    norm: str = "FrozenBN"
+    bottleneck_channels: int = 0
+    num_groups: int = 1
+    stride_in_1x1: bool = False
+    dilation: int = 1
+    offset_groups: int = 0
+    modulated: bool = False
+
+
+def make_stage(spec: StageSpec) -> nn.Sequential:
+    """The blocks of one stage, in order."""
+    block_class = (
+        BasicBlock
+        if not spec.bottleneck_channels
+        else DeformBottleneckBlock
+        if spec.offset_groups
+        else BottleneckBlock
+    )
+    blocks = []
+    for i in range(spec.num_blocks):
+        in_channels, stride = (spec.in_channels, spec.stride) if i == 0 else (spec.out_channels, 1)
+        blocks.append(block_class(spec, in_channels=in_channels, stride=stride))
+    return nn.Sequential(*blocks)
+
+
+class _Block(nn.Module):
+    """A residual block; `shortcut` projects where the number of channels changes."""
+
+    shortcut: Conv2d | None
+
+    def __init__(self, spec: StageSpec, *, in_channels: int, stride: int) -> None:
+        super().__init__()
+        self.shortcut = None
+        if in_channels != spec.out_channels:
+            self.shortcut = _conv(in_channels, spec.out_channels, 1, spec.norm, stride=stride)
+
+    def _add(self, residual: Tensor, x: Tensor) -> Tensor:
+        residual += x if self.shortcut is None else self.shortcut(x)
+        return F.relu_(residual)
+
+
+class BasicBlock(_Block):
+    """Two 3x3 convolutions."""
+
+    def __init__(self, spec: StageSpec, *, in_channels: int, stride: int) -> None:
+        super().__init__(spec, in_channels=in_channels, stride=stride)
+        channels = spec.out_channels
+        self.conv1 = _conv(in_channels, channels, 3, spec.norm, stride=stride, padding=1)
+        self.conv2 = _conv(channels, channels, 3, spec.norm, padding=1)
+        _init(self.conv1, self.conv2, self.shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
+        return self._add(self.conv2(F.relu_(self.conv1(x))), x)
+
+
+class BottleneckBlock(_Block):
+    """1x1, 3x3, 1x1."""
+
+    def __init__(self, spec: StageSpec, *, in_channels: int, stride: int) -> None:
+        super().__init__(spec, in_channels=in_channels, stride=stride)
+        channels = spec.bottleneck_channels
+        stride_1x1, stride_3x3 = (stride, 1) if spec.stride_in_1x1 else (1, stride)
+        self.conv1 = _conv(in_channels, channels, 1, spec.norm, stride=stride_1x1)
+        self._make_conv2(spec, stride_3x3)
+        self.conv3 = _conv(channels, spec.out_channels, 1, spec.norm)
+        _init(self.conv1, self.conv2, self.conv3, self.shortcut)
+
+    def _make_conv2(self, spec: StageSpec, stride: int) -> None:
+        channels = spec.bottleneck_channels
+        self.conv2: nn.Module = _conv(
+            channels,
+            channels,
+            3,
+            spec.norm,
+            stride=stride,
+            padding=spec.dilation,
+            dilation=spec.dilation,
+            groups=spec.num_groups,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
+        return self._add(self.conv3(F.relu_(self._convolve_3x3(F.relu_(self.conv1(x))))), x)
+
+    def _convolve_3x3(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv2(x)
+        return y
+
+
+class DeformBottleneckBlock(BottleneckBlock):
+    """A bottleneck whose 3x3 convolution is deformable; fresh, its offsets are zero."""
+
+    def _make_conv2(self, spec: StageSpec, stride: int) -> None:
+        channels = spec.bottleneck_channels
+        self.modulated = spec.modulated
+        self.conv2_offset = Conv2d(
+            channels,
+            (27 if spec.modulated else 18) * spec.offset_groups,
+            3,
+            stride=stride,
+            padding=spec.dilation,
+            dilation=spec.dilation,
+        )
+        self.conv2 = DeformConv(
+            channels,
+            channels,
+            3,
+            stride=stride,
+            padding=spec.dilation,
+            dilation=spec.dilation,
+            groups=spec.num_groups,
+            norm=get_norm(spec.norm, channels),
+        )
+        nn.init.zeros_(self.conv2_offset.weight)
+        if self.conv2_offset.bias is not None:
+            nn.init.zeros_(self.conv2_offset.bias)
+
+    def _convolve_3x3(self, x: Tensor) -> Tensor:
+        offset, mask = self.conv2_offset(x), None
+        if self.modulated:
+            first, second, mask_logits = offset.chunk(3, dim=1)
+            offset, mask = torch.cat((first, second), dim=1), mask_logits.sigmoid()
+        y: Tensor = self.conv2(x, offset, mask)
+        return y
+
+
+class Stem(nn.Module):
+    """7x7 convolution of stride 2, norm, ReLU, 3x3 max pooling of stride 2."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: str) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_channels, out_channels, 7, norm, stride=2, padding=3)
+        init_kaiming(self.conv1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H / 4, W / 4)."""
+        return F.max_pool2d(F.relu_(self.conv1(x)), kernel_size=3, stride=2, padding=1)
+
+
+class ResNet(Backbone):
+    """A stem and up to four stages; stages behind the last wanted map are not built.
+
+    freeze_at  0 trains everything, 1 freezes the stem, 2 the stem and res2, ...
+    """
+
+    def __init__(
+        self,
+        stem: Stem,
+        stages: Sequence[StageSpec],
+        *,
+        out_features: Sequence[str],
+        freeze_at: int,
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.out_features = tuple(out_features)
+        stride = 4
+        self._shapes = {"stem": ShapeSpec(stem.conv1.out_channels, stride)}
+        self.stage_names: list[str] = []
+        for i, spec in enumerate(stages, start=2):
+            name = f"res{i}"
+            stride *= spec.stride
+            self.add_module(name, make_stage(spec))
+            self.stage_names.append(name)
+            self._shapes[name] = ShapeSpec(spec.out_channels, stride)
+        for name in ("stem", *self.stage_names)[:freeze_at]:
+            freeze(self.get_submodule(name))
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        """The maps of `out_features`."""
+        return {name: self._shapes[name] for name in self.out_features}
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(N, C, H, W) -> the maps of `out_features`."""
+        maps = {"stem": (x := self.stem(x))}
+        for name in self.stage_names:
+            maps[name] = x = getattr(self, name)(x)
+        return {name: maps[name] for name in self.out_features}
+
+
+def freeze(module: nn.Module) -> None:
+    """No more training of `module`: parameters constant, batch norms frozen."""
+    for parameter in module.parameters():
+        parameter.requires_grad = False
+    freeze_batch_norm(module)
+
+
+def build_resnet_backbone(cfg: CfgNode) -> ResNet:
+    """The body that `MODEL.RESNETS` describes."""
+    resnets = cfg.MODEL.RESNETS
+    _check(cfg)
+    wanted = [int(name[3:]) for name in resnets.OUT_FEATURES if name.startswith("res")]
+    stem = Stem(len(cfg.MODEL.PIXEL_MEAN), resnets.STEM_OUT_CHANNELS, resnets.NORM)
+    return ResNet(
+        stem,
+        stage_specs(cfg)[: max(wanted, default=1) - 1],
+        out_features=resnets.OUT_FEATURES,
+        freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
+    )
+
+
+def stage_specs(cfg: CfgNode) -> list[StageSpec]:
+    """The four stages res2 .. res5 of `MODEL.RESNETS`."""
+    resnets = cfg.MODEL.RESNETS
+    specs = []
+    in_channels, out_channels = resnets.STEM_OUT_CHANNELS, resnets.RES2_OUT_CHANNELS
+    bottleneck_channels = resnets.NUM_GROUPS * resnets.WIDTH_PER_GROUP
+    for i, num_blocks in enumerate(BLOCKS_PER_STAGE[resnets.DEPTH]):
+        dilation = resnets.RES5_DILATION if i == 3 else 1
+        specs.append(
+            StageSpec(
+                num_blocks,
+                in_channels,
+                out_channels,
+                # Dilation replaces the stride of res5.
+                stride=1 if i == 0 or dilation > 1 else 2,
+                norm=resnets.NORM,
+                bottleneck_channels=bottleneck_channels if resnets.DEPTH >= 50 else 0,
+                num_groups=resnets.NUM_GROUPS,
+                stride_in_1x1=resnets.STRIDE_IN_1X1,
+                dilation=dilation,
+                offset_groups=resnets.DEFORM_NUM_GROUPS * resnets.DEFORM_ON_PER_STAGE[i],
+                modulated=resnets.DEFORM_MODULATED,
+            )
+        )
+        in_channels, out_channels = out_channels, out_channels * 2
+        bottleneck_channels *= 2
+    return specs
+
+
+def _check(cfg: CfgNode) -> None:
+    resnets = cfg.MODEL.RESNETS
+    known = ("stem", "res2", "res3", "res4", "res5")
+    unknown = [name for name in resnets.OUT_FEATURES if name not in known]
+    if resnets.DEPTH not in BLOCKS_PER_STAGE:
+        depths = ", ".join(map(str, BLOCKS_PER_STAGE))
+        raise ConfigError(f"MODEL.RESNETS.DEPTH is {resnets.DEPTH}; choose one of {depths}")
+    if unknown or not resnets.OUT_FEATURES:
+        raise ConfigError(
+            f"MODEL.RESNETS.OUT_FEATURES is {list(resnets.OUT_FEATURES)}; "
+            f"choose from {', '.join(known)}"
+        )
+    if resnets.RES5_DILATION not in (1, 2):
+        raise ConfigError(f"MODEL.RESNETS.RES5_DILATION is {resnets.RES5_DILATION}; choose 1 or 2")
+    if resnets.DEPTH < 50:
+        needed = {
+            "RES2_OUT_CHANNELS": 64,
+            "RES5_DILATION": 1,
+            "NUM_GROUPS": 1,
+            "DEFORM_ON_PER_STAGE": [False] * 4,
+        }
+        for key, value in needed.items():
+            actual = resnets[key]
+            if (list(actual) if isinstance(value, list) else actual) != value:
+                raise ConfigError(
+                    f"MODEL.RESNETS.{key} is {actual}, which depth {resnets.DEPTH} does not allow; "
+                    f"set it to {value}"
+                )
+
+
+def _conv(
+    in_channels: int,
+    out_channels: int,
+    side: int,
+    norm: str,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Conv2d:
+    return Conv2d(
+        in_channels,
+        out_channels,
+        side,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        bias=False,
+        norm=get_norm(norm, out_channels),
+    )
+
+
+def _init(*convs: nn.Module | None) -> None:
+    # After all of them exist, and the shortcut last: seeded runs equal detectron2's.
+    for conv in convs:
+        if conv is not None:
+            init_kaiming(conv)

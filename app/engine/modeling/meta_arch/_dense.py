@@ -1,0 +1,192 @@
+"""What detectors without a second stage share: a head of two towers, labels, loss normaliser.
+
+N: images, K: classes, A: anchors at a cell, R: anchors of all levels, P: positive anchors
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from app.engine.errors import ConfigError
+from app.engine.layers.conv import init_normal
+from app.engine.layers.focal import focal_loss_of_classes
+from app.engine.layers.norm import PerLevelBatchNorm, get_norm
+from app.engine.layers.shape_spec import ShapeSpec
+from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.backbones import Backbone
+from app.engine.modeling.detector import Detector
+from app.engine.modeling.meta_arch._selection import by_anchor
+from app.engine.structures.sample import Sample
+from app.engine.structures.targets import GroundTruth
+
+
+class DenseDetector(Detector):
+    """A body and one head on some of its maps.
+
+    loss_normalizer  moving average of the number of positive anchors (of one small batch it is
+                     too noisy); the losses are divided by it
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        head: nn.Module,
+        in_features: Sequence[str],
+        anchor_generator: AnchorGenerator,
+        num_classes: int,
+        focal_alpha: float,
+        focal_gamma: float,
+        loss_normalizer: float,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+    ) -> None:
+        super().__init__(
+            pixel_mean=pixel_mean,
+            pixel_std=pixel_std,
+            size_divisibility=backbone.size_divisibility,
+        )
+        self.backbone = backbone
+        self.head = head
+        self.in_features = tuple(in_features)
+        self.anchor_generator = anchor_generator
+        self.num_classes = num_classes
+        self.focal_alpha = focal_alpha
+        self.focal_gamma = focal_gamma
+        self.loss_normalizer = loss_normalizer
+
+    def training_state(self) -> dict[str, float]:
+        """The moving loss normaliser."""
+        return {"loss_normalizer": self.loss_normalizer}
+
+    def load_training_state(self, state: dict[str, float]) -> None:
+        """Continue with the loss normaliser of `training_state`."""
+        self.loss_normalizer = state.get("loss_normalizer", self.loss_normalizer)
+
+    def features(self, samples: list[Sample]) -> list[Tensor]:
+        """The maps (N, C, H, W) the head works on, finest first."""
+        maps = self.backbone(self.preprocess(samples).tensor)
+        return [maps[name] for name in self.in_features]
+
+    @abstractmethod
+    def label_anchors(self, gt: GroundTruth, anchors: Tensor) -> tuple[Tensor, Tensor]:
+        """What anchors (R, 4) should say in an image with at least one object.
+
+        Class of each anchor (R,) int64: K for background, -1 to leave it out; and the index of
+        its object (R,) int64, of no meaning unless the class is a foreground one.
+        """
+
+    @torch.no_grad()
+    def labels(self, samples: list[Sample], anchors: Tensor) -> tuple[Tensor, Tensor]:
+        """Class of each anchor (N, R) as in `label_anchors`, and its object's box (N, R, 4)."""
+        all_classes, all_boxes = [], []
+        for sample in samples:
+            assert sample.ground_truth is not None, "training samples carry their ground truth"
+            gt = sample.ground_truth.to(anchors.device)
+            if len(gt):
+                classes, index = self.label_anchors(gt, anchors)
+                boxes = gt.boxes[index]
+            else:
+                classes = index = anchors.new_full((len(anchors),), self.num_classes).long()
+                boxes = torch.zeros_like(anchors)
+            all_classes.append(classes)
+            all_boxes.append(boxes)
+        return torch.stack(all_classes), torch.stack(all_boxes)
+
+    def positives(self, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Image and anchor index (P,) of foreground classes (N, R); moves the normaliser on."""
+        image, anchor = ((classes >= 0) & (classes < self.num_classes)).nonzero(as_tuple=True)
+        self.loss_normalizer = 0.9 * self.loss_normalizer + 0.1 * max(len(image), 1)
+        return image, anchor
+
+    def classification_loss(self, logits: Sequence[Tensor], classes: Tensor) -> Tensor:
+        """Sum of the focal loss: levels (N, A * K, H, W), (N, R) -> scalar."""
+        by_level = [by_anchor(level, self.num_classes) for level in logits]
+        sizes = [level.shape[1] for level in by_level]
+        parts = [
+            focal_loss_of_classes(
+                level.flatten(0, 1),
+                level_classes.flatten(),
+                alpha=self.focal_alpha,
+                gamma=self.focal_gamma,
+            )
+            for level, level_classes in zip(
+                by_level, torch.split(classes, sizes, dim=1), strict=True
+            )
+        ]
+        return torch.stack(parts).sum()
+
+
+class DenseHead(nn.Module):
+    """Two towers of 3x3 convolutions shared by all levels: classes, and boxes.
+
+    norm  '' or a norm behind every convolution of the towers; batch norms keep the statistics
+          of each level apart
+    """
+
+    def __init__(
+        self,
+        *,
+        num_levels: int,
+        in_channels: int,
+        channels: int,
+        num_convs: int,
+        num_anchors: int,
+        num_classes: int,
+        norm: str,
+        prior_prob: float,
+    ) -> None:
+        super().__init__()
+        cls_subnet, bbox_subnet = nn.Sequential(), nn.Sequential()
+        for _ in range(num_convs):
+            for subnet in (cls_subnet, bbox_subnet):
+                subnet.append(nn.Conv2d(in_channels, channels, 3, padding=1))
+                if norm:
+                    subnet.append(_tower_norm(norm, channels, num_levels))
+                subnet.append(nn.ReLU(inplace=True))
+            in_channels = channels
+        self.cls_subnet, self.bbox_subnet = cls_subnet, bbox_subnet
+        self.cls_score = nn.Conv2d(in_channels, num_anchors * num_classes, 3, padding=1)
+        self.bbox_pred = nn.Conv2d(in_channels, num_anchors * 4, 3, padding=1)
+        for module in (*cls_subnet, *bbox_subnet, self.cls_score, self.bbox_pred):
+            if isinstance(module, nn.Conv2d):
+                init_normal(module, 0.01)
+        # At the start every class has the prior probability, or the first losses explode.
+        assert self.cls_score.bias is not None
+        nn.init.constant_(self.cls_score.bias, -math.log((1 - prior_prob) / prior_prob))
+
+    def class_logits(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """(N, A * K, H, W) for each level; the anchor is the slow channel index."""
+        return [
+            self.cls_score(_run(self.cls_subnet, feature, level))
+            for level, feature in enumerate(features)
+        ]
+
+    def box_features(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """(N, channels, H, W) for each level, input of `bbox_pred`."""
+        return [_run(self.bbox_subnet, feature, level) for level, feature in enumerate(features)]
+
+
+def _tower_norm(norm: str, channels: int, num_levels: int) -> nn.Module:
+    if norm in ("BN", "SyncBN"):
+        return PerLevelBatchNorm(num_levels, channels, sync=norm == "SyncBN")
+    module = get_norm(norm, channels)
+    assert module is not None
+    return module
+
+
+def _run(subnet: nn.Sequential, x: Tensor, level: int) -> Tensor:
+    for module in subnet:
+        x = module.normalize(x, level) if isinstance(module, PerLevelBatchNorm) else module(x)
+    return x
+
+
+def feature_shapes(backbone: Backbone, in_features: Sequence[str], *, key: str) -> list[ShapeSpec]:
+    """Shapes of the maps that config key `key` asks for."""
+    shapes = backbone.output_shape()
+    if not in_features or any(name not in shapes for name in in_features):
+        raise ConfigError(f"{key} is {list(in_features)}; choose from {', '.join(shapes)}")
+    return [shapes[name] for name in in_features]

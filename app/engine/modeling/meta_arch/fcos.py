@@ -1,0 +1,203 @@
+"""FCOS: one stage, one point at a cell in place of anchors, centerness.
+
+N: images, K: classes, G: objects, R: points of all levels, P: positive points.
+A point is a square anchor with sides of its level's stride.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from app.engine.config import CfgNode
+from app.engine.layers.conv import init_normal
+from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.backbones import build_backbone
+from app.engine.modeling.box_regression import BoxLoss, LinearBoxCoder
+from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
+from app.engine.modeling.meta_arch._selection import (
+    Selection,
+    best_candidates,
+    by_anchor,
+    choose_detections,
+    decode,
+    take,
+)
+from app.engine.structures import boxes as box_ops
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import Sample
+from app.engine.structures.targets import GroundTruth
+
+
+class FCOSHead(DenseHead):
+    """The two towers, and centerness beside the boxes."""
+
+    def __init__(self, *, in_channels: int, num_convs: int, **kwargs: Any) -> None:
+        super().__init__(
+            in_channels=in_channels,
+            channels=in_channels,
+            num_convs=num_convs,
+            num_anchors=1,
+            **kwargs,
+        )
+        self.ctrness = nn.Conv2d(in_channels, 1, 3, padding=1)
+        init_normal(self.ctrness, 0.01)
+
+
+class FCOS(DenseDetector):
+    """FCOS (https://arxiv.org/abs/2006.09214).
+
+    center_sampling_radius  points this many strides around an object's centre are positive
+    """
+
+    head: FCOSHead
+
+    def __init__(
+        self,
+        *,
+        strides: Sequence[int],
+        center_sampling_radius: float,
+        selection: Selection,
+        **kwargs: Any,
+    ) -> None:
+        points = AnchorGenerator(
+            sizes=[[float(stride)] for stride in strides], aspect_ratios=[1.0], strides=strides
+        )
+        super().__init__(anchor_generator=points, loss_normalizer=300.0, **kwargs)
+        self.finest, self.coarsest = min(strides), max(strides)
+        self.center_sampling_radius = center_sampling_radius
+        self.coder = LinearBoxCoder()
+        self.box_loss = BoxLoss("giou")
+        self.selection = selection
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """The model that `MODEL.FCOS` describes."""
+        fcos = cfg.MODEL.FCOS
+        backbone = build_backbone(cfg)
+        shapes = feature_shapes(backbone, fcos.IN_FEATURES, key="MODEL.FCOS.IN_FEATURES")
+        head = FCOSHead(
+            num_levels=len(shapes),
+            in_channels=shapes[0].channels,
+            num_convs=fcos.NUM_CONVS,
+            num_classes=fcos.NUM_CLASSES,
+            norm=fcos.NORM,
+            prior_prob=fcos.PRIOR_PROB,
+        )
+        return cls(
+            backbone=backbone,
+            head=head,
+            in_features=fcos.IN_FEATURES,
+            strides=[shape.stride for shape in shapes],
+            center_sampling_radius=fcos.CENTER_SAMPLING_RADIUS,
+            num_classes=fcos.NUM_CLASSES,
+            focal_alpha=fcos.FOCAL_LOSS_ALPHA,
+            focal_gamma=fcos.FOCAL_LOSS_GAMMA,
+            selection=Selection(
+                score_thresh=fcos.SCORE_THRESH_TEST,
+                topk=fcos.TOPK_CANDIDATES_TEST,
+                nms_thresh=fcos.NMS_THRESH_TEST,
+                limit=cfg.TEST.DETECTIONS_PER_IMAGE,
+            ),
+            pixel_mean=cfg.MODEL.PIXEL_MEAN,
+            pixel_std=cfg.MODEL.PIXEL_STD,
+        )
+
+    def predict(
+        self, features: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Logits (N, K, H, W), deltas (N, 4, H, W), centerness (N, 1, H, W) of each level."""
+        box_features = self.head.box_features(features)
+        return (
+            self.head.class_logits(features),
+            [self.head.bbox_pred(x) for x in box_features],
+            [self.head.ctrness(x) for x in box_features],
+        )
+
+    def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
+        """`loss_fcos_cls`, `loss_fcos_loc`, `loss_fcos_ctr` over the moving number of positives."""
+        features = self.features(samples)
+        logits, deltas, centerness = self.predict(features)
+        points = torch.cat(self.anchor_generator(features))
+        classes, gt_boxes = self.labels(samples, points)
+        image, point = self.positives(classes)
+        gt_boxes = gt_boxes[image, point]
+        all_deltas = torch.cat([by_anchor(level, 4) for level in deltas], dim=1)
+        all_centerness = torch.cat([by_anchor(level, 1) for level in centerness], dim=1)
+        losses = {
+            "loss_fcos_cls": self.classification_loss(logits, classes),
+            "loss_fcos_loc": self.box_loss(
+                self.coder, all_deltas[image, point].float(), points[point], gt_boxes
+            ),
+            "loss_fcos_ctr": F.binary_cross_entropy_with_logits(
+                all_centerness[image, point, 0].float(),
+                gt_centerness(self.coder.encode(points[point], gt_boxes)),
+                reduction="sum",
+            ),
+        }
+        return {name: loss / self.loss_normalizer for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def detect(self, samples: list[Sample]) -> list[Detections]:
+        """At most `limit` detections of each image, in original pixels."""
+        features = self.features(samples)
+        all_scores, all_boxes, all_classes, all_probs = [], [], [], []
+        for logits, deltas, centerness, points in zip(
+            *self.predict(features), self.anchor_generator(features), strict=True
+        ):
+            scores = by_anchor(_scores(logits, centerness), self.num_classes)
+            candidates = best_candidates(
+                scores, threshold=self.selection.score_thresh, topk=self.selection.topk
+            )
+            level_deltas = take(by_anchor(deltas, 4), candidates.anchors)
+            all_boxes.append(decode(self.coder, level_deltas, points[candidates.anchors]))
+            all_scores.append(candidates.scores)
+            all_classes.append(candidates.classes)
+            if self.keep_class_probs:
+                all_probs.append(take(scores, candidates.anchors))
+        return choose_detections(
+            samples,
+            boxes=torch.cat(all_boxes, dim=1),
+            scores=torch.cat(all_scores, dim=1),
+            classes=torch.cat(all_classes, dim=1),
+            class_probs=torch.cat(all_probs, dim=1) if self.keep_class_probs else None,
+            selection=self.selection,
+        )
+
+    @torch.no_grad()
+    def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
+        """Scores of each class, centerness included: (N, K, H, W) for each level."""
+        logits, _, centerness = self.predict(self.features(samples))
+        return [_scores(*level) for level in zip(logits, centerness, strict=True)]
+
+    def label_anchors(self, gt: GroundTruth, anchors: Tensor) -> tuple[Tensor, Tensor]:
+        """A point belongs to the smallest object it is near the centre of and of fitting size."""
+        sides = anchors[:, 2] - anchors[:, 0]
+        centers = box_ops.centers(anchors)
+        lower = (4 * sides).masked_fill(sides == self.finest, 0)
+        upper = (8 * sides).masked_fill(sides == self.coarsest, torch.inf)
+        away = (centers - box_ops.centers(gt.boxes)[:, None]).abs().amax(dim=2)  # (G, R)
+        edges = torch.cat((centers - gt.boxes[:, None, :2], gt.boxes[:, None, 2:] - centers), dim=2)
+        reach = edges.amax(dim=2)
+        fits = (
+            (away < self.center_sampling_radius * sides)
+            & (edges.amin(dim=2) > 0)
+            & (reach > lower)
+            & (reach < upper)
+        )
+        areas = torch.where(fits, box_ops.area(gt.boxes)[:, None], torch.inf)
+        smallest, index = areas.min(dim=0)
+        return gt.classes[index].masked_fill(smallest.isinf(), self.num_classes), index
+
+
+def gt_centerness(deltas: Tensor) -> Tensor:
+    """1 in an object's middle, towards 0 at its edges: (P, 4) left top right bottom -> (P,)."""
+    x, y = deltas[:, 0::2], deltas[:, 1::2]
+    ratio = (x.amin(dim=1) / x.amax(dim=1)) * (y.amin(dim=1) / y.amax(dim=1))
+    return ratio.sqrt()
+
+
+def _scores(logits: Tensor, centerness: Tensor) -> Tensor:
+    return (logits.float().sigmoid() * centerness.float().sigmoid()).sqrt()

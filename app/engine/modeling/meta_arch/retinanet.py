@@ -1,0 +1,182 @@
+"""RetinaNet: one stage, anchors on every level, focal loss.
+
+N: images, K: classes, A: anchors at a cell, R: anchors of all levels
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.backbones import build_backbone
+from app.engine.modeling.box_regression import BoxCoder, BoxLoss
+from app.engine.modeling.matcher import Matcher
+from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
+from app.engine.modeling.meta_arch._selection import (
+    Selection,
+    best_candidates,
+    by_anchor,
+    choose_detections,
+    decode,
+    take,
+)
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import Sample
+from app.engine.structures.targets import GroundTruth
+
+
+class RetinaNet(DenseDetector):
+    """RetinaNet (https://arxiv.org/abs/1708.02002)."""
+
+    head: DenseHead
+
+    def __init__(
+        self,
+        *,
+        coder: BoxCoder,
+        matcher: Matcher,
+        box_loss: BoxLoss,
+        selection: Selection,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(loss_normalizer=100.0, **kwargs)
+        self.coder = coder
+        self.matcher = matcher
+        self.box_loss = box_loss
+        self.selection = selection
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """The model that `MODEL.RETINANET` describes."""
+        retinanet = cfg.MODEL.RETINANET
+        backbone = build_backbone(cfg)
+        shapes = feature_shapes(backbone, retinanet.IN_FEATURES, key="MODEL.RETINANET.IN_FEATURES")
+        anchor_generator = AnchorGenerator.from_config(cfg, [shape.stride for shape in shapes])
+        head = DenseHead(
+            num_levels=len(shapes),
+            in_channels=shapes[0].channels,
+            channels=retinanet.CONV_DIM or shapes[0].channels,
+            num_convs=retinanet.NUM_CONVS,
+            num_anchors=_same_number(anchor_generator.num_anchors),
+            num_classes=retinanet.NUM_CLASSES,
+            norm=retinanet.NORM,
+            prior_prob=retinanet.PRIOR_PROB,
+        )
+        return cls(
+            backbone=backbone,
+            head=head,
+            in_features=retinanet.IN_FEATURES,
+            anchor_generator=anchor_generator,
+            coder=BoxCoder(tuple(retinanet.BBOX_REG_WEIGHTS)),
+            matcher=Matcher(
+                retinanet.IOU_THRESHOLDS, retinanet.IOU_LABELS, allow_low_quality_matches=True
+            ),
+            box_loss=BoxLoss(retinanet.BBOX_REG_LOSS_TYPE, retinanet.SMOOTH_L1_LOSS_BETA),
+            num_classes=retinanet.NUM_CLASSES,
+            focal_alpha=retinanet.FOCAL_LOSS_ALPHA,
+            focal_gamma=retinanet.FOCAL_LOSS_GAMMA,
+            selection=Selection(
+                score_thresh=retinanet.SCORE_THRESH_TEST,
+                topk=retinanet.TOPK_CANDIDATES_TEST,
+                nms_thresh=retinanet.NMS_THRESH_TEST,
+                limit=cfg.TEST.DETECTIONS_PER_IMAGE,
+            ),
+            pixel_mean=cfg.MODEL.PIXEL_MEAN,
+            pixel_std=cfg.MODEL.PIXEL_STD,
+        )
+
+    def predict(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Class logits (N, A * K, H, W) and deltas (N, A * 4, H, W) of each level."""
+        logits = self.head.class_logits(features)
+        return logits, [self.head.bbox_pred(x) for x in self.head.box_features(features)]
+
+    def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
+        """`loss_cls` (focal) and `loss_box_reg`, over the moving number of positive anchors."""
+        features = self.features(samples)
+        logits, deltas = self.predict(features)
+        anchors = torch.cat(self.anchor_generator(features))
+        classes, gt_boxes = self.labels(samples, anchors)
+        image, anchor = self.positives(classes)
+        all_deltas = torch.cat([by_anchor(level, 4) for level in deltas], dim=1)
+        loss_box_reg = self.box_loss(
+            self.coder,
+            all_deltas[image, anchor].float(),
+            anchors[anchor],
+            gt_boxes[image, anchor],
+        )
+        return {
+            "loss_cls": self.classification_loss(logits, classes) / self.loss_normalizer,
+            "loss_box_reg": loss_box_reg / self.loss_normalizer,
+        }
+
+    @torch.no_grad()
+    def detect(self, samples: list[Sample]) -> list[Detections]:
+        """At most `limit` detections of each image, in original pixels."""
+        features = self.features(samples)
+        logits, deltas = self.predict(features)
+        all_scores, all_boxes, all_classes, all_probs = [], [], [], []
+        for level_logits, level_deltas, anchors in zip(
+            logits, deltas, self.anchor_generator(features), strict=True
+        ):
+            level_logits = by_anchor(level_logits, self.num_classes)
+            # Logits rank as scores do; a hair's breadth lower, for the exact test comes later.
+            candidates = best_candidates(
+                level_logits,
+                threshold=_logit(self.selection.score_thresh) - 1e-3,
+                topk=self.selection.topk,
+            )
+            level_deltas = take(by_anchor(level_deltas, 4), candidates.anchors)
+            all_boxes.append(decode(self.coder, level_deltas, anchors[candidates.anchors]))
+            all_scores.append(candidates.scores)
+            all_classes.append(candidates.classes)
+            if self.keep_class_probs:
+                all_probs.append(take(level_logits, candidates.anchors).float().sigmoid())
+        logits_of_candidates = torch.cat(all_scores, dim=1)
+        return choose_detections(
+            samples,
+            boxes=torch.cat(all_boxes, dim=1),
+            scores=logits_of_candidates.sigmoid().masked_fill(
+                logits_of_candidates.isneginf(), -torch.inf
+            ),
+            classes=torch.cat(all_classes, dim=1),
+            class_probs=torch.cat(all_probs, dim=1) if self.keep_class_probs else None,
+            selection=self.selection,
+        )
+
+    @torch.no_grad()
+    def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
+        """The best anchor's probability of each class: (N, K, H, W) for each level."""
+        logits = self.head.class_logits(self.features(samples))
+        return [
+            level.view(len(level), -1, self.num_classes, *level.shape[2:])
+            .amax(dim=1)
+            .float()
+            .sigmoid()
+            for level in logits
+        ]
+
+    def label_anchors(self, gt: GroundTruth, anchors: Tensor) -> tuple[Tensor, Tensor]:
+        """By overlap; anchors between the two thresholds are left out."""
+        matches, labels = self.matcher.match_boxes(gt.boxes, anchors)
+        classes = gt.classes[matches].masked_fill(labels == 0, self.num_classes)
+        return classes.masked_fill(labels == -1, -1), matches
+
+
+def _same_number(num_anchors: list[int]) -> int:
+    if len(set(num_anchors)) != 1:
+        raise ConfigError(
+            f"MODEL.ANCHOR_GENERATOR gives the levels {num_anchors} anchors at a cell, but they "
+            "share one head; give each level as many SIZES times ASPECT_RATIOS"
+        )
+    return num_anchors[0]
+
+
+def _logit(probability: float) -> float:
+    if not 0 < probability < 1:
+        return -math.inf if probability <= 0 else math.inf
+    return math.log(probability / (1 - probability))

@@ -1,0 +1,21 @@
+"""From the coordinates of the network's input to those of the original image."""
+
+from dataclasses import replace
+
+from app.engine.structures import boxes as box_ops
+from app.engine.structures.boxes import Size
+from app.engine.structures.detections import Detections
+
+
+def to_original(detections: Detections, size: Size, original_size: Size) -> Detections:
+    """Scale from `size` to `original_size`, clip boxes, drop empty ones, paste masks.
+
+    Keypoints are scaled but not clipped: a joint may lie outside the image.
+    """
+    scale_y, scale_x = original_size[0] / size[0], original_size[1] / size[1]
+    boxes = box_ops.clip(box_ops.scale(detections.boxes, scale_x, scale_y), original_size)
+    keypoints = detections.keypoints
+    if keypoints is not None:
+        keypoints = keypoints * keypoints.new_tensor([scale_x, scale_y, 1.0])
+    moved = replace(detections, image_size=original_size, boxes=boxes, keypoints=keypoints)
+    return moved.select(box_ops.nonempty(boxes))
