@@ -63,6 +63,8 @@ class CocoEvaluator(InstanceStore):
         self.oks_sigmas = oks_sigmas
         self.recall: dict[str, float] = {}
         """Average recall of each task at the largest detection limit, 0..100."""
+        self.class_ap: dict[str, tuple[float, float]] = {}
+        """AP and AP50 of each class's boxes, 0..100 or nan."""
 
     def results(self) -> Results:
         """The metrics of each task; tables go to the log."""
@@ -88,8 +90,15 @@ class CocoEvaluator(InstanceStore):
             )
         evaluation.evaluate()
         evaluation.accumulate()
+        precision = np.asarray(evaluation.eval["precision"])
         self.recall[task] = _mean(np.asarray(evaluation.eval["recall"])[:, :, 0, -1])
-        return self._report(np.asarray(evaluation.eval["precision"]), task)
+        if task == "bbox":
+            ap, ap50 = (
+                class_ap(precision, self.class_names),
+                class_ap(precision[:1], self.class_names),
+            )
+            self.class_ap = {name: (ap[name], ap50[name]) for name in self.class_names}
+        return self._report(precision, task)
 
     def _sigmas(self) -> Sequence[float]:
         sigmas = self.oks_sigmas or COCO_OKS_SIGMAS
@@ -122,11 +131,9 @@ def summary(precision: npt.NDArray[np.float64], area_names: Sequence[str]) -> di
     return results
 
 
-def class_ap(
-    precision: npt.NDArray[np.float64], class_names: Sequence[str], *, iou: slice = slice(None)
-) -> dict[str, float]:
+def class_ap(precision: npt.NDArray[np.float64], class_names: Sequence[str]) -> dict[str, float]:
     """AP of each class, 0..100 or nan: (T, R, K, A, M) -> K numbers."""
-    return {name: _mean(precision[iou, :, k, 0, -1]) for k, name in enumerate(class_names)}
+    return {name: _mean(precision[:, :, k, 0, -1]) for k, name in enumerate(class_names)}
 
 
 def _area_names(task: Task) -> list[str]:
