@@ -1,0 +1,197 @@
+"""Learning rates over a run: a warm-up, then steps or a cosine, as multipliers of the base rate.
+
+`where` is the share of the run that is behind us, iteration / max_iter.
+"""
+
+import logging
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from torch.optim import Optimizer
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+Curve = Callable[[float], float]
+"""`where` in [0, 1] -> multiplier."""
+
+MIN_WARMUP = 100
+"""A rescaled schedule keeps a warm-up of so many iterations, or a tenth of a shorter run."""
+
+_EPSILON = 1e-6  # as in fvcore: a milestone counts from its own iteration on, despite rounding
+
+
+class Schedule:
+    """Sets every group's learning rate for the coming iteration: its base rate times the curve.
+
+    base_lrs   rate of each group at multiplier 1
+    iteration  finished iterations
+    """
+
+    def __init__(self, optimizer: Optimizer, curve: Curve, *, max_iter: int) -> None:
+        self.optimizer = optimizer
+        self.curve = curve
+        self.max_iter = max_iter
+        self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self.iteration = 0
+        self._apply()
+
+    def step(self) -> None:
+        """One more iteration is finished."""
+        self.iteration += 1
+        self._apply()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Named as in detectron2's checkpoints."""
+        return {"base_lrs": list(self.base_lrs), "last_epoch": self.iteration}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.base_lrs = [float(lr) for lr in state["base_lrs"]]
+        self.iteration = int(state["last_epoch"])
+        self._apply()
+
+    def _apply(self) -> None:
+        multiplier = self.curve(min(self.iteration / self.max_iter, 1.0))
+        for group, lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = lr * multiplier
+
+
+def build_schedule(cfg: CfgNode, optimizer: Optimizer) -> Schedule:
+    """The schedule of `cfg.SOLVER` for `optimizer`, at iteration 0."""
+    if cfg.SOLVER.MAX_ITER < 1:
+        raise ConfigError(
+            f"SOLVER.MAX_ITER is {cfg.SOLVER.MAX_ITER}; train for 1 iteration or more"
+        )
+    return Schedule(optimizer, build_curve(cfg), max_iter=cfg.SOLVER.MAX_ITER)
+
+
+def build_curve(cfg: CfgNode) -> Curve:
+    """The curve of `cfg.SOLVER`, warm-up included."""
+    solver = cfg.SOLVER
+    if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
+        main = partial(
+            multi_step, milestones=_milestones(cfg), gamma=solver.GAMMA, max_iter=solver.MAX_ITER
+        )
+    elif solver.LR_SCHEDULER_NAME == "WarmupCosineLR":
+        if not 0 <= solver.BASE_LR_END <= solver.BASE_LR:
+            raise ConfigError(
+                f"SOLVER.BASE_LR_END is {solver.BASE_LR_END}; give a rate between 0 and "
+                f"SOLVER.BASE_LR, {solver.BASE_LR}"
+            )
+        main = partial(cosine, end=solver.BASE_LR_END / solver.BASE_LR)
+    else:
+        main = partial(fixed_gamma, gamma=solver.GAMMA, num_decays=solver.NUM_DECAYS)
+    return partial(
+        warm_up,
+        main=main,
+        factor=solver.WARMUP_FACTOR,
+        length=min(solver.WARMUP_ITERS / solver.MAX_ITER, 1.0),
+        linear=solver.WARMUP_METHOD == "linear",
+        rescale=solver.RESCALE_INTERVAL,
+    )
+
+
+def multi_step(where: float, *, milestones: Sequence[int], gamma: float, max_iter: int) -> float:
+    """`gamma` to the number of milestones (ascending iterations) reached."""
+    return float(gamma ** bisect_right(milestones, int((where + _EPSILON) * max_iter)))
+
+
+def cosine(where: float, *, end: float) -> float:
+    """Half a cosine wave from 1 down to `end`."""
+    return end + (1 - end) / 2 * (1 + math.cos(math.pi * where))
+
+
+def fixed_gamma(where: float, *, gamma: float, num_decays: int) -> float:
+    """`num_decays` + 1 pieces of equal length, each `gamma` times the one before."""
+    piece = int((where + _EPSILON) * (num_decays + 1))
+    return float(gamma ** min(piece, num_decays))
+
+
+def warm_up(
+    where: float, *, main: Curve, factor: float, length: float, linear: bool, rescale: bool
+) -> float:
+    """`main` after a start of `length` (a share of the run) that begins at `factor` times it.
+
+    linear   rise steadily to what `main` says at the end of the start; else stay at the factor
+    rescale  `main` runs its whole course behind the start, instead of losing its beginning
+    """
+    if where + _EPSILON > length:
+        return main((where - length) / (1 - length) if rescale and length < 1 else where)
+    start = factor * main(0.0)
+    if not linear:
+        return start
+    end = main(0.0 if rescale else length)
+    share = where / length
+    return end * share + start * (1 - share)
+
+
+def rescale_schedule(cfg: CfgNode, max_iter: int) -> None:
+    """Set `SOLVER.MAX_ITER`; decay steps move in proportion, the warm-up shrinks but keeps a floor.
+
+    A longer run keeps the warm-up it had.
+    """
+    solver = cfg.SOLVER
+    scale = max_iter / solver.MAX_ITER
+    floor = min(MIN_WARMUP, max_iter // 10)
+    solver.STEPS = tuple(round(step * scale) for step in solver.STEPS)
+    solver.WARMUP_ITERS = min(solver.WARMUP_ITERS, max(round(solver.WARMUP_ITERS * scale), floor))
+    solver.MAX_ITER = max_iter
+
+
+def auto_scale(cfg: CfgNode, world_size: int) -> CfgNode:
+    """The config for `world_size` GPUs, when `SOLVER.REFERENCE_WORLD_SIZE` says it is for others.
+
+    Batch and learning rate grow with the GPUs; everything counted in iterations shrinks.
+    """
+    reference = cfg.SOLVER.REFERENCE_WORLD_SIZE
+    if reference in (0, world_size):
+        return cfg
+    if reference < 0 or cfg.SOLVER.IMS_PER_BATCH % reference:
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} cannot be split evenly over "
+            f"SOLVER.REFERENCE_WORLD_SIZE {reference}; correct one of them"
+        )
+    scale = world_size / reference
+    scaled = cfg.clone()
+    scaled.defrost()
+    solver = scaled.SOLVER
+    solver.IMS_PER_BATCH = round(solver.IMS_PER_BATCH * scale)
+    solver.BASE_LR *= scale
+    solver.STEPS = tuple(round(step / scale) for step in solver.STEPS)
+    for section, key in (
+        (solver, "MAX_ITER"),
+        (solver, "WARMUP_ITERS"),
+        (solver, "CHECKPOINT_PERIOD"),
+        (scaled.TEST, "EVAL_PERIOD"),
+    ):
+        section[key] = round(section[key] / scale)
+    solver.REFERENCE_WORLD_SIZE = world_size
+    logger.info(
+        "Auto-scaling the config to batch_size=%d, learning_rate=%g, max_iter=%d, warmup=%d.",
+        solver.IMS_PER_BATCH,
+        solver.BASE_LR,
+        solver.MAX_ITER,
+        solver.WARMUP_ITERS,
+    )
+    if cfg.is_frozen():
+        scaled.freeze()
+    return scaled
+
+
+def _milestones(cfg: CfgNode) -> list[int]:
+    steps, max_iter = cfg.SOLVER.STEPS, cfg.SOLVER.MAX_ITER
+    kept = sorted(step for step in steps if step <= max_iter)
+    if len(kept) != len(steps):
+        logger.warning(
+            "SOLVER.STEPS contains values larger than SOLVER.MAX_ITER (%d): %s. "
+            "The learning rate will not decay there.",
+            max_iter,
+            ", ".join(str(step) for step in steps if step > max_iter),
+        )
+    return kept
