@@ -69,12 +69,18 @@ def read_image(path: Path, format: str = "BGR") -> Pixels:
     """
     check_format(format)
     try:
-        data = _read_regular(path)
-        image = _load(data)
-        orientation = _orientation(image)
-        if orientation in _TURN:
-            image = image.transpose(_TURN[orientation])
-        return _pixels(image, format)
+        return _pixels(_upright(path), format)
+    except _DECODER_ERRORS as error:
+        raise _refusal(path, error) from error
+
+
+def read_labels(path: Path) -> npt.NDArray[Any]:
+    """Label map (H, W), integers as stored: grey values, or palette indices; no scaling."""
+    try:
+        image = _upright(path)
+        if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
+            raise ImageError(f"a label map has one channel, this one is {image.mode}")
+        return np.array(image)
     except _DECODER_ERRORS as error:
         raise _refusal(path, error) from error
 
@@ -112,9 +118,12 @@ def _check_regular(path: Path) -> None:
         raise ImageError("the file is empty")
 
 
-def _read_regular(path: Path) -> bytes:
+def _upright(path: Path) -> Image.Image:
+    """Decoded and turned as EXIF says."""
     _check_regular(path)
-    return path.read_bytes()
+    image = _load(path.read_bytes())
+    turn = _TURN.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _open(file: IO[bytes]) -> Image.Image:

@@ -14,12 +14,17 @@ class Problems:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
 
-    def add(self, kind: str, example: str) -> None:
-        """One more of `kind` ("unknown class"), seen at `example` (a path, a class name)."""
+    def add(self, kind: str, example: str) -> bool:
+        """One more of `kind` ("unknown class"), seen at `example` (a path, a class name).
+
+        True when the example is kept: the first three different ones are.
+        """
         self._counts[kind] += 1
         examples = self._examples.setdefault(kind, [])
-        if len(examples) < _EXAMPLES and example not in examples:
+        is_kept = len(examples) < _EXAMPLES and example not in examples
+        if is_kept:
             examples.append(example)
+        return is_kept
 
     @property
     def counts(self) -> Mapping[str, int]:

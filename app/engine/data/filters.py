@@ -1,0 +1,101 @@
+"""Which records a training run can learn from, and how its classes are distributed."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from app.engine.config import CfgNode
+from app.engine.errors import DatasetError
+from app.engine.structures.sample import ImageRecord
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS = 3
+_LONGEST_NAME = 13
+
+
+def usable_for_training(cfg: CfgNode, records: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """Without images that teach nothing, where the config asks for that; never empty."""
+    kept = list(records)
+    if not any(map(_has_object, kept)) and not any("sem_seg_path" in r.extra for r in kept):
+        kept = []
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and any(map(_has_object, kept)):
+        kept = [record for record in kept if _has_object(record)]
+        _log_removed(len(records) - len(kept), "no usable object", len(kept))
+    fewest = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
+    if cfg.MODEL.KEYPOINT_ON and fewest > 0:
+        before = len(kept)
+        kept = [record for record in kept if visible_keypoints(record) >= fewest]
+        _log_removed(before - len(kept), f"fewer than {fewest} visible keypoints", len(kept))
+    if cfg.MODEL.MASK_ON:
+        _warn_of_missing_masks(kept)
+    if not kept:
+        raise DatasetError(
+            f"nothing to train on: none of {len(records)} images is readable and has an object of"
+            " the chosen classes; check the index, the annotations and the class names"
+        )
+    return kept
+
+
+def visible_keypoints(record: ImageRecord) -> int:
+    """Number of labelled keypoints (visibility above 0) of all objects."""
+    return 0 if record.keypoints is None else int((record.keypoints[..., 2] > 0).sum())
+
+
+def _has_object(record: ImageRecord) -> bool:
+    return len(record) > 0 and (record.crowd is None or not bool(record.crowd.all()))
+
+
+def _warn_of_missing_masks(records: Sequence[ImageRecord]) -> None:
+    missing = 0
+    for record in records:
+        masks = record.segmentations or [None] * len(record)
+        missing += sum(not mask for mask in masks)
+    if missing:
+        logger.warning("%d objects have no mask and are left out of training", missing)
+
+
+def _log_removed(count: int, reason: str, left: int) -> None:
+    if count:
+        logger.info("left out %d images with %s; %d images remain", count, reason, left)
+
+
+def count_classes(records: Sequence[ImageRecord], num_classes: int) -> npt.NDArray[np.int64]:
+    """Objects of each class, crowds not counted: (K,)."""
+    counts = np.zeros(num_classes, dtype=np.int64)
+    for record in records:
+        classes = record.classes if record.crowd is None else record.classes[~record.crowd]
+        counts += np.bincount(classes, minlength=num_classes)[:num_classes]
+    return counts
+
+
+def class_histogram(records: Sequence[ImageRecord], class_names: Sequence[str]) -> str:
+    """A table of objects per class, three pairs of columns wide."""
+    counts = count_classes(records, len(class_names))
+    cells = [(_short(name), str(count)) for name, count in zip(class_names, counts, strict=True)]
+    if len(cells) > 1:
+        cells.append(("total", str(counts.sum())))
+    columns = min(_COLUMNS, len(class_names))
+    cells += [("", "")] * (-len(cells) % columns)
+    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
+    table = [[text for cell in row for text in cell] for row in rows]
+    title = f"Distribution of instances among all {len(class_names)} categories:"
+    return f"{title}\n{_grid(['category', '#instances'] * columns, table)}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 2]}.."
+
+
+def _grid(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown's pipe style: names centred, numbers to the left."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(row: list[str]) -> str:
+        cells = zip(row, widths, "^<" * (len(row) // 2), strict=True)
+        return "| " + " | ".join(f"{text:{align}{width}}" for text, width, align in cells) + " |"
+
+    rules = [":" + "-" * width + (":" if i % 2 == 0 else "-") for i, width in enumerate(widths)]
+    return "\n".join([line(header), "|" + "|".join(rules) + "|", *map(line, rows)])

@@ -1,0 +1,262 @@
+"""Batches of samples for training (endless, shuffled) and for inference (each image once).
+
+What a batch contains is a pure function of the seed and of its place in the stream: not of the
+number of workers, and not of where a run was interrupted. `skip_batches` replays indices only.
+"""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from multiprocessing.util import is_exiting
+
+import numpy as np
+import torch
+
+from app.engine.config import CfgNode
+from app.engine.data.ahead import ahead
+from app.engine.data.filters import usable_for_training
+from app.engine.data.mapper import TestMapper, TrainMapper
+from app.engine.data.packed import PackedRecords
+from app.engine.data.problems import Problems
+from app.engine.data.samplers import Task, batches, inference_shard, tasks_of_rank, train_stream
+from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
+from app.engine.errors import ConfigError, DatasetError, ImageError
+from app.engine.structures.sample import ImageRecord, Sample
+
+logger = logging.getLogger(__name__)
+
+_TASKS_AHEAD = 2  # batches queued at each worker: it starts the next while one is fetched
+_ATTEMPTS = 50  # images tried in place of an unreadable one before training gives up
+
+Batch = tuple[list[Sample], list[str]]
+"""Samples, and a sentence for each image that could not be used."""
+
+
+class Loader:
+    """Iterable of batches, made in this process or by workers; iterating again starts anew.
+
+    problems     unreadable images met so far, counted
+    num_batches  None when endless
+    """
+
+    def __init__(
+        self,
+        make_batch: Callable[[list[Task]], Batch],
+        plan: Callable[[], Iterator[list[Task]]],
+        *,
+        num_workers: int,
+        skip_batches: int = 0,
+        num_batches: int | None = None,
+        pin_memory: bool = False,
+    ) -> None:
+        self.problems = Problems()
+        self.num_batches = num_batches
+        self._make_batch = make_batch
+        self._plan = plan
+        self._num_workers = num_workers
+        self._skip = skip_batches
+        self._pin = pin_memory
+
+    def __iter__(self) -> Iterator[list[Sample]]:
+        made = self._recovering()
+        return ahead(map(_pinned, made)) if self._pin else made
+
+    def __len__(self) -> int:
+        if self.num_batches is None:
+            raise TypeError("a training loader has no end")
+        return max(self.num_batches - self._skip, 0)
+
+    def _tasks(self, done: int) -> Iterator[list[Task]]:
+        return islice(self._plan(), self._skip + done, None)
+
+    def _recovering(self) -> Iterator[list[Sample]]:
+        """Batches; when a worker dies, on with half of them, then with none."""
+        done, workers = 0, self._num_workers
+        while workers > 0:
+            pool = WorkerPool(self._make_batch, workers)
+            try:
+                for batch in _in_order(pool, self._tasks(done)):
+                    done += 1
+                    yield self._checked(batch)
+                return
+            except WorkerDiedError as error:
+                if is_exiting():
+                    return
+                workers = workers // 2 if workers == self._num_workers else 0
+                logger.warning("%s; continuing with %d data workers", error, workers)
+            finally:
+                pool.close()
+        for tasks in self._tasks(done):
+            yield self._checked(self._make_batch(tasks))
+
+    def _checked(self, batch: Batch) -> list[Sample]:
+        samples, failures = batch
+        for reason in failures:
+            if self.problems.add("unreadable image", reason):
+                logger.warning("%s", reason)
+        return samples
+
+
+def _in_order(pool: WorkerPool[list[Task], Batch], plan: Iterator[list[Task]]) -> Iterator[Batch]:
+    """Answers in the order of `plan`; batch k belongs to worker k mod n."""
+    if not len(pool):
+        raise WorkerDiedError("no data worker could be started")
+    waiting: deque[int] = deque()
+    for number, tasks in enumerate(plan):
+        worker = number % len(pool)
+        if len(waiting) >= _TASKS_AHEAD * len(pool):
+            yield pool.receive(waiting.popleft())
+        pool.submit(worker, tasks)
+        waiting.append(worker)
+    while waiting:
+        yield pool.receive(waiting.popleft())
+
+
+class TrainBatch:
+    """Makes one training batch; picklable, pure."""
+
+    def __init__(
+        self, mapper: TrainMapper, records: PackedRecords, groups: Sequence[int], seed: int
+    ) -> None:
+        self._mapper = mapper
+        self._records = records
+        self._groups = groups
+        self._seed = seed
+
+    def __call__(self, tasks: list[Task]) -> Batch:
+        """One sample for every task; an unreadable image is replaced by one of its group."""
+        failures: list[str] = []
+        return [self._sample(*task, failures) for task in tasks], failures
+
+    def _sample(self, position: int, index: int, failures: list[str]) -> Sample:
+        for candidate in islice(self._neighbours(index), _ATTEMPTS):
+            record = self._records[candidate]
+            try:
+                return self._mapper(record, np.random.default_rng([self._seed, position]))
+            except ImageError as error:
+                failures.append(str(error))
+        raise DatasetError(
+            f"none of {min(_ATTEMPTS, len(self._records))} training images in a row can be read"
+            f" (the last: {failures[-1]}); check that the data is still there"
+        )
+
+    def _neighbours(self, index: int) -> Iterator[int]:
+        """`index`, then the following records of its group, around the list once."""
+        count = len(self._records)
+        group = self._groups[index]
+        for step in range(count):
+            candidate = (index + step) % count
+            if self._groups[candidate] == group:
+                yield candidate
+
+
+class TestBatch:
+    """Makes one inference batch; images that cannot be read are missing from it."""
+
+    __test__ = False  # not a test case, whatever pytest makes of its name
+
+    def __init__(self, mapper: TestMapper, records: PackedRecords) -> None:
+        self._mapper = mapper
+        self._records = records
+
+    def __call__(self, tasks: list[Task]) -> Batch:
+        """At most one sample for every task."""
+        samples: list[Sample] = []
+        failures: list[str] = []
+        for _, index in tasks:
+            record = self._records[index]
+            try:
+                samples.append(self._mapper(record))
+            except ImageError as error:
+                failures.append(str(error))
+        return samples, failures
+
+
+def build_train_loader(
+    cfg: CfgNode,
+    records: Sequence[ImageRecord],
+    *,
+    seed: int,
+    rank: int = 0,
+    world_size: int = 1,
+    skip_batches: int = 0,
+    num_workers: int | None = None,
+    keypoint_flip: Sequence[int] | None = None,
+) -> Loader:
+    """Endless batches of this rank's share of IMS_PER_BATCH images.
+
+    seed           not negative; the same on every rank
+    skip_batches   batches (of this rank) that an interrupted run has already used
+    num_workers    DATALOADER.NUM_WORKERS when None
+    keypoint_flip  index of each keypoint's mirror image, where they are not COCO's
+    """
+    batch_size, rest = divmod(cfg.SOLVER.IMS_PER_BATCH, world_size)
+    if rest or not batch_size:
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}, which {world_size} processes"
+            f" cannot share evenly; use a multiple of {world_size}"
+        )
+    records = usable_for_training(cfg, records)
+    groups = _orientations(cfg, records)
+
+    def plan() -> Iterator[list[Task]]:
+        stream = train_stream(cfg, records, seed=seed)
+        return batches(tasks_of_rank(stream, rank=rank, world_size=world_size), batch_size, groups)
+
+    mapper = TrainMapper.from_config(cfg, keypoint_flip)
+    return Loader(
+        TrainBatch(mapper, PackedRecords(records), groups, seed),
+        plan,
+        num_workers=cfg.DATALOADER.NUM_WORKERS if num_workers is None else num_workers,
+        skip_batches=skip_batches,
+        pin_memory=_on_gpu(cfg),
+    )
+
+
+def build_test_loader(
+    cfg: CfgNode,
+    records: Sequence[ImageRecord],
+    *,
+    batch_size: int = 1,
+    rank: int = 0,
+    world_size: int = 1,
+    num_workers: int | None = None,
+    with_ground_truth: bool = False,
+) -> Loader:
+    """This rank's contiguous share of the records, in order, each once.
+
+    A batch lacks images that cannot be read (it may be empty); `Loader.problems` counts them.
+    """
+    shard = inference_shard(len(records), rank=rank, world_size=world_size)
+    mapper = TestMapper.from_config(cfg, with_ground_truth=with_ground_truth)
+
+    def plan() -> Iterator[list[Task]]:
+        for start in range(0, len(shard), batch_size):
+            yield [(index, index) for index in shard[start : start + batch_size]]
+
+    return Loader(
+        TestBatch(mapper, PackedRecords(records)),
+        plan,
+        num_workers=cfg.DATALOADER.NUM_WORKERS if num_workers is None else num_workers,
+        num_batches=math.ceil(len(shard) / batch_size),
+        pin_memory=_on_gpu(cfg),
+    )
+
+
+def _orientations(cfg: CfgNode, records: Sequence[ImageRecord]) -> bytes:
+    """Group of every record: 1 for landscape, 0 for the rest; all 0 without grouping."""
+    if not cfg.DATALOADER.ASPECT_RATIO_GROUPING:
+        return bytes(len(records))
+    return bytes(int(record.width > record.height) for record in records)
+
+
+def _on_gpu(cfg: CfgNode) -> bool:
+    return str(cfg.MODEL.DEVICE).startswith("cuda") and torch.cuda.is_available()
+
+
+def _pinned(samples: list[Sample]) -> list[Sample]:
+    """Images in page-locked memory, from which copies to the GPU run in the background."""
+    return [replace(sample, image=sample.image.pin_memory()) for sample in samples]

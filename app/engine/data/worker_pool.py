@@ -1,0 +1,221 @@
+"""Forked workers that make batches; each has a socket of its own.
+
+One socket a worker: its death is seen at once as the end of the stream, and it cannot leave a lock
+behind that others wait for. Tensors travel through the socket, not through /dev/shm, which in
+containers is often too small, and need no file descriptors.
+
+Workers leave SIGTERM and SIGINT to the parent, which decides when to stop, and die with it.
+"""
+
+import ctypes
+import gc
+import logging
+import multiprocessing
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from app.engine.errors import EngineError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_STALL_S = 60  # a worker silent for this long is worth a warning: often a slow network disk
+_SMALL = 4096  # bytes; below, copying into the head is cheaper than two system calls
+_PR_SET_PDEATHSIG = 1
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker process ended without being asked to (killed for memory, crashed decoder)."""
+
+
+class WorkerPool(Generic[T, R]):
+    """`count` processes that answer tasks in the order in which each was given them."""
+
+    def __init__(self, work: Callable[[T], R], count: int) -> None:
+        self._processes: list[BaseProcess] = []
+        self._sockets: list[socket.socket] = []
+        self._finalize = Finalize(self, _kill, (self._processes, self._sockets), exitpriority=10)
+        for _ in range(count):
+            try:
+                self._start(work)
+            except OSError as error:
+                # Limits on processes or memory: work with what there is.
+                logger.warning("only %d of %d data workers: %s", len(self), count, error)
+                break
+
+    def _start(self, work: Callable[[T], R]) -> None:
+        ours, theirs = socket.socketpair()
+        process = multiprocessing.get_context("fork").Process(
+            target=_serve, args=(work, theirs, ours, os.getpid()), daemon=True
+        )
+        with warnings.catch_warnings():
+            # Python warns of forks beside threads; workers touch nothing those threads may hold.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
+        theirs.close()
+        self._processes.append(process)
+        self._sockets.append(ours)
+
+    def __len__(self) -> int:
+        return len(self._processes)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return [process.pid for process in self._processes if process.pid is not None]
+
+    def submit(self, worker: int, task: T) -> None:
+        """Queue a (small) task for one worker."""
+        try:
+            _send(self._sockets[worker], task)
+        except OSError as error:
+            raise WorkerDiedError(self._obituary(worker)) from error
+
+    def receive(self, worker: int) -> R:
+        """The worker's oldest unread answer; re-raises what went wrong in it."""
+        try:
+            self._wait(worker)
+            succeeded, answer = _receive(self._sockets[worker])
+        except (OSError, EOFError) as error:
+            raise WorkerDiedError(self._obituary(worker)) from error
+        if not succeeded:
+            raise answer
+        result: R = answer
+        return result
+
+    def _wait(self, worker: int) -> None:
+        poll = select.poll()
+        poll.register(self._sockets[worker], select.POLLIN)
+        waited = 0
+        while not poll.poll(_STALL_S * 1000):
+            waited += _STALL_S
+            logger.warning("waiting for data since %d s; is the storage slow or gone?", waited)
+
+    def _obituary(self, worker: int) -> str:
+        process = self._processes[worker]
+        process.join(timeout=1)
+        code = process.exitcode
+        reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        return f"data worker {process.pid} died ({reason})"
+
+    def close(self) -> None:
+        """End all workers now."""
+        self._finalize()
+
+
+def _kill(processes: list[BaseProcess], sockets: list[socket.socket]) -> None:
+    for end in sockets:
+        end.close()
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join()
+
+
+def _serve(
+    work: Callable[[T], R], ours: socket.socket, parents: socket.socket, parent: int
+) -> None:
+    """Life of a worker: tasks in, answers out, until the parent closes the socket."""
+    parents.close()
+    _die_with(parent)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    # What was inherited is never collected here: touching it would copy its memory pages.
+    gc.freeze()
+    while True:
+        try:
+            task = _receive(ours)
+        except (OSError, EOFError):
+            return
+        answer: tuple[bool, Any]
+        try:
+            answer = (True, work(task))
+        except EngineError as error:
+            answer = (False, error)
+        except Exception:  # a defect in the work: the parent gets it with its origin
+            answer = (False, RuntimeError(f"data worker failed:\n{traceback.format_exc()}"))
+        try:
+            _send(ours, answer)
+        except OSError:
+            return
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+class _Pickler(pickle.Pickler):
+    """Tensors leave as NumPy arrays, whose memory protocol 5 sends without copying."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not isinstance(obj, Tensor):
+            return NotImplemented
+        strides = obj.stride()
+        order = sorted(range(obj.dim()), key=lambda i: -strides[i])
+        dense = obj.detach().permute(order).contiguous().numpy()
+        return _tensor, (dense, [order.index(i) for i in range(obj.dim())])
+
+
+def _tensor(dense: npt.NDArray[Any], order: list[int]) -> Tensor:
+    return torch.from_numpy(dense).permute(order)
+
+
+def _send(end: socket.socket, value: Any) -> None:
+    """Sizes of head and buffers, then themselves."""
+    parts: list[memoryview] = []
+
+    def is_small(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < _SMALL:
+            return True
+        parts.append(raw)
+        return False
+
+    head = BytesIO()
+    _Pickler(head, protocol=5, buffer_callback=is_small).dump(value)
+    parts.insert(0, head.getbuffer())
+    end.sendall(struct.pack(f"<I{len(parts)}Q", len(parts), *(part.nbytes for part in parts)))
+    for part in parts:
+        end.sendall(part)
+
+
+def _receive(end: socket.socket) -> Any:
+    (count,) = struct.unpack("<I", _exactly(end, 4))
+    sizes = struct.unpack(f"<{count}Q", _exactly(end, 8 * count))
+    parts = [_exactly(end, size) for size in sizes]
+    return pickle.loads(parts[0], buffers=parts[1:])
+
+
+def _exactly(end: socket.socket, size: int) -> memoryview:
+    """`size` bytes, writable; EOFError when the other side is gone."""
+    data = np.empty(size, dtype=np.uint8).data
+    received = 0
+    while received < size:
+        count = end.recv_into(data[received:], 0, socket.MSG_WAITALL)
+        if not count:
+            raise EOFError
+        received += count
+    return data

@@ -1,0 +1,233 @@
+"""One policy for pixels: content decides, EXIF applied, damage is a typed error."""
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from app.engine.data.image import image_size, read_image
+from app.engine.errors import ConfigError, ImageError
+
+Picture = npt.NDArray[np.uint8]
+
+
+def _exif(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def _encoded(picture: Picture, format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def test_bgr_is_rgb_reversed_and_owns_its_memory(tmp_path: Path, picture: Picture) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(_encoded(picture, "PNG"))
+    rgb, bgr = read_image(path, "RGB"), read_image(path, "BGR")
+    assert np.array_equal(rgb, picture)
+    assert np.array_equal(bgr, picture[:, :, ::-1])
+    assert bgr.flags.c_contiguous
+    assert bgr.flags.writeable
+    assert rgb.flags.writeable
+
+
+def test_grey_and_yuv(tmp_path: Path, picture: Picture) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(_encoded(picture, "PNG"))
+    assert read_image(path, "L").shape == (24, 32, 1)
+    yuv = read_image(path, "YUV-BT.601")
+    assert yuv[..., 0].min() >= 0
+    assert yuv[..., 0].max() <= 1
+    grey = np.full((4, 4, 3), 51, dtype=np.uint8)
+    path.write_bytes(_encoded(grey, "PNG"))
+    assert read_image(path, "YUV-BT.601")[0, 0] == pytest.approx([0.2, 0, 0], abs=1e-4)
+
+
+def test_unknown_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"INPUT\.FORMAT is 'CMY'"):
+        read_image(tmp_path / "a.png", "CMY")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_orientation_applies_to_pixels_and_size(
+    tmp_path: Path, picture: Picture, format: str, orientation: int
+) -> None:
+    path = tmp_path / "no-extension"
+    options = {"lossless": True} if format == "WEBP" else {"quality": 95}
+    path.write_bytes(_encoded(picture, format, exif=_exif(orientation), **options))
+    with Image.open(path) as image:
+        image.load()
+        turned = image if format == "TIFF" else _turned(image, orientation)
+        expected = np.asarray(turned.convert("RGB"))
+    assert np.array_equal(read_image(path, "RGB"), expected)
+    assert image_size(path) == expected.shape[:2]
+    assert expected.shape[:2] == ((32, 24) if orientation >= 5 else (24, 32))
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    upright = {
+        1: lambda x: x,
+        2: lambda x: x[:, ::-1],
+        3: lambda x: x[::-1, ::-1],
+        4: lambda x: x[::-1],
+        5: lambda x: x.swapaxes(0, 1),
+        6: lambda x: x.swapaxes(0, 1)[:, ::-1],
+        7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
+        8: lambda x: x.swapaxes(0, 1)[::-1],
+    }[orientation]
+    return Image.fromarray(np.ascontiguousarray(upright(np.asarray(image.convert("RGB")))))
+
+
+def test_png_orientation_behind_the_pixels_counts(tmp_path: Path, picture: Picture) -> None:
+    data = _encoded(picture, "PNG")
+    exif = _exif(6).tobytes().removeprefix(b"Exif\x00\x00")
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif
+    chunk += struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    end = data.index(b"IEND") - 4
+    path = tmp_path / "late.png"
+    path.write_bytes(data[:end] + chunk + data[end:])
+    assert image_size(path) == (32, 24)
+    assert read_image(path).shape == (32, 24, 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        pytest.param("1", [255, 255, 255], id="one bit"),
+        pytest.param("L", [200, 200, 200], id="grey"),
+        pytest.param("LA", [200, 200, 200], id="grey with alpha: alpha dropped"),
+        pytest.param("P", [200, 200, 200], id="palette"),
+        pytest.param("RGBA", [200, 200, 200], id="alpha dropped"),
+        pytest.param("CMYK", [200, 200, 200], id="CMYK"),
+        pytest.param("I;16", [200, 200, 200], id="16 bit: high byte"),
+        pytest.param("I", [200, 200, 200], id="32 bit integers count as 16"),
+        pytest.param("F", [200, 200, 200], id="float 0..255"),
+    ],
+)
+def test_modes_become_rgb(tmp_path: Path, mode: str, expected: list[int]) -> None:
+    path = tmp_path / "a.tif"
+    if mode in ("I;16", "I"):
+        depth = np.uint16 if mode == "I;16" else np.int32
+        image = Image.fromarray(np.full((3, 5), 200 * 256 + 7, dtype=depth))
+    elif mode == "F":
+        image = Image.fromarray(np.full((3, 5), 200.3, dtype=np.float32))
+    else:
+        image = Image.new("L", (5, 3), 255 if mode == "1" else 200).convert(mode)
+    image.save(path, "PNG" if mode in ("P", "1", "LA") else "TIFF")
+    assert read_image(path, "RGB").shape == (3, 5, 3)
+    assert read_image(path, "RGB")[1, 1].tolist() == expected
+    assert read_image(path, "L")[1, 1].tolist() == expected[:1]
+    assert image_size(path) == (3, 5)
+
+
+def test_float_up_to_one_is_a_share_and_nan_is_black(tmp_path: Path) -> None:
+    values = np.array([[0.0, 0.5, 1.0, np.nan]], dtype=np.float32)
+    path = tmp_path / "a.tif"
+    Image.fromarray(values).save(path)
+    assert read_image(path, "L")[0, :, 0].tolist() == [0, 128, 255, 0]
+
+
+def test_palette_with_transparency_shows_hidden_colours(tmp_path: Path) -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    path = tmp_path / "a.png"
+    image.save(path, transparency=b"\xff\x00")
+    assert read_image(path, "RGB")[0, 0].tolist() == [10, 20, 30]
+
+
+def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (6, 4), color) for color in ("red", "blue")]
+    path = tmp_path / "a.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert read_image(path, "RGB")[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(
+    ("missing", "accepted"),
+    [
+        pytest.param(1, True, id="half the end marker"),
+        pytest.param(2, True, id="the end marker"),
+        pytest.param(40, False, id="some picture data"),
+        pytest.param(-2, False, id="half the file"),
+    ],
+)
+def test_cut_jpeg(tmp_path: Path, progressive: bool, missing: int, accepted: bool) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    whole = _encoded(noise, "JPEG", progressive=progressive)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole)
+    expected = read_image(path)
+    path.write_bytes(whole[: len(whole) // 2] if missing < 0 else whole[:-missing])
+    if accepted:
+        assert np.array_equal(read_image(path), expected)
+    else:
+        with pytest.raises(ImageError, match=r"a\.jpg: .*truncated"):
+            read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b"", "empty", id="no bytes"),
+        pytest.param(b"<html>not found</html>", "no known image format", id="HTML"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "cannot be read", id="PNG magic only"),
+        pytest.param(b"\xff\xd8\xff\xe0\x00\x10JFIF", "cannot be read", id="JPEG magic only"),
+    ],
+)
+def test_no_picture_is_a_typed_error(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(content)
+    for read in (read_image, image_size):
+        with pytest.raises(ImageError, match=reason):
+            read(path)
+
+
+def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/zero"), tmp_path / "missing.jpg"):
+        for read in (read_image, image_size):
+            with pytest.raises(ImageError):
+                read(path)
+
+
+@pytest.mark.parametrize("side", [20_000, 60_000])
+def test_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")):
+        data += struct.pack(">I", len(body)) + kind + body
+        data += struct.pack(">I", zlib.crc32(kind + body))
+    path = tmp_path / "bomb.png"
+    path.write_bytes(data)
+    for read in (read_image, image_size):
+        with pytest.raises(ImageError, match="exceed"):
+            read(path)
+
+
+def test_random_bytes_inside_never_escape_the_typed_error(tmp_path: Path, picture: Picture) -> None:
+    rng = np.random.default_rng(3)
+    path = tmp_path / "a"
+    for format in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"):
+        data = np.frombuffer(_encoded(picture, format), dtype=np.uint8)
+        for _ in range(15):
+            damaged = data.copy()
+            damaged[rng.integers(0, len(data), 6)] = rng.integers(0, 256, 6)
+            path.write_bytes(damaged.tobytes())
+            for read in (read_image, image_size):
+                try:
+                    read(path)
+                except ImageError:
+                    pass
