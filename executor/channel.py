@@ -104,7 +104,9 @@ class ReportReader:
                 yield _parsed(json.loads(line))
 
 
-def _parsed(content: dict[str, object]) -> Report:
+def _parsed(content: object) -> Report:
+    if not isinstance(content, dict):
+        raise ValueError("not a report")
     failure = content.get("failure")
     if isinstance(failure, dict):
         code, status = int(failure["code"]), int(failure["exit_status"])

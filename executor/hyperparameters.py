@@ -121,7 +121,8 @@ class TrainHyperparameters(Hyperparameters):
     export_format: Literal[
         "", "ark:raw", "det-ark:raw", "voc:raw", "det-voc:raw", "coco:raw", "seg-coco:raw"
     ] = Field("", json_schema_extra={"template": "ark:raw"})
-    """How the platform hands over annotations: ark:raw, voc:raw, coco:raw or seg-coco:raw."""
+    """How the platform hands over annotations: ark:raw, voc:raw, coco:raw or seg-coco:raw. Left
+    out, most platforms send voc:raw, which is read as well."""
     eval_period: int = Field(0, ge=0, le=100_000_000)
     """Iterations between two evaluations, each of which may keep a model. 0: about ten in all."""
     checkpoint_period: int = Field(0, ge=0, le=100_000_000)
@@ -286,7 +287,8 @@ def _unknown_keys(document: Document, tasks: Collection[Task]) -> list[Problem]:
 def _given(values: Mapping[str, Value]) -> dict[str, Value]:
     """The keys that are set: an empty value is none, except for `gpu_id` (the CPU)."""
     unset = ("", "~", "null", "Null", "NULL")
-    return {key: value for key, value in values.items() if key == "gpu_id" or value not in unset}
+    stripped = {k: v.strip() if isinstance(v, str) else v for k, v in values.items()}
+    return {key: value for key, value in stripped.items() if key == "gpu_id" or value not in unset}
 
 
 def _checked_size(size: int) -> int:
