@@ -62,7 +62,7 @@ clean:
 $(VENV)/.runtime: requirements.txt requirements-uv.txt
 	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 with ensurepip found; set PYTHON=..." >&2; exit 1; }
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version): about 3.4 GB of wheels, once"
-	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 	@$(bin)/python -m pip install -qq --require-hashes -r requirements-uv.txt
 	@$(call install,requirements.txt)
 	@touch $@

@@ -1,0 +1,57 @@
+"""What the documents say about packages, settings and files is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def _locked(name: str) -> set[str]:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    return set(re.findall(r"^([A-Za-z0-9_.-]+)==", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-uv.txt"]
+)
+def test_every_locked_package_has_its_licence_in_the_document(name: str) -> None:
+    document = (REPOSITORY / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
+    words = set(re.findall(r"[a-z0-9_.-]+", document))
+    assert {package for package in _locked(name) if package.lower() not in words} == set()
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev", "requirements-uv"])
+def test_every_direct_requirement_is_locked_at_its_version(name: str) -> None:
+    wanted = (REPOSITORY / f"{name}.in").read_text(encoding="utf-8")
+    locked = (REPOSITORY / f"{name}.txt").read_text(encoding="utf-8").lower()
+    pins = re.findall(r"^[A-Za-z0-9_.-]+==\S+", wanted, flags=re.MULTILINE)
+    assert [pin for pin in pins if f"{pin.lower()} " not in locked] == []
+
+
+@pytest.mark.parametrize("task", ["training", "mining", "infer"])
+def test_the_readme_names_every_setting(task: str) -> None:
+    template = REPOSITORY / "docker" / "img-man" / f"{task}-template.yaml"
+    keys = yaml.safe_load(template.read_text(encoding="utf-8"))
+    assert [key for key in keys if f"`{key}`" not in README] == []
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    paths = re.findall(
+        r"`((?:docker|docs|configs|executor|app|benchmarks|tests)/[\w./-]*)`", README
+    )
+    assert [path for path in paths if not (REPOSITORY / path).exists()] == []
+    assert "docs/architecture.md" in paths
+
+
+def test_the_image_is_built_from_files_that_its_context_holds() -> None:
+    """Every COPY and bind mount of the Dockerfile is let through by .dockerignore."""
+    allowed = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    names = {line[1:].split("/")[0] for line in allowed if line.startswith("!")}
+    dockerfile = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+    copied = re.findall(r"^COPY (?:--chmod=\S+ )?(?!--from)(\S+)", dockerfile, flags=re.MULTILINE)
+    bound = re.findall(r"type=bind,source=([^,]+)", dockerfile)
+    assert {path.split("/")[0] for path in [*copied, *bound]} <= names
