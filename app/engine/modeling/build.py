@@ -6,10 +6,14 @@ from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.fcos import FCOS
+from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
+from app.engine.modeling.meta_arch.proposal_network import ProposalNetwork
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
 
 META_ARCHITECTURES: dict[str, type[Detector]] = {
     "FCOS": FCOS,
+    "GeneralizedRCNN": GeneralizedRCNN,
+    "ProposalNetwork": ProposalNetwork,
     "RetinaNet": RetinaNet,
 }
 """What `MODEL.META_ARCHITECTURE` can name."""

@@ -30,8 +30,11 @@ class Masks(Protocol):
         """The same masks on another device."""
         ...
 
-    def crop_and_resize(self, boxes: Tensor, side: int) -> Tensor:
-        """The i-th mask inside the i-th box: (G, 4) -> (G, side, side) bool."""
+    def crop_and_resize(self, boxes: Tensor, side: int, index: Tensor | None = None) -> Tensor:
+        """The i-th mask inside the i-th box: (G, 4) -> (G, side, side) bool.
+
+        With `index` (M,) int64 the mask at `index[i]` inside the i-th of M boxes.
+        """
         ...
 
     def nonempty(self) -> Tensor:
@@ -73,11 +76,12 @@ class PolygonMasks:
         """Itself: polygons have no device."""
         return self
 
-    def crop_and_resize(self, boxes: Tensor, side: int) -> Tensor:
+    def crop_and_resize(self, boxes: Tensor, side: int, index: Tensor | None = None) -> Tensor:
         """Polygons moved into the box, scaled to `side`, rasterised (detectron2's rule)."""
+        chosen = self if index is None else self.select(index)
         targets = [
             _polygons_in_box(polygons, box, side)
-            for polygons, box in zip(self.polygons, boxes.detach().cpu().numpy(), strict=True)
+            for polygons, box in zip(chosen.polygons, boxes.detach().cpu().numpy(), strict=True)
         ]
         if not targets:
             return torch.zeros((0, side, side), dtype=torch.bool, device=boxes.device)
@@ -129,10 +133,12 @@ class BitMasks:
         """The same masks on another device."""
         return type(self)(self.bits.to(device))
 
-    def crop_and_resize(self, boxes: Tensor, side: int) -> Tensor:
+    def crop_and_resize(self, boxes: Tensor, side: int, index: Tensor | None = None) -> Tensor:
         """Aligned RoIAlign of the bitmap, thresholded at one half (detectron2's rule)."""
         bits = self.bits.to(boxes.device, torch.float32)
-        rois = torch.cat((torch.arange(len(self), device=boxes.device)[:, None], boxes), dim=1)
+        # Many boxes may share a mask: RoIAlign looks it up instead of getting a copy for each.
+        rows = torch.arange(len(self)) if index is None else index
+        rois = torch.cat((rows.to(boxes.device)[:, None], boxes), dim=1)
         pooled: Tensor = roi_align(bits[:, None], rois.float(), (side, side), 1.0, 0, True)
         return pooled[:, 0] >= 0.5
 

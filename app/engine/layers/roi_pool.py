@@ -1,0 +1,98 @@
+"""Features inside boxes, at a fixed size: RoIAlign and RoIPool over one or several maps.
+
+N: images, L: levels, M: boxes of all images together, C: channels, S: side of the output
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align, roi_pool
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+
+POOLER_TYPES = ("ROIAlignV2", "ROIAlign", "ROIPool")
+
+# A box of 224 pixels, ImageNet's usual image, belongs to the map of stride 16 (FPN, eq. 1).
+_CANONICAL_SIDE = 224
+_CANONICAL_LEVEL = 4
+
+
+class ROIPooler:
+    """Crops boxes from the level that suits their size.
+
+    strides         of the L feature maps, each twice the one before
+    side            S
+    sampling_ratio  samples along one side of a bin; 0 takes as many as the bin has cells
+    pooler_type     ROIAlignV2 (half-pixel exact), ROIAlign (shifted by half a cell), ROIPool
+    """
+
+    def __init__(
+        self, strides: Sequence[int], *, side: int, sampling_ratio: int, pooler_type: str
+    ) -> None:
+        if pooler_type not in POOLER_TYPES:
+            raise ConfigError(
+                f"POOLER_TYPE is {pooler_type!r}; choose one of {', '.join(POOLER_TYPES)}"
+            )
+        levels = [math.log2(stride) for stride in strides]
+        if levels != [levels[0] + i for i in range(len(levels))] or levels[0] % 1:
+            raise ConfigError(
+                f"MODEL.ROI_HEADS.IN_FEATURES has maps of strides {list(strides)}; boxes can be "
+                "shared out only among powers of two, each twice the one before"
+            )
+        self.strides = list(strides)
+        self.side = side
+        self.sampling_ratio = sampling_ratio
+        self.pooler_type = pooler_type
+
+    @classmethod
+    def from_config(cls, head: CfgNode, strides: Sequence[int]) -> Self:
+        """The pooler of one head's section (`MODEL.ROI_BOX_HEAD` ...)."""
+        return cls(
+            strides,
+            side=head.POOLER_RESOLUTION,
+            sampling_ratio=head.POOLER_SAMPLING_RATIO,
+            pooler_type=head.POOLER_TYPE,
+        )
+
+    def __call__(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """L maps (N, C, H, W) and boxes (M_i, 4) of N images -> (M, C, S, S), image by image."""
+        rois = with_image_index(boxes)
+        if len(self.strides) == 1:
+            return self._pool(features[0], rois, self.strides[0])
+        levels = assign_levels(rois[:, 1:], self.strides)
+        first = features[0]
+        pooled = first.new_zeros((len(rois), first.shape[1], self.side, self.side))
+        for level, (feature, stride) in enumerate(zip(features, self.strides, strict=True)):
+            chosen = (levels == level).nonzero()[:, 0]
+            # Empty levels too: every map keeps its place in the graph of the gradients.
+            pooled.index_put_((chosen,), self._pool(feature, rois[chosen], stride))
+        return pooled
+
+    def _pool(self, feature: Tensor, rois: Tensor, stride: int) -> Tensor:
+        # Coordinates need 24 bits: in half precision they would be off by pixels.
+        size, wide, scale = (self.side, self.side), feature.float(), 1.0 / stride
+        pooled: Tensor
+        if self.pooler_type == "ROIPool":
+            pooled = roi_pool(wide, rois, size, scale)
+        else:
+            aligned = self.pooler_type == "ROIAlignV2"
+            pooled = roi_align(wide, rois, size, scale, self.sampling_ratio, aligned)
+        return pooled.to(feature.dtype)
+
+
+def with_image_index(boxes: Sequence[Tensor]) -> Tensor:
+    """Boxes (M_i, 4) of N images -> (M, 5): image index, x0, y0, x1, y1."""
+    columns = [torch.full_like(image_boxes[:, :1], i) for i, image_boxes in enumerate(boxes)]
+    return torch.cat((torch.cat(columns), torch.cat(list(boxes))), dim=1)
+
+
+def assign_levels(boxes: Tensor, strides: Sequence[int]) -> Tensor:
+    """Index of the map each box is cropped from: (M, 4) -> (M,) int64 in [0, L)."""
+    lowest = round(math.log2(strides[0]))
+    sides = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+    levels = torch.floor(_CANONICAL_LEVEL + torch.log2(sides / _CANONICAL_SIDE + 1e-8))
+    return levels.clamp(lowest, lowest + len(strides) - 1).to(torch.int64) - lowest

@@ -1,0 +1,24 @@
+"""What the architectures do alike with a batch."""
+
+from collections.abc import Sequence
+
+import torch
+
+from app.engine.modeling.postprocess import to_original
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import Sample
+from app.engine.structures.targets import GroundTruth
+
+
+def ground_truths(samples: Sequence[Sample], device: torch.device) -> list[GroundTruth]:
+    """What the batch is labelled with, on `device`."""
+    assert all(sample.ground_truth is not None for sample in samples)
+    return [s.ground_truth.to(device) for s in samples if s.ground_truth is not None]
+
+
+def originals(detections: Sequence[Detections], samples: Sequence[Sample]) -> list[Detections]:
+    """Detections in the network's input -> in pixels of the original images, masks pasted."""
+    return [
+        to_original(found, sample.size, sample.original_size)
+        for found, sample in zip(detections, samples, strict=True)
+    ]

@@ -1,0 +1,113 @@
+"""From scored anchors to proposals: the best of each level, decoded, clipped, suppressed.
+
+N: images, L: levels, P: proposals of one image
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from app.engine.config import CfgNode
+from app.engine.errors import DatasetError, DivergedError
+from app.engine.layers.nms import batched_nms
+from app.engine.modeling.box_regression import Coder
+from app.engine.structures import boxes as box_ops
+from app.engine.structures.boxes import Size
+from app.engine.structures.sample import Sample
+from app.engine.structures.targets import Proposals
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalFilter:
+    """Which decoded anchors become proposals.
+
+    pre_nms_topk   best of each level that go into suppression
+    post_nms_topk  best of all levels of one image that come out of it
+    nms_thresh     overlap within a level above which the worse one goes
+    min_size       sides must exceed this, in pixels of the network's input
+    strict         stop with an error where a box or logit is not finite, else drop it
+    """
+
+    pre_nms_topk: int
+    post_nms_topk: int
+    nms_thresh: float = 0.7
+    min_size: float = 0.0
+    strict: bool = False
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, training: bool) -> Self:
+        """The filter of training or of testing."""
+        rpn = cfg.MODEL.RPN
+        return cls(
+            pre_nms_topk=rpn.PRE_NMS_TOPK_TRAIN if training else rpn.PRE_NMS_TOPK_TEST,
+            post_nms_topk=rpn.POST_NMS_TOPK_TRAIN if training else rpn.POST_NMS_TOPK_TEST,
+            nms_thresh=rpn.NMS_THRESH,
+            min_size=cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE,
+            strict=training,
+        )
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        anchors: Sequence[Tensor],
+        logits: Sequence[Tensor],
+        deltas: Sequence[Tensor],
+        coder: Coder,
+        sizes: Sequence[Size],
+    ) -> list[Proposals]:
+        """L anchors (R_l, 4), logits (N, R_l) and deltas (N, R_l, 4) -> proposals of N images.
+
+        They carry no gradient: the second stage takes its boxes for given.
+        """
+        best = [
+            self._best_of_level(*level, coder)
+            for level in zip(anchors, logits, deltas, strict=True)
+        ]
+        level_of = torch.cat(
+            [torch.full_like(b[1][0], i, dtype=torch.int64) for i, b in enumerate(best)]
+        )
+        boxes = torch.cat([boxes for boxes, _ in best], dim=1)
+        best_logits = torch.cat([scores for _, scores in best], dim=1)
+        finite = boxes.isfinite().all(dim=2) & best_logits.isfinite()
+        if self.strict and not finite.all():
+            raise DivergedError(
+                "the region proposal network predicts infinite or NaN boxes: training has "
+                "diverged; lower the learning rate or clip the gradients"
+            )
+        return [
+            self._of_image(size, boxes[i], best_logits[i], level_of, finite[i])
+            for i, size in enumerate(sizes)
+        ]
+
+    def _best_of_level(
+        self, anchors: Tensor, logits: Tensor, deltas: Tensor, coder: Coder
+    ) -> tuple[Tensor, Tensor]:
+        scores, index = logits.float().topk(min(self.pre_nms_topk, logits.shape[1]), dim=1)
+        chosen = deltas.gather(1, index[:, :, None].expand(-1, -1, 4))
+        boxes = coder.decode(chosen.flatten(0, 1), anchors[index.flatten()])
+        return boxes.view(*index.shape, 4), scores
+
+    def _of_image(
+        self, size: Size, boxes: Tensor, logits: Tensor, level_of: Tensor, finite: Tensor
+    ) -> Proposals:
+        boxes = box_ops.clip(boxes, size)
+        valid = finite & box_ops.nonempty(boxes, self.min_size)
+        boxes, logits, level_of = boxes[valid], logits[valid], level_of[valid]
+        kept = batched_nms(boxes, logits, level_of, self.nms_thresh, limit=self.post_nms_topk)
+        return Proposals(size, boxes[kept], logits[kept])
+
+
+def precomputed_proposals(samples: Sequence[Sample], device: torch.device) -> list[Proposals]:
+    """The proposals that came with the data (`PROPOSAL_GENERATOR.NAME: PrecomputedProposals`)."""
+    proposals = []
+    for sample in samples:
+        if sample.proposals is None:
+            raise DatasetError(
+                f"image {sample.image_id} has no precomputed proposals; name a proposal file for "
+                "its data set (DATASETS.PROPOSAL_FILES_TRAIN, _TEST) or use a network with an RPN"
+            )
+        proposals.append(sample.proposals.to(device))
+    return proposals

@@ -1,0 +1,104 @@
+"""How class logits become probabilities and a loss: softmax, sigmoid, federated sigmoid.
+
+M: boxes, K: foreground classes; logits are (M, K + 1), background last
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SoftmaxLoss:
+    """One of K + 1 classes: cross entropy, mean over boxes."""
+
+    def __call__(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """(M, K + 1), (M,) in [0, K] -> scalar; 0 with a gradient when there is no box."""
+        return F.cross_entropy(logits, classes) if len(classes) else logits.sum() * 0.0
+
+    def probs(self, logits: Tensor) -> Tensor:
+        """(M, K + 1) -> (M, K + 1), rows sum to 1."""
+        return logits.softmax(dim=1)
+
+    def class_vectors(self, probs: Tensor) -> Tensor:
+        """What people get to see of `probs`: all of it."""
+        return probs
+
+
+@dataclass(frozen=True)
+class SigmoidLoss:
+    """Each foreground class on its own: binary cross entropy, summed over classes / M.
+
+    class_weights  gives a factor for each class (K,) from the classes (M,) of the boxes
+    """
+
+    class_weights: Callable[[Tensor], Tensor] | None = None
+
+    def __call__(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """(M, K + 1), (M,) in [0, K] -> scalar; 0 with a gradient when there is no box."""
+        if not len(classes):
+            return logits.sum() * 0.0
+        targets = F.one_hot(classes, logits.shape[1])[:, :-1].to(logits.dtype)
+        loss = F.binary_cross_entropy_with_logits(logits[:, :-1], targets, reduction="none")
+        if self.class_weights is not None:
+            loss = loss * self.class_weights(classes)
+        return loss.sum() / len(classes)
+
+    def probs(self, logits: Tensor) -> Tensor:
+        """(M, K + 1) -> (M, K + 1), independent of each other; the last means nothing."""
+        return logits.sigmoid()
+
+    def class_vectors(self, probs: Tensor) -> Tensor:
+        """What people get to see of `probs`: the foreground."""
+        return probs[:, :-1]
+
+
+ClassLoss = SoftmaxLoss | SigmoidLoss
+
+
+def draw_federated_classes(classes: Tensor, odds: Tensor, num_kept: int) -> Tensor:
+    """1 for the classes of a batch and for some drawn ones, else 0: (M,), (K,) -> (K,).
+
+    In a federated data set (LVIS) a class is annotated in some images only, so the absence of
+    most classes is no evidence. `odds` say how likely each is drawn until there are `num_kept`.
+    """
+    present: Tensor = torch.unique(classes)
+    # One more for the background, which may be present but is never drawn.
+    weights = odds.new_zeros(len(odds) + 1)
+    weights[present] = 1.0
+    remaining = torch.cat((odds, odds.new_zeros(1)))
+    remaining[present] = 0.0
+    missing = min(num_kept - len(present), int((remaining > 0).sum()))
+    if missing > 0:
+        weights[torch.multinomial(remaining, missing, replacement=False)] = 1.0
+    return weights[:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLossSpec:
+    """Which loss: softmax, or sigmoid; over `num_kept` classes only when that is positive."""
+
+    sigmoid: bool = False
+    num_kept: int = 0
+    frequency_power: float = 0.5
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "ClassLossSpec":
+        """The loss that `MODEL.ROI_BOX_HEAD` asks for."""
+        head = cfg.MODEL.ROI_BOX_HEAD
+        if head.USE_FED_LOSS and not head.USE_SIGMOID_CE:
+            raise ConfigError(
+                "MODEL.ROI_BOX_HEAD.USE_FED_LOSS needs USE_SIGMOID_CE True as well: a softmax "
+                "cannot leave classes out"
+            )
+        return cls(
+            sigmoid=head.USE_SIGMOID_CE,
+            num_kept=head.FED_LOSS_NUM_CLASSES if head.USE_FED_LOSS else 0,
+            frequency_power=head.FED_LOSS_FREQ_WEIGHT_POWER,
+        )

@@ -1,0 +1,147 @@
+"""The heads of "C4" models: one residual stage on every crop, shared by boxes and masks.
+
+N: images, M: boxes of all images
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+from app.engine.layers.roi_pool import ROIPooler
+from app.engine.layers.shape_spec import ShapeSpec
+from app.engine.modeling.backbones.resnet import StageSpec, make_stage
+from app.engine.modeling.roi_heads.assignment import ProposalSampler
+from app.engine.modeling.roi_heads.box_predictor import BoxPredictor
+from app.engine.modeling.roi_heads.mask_head import MaskHead
+from app.engine.structures.detections import Detections
+from app.engine.structures.targets import GroundTruth, Proposals
+
+
+class Res5ROIHeads(nn.Module):
+    """Crop, `res5`, then boxes from its mean over space and masks from its cells."""
+
+    def __init__(
+        self,
+        *,
+        in_feature: str,
+        sampler: ProposalSampler,
+        pooler: ROIPooler,
+        res5: nn.Module,
+        box_predictor: BoxPredictor,
+        mask_head: MaskHead | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_feature = in_feature
+        self.sampler = sampler
+        self.pooler = pooler
+        self.res5 = res5
+        self.box_predictor = box_predictor
+        self.mask_head = mask_head
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> Self:
+        """The heads on the one map named by `MODEL.ROI_HEADS.IN_FEATURES`."""
+        _check(cfg, shapes)
+        name = cfg.MODEL.ROI_HEADS.IN_FEATURES[0]
+        spec = _res5_spec(cfg, shapes[name].channels)
+        # In this order, or seeded weights would differ from detectron2's.
+        res5 = make_stage(spec)
+        box_predictor = BoxPredictor.from_config(cfg, spec.out_channels)
+        mask_head = MaskHead.from_config(cfg, spec.out_channels) if cfg.MODEL.MASK_ON else None
+        return cls(
+            in_feature=name,
+            sampler=ProposalSampler.from_config(cfg),
+            pooler=ROIPooler.from_config(cfg.MODEL.ROI_BOX_HEAD, [shapes[name].stride]),
+            res5=res5,
+            box_predictor=box_predictor,
+            mask_head=mask_head,
+        )
+
+    def losses(
+        self,
+        features: Mapping[str, Tensor],
+        proposals: Sequence[Proposals],
+        ground_truth: Sequence[GroundTruth],
+    ) -> dict[str, Tensor]:
+        """`loss_cls`, `loss_box_reg`, and `loss_mask` where there is a head."""
+        labelled = self.sampler(proposals, ground_truth)
+        x = self._crops(features, [p.boxes for p in labelled])
+        losses = self.box_predictor.losses(self.box_predictor(x.mean(dim=(2, 3))), labelled)
+        if self.mask_head is not None:
+            num_classes = self.sampler.num_classes
+            classes = torch.cat([p.classes for p in labelled])
+            shown = ((classes >= 0) & (classes < num_classes)).nonzero()[:, 0]
+            foreground = [p.foreground(num_classes) for p in labelled]
+            losses["loss_mask"] = self.mask_head.loss(x[shown], foreground)
+        return losses
+
+    def detect(
+        self,
+        features: Mapping[str, Tensor],
+        proposals: Sequence[Proposals],
+        *,
+        keep_class_probs: bool = False,
+    ) -> list[Detections]:
+        """Detections of N images, with masks (R, 1, S, S) where there is a head."""
+        x = self._crops(features, [p.boxes for p in proposals])
+        predictions = self.box_predictor(x.mean(dim=(2, 3)))
+        found = self.box_predictor.detect(predictions, proposals, keep_class_probs=keep_class_probs)
+        return self.detect_inside(features, found)
+
+    def detect_inside(
+        self, features: Mapping[str, Tensor], detections: Sequence[Detections]
+    ) -> list[Detections]:
+        """Masks inside boxes that are given."""
+        if self.mask_head is None:
+            return list(detections)
+        x = self._crops(features, [d.boxes for d in detections])
+        masks = self.mask_head.detect(x, torch.cat([d.classes for d in detections]))
+        split = torch.split(masks, [len(d) for d in detections])
+        return [replace(d, masks=m) for d, m in zip(detections, split, strict=True)]
+
+    def set_image_counts(self, counts: Tensor) -> None:
+        """In how many training images each class occurs (K,), for the federated loss."""
+        self.box_predictor.set_image_counts(counts)
+
+    def _crops(self, features: Mapping[str, Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        crops: Tensor = self.res5(self.pooler([features[self.in_feature]], boxes))
+        return crops
+
+
+def _res5_spec(cfg: CfgNode, in_channels: int) -> StageSpec:
+    resnets = cfg.MODEL.RESNETS
+    return StageSpec(
+        num_blocks=3,
+        in_channels=in_channels,
+        out_channels=resnets.RES2_OUT_CHANNELS * 8,
+        stride=2,
+        norm=resnets.NORM,
+        bottleneck_channels=resnets.NUM_GROUPS * resnets.WIDTH_PER_GROUP * 8,
+        num_groups=resnets.NUM_GROUPS,
+        stride_in_1x1=resnets.STRIDE_IN_1X1,
+    )
+
+
+def _check(cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> None:
+    names = list(cfg.MODEL.ROI_HEADS.IN_FEATURES)
+    if len(names) != 1 or names[0] not in shapes:
+        raise ConfigError(
+            f"MODEL.ROI_HEADS.IN_FEATURES is {names}; Res5ROIHeads works on one map of the "
+            f"backbone, which gives {', '.join(shapes)}"
+        )
+    refused = {
+        "MODEL.KEYPOINT_ON": cfg.MODEL.KEYPOINT_ON,
+        "MODEL.RESNETS.DEFORM_ON_PER_STAGE[3]": cfg.MODEL.RESNETS.DEFORM_ON_PER_STAGE[-1],
+        "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES,
+    }
+    for key, wanted in refused.items():
+        if wanted:
+            raise ConfigError(
+                f"{key} is True, which Res5ROIHeads cannot honour; set it to False or "
+                "MODEL.ROI_HEADS.NAME to StandardROIHeads"
+            )

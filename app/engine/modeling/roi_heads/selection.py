@@ -1,0 +1,74 @@
+"""From class probabilities and deltas of proposals to the detections of one image.
+
+P: proposals, R: detections, K: foreground classes, k: K, or 1 if class-agnostic
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from torch import Tensor
+
+from app.engine.config import CfgNode
+from app.engine.layers.nms import batched_nms
+from app.engine.modeling.box_regression import Coder
+from app.engine.structures import boxes as box_ops
+from app.engine.structures.boxes import Size
+from app.engine.structures.detections import Detections
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Detections, and the proposal each of them came from: (R,) int64."""
+
+    detections: Detections
+    proposals: Tensor
+
+    def with_class_probs(self, probs: Tensor) -> Self:
+        """Add the class vectors of proposals (P, ...) to the detections."""
+        kept = replace(self.detections, class_probs=probs[self.proposals])
+        return replace(self, detections=kept)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionFilter:
+    """Which pairs of proposal and class become detections.
+
+    score_thresh    scores must exceed it
+    nms_thresh      overlap within a class above which the worse one goes
+    max_detections  of one image, over all classes; negative means all
+    """
+
+    score_thresh: float = 0.05
+    nms_thresh: float = 0.5
+    max_detections: int = 100
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """The filter of `MODEL.ROI_HEADS`."""
+        return cls(
+            score_thresh=cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
+            nms_thresh=cfg.MODEL.ROI_HEADS.NMS_THRESH_TEST,
+            max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
+        )
+
+    def __call__(
+        self, probs: Tensor, deltas: Tensor, boxes: Tensor, size: Size, coder: Coder
+    ) -> Selection:
+        """probs (P, K + 1), deltas (P, k * 4), boxes (P, 4); one proposal may show several classes.
+
+        Proposals with anything infinite or NaN are dropped.
+        """
+        finite = probs.isfinite().all(dim=1) & deltas.isfinite().all(dim=1)
+        candidates = (probs[:, :-1] > self.score_thresh) & finite[:, None]
+        proposals, classes = candidates.nonzero(as_tuple=True)
+        scores = probs[proposals, classes]
+        class_agnostic = deltas.shape[1] == 4
+        chosen = deltas.view(len(deltas), deltas.shape[1] // 4, 4)[
+            proposals, 0 if class_agnostic else classes
+        ]
+        # Decoding comes last: thousands of pairs, few of them likely.
+        found = box_ops.clip(coder.decode(chosen, boxes[proposals]), size)
+        limit = None if self.max_detections < 0 else self.max_detections
+        kept = batched_nms(found, scores, classes, self.nms_thresh, limit=limit)
+        detections = Detections(size, found[kept], scores[kept], classes[kept])
+        return Selection(detections, proposals[kept])

@@ -1,0 +1,232 @@
+"""Region proposal network (https://arxiv.org/abs/1506.01497): where some object may be.
+
+N: images, L: levels, A: anchors at one cell, R: anchors of all levels (sum of H * W * A)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+from app.engine.layers.conv import Conv2d, init_normal
+from app.engine.layers.shape_spec import ShapeSpec
+from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.box_regression import BoxCoder, BoxLoss
+from app.engine.modeling.matcher import Matcher
+from app.engine.modeling.proposals import ProposalFilter
+from app.engine.modeling.sampling import sample_labels
+from app.engine.structures import boxes as box_ops
+from app.engine.structures.boxes import Size
+from app.engine.structures.targets import GroundTruth, Proposals
+
+
+class RPNHead(nn.Module):
+    """3x3 convolutions, then objectness and deltas of A anchors; shared by all levels."""
+
+    def __init__(
+        self, in_channels: int, num_anchors: int, conv_dims: Sequence[int] = (-1,)
+    ) -> None:
+        super().__init__()
+        if not conv_dims or any(dim == 0 or dim < -1 for dim in conv_dims):
+            raise ConfigError(
+                f"MODEL.RPN.CONV_DIMS is {list(conv_dims)}; give the width of each convolution, "
+                "-1 for that of its input"
+            )
+        convs = nn.Sequential()
+        channels = in_channels
+        for i, dim in enumerate(conv_dims):
+            width = channels if dim == -1 else dim
+            conv = Conv2d(channels, width, 3, padding=1, activation=F.relu_)
+            convs.add_module(f"conv{i}", conv)
+            channels = width
+        # A single convolution has no number in detectron2's checkpoints.
+        self.conv: nn.Module = convs if len(convs) > 1 else convs[0]
+        self.objectness_logits = nn.Conv2d(channels, num_anchors, 1)
+        self.anchor_deltas = nn.Conv2d(channels, num_anchors * 4, 1)
+        for layer in (*convs, self.objectness_logits, self.anchor_deltas):
+            init_normal(layer, std=0.01)
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """L maps (N, C, H, W) -> L logits (N, A, H, W) and L deltas (N, A * 4, H, W)."""
+        logits, deltas = [], []
+        for feature in features:
+            hidden = self.conv(feature)
+            logits.append(self.objectness_logits(hidden))
+            deltas.append(self.anchor_deltas(hidden))
+        return logits, deltas
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorPredictions:
+    """What the head says about every anchor, level by level.
+
+    anchors  L tensors (H * W * A, 4)
+    logits   L tensors (N, H * W * A)
+    deltas   L tensors (N, H * W * A, 4)
+    """
+
+    anchors: list[Tensor]
+    logits: list[Tensor]
+    deltas: list[Tensor]
+
+
+class RPN(nn.Module):
+    """Scores anchors and turns the best of them into proposals."""
+
+    def __init__(
+        self,
+        *,
+        in_features: Sequence[str],
+        head: RPNHead,
+        anchor_generator: AnchorGenerator,
+        matcher: Matcher,
+        coder: BoxCoder,
+        box_loss: BoxLoss,
+        train_filter: ProposalFilter,
+        test_filter: ProposalFilter,
+        batch_size_per_image: int,
+        positive_fraction: float,
+        boundary_thresh: int = -1,
+        class_loss_weight: float = 1.0,
+        box_loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.in_features = list(in_features)
+        self.rpn_head = head
+        self.anchor_generator = anchor_generator
+        self.matcher = matcher
+        self.coder = coder
+        self.box_loss = box_loss
+        self.train_filter = train_filter
+        self.test_filter = test_filter
+        self.batch_size_per_image = batch_size_per_image
+        self.positive_fraction = positive_fraction
+        self.boundary_thresh = boundary_thresh
+        self.class_loss_weight = class_loss_weight
+        self.box_loss_weight = box_loss_weight
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> Self:
+        """The RPN on the maps named by `MODEL.RPN.IN_FEATURES`."""
+        rpn = cfg.MODEL.RPN
+        inputs = [shapes[name] for name in rpn.IN_FEATURES]
+        anchor_generator = AnchorGenerator.from_config(cfg, [shape.stride for shape in inputs])
+        num_anchors, channels = set(anchor_generator.num_anchors), {s.channels for s in inputs}
+        if len(num_anchors) != 1 or len(channels) != 1:
+            raise ConfigError(
+                f"MODEL.RPN.IN_FEATURES {list(rpn.IN_FEATURES)} share one head: all levels need "
+                f"as many anchors and channels, they have {num_anchors} and {channels}"
+            )
+        return cls(
+            in_features=rpn.IN_FEATURES,
+            head=RPNHead(channels.pop(), num_anchors.pop(), rpn.CONV_DIMS),
+            anchor_generator=anchor_generator,
+            matcher=Matcher(rpn.IOU_THRESHOLDS, rpn.IOU_LABELS, allow_low_quality_matches=True),
+            coder=BoxCoder(tuple(rpn.BBOX_REG_WEIGHTS)),
+            box_loss=BoxLoss(rpn.BBOX_REG_LOSS_TYPE, rpn.SMOOTH_L1_BETA),
+            train_filter=ProposalFilter.from_config(cfg, training=True),
+            test_filter=ProposalFilter.from_config(cfg, training=False),
+            batch_size_per_image=rpn.BATCH_SIZE_PER_IMAGE,
+            positive_fraction=rpn.POSITIVE_FRACTION,
+            boundary_thresh=rpn.BOUNDARY_THRESH,
+            class_loss_weight=rpn.LOSS_WEIGHT,
+            box_loss_weight=rpn.LOSS_WEIGHT * rpn.BBOX_REG_LOSS_WEIGHT,
+        )
+
+    def predict(self, features: Mapping[str, Tensor]) -> AnchorPredictions:
+        """Logits and deltas of every anchor."""
+        inputs = [features[name] for name in self.in_features]
+        logits, deltas = self.rpn_head(inputs)
+        return AnchorPredictions(
+            self.anchor_generator(inputs),
+            [level.permute(0, 2, 3, 1).flatten(1) for level in logits],
+            [level.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3) for level in deltas],
+        )
+
+    def propose(self, features: Mapping[str, Tensor], sizes: Sequence[Size]) -> list[Proposals]:
+        """Proposals of N images of the given unpadded sizes."""
+        return self._filtered(self.test_filter, self.predict(features), sizes)
+
+    def losses(
+        self,
+        features: Mapping[str, Tensor],
+        sizes: Sequence[Size],
+        ground_truth: Sequence[GroundTruth],
+    ) -> tuple[list[Proposals], dict[str, Tensor]]:
+        """Proposals to train the next stage on, and `loss_rpn_cls`, `loss_rpn_loc`."""
+        predictions = self.predict(features)
+        losses = self._losses(predictions, sizes, ground_truth)
+        return self._filtered(self.train_filter, predictions, sizes), losses
+
+    def objectness(self, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """Probability of the likeliest anchor at each cell: L tensors (N, 1, H, W)."""
+        logits, _ = self.rpn_head([features[name] for name in self.in_features])
+        return [level.float().amax(dim=1, keepdim=True).sigmoid() for level in logits]
+
+    def _filtered(
+        self, proposal_filter: ProposalFilter, predictions: AnchorPredictions, sizes: Sequence[Size]
+    ) -> list[Proposals]:
+        return proposal_filter(
+            predictions.anchors, predictions.logits, predictions.deltas, self.coder, sizes
+        )
+
+    def _losses(
+        self,
+        predictions: AnchorPredictions,
+        sizes: Sequence[Size],
+        ground_truth: Sequence[GroundTruth],
+    ) -> dict[str, Tensor]:
+        anchors = torch.cat(predictions.anchors)
+        logits = torch.cat(predictions.logits, dim=1)
+        deltas = torch.cat(predictions.deltas, dim=1)
+        class_loss, box_loss = logits.new_zeros(()), logits.new_zeros(())
+        for i, (size, truth) in enumerate(zip(sizes, ground_truth, strict=True)):
+            matches, positive, negative = self._sample(anchors, size, truth)
+            chosen = torch.cat((positive, negative))
+            targets = torch.zeros_like(chosen, dtype=torch.float32)
+            targets[: len(positive)] = 1.0
+            class_loss = class_loss + F.binary_cross_entropy_with_logits(
+                logits[i, chosen].float(), targets, reduction="sum"
+            )
+            box_loss = box_loss + self.box_loss(
+                self.coder,
+                deltas[i, positive].float(),
+                anchors[positive],
+                truth.boxes[matches[positive]],
+            )
+        # By the size asked for, not by the number of samples found: detectron2's rule.
+        normalizer = self.batch_size_per_image * len(ground_truth)
+        return {
+            "loss_rpn_cls": class_loss / normalizer * self.class_loss_weight,
+            "loss_rpn_loc": box_loss / normalizer * self.box_loss_weight,
+        }
+
+    @torch.no_grad()
+    def _sample(
+        self, anchors: Tensor, size: Size, truth: GroundTruth
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        matches, labels = self.matcher.match_boxes(truth.boxes, anchors)
+        if self.boundary_thresh >= 0:
+            labels[~box_ops.inside(anchors, size, self.boundary_thresh)] = -1
+        positive, negative = sample_labels(
+            labels, self.batch_size_per_image, self.positive_fraction, background=0
+        )
+        return matches, positive, negative
+
+
+def build_proposal_generator(cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> RPN | None:
+    """The RPN, or None where proposals come with the data."""
+    name = cfg.MODEL.PROPOSAL_GENERATOR.NAME
+    if name == "PrecomputedProposals":
+        return None
+    if name != "RPN":
+        raise ConfigError(
+            f"MODEL.PROPOSAL_GENERATOR.NAME {name!r} is unknown; "
+            "choose 'RPN' or 'PrecomputedProposals'"
+        )
+    return RPN.from_config(cfg, shapes)
