@@ -1,0 +1,14 @@
+"""The bridge: each task of the contract, done with the engine."""
+
+from importlib import import_module
+
+from executor.env import Env, Task
+from executor.monitor import Progress
+
+TASKS = {Task.TRAINING: "train", Task.MINING: "mining", Task.INFER: "infer"}
+"""Module of each task; it has `run(env, progress)`."""
+
+
+def run_task(task: Task, env: Env, progress: Progress) -> None:
+    """Do one task; only its own module is imported, which keeps the others' start-up time away."""
+    import_module(f"{__name__}.{TASKS[task]}").run(env, progress)

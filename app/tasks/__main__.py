@@ -1,0 +1,56 @@
+"""The task process: does what env.yaml asks for and reports to the supervisor that started it."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from app.tasks import run_task
+from app.tasks.failures import contract_error
+from executor.channel import Reporter
+from executor.env import Env, load_env
+from executor.errors import ExecutorError
+from executor.logs import setup_logging
+from executor.monitor import Progress, span
+
+logger = logging.getLogger("app.tasks")
+
+
+def main(arguments: list[str]) -> int:
+    """Run all requested tasks; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="app.tasks")
+    parser.add_argument("--env", type=Path, required=True)
+    parser.add_argument("--report-fd", type=int)
+    options = parser.parse_args(arguments)
+    setup_logging()
+    reporter = Reporter(options.report_fd)
+    try:
+        run_tasks(load_env(options.env), reporter.progress)
+    except Exception as error:  # the one broad handler: whatever ends a run must be reported
+        return report_failure(error, reporter)
+    return 0
+
+
+def run_tasks(env: Env, progress: Progress) -> None:
+    """The requested tasks one after the other, each with an equal share of the progress."""
+    tasks = env.require_tasks()
+    for number, task in enumerate(tasks):
+        logger.info("starting %s", task.value)
+        run_task(task, env, span(progress, number / len(tasks), (number + 1) / len(tasks)))
+
+
+def report_failure(error: Exception, reporter: Reporter) -> int:
+    """Tell the supervisor why the run ends; a traceback is logged for bugs of ours only."""
+    known = contract_error(error)
+    if known is None:
+        logger.error("unexpected error", exc_info=error)
+        known = ExecutorError(
+            f"a fault of this image: {type(error).__name__}: {error}; "
+            "please report it with the log above"
+        )
+    reporter.failure(known)
+    return known.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""`gpu_id` of config.yaml -> the devices a run uses."""
+
+import logging
+
+import torch
+
+from executor.errors import DeviceError, NoDeviceError
+from executor.hyperparameters import Hyperparameters
+
+logger = logging.getLogger(__name__)
+
+
+def device_ids(hp: Hyperparameters) -> list[int]:
+    """GPUs to use, [] for the CPU.
+
+    Without a `gpu_id` (a run by hand) every visible GPU is used. Raises NoDeviceError when a GPU
+    was asked for that is not there, DeviceError when driver and image do not fit.
+    """
+    asked = hp.gpu_ids
+    if asked is not None and not asked:
+        logger.info("gpu_id is empty: running on the CPU")
+        return []
+    available = _available()
+    if asked is None:
+        logger.info("gpu_id is not set: using %s", f"{available} GPUs" if available else "the CPU")
+        return list(range(available))
+    if max(asked) >= available:
+        raise NoDeviceError(
+            f"gpu_id: GPU {max(asked)} was asked for but {available} are visible; give the "
+            "container GPUs (docker run --gpus) or leave gpu_id empty to run on the CPU"
+        )
+    return list(asked)
+
+
+def device_name(ids: list[int]) -> str:
+    """The engine's word for where a single process computes."""
+    return f"cuda:{ids[0]}" if ids else "cpu"
+
+
+def _available() -> int:
+    if torch.version.cuda is None or not torch.cuda.is_available():
+        return 0
+    for index in range(torch.cuda.device_count()):
+        major, minor = torch.cuda.get_device_capability(index)
+        built = [int(arch.split("_")[1]) for arch in torch.cuda.get_arch_list() if "sm_" in arch]
+        if built and major * 10 + minor < min(built):
+            raise DeviceError(
+                f"GPU {index} ({torch.cuda.get_device_name(index)}, compute capability "
+                f"{major}.{minor}) is older than this image supports (from {min(built) / 10}); "
+                "use another GPU or leave gpu_id empty"
+            )
+    return torch.cuda.device_count()

@@ -1,0 +1,176 @@
+"""Hyper-parameters of config.yaml -> the engine's frozen config.
+
+The only file where the field names of both languages meet. Nothing here reads data or touches a
+device; what is chosen on the user's behalf is logged with its reason.
+"""
+
+import logging
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from app.engine.config import CfgNode, load_config
+from app.engine.solver.schedule import rescale_schedule
+from app.tasks.args_options import EngineOptions
+from executor.errors import ConfigError
+from executor.hyperparameters import (
+    InferHyperparameters,
+    MiningHyperparameters,
+    TrainHyperparameters,
+)
+
+logger = logging.getLogger(__name__)
+
+CONFIG_ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds `configs/`."""
+
+NUM_EVALUATIONS = 10
+EPOCHS_FOR_MY_DATA = 36
+MIN_ITERATIONS = 1000
+MAX_EPOCHS = 300
+
+
+def training_config(
+    hp: TrainHyperparameters,
+    options: EngineOptions,
+    *,
+    device: str,
+    num_images: int,
+    weights: str | None = None,
+) -> CfgNode:
+    """The frozen config of a training of `num_images` images on `device` (cpu, cuda:0, ...).
+
+    `weights` replaces MODEL.WEIGHTS. Raises ConfigError for a config file or key that is wrong.
+    """
+    cfg = load_config(config_path(hp.config_file), options.overrides)
+    _set_classes(cfg, hp.class_names)
+    cfg.MODEL.DEVICE = device
+    if weights is not None:
+        cfg.MODEL.WEIGHTS = weights
+    _set_schedule(cfg, hp, num_images)
+    _set_image_size(cfg, hp.image_size)
+    cfg.DATALOADER.NUM_WORKERS = hp.num_workers
+    cfg.SEED = hp.seed
+    cfg.SOLVER.EMA.ENABLED = hp.ema
+    cfg.TEST.PATIENCE = hp.patience
+    cfg.SOLVER.AMP.ENABLED = hp.amp != "off" and (hp.amp != "auto" or device != "cpu")
+    cfg.SOLVER.AMP.DTYPE = {"bf16": "bfloat16", "fp16": "float16"}.get(hp.amp, "auto")
+    cfg.freeze()
+    return cfg
+
+
+def inference_config(
+    model_config: Path,
+    hp: InferHyperparameters | MiningHyperparameters,
+    *,
+    device: str,
+    score_threshold: float | None,
+) -> CfgNode:
+    """The frozen config of a trained model, on `device`, as the task wants to use it.
+
+    `score_threshold` replaces the model's own lower limit of scores.
+    """
+    cfg = load_config(model_config)
+    cfg.MODEL.DEVICE = device
+    _set_image_size(cfg, hp.image_size)
+    if score_threshold is not None:
+        for section in ("RETINANET", "FCOS", "ROI_HEADS"):
+            cfg.MODEL[section].SCORE_THRESH_TEST = float(score_threshold)
+    cfg.freeze()
+    return cfg
+
+
+def config_path(config_file: str) -> Path:
+    """The YAML that `config_file` names, in this product's `configs/` or below /in.
+
+    Raises ConfigError when there is none, or when the path leads elsewhere.
+    """
+    path = (CONFIG_ROOT / config_file).resolve()
+    configs = (CONFIG_ROOT / "configs").resolve()
+    if not any(path.is_relative_to(folder) for folder in (configs, Path("/in"))):
+        raise ConfigError(
+            f"config_file: {config_file} lies outside configs/ and /in; name a file in there"
+        )
+    if not path.is_file():
+        known = [str(file.relative_to(CONFIG_ROOT)) for file in configs.rglob("*.yaml")]
+        closest = get_close_matches(config_file, known, n=1, cutoff=0.0)
+        raise ConfigError(
+            f"config_file: {config_file} does not exist; did you mean {closest[0]!r}?"
+        )
+    return path
+
+
+def num_classes(cfg: CfgNode) -> int:
+    """K of the model that `cfg` describes."""
+    section = {"RetinaNet": "RETINANET", "FCOS": "FCOS"}.get(
+        cfg.MODEL.META_ARCHITECTURE, "ROI_HEADS"
+    )
+    return int(cfg.MODEL[section].NUM_CLASSES)
+
+
+def _set_classes(cfg: CfgNode, class_names: Sequence[str]) -> None:
+    cfg.MODEL.CLASS_NAMES = list(class_names)
+    for section in ("RETINANET", "FCOS", "ROI_HEADS"):
+        cfg.MODEL[section].NUM_CLASSES = len(class_names)
+
+
+def _set_schedule(cfg: CfgNode, hp: TrainHyperparameters, num_images: int) -> None:
+    """Length, learning rate, evaluations and checkpoints for `hp.batch_size` images a step."""
+    solver = cfg.SOLVER
+    max_iter = hp.max_iter or _iterations_for(cfg, hp.batch_size, num_images)
+    solver.BASE_LR = hp.learning_rate or _learning_rate_for(cfg, hp.batch_size)
+    solver.IMS_PER_BATCH = hp.batch_size
+    rescale_schedule(cfg, max_iter)
+    logger.info(
+        "schedule: %d iterations, learning rate %g, warm-up %d iterations, decay at %s",
+        solver.MAX_ITER,
+        solver.BASE_LR,
+        solver.WARMUP_ITERS,
+        list(solver.STEPS),
+    )
+    cfg.TEST.EVAL_PERIOD = hp.eval_period or max(1, -(-max_iter // NUM_EVALUATIONS))
+    solver.CHECKPOINT_PERIOD = hp.checkpoint_period or max_iter
+
+
+def _iterations_for(cfg: CfgNode, batch_size: int, num_images: int) -> int:
+    """As many images as the config file plans, but between 36 and 300 passes over the data."""
+    planned = cfg.SOLVER.MAX_ITER * cfg.SOLVER.IMS_PER_BATCH
+    images = max(min(planned, EPOCHS_FOR_MY_DATA * num_images), MIN_ITERATIONS * batch_size)
+    images = min(images, MAX_EPOCHS * num_images)
+    iterations = max(1, -(-images // batch_size))
+    logger.info(
+        "max_iter 0: chose %d iterations of %d images, which is %.1f passes over %d images"
+        " (the config file plans %d images in all)",
+        iterations,
+        batch_size,
+        iterations * batch_size / num_images,
+        num_images,
+        planned,
+    )
+    return iterations
+
+
+def _learning_rate_for(cfg: CfgNode, batch_size: int) -> float:
+    """The config file's rate, scaled with the batch (linear scaling rule, arXiv:1706.02677)."""
+    rate = float(cfg.SOLVER.BASE_LR * batch_size / cfg.SOLVER.IMS_PER_BATCH)
+    logger.info(
+        "learning_rate 0: chose %g, the config file's %g for %d images scaled to %d",
+        rate,
+        cfg.SOLVER.BASE_LR,
+        cfg.SOLVER.IMS_PER_BATCH,
+        batch_size,
+    )
+    return rate
+
+
+def _set_image_size(cfg: CfgNode, image_size: int) -> None:
+    """Shorter side in pixels, in training and at test; the longer side keeps its share."""
+    if not image_size:
+        return
+    ratio = cfg.INPUT.MAX_SIZE_TEST / max(cfg.INPUT.MIN_SIZE_TEST, 1)
+    longest = round(image_size * max(ratio, 1.0))
+    cfg.INPUT.MIN_SIZE_TRAIN = (image_size,)
+    cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = "choice"
+    cfg.INPUT.MAX_SIZE_TRAIN = longest
+    cfg.INPUT.MIN_SIZE_TEST = image_size
+    cfg.INPUT.MAX_SIZE_TEST = longest

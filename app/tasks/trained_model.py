@@ -1,0 +1,76 @@
+"""The model that mining and infer use: found, checked against the task, ready to detect."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.engine.config import CfgNode
+from app.engine.predictor import Predictor
+from app.tasks.devices import device_ids, device_name
+from app.tasks.engine_config import inference_config, num_classes
+from app.tasks.model_files import find_model, package_class_names
+from executor.env import Env
+from executor.errors import ModelError
+from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with the names of its classes, in the order of its outputs."""
+
+    predictor: Predictor
+    cfg: CfgNode
+    class_names: list[str]
+
+
+def open_model(
+    env: Env, hp: InferHyperparameters | MiningHyperparameters, *, score_threshold: float | None
+) -> TrainedModel:
+    """Load the model of /in/models.
+
+    `score_threshold` replaces the model's own lower limit of scores. Raises ModelError when there
+    is no usable model or when its classes are unknown.
+    """
+    files = find_model(hp.model_params_path, env.input.models_dir)
+    if files.config is None:
+        raise ModelError(
+            f"{files.weights}: no config.yaml lies beside the weights; put the model's config "
+            "there (its detectron2 YAML with MODEL.CLASS_NAMES) and choose the model again"
+        )
+    device = device_name(device_ids(hp))
+    cfg = inference_config(files.config, hp, device=device, score_threshold=score_threshold)
+    names = _class_names(cfg, hp.class_names, package_class_names(env.input.models_dir))
+    logger.info("model: %s (%s), classes: %s", files.weights, device, ", ".join(names))
+    predictor = Predictor.from_files(
+        cfg, files.weights, batch_size=hp.batch_size, precision=hp.precision
+    )
+    return TrainedModel(predictor, cfg, names)
+
+
+def _class_names(cfg: CfgNode, asked: tuple[str, ...], packaged: list[str] | None) -> list[str]:
+    """The model's own names, else the package's, else config.yaml's."""
+    own = [str(name) for name in cfg.MODEL.CLASS_NAMES]
+    expected = num_classes(cfg)
+    for names in (own, packaged or [], list(asked)):
+        if names and len(names) == expected:
+            if asked and list(asked) != names:
+                logger.warning(
+                    "class_names (%s) are not the model's (%s), which are used",
+                    ", ".join(asked),
+                    ", ".join(names),
+                )
+            return names
+    raise ModelError(
+        f"the model has {expected} classes but class_names lists {len(asked)}; "
+        "list the names the model was trained with, in their order"
+    )
+
+
+def weights_folders() -> list[Path]:
+    """Where pretrained weights are looked for: mounted, baked into the image, beside the code."""
+    configured = os.environ.get("WEIGHTS_DIR", "")
+    folders = [Path(part) for part in configured.split(os.pathsep) if part]
+    return [*folders, Path("/weights"), Path("/opt/weights")]

@@ -1,0 +1,111 @@
+"""Hyper-parameters reach the engine's config, and choices follow their documented rules."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.engine.config import CfgNode
+from app.tasks.args_options import EngineOptions
+from app.tasks.engine_config import config_path, inference_config, num_classes, training_config
+from executor.errors import ConfigError
+from executor.hyperparameters import InferHyperparameters, TrainHyperparameters
+
+LIGHT = "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml"
+R50 = "configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml"
+
+
+def make(num_images: int = 100, device: str = "cpu", **settings: Any) -> CfgNode:
+    hp = TrainHyperparameters(**{"class_names": ("cat", "dog"), **settings})
+    return training_config(hp, EngineOptions(), device=device, num_images=num_images)
+
+
+def test_classes_set_every_head() -> None:
+    cfg = make(class_names=("a", "b", "c"))
+    assert cfg.MODEL.CLASS_NAMES == ["a", "b", "c"]
+    assert num_classes(cfg) == cfg.MODEL.ROI_HEADS.NUM_CLASSES == 3
+    assert cfg.is_frozen()
+
+
+@pytest.mark.parametrize(
+    ("max_iter", "steps"),
+    [
+        pytest.param(90000, (60000, 80000), id="as the config file plans"),
+        pytest.param(9000, (6000, 8000), id="a tenth"),
+        pytest.param(3, (2,), id="steps that fall together count once"),
+    ],
+)
+def test_decay_steps_scale_with_max_iter(max_iter: int, steps: tuple[int, ...]) -> None:
+    cfg = make(config_file=R50, max_iter=max_iter)
+    assert max_iter == cfg.SOLVER.MAX_ITER
+    assert tuple(sorted(set(cfg.SOLVER.STEPS)))[: len(steps)] == steps
+    assert max_iter > cfg.SOLVER.WARMUP_ITERS
+
+
+@pytest.mark.parametrize(
+    ("num_images", "batch_size", "expected"),
+    [
+        pytest.param(1, 2, 150, id="one image: 300 passes at most"),
+        pytest.param(100, 2, 1800, id="36 passes"),
+        pytest.param(20, 2, 1000, id="few images: at least 1000 iterations"),
+        pytest.param(118_000, 16, 90_000, id="COCO: as many images as the config file plans"),
+    ],
+)
+def test_max_iter_zero_chooses(num_images: int, batch_size: int, expected: int) -> None:
+    cfg = make(num_images, config_file=R50, max_iter=0, batch_size=batch_size)
+    assert expected == cfg.SOLVER.MAX_ITER
+
+
+def test_learning_rate_zero_scales_with_the_batch() -> None:
+    assert pytest.approx(
+        0.01 * 4 / 16
+    ) == make(config_file=R50, learning_rate=0, batch_size=4).SOLVER.BASE_LR
+
+
+def test_ten_evaluations_unless_asked() -> None:
+    assert make(max_iter=95).TEST.EVAL_PERIOD == 10
+    assert make(max_iter=95, eval_period=7).TEST.EVAL_PERIOD == 7
+
+
+@pytest.mark.parametrize(
+    ("amp", "device", "enabled", "dtype"),
+    [
+        pytest.param("auto", "cpu", False, "auto", id="auto leaves the CPU in fp32"),
+        pytest.param("auto", "cuda:0", True, "auto", id="auto on a GPU"),
+        pytest.param("bf16", "cpu", True, "bfloat16", id="bf16 on the CPU"),
+        pytest.param("off", "cuda:0", False, "auto", id="off"),
+    ],
+)
+def test_amp(amp: str, device: str, enabled: bool, dtype: str) -> None:
+    cfg = make(amp=amp, device=device)
+    assert (enabled, dtype) == (cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE)
+
+
+def test_image_size_keeps_the_share_of_the_longer_side() -> None:
+    cfg = make(config_file=R50, image_size=400)
+    assert cfg.INPUT.MIN_SIZE_TRAIN == (400,)
+    assert (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST) == (400, 666)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        pytest.param("configs/COCO-Detection/retinanet_R_50_FPN_2x.yaml", "FPN_3x", id="misspelt"),
+        pytest.param("/etc/passwd", "outside", id="elsewhere"),
+        pytest.param("configs/../../../etc/passwd", "outside", id="escape"),
+        pytest.param("configs/nothing-like-it", "did you mean", id="far off"),
+    ],
+)
+def test_wrong_config_file(name: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        config_path(name)
+
+
+def test_inference_takes_the_threshold_of_the_task(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(make(config_file=LIGHT).dump())
+    hp = InferHyperparameters(image_size=64)
+    cfg = inference_config(file, hp, device="cpu", score_threshold=0.4)
+    assert cfg.MODEL.RETINANET.SCORE_THRESH_TEST == 0.4
+    assert cfg.MODEL.CLASS_NAMES == ["cat", "dog"]
+    assert cfg.INPUT.MIN_SIZE_TEST == 64

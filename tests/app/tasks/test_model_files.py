@@ -1,0 +1,99 @@
+"""The model is found in every layout that platforms use."""
+
+from pathlib import Path
+
+import pytest
+
+from app.tasks.model_files import find_model, package_class_names
+from executor.errors import ModelError
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("")
+
+
+@pytest.mark.parametrize(
+    ("files", "listed", "weights", "config"),
+    [
+        pytest.param(
+            ["a/model.pth", "a/config.yaml"],
+            ["a/model.pth", "a/config.yaml"],
+            "a/model.pth",
+            "a/config.yaml",
+            id="a stage, as platforms from 2.0 unpack it",
+        ),
+        pytest.param(
+            ["model.pth", "config.yaml"],
+            ["config.yaml", "model.pth"],
+            "model.pth",
+            "config.yaml",
+            id="flat, as platform 1.1 mounts it",
+        ),
+        pytest.param(
+            ["foreign.pkl"], ["foreign.pkl"], "foreign.pkl", None, id="weights without a config"
+        ),
+        pytest.param(
+            ["a/model.pth", "a/config.yaml"],
+            [],
+            "a/model.pth",
+            "a/config.yaml",
+            id="nothing is listed",
+        ),
+        pytest.param(
+            ["a/other.pth", "a/model.pth", "a/config.yaml"],
+            ["a/other.pth", "a/model.pth"],
+            "a/model.pth",
+            "a/config.yaml",
+            id="a name of ours goes first",
+        ),
+    ],
+)
+def test_layouts(
+    tmp_path: Path, files: list[str], listed: list[str], weights: str, config: str | None
+) -> None:
+    make(tmp_path, *files)
+    found = find_model([tmp_path / name for name in listed], tmp_path)
+    assert found.weights == tmp_path / weights
+    assert found.config == (config and tmp_path / config)
+
+
+def test_bare_copy_of_a_models_folder_gives_the_best_stage(tmp_path: Path) -> None:
+    make(tmp_path, "a/model.pth", "a/config.yaml", "b/model.pth", "b/config.yaml")
+    (tmp_path / "result.yaml").write_text(
+        "best_stage_name: b\nmodel_stages:\n"
+        "  a: {files: [model.pth, config.yaml]}\n  b: {files: [model.pth, config.yaml]}\n"
+    )
+    found = find_model([tmp_path / "result.yaml"], tmp_path)
+    assert found.weights == tmp_path / "b/model.pth"
+    assert found.config == tmp_path / "b/config.yaml"
+
+
+def test_no_weights(tmp_path: Path) -> None:
+    make(tmp_path, "readme.txt")
+    with pytest.raises(ModelError, match="no weights found"):
+        find_model([], tmp_path)
+
+
+def test_listed_path_must_not_lead_out(tmp_path: Path) -> None:
+    make(tmp_path, "models/model.pth", "secret.pth")
+    with pytest.raises(ModelError, match="must lie in"):
+        find_model([tmp_path / "models/../secret.pth"], tmp_path / "models")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("executor_config: {class_names: [cat, no]}", ["cat", "no"], id="names"),
+        pytest.param("executor_config: {}", None, id="no names"),
+        pytest.param("package_version: '2.0.0'", None, id="no settings"),
+    ],
+)
+def test_package_class_names(tmp_path: Path, text: str, expected: list[str] | None) -> None:
+    (tmp_path / "ymir-info.yaml").write_text(text)
+    assert package_class_names(tmp_path) == expected
+
+
+def test_package_without_info(tmp_path: Path) -> None:
+    assert package_class_names(tmp_path) is None
