@@ -85,8 +85,8 @@ class FlipHorizontal:
     width: int
 
     def pixels(self, pixels: Pixels) -> Pixels:
-        """A view."""
-        return pixels[:, ::-1]
+        """A copy: torch mirrors much faster than a reversed view can be read."""
+        return _as_pixels(torch.flip(_as_tensor(pixels), (3,)))
 
     def labels(self, labels: Labels) -> Labels:
         """A view."""
@@ -228,19 +228,25 @@ def resize(pixels: Pixels, size: Size) -> Pixels:
     """
     if pixels.shape[:2] == size:
         return pixels
-    image = torch.from_numpy(_torch_ready(pixels)).permute(2, 0, 1)[None]
     # detectron2 gives uint8 to PIL, which antialiases, and floats to torch, which does not.
     antialias = pixels.dtype == np.uint8
+    image = _as_tensor(pixels)
     resized = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=antialias)
-    result: Pixels = resized[0].permute(1, 2, 0).numpy()
-    return result
+    return _as_pixels(resized)
 
 
-def _torch_ready(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """torch takes neither negative strides nor read-only memory."""
-    if values.flags.writeable and all(stride >= 0 for stride in values.strides):
-        return values
-    return values.copy()
+def _as_tensor(pixels: Pixels) -> torch.Tensor:
+    """(H, W, C) -> (1, C, H, W) view whose strides torch recognises as channels-last."""
+    # torch takes neither negative strides nor read-only memory.
+    if not pixels.flags.writeable or min(pixels.strides) < 0:
+        pixels = pixels.copy()
+    return torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
+
+
+def _as_pixels(image: torch.Tensor) -> Pixels:
+    """(1, C, H, W) -> (H, W, C) view."""
+    pixels: Pixels = image.permute(0, 2, 3, 1)[0].numpy()
+    return pixels
 
 
 def transform_pixels(transforms: Sequence[Transform], pixels: Pixels) -> Pixels:
