@@ -1,0 +1,47 @@
+"""The way back: a model of this engine as a file that detectron2 loads."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import nn
+
+from app.engine.config import CfgNode
+from app.engine.config.defaults import DETECTRON2
+from app.engine.config.yaml_file import dump_yaml
+from app.engine.files import write_atomically
+
+
+def save_detectron2(
+    model: nn.Module, path: Path, *, iteration: int, class_names: Sequence[str] = ()
+) -> None:
+    """Write the weights of `model` in the layout of detectron2's `model_final.pth`.
+
+    Names are the same in both, so nothing is renamed. The class names ride along; detectron2
+    passes them over, `load_weights` uses them.
+    """
+    weights = OrderedDict(
+        (name, tensor.detach().to("cpu", copy=True).contiguous())
+        for name, tensor in model.state_dict().items()
+    )
+    content = {"model": weights, "iteration": iteration, "class_names": list(class_names)}
+
+    def write(file: BinaryIO) -> None:
+        torch.save(content, file)
+
+    write_atomically(path, write)
+
+
+def detectron2_yaml(cfg: CfgNode) -> str:
+    """`cfg` with the keys that detectron2 knows and no others."""
+    return dump_yaml(_common(cfg, DETECTRON2))
+
+
+def _common(values: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _common(value, known[key]) if isinstance(known[key], dict) else value
+        for key, value in values.items()
+        if key in known
+    }

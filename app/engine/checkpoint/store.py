@@ -1,0 +1,146 @@
+"""Checkpoints to resume from: two files written in turn, and a manifest that says which to trust.
+
+A crash at any instant leaves the file before; a file that its manifest does not vouch for is not
+read. Contents are tensors, numbers, text and containers of these, so reading cannot run code.
+"""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from app.engine.checkpoint.files import load_tensors
+from app.engine.errors import CheckpointError
+from app.engine.files import write_atomically
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+_MANIFEST = "manifest.json"
+_SLOTS = ("a.pt", "b.pt")
+
+
+class CheckpointStore:
+    """The checkpoints of one run in `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write `state` in place of the older file, then vouch for it.
+
+        A full disk costs the older file, never the newer; OSError when even that is not enough.
+        """
+        assert is_plain(state), "a checkpoint holds tensors, numbers, text and containers of these"
+        entries = self._entries()
+        slot = next(name for name in _SLOTS if not entries or entries[0]["file"] != name)
+        for part in self.directory.glob(".*.part"):  # left by a process that was killed
+            part.unlink(missing_ok=True)
+        try:
+            entry = self._write(slot, state)
+        except OSError as error:
+            older = self.directory / slot
+            if not older.exists():
+                raise
+            logger.warning("%s: %s; trying again without the older checkpoint", older, error)
+            self._write_manifest([item for item in entries if item["file"] != slot])
+            older.unlink()
+            entry = self._write(slot, state)
+        self._write_manifest([entry, *(item for item in entries if item["file"] != slot)])
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest whole state, or None; each file that had to be passed over is warned about."""
+        for entry in self._entries():
+            path = self.directory / entry["file"]
+            try:
+                self._verify(path, entry)
+                state = load_tensors(path)
+            except CheckpointError as error:
+                logger.warning("Passing over a checkpoint: %s", error)
+                continue
+            assert isinstance(state, dict)
+            return state
+        return None
+
+    def _write(self, slot: str, state: dict[str, Any]) -> dict[str, Any]:
+        digest: Any = _Digest()
+
+        def write(file: BinaryIO) -> None:
+            digest.file = file
+            torch.save(state, digest)
+
+        write_atomically(self.directory / slot, write)
+        return {"file": slot, "sha256": digest.sha256.hexdigest(), "size": digest.size}
+
+    def _write_manifest(self, entries: list[dict[str, Any]]) -> None:
+        manifest = {"format": FORMAT, "checkpoints": entries}
+        write_atomically(self.directory / _MANIFEST, json.dumps(manifest, indent=1))
+
+    def _entries(self) -> list[dict[str, Any]]:
+        """What the manifest vouches for, newest first; nothing where it is missing or damaged."""
+        path = self.directory / _MANIFEST
+        if not path.exists():
+            return []
+        try:
+            manifest = json.loads(path.read_text())
+            if manifest["format"] > FORMAT:
+                raise CheckpointError(
+                    f"{path}: written by a newer version of this engine; use that, or start over"
+                )
+            return [
+                {
+                    "file": str(item["file"]),
+                    "sha256": str(item["sha256"]),
+                    "size": int(item["size"]),
+                }
+                for item in manifest["checkpoints"]
+                if item["file"] in _SLOTS
+            ]
+        except CheckpointError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s: damaged (%s); its checkpoints cannot be trusted", path, error)
+            return []
+
+    def _verify(self, path: Path, entry: dict[str, Any]) -> None:
+        try:
+            if path.stat().st_size != entry["size"]:
+                raise CheckpointError(f"{path}: has another size than when it was written")
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        if digest != entry["sha256"]:
+            raise CheckpointError(f"{path}: has changed since it was written")
+
+
+def is_plain(value: Any) -> bool:
+    """Whether `value` can be read back without running code."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str | int) and is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(is_plain(item) for item in value)
+    return value is None or type(value) in (bool, int, float, str) or isinstance(value, Tensor)
+
+
+class _Digest:
+    """A file to write to that knows the size and SHA-256 of what went through."""
+
+    file: BinaryIO
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self.sha256.update(view)
+        self.size += view.nbytes
+        return self.file.write(view)
+
+    def flush(self) -> None:
+        self.file.flush()
