@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from app.engine.modeling.mask_paste import paste_masks
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
@@ -18,4 +19,7 @@ def to_original(detections: Detections, size: Size, original_size: Size) -> Dete
     if keypoints is not None:
         keypoints = keypoints * keypoints.new_tensor([scale_x, scale_y, 1.0])
     moved = replace(detections, image_size=original_size, boxes=boxes, keypoints=keypoints)
-    return moved.select(box_ops.nonempty(boxes))
+    kept = moved.select(box_ops.nonempty(boxes))
+    if kept.masks is None:
+        return kept
+    return replace(kept, masks=paste_masks(kept.masks, kept.boxes, original_size))
