@@ -7,14 +7,18 @@ from app.engine.errors import ConfigError
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.fcos import FCOS
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
+from app.engine.modeling.meta_arch.panoptic_fpn import PanopticFPN
 from app.engine.modeling.meta_arch.proposal_network import ProposalNetwork
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
+from app.engine.modeling.meta_arch.semantic_segmentor import SemanticSegmentor
 
 META_ARCHITECTURES: dict[str, type[Detector]] = {
     "FCOS": FCOS,
     "GeneralizedRCNN": GeneralizedRCNN,
+    "PanopticFPN": PanopticFPN,
     "ProposalNetwork": ProposalNetwork,
     "RetinaNet": RetinaNet,
+    "SemanticSegmentor": SemanticSegmentor,
 }
 """What `MODEL.META_ARCHITECTURE` can name."""
 

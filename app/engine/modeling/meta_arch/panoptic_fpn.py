@@ -1,0 +1,94 @@
+"""Panoptic FPN (https://arxiv.org/abs/1901.02446): Mask R-CNN and a semantic head on one body.
+
+N: images in a batch
+"""
+
+from dataclasses import replace
+from typing import Any, Self
+
+from torch import Tensor
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+from app.engine.modeling.backbones import build_backbone
+from app.engine.modeling.meta_arch._batch import ground_truths, originals
+from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
+from app.engine.modeling.panoptic import PanopticMerge
+from app.engine.modeling.roi_heads import build_roi_heads
+from app.engine.modeling.rpn import build_proposal_generator
+from app.engine.modeling.semantic_head import SemSegFPNHead
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import Sample
+
+_INSTANCE_LOSSES = ("loss_cls", "loss_box_reg", "loss_mask")
+
+
+class PanopticFPN(GeneralizedRCNN):
+    """Instances, semantic logits, and both merged (unless `merge` is None).
+
+    instance_loss_weight  of the losses of box predictor and mask head, not of the RPN's
+    """
+
+    def __init__(
+        self,
+        *,
+        sem_seg_head: SemSegFPNHead,
+        merge: PanopticMerge | None,
+        instance_loss_weight: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sem_seg_head = sem_seg_head
+        self.merge = merge
+        self.instance_loss_weight = instance_loss_weight
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """The detector that `cfg.MODEL` describes."""
+        if not cfg.MODEL.MASK_ON:
+            raise ConfigError(
+                "MODEL.META_ARCHITECTURE PanopticFPN merges masks; set MODEL.MASK_ON True"
+            )
+        backbone = build_backbone(cfg)
+        shapes = backbone.output_shape()
+        combine = cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED
+        return cls(
+            backbone=backbone,
+            proposal_generator=build_proposal_generator(cfg, shapes),
+            roi_heads=build_roi_heads(cfg, shapes),
+            sem_seg_head=SemSegFPNHead.from_config(cfg, shapes),
+            merge=PanopticMerge.from_config(cfg) if combine else None,
+            instance_loss_weight=cfg.MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT,
+            pixel_mean=cfg.MODEL.PIXEL_MEAN,
+            pixel_std=cfg.MODEL.PIXEL_STD,
+        )
+
+    def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
+        """`loss_sem_seg`, those of the RPN, those of the heads."""
+        images = self.preprocess(samples)
+        features = self.backbone(images.tensor)
+        labels = self.sem_seg_head.targets(samples, self.size_divisibility, self.device)
+        semantic_loss = self.sem_seg_head.loss(features, labels)
+        truths = ground_truths(samples, self.device)
+        proposals, rpn_losses = self._proposals_and_losses(features, images.sizes, samples, truths)
+        losses = {
+            name: loss * (self.instance_loss_weight if name.startswith(_INSTANCE_LOSSES) else 1.0)
+            for name, loss in self.roi_heads.losses(features, proposals, truths).items()
+        }
+        return {"loss_sem_seg": semantic_loss} | rpn_losses | losses
+
+    def detect(self, samples: list[Sample]) -> list[Detections]:
+        """Instances, `semantic` logits and `panoptic` segments of the original images."""
+        images = self.preprocess(samples)
+        features = self.backbone(images.tensor)
+        original_sizes = [sample.original_size for sample in samples]
+        semantic = self.sem_seg_head.detect(features, images.sizes, original_sizes)
+        found = originals(self._detect(features, images.sizes, samples), samples)
+        return [
+            replace(
+                of_image,
+                semantic=logits,
+                panoptic=self.merge(of_image, logits.argmax(dim=0)) if self.merge else None,
+            )
+            for of_image, logits in zip(found, semantic, strict=True)
+        ]
