@@ -31,6 +31,9 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_mean", torch.zeros(num_features))
         # Together with eps this is exactly 1: files with folded norms keep it.
         self.register_buffer("running_var", torch.ones(num_features) - eps)
+        # A norm frozen later keeps its counter, so that its keys stay the same.
+        self.num_batches_tracked: Tensor | None
+        self.register_buffer("num_batches_tracked", None)
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
         """The same norm as `x * scale + shift`: (C,), (C,)."""
@@ -50,7 +53,8 @@ class FrozenBatchNorm2d(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        state_dict.pop(prefix + "num_batches_tracked", None)
+        if self.num_batches_tracked is None:
+            state_dict.pop(prefix + "num_batches_tracked", None)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def extra_repr(self) -> str:
@@ -196,6 +200,7 @@ def freeze_batch_norm(module: nn.Module) -> nn.Module:
         if module.running_mean is not None and module.running_var is not None:
             frozen.running_mean.copy_(module.running_mean)
             frozen.running_var.copy_(module.running_var)
+            frozen.num_batches_tracked = module.num_batches_tracked
         return frozen.to(module.weight.device if module.affine else frozen.weight.device)
     for name, child in module.named_children():
         setattr(module, name, freeze_batch_norm(child))

@@ -1,0 +1,47 @@
+"""python -m benchmarks.parity [NAME ...] [--goldens DIR]: compare with recorded detectron2 outputs.
+
+NAME is a config's name without folder and suffix; none means all. DIR holds either `<name>.npz`
+files (the default, tests/parity) or a `golden/<name>/` tree with stored photographs.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.parity.check import check
+from benchmarks.parity.golden import Golden, load, load_folder
+
+DEFAULT = Path(__file__).parents[2] / "tests" / "parity"
+
+
+def main() -> int:
+    """Print one line for each comparison; 1 when any fails."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--goldens", type=Path, default=DEFAULT)
+    arguments = parser.parse_args()
+    failed = 0
+    for name in arguments.names or names(arguments.goldens):
+        for comparison in check(read(arguments.goldens, name)):
+            failed += not comparison.passed
+            sys.stdout.write(f"{comparison}\n")
+            sys.stdout.flush()
+    return int(failed > 0)
+
+
+def names(root: Path) -> list[str]:
+    """Configs recorded in `root`."""
+    if (root / "golden").is_dir():
+        return sorted(path.name for path in (root / "golden").iterdir())
+    return sorted(path.stem for path in root.glob("*.npz"))
+
+
+def read(root: Path, name: str) -> Golden:
+    """The golden of one config."""
+    if (root / "golden" / name).is_dir():
+        return load_folder(root, name)
+    return load(root / f"{name}.npz")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""This engine's side: build a config's model, give it the seeded weights, compare."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.engine.config import load_config
+from app.engine.modeling.build import build_detector
+from app.engine.modeling.detector import Detector
+from app.engine.structures.detections import Detections
+from app.engine.structures.masks import PolygonMasks
+from app.engine.structures.sample import Sample
+from app.engine.structures.targets import GroundTruth, Proposals
+from benchmarks.parity import scenes
+from benchmarks.parity.compare import Comparison, compare_detections, compare_losses
+from benchmarks.parity.golden import Array, Case, Golden, Labels, Training
+from benchmarks.parity.scenes import Image
+from benchmarks.parity.weights import make_state_dict
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def check(golden: Golden, *, cases: bool = True, training: bool = True) -> Iterator[Comparison]:
+    """One comparison for each case of the golden, then one for each training step."""
+    if cases:
+        for case in golden.cases:
+            yield check_case(golden, case)
+    if training and golden.training is not None:
+        yield from check_training(golden, golden.training)
+
+
+def build(golden: Golden, opts: list[Any]) -> Detector:
+    """The model of the golden's config with its seeded weights, on the CPU."""
+    path = (CONFIGS / golden.config).with_suffix(".yaml")
+    cfg = load_config(path, [str(o) for o in (*golden.opts, *opts, "MODEL.DEVICE", "cpu")])
+    model = build_detector(cfg)
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    model.load_state_dict(make_state_dict(shapes, overrides=golden.overrides))
+    return model
+
+
+def check_case(golden: Golden, case: Case) -> Comparison:
+    """Detections of one image against detectron2's."""
+    opts: list[Any] = []
+    if case.score_thresh is not None:
+        section = "RETINANET" if "retinanet" in golden.config else "ROI_HEADS"
+        opts = [f"MODEL.{section}.SCORE_THRESH_TEST", case.score_thresh]
+    model = build(golden, opts).eval()
+    inputs = sample(case.image, case.original_size)
+    with torch.no_grad():
+        (found,) = model.detect([_with_proposals(golden, inputs)])
+    return compare_detections(f"{golden.config} {case.name}", case.expected, arrays(found))
+
+
+def check_training(golden: Golden, training: Training) -> Iterator[Comparison]:
+    """Losses of successive SGD steps on one batch against detectron2's."""
+    model = build(golden, training.opts).train()
+    optimizer = torch.optim.SGD(
+        [p for p in model.parameters() if p.requires_grad],
+        lr=training.lr,
+        momentum=0.9,
+        weight_decay=1e-4,
+    )
+    batch = [
+        _with_proposals(golden, sample(image, (image.shape[0], image.shape[1]), labels))
+        for image, labels in zip(training.images, training.labels, strict=True)
+    ]
+    for step, expected in enumerate(training.losses):
+        torch.manual_seed(step)
+        losses = model.losses(batch)
+        actual = {name: float(loss.detach()) for name, loss in losses.items()}
+        yield compare_losses(f"{golden.config} losses at step {step}", expected, actual, step=step)
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+
+
+def sample(image: Image, original_size: tuple[int, int], labels: Labels | None = None) -> Sample:
+    """A BGR image (H, W, 3) as the model takes it."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    if labels is None:
+        return Sample(pixels, original_size)
+    gt = GroundTruth(
+        torch.from_numpy(labels.boxes),
+        torch.from_numpy(labels.classes).long(),
+        PolygonMasks(labels.polygons),
+        torch.from_numpy(labels.keypoints),
+    )
+    return Sample(pixels, original_size, gt, semantic=torch.from_numpy(labels.semantic))
+
+
+def _with_proposals(golden: Golden, inputs: Sample) -> Sample:
+    if "fast_rcnn" not in golden.config:
+        return inputs
+    boxes, logits = scenes.proposals(*inputs.size)
+    proposals = Proposals(inputs.size, torch.from_numpy(boxes), torch.from_numpy(logits))
+    return replace(inputs, proposals=proposals)
+
+
+def arrays(found: Detections) -> dict[str, Array]:
+    """Detections as `compare_detections` takes them."""
+    result: dict[str, Array] = {
+        "boxes": found.boxes.numpy(),
+        "scores": found.scores.numpy(),
+        "classes": found.classes.numpy(),
+    }
+    if found.masks is not None:
+        result["masks"] = found.masks.numpy()
+    if found.keypoints is not None:
+        result["keypoints"] = found.keypoints.numpy()
+    if found.semantic is not None:
+        result["semantic"] = found.semantic.argmax(dim=0).numpy()
+    if found.panoptic is not None:
+        segments, about = found.panoptic
+        result["panoptic"] = segments.numpy()
+        result["panoptic_things"] = np.asarray([s["isthing"] for s in about], dtype=bool)
+        result["panoptic_classes"] = np.asarray([s["category_id"] for s in about], dtype=np.int64)
+    return result
