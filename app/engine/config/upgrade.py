@@ -97,9 +97,13 @@ def _has(values: Any, key: str) -> bool:
 
 
 def _pop(values: dict[str, Any], key: str) -> Any:
+    """Take out the value at `key`, and the section that held nothing else."""
     if not _has(values, key):
         return None
-    *sections, leaf = key.split(".")
-    for name in sections:
-        values = values[name]
-    return values.pop(leaf)
+    name, _, rest = key.partition(".")
+    if not rest:
+        return values.pop(name)
+    value = _pop(values[name], rest)
+    if not values[name]:
+        del values[name]
+    return value

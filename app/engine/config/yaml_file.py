@@ -34,7 +34,7 @@ def read_config(path: Path, *, above: tuple[Path, ...] = ()) -> ConfigFile:
     own = _read_one(path)
     bases = own.values.pop(BASE_KEY, [])
     merged = ConfigFile()
-    for base in [bases] if isinstance(bases, str) else bases:
+    for base in bases if isinstance(bases, list) else [bases]:
         lower = read_config(_base_path(base, path), above=(*above, path.resolve()))
         _merge(lower, into=merged, file=path)
     _merge(own, into=merged, file=path)

@@ -1,0 +1,61 @@
+import pytest
+
+from app.engine.config import check_supported, get_config
+from app.engine.config.support import CHOICES, REFUSED
+from app.engine.config.unknown import PROJECTS, explain_unknown
+from app.engine.config.upgrade import RENAMED
+from app.engine.errors import ConfigError
+
+KNOWN = dict(get_config().leaves())
+
+
+def test_tables_speak_of_keys_that_exist():
+    assert set(CHOICES) | set(REFUSED) | set(RENAMED.values()) <= set(KNOWN)
+    assert not set(PROJECTS) & set(KNOWN)
+    assert not set(RENAMED) & set(KNOWN)
+
+
+def test_the_defaults_are_supported():
+    check_supported(get_config())
+
+
+@pytest.mark.parametrize("key", CHOICES)
+def test_other_values_are_refused_with_the_right_ones(key: str):
+    cfg = get_config()
+    wrong = 17 if isinstance(CHOICES[key][0], int) else "Nonsense"
+    cfg.merge_from_list([key, wrong])
+
+    with pytest.raises(ConfigError, match=f"{key}.*must be one of"):
+        check_supported(cfg)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, reasons in REFUSED.items() for value in reasons]
+)
+def test_refused_values_come_with_their_reason(key: str, value: str):
+    cfg = get_config()
+    cfg.merge_from_list([key, value])
+
+    with pytest.raises(ConfigError, match=f"{value}.*{REFUSED[key][value]}"):
+        check_supported(cfg)
+
+
+@pytest.mark.parametrize("key", PROJECTS)
+def test_keys_of_projects_are_known_by_project(key: str):
+    assert PROJECTS[key] in explain_unknown(key, KNOWN)
+    assert PROJECTS[key] in explain_unknown(f"{key}.ANY", KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        pytest.param(["MODEL.RPN.BBOX_REG_WEIGHTS", (1, 1, 1, 1, 1)], "rotated", id="five weights"),
+        pytest.param(["MODEL.PIXEL_STD", [1.0]], "one of each per channel", id="mean and std"),
+    ],
+)
+def test_values_that_do_not_go_together(overrides: list[object], message: str):
+    cfg = get_config()
+    cfg.merge_from_list(overrides)
+
+    with pytest.raises(ConfigError, match=message):
+        check_supported(cfg)
