@@ -35,7 +35,9 @@ class Problems:
         """Up to three different examples of `kind`."""
         return list(self._examples.get(kind, []))
 
-    def __len__(self) -> int:
+    @property
+    def total(self) -> int:
+        """How many of all kinds."""
         return self._counts.total()
 
     def lines(self) -> list[str]:

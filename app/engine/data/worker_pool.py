@@ -41,6 +41,7 @@ R = TypeVar("R")
 _STALL_S = 60  # a worker silent for this long is worth a warning: often a slow network disk
 _SMALL = 4096  # bytes; below, copying into the head is cheaper than two system calls
 _PR_SET_PDEATHSIG = 1
+_LEFT_TO_PARENT = (signal.SIGTERM, signal.SIGINT)
 
 
 class WorkerDiedError(RuntimeError):
@@ -67,11 +68,19 @@ class WorkerPool(Generic[T, R]):
         process = multiprocessing.get_context("fork").Process(
             target=_serve, args=(work, theirs, ours, os.getpid()), daemon=True
         )
-        with warnings.catch_warnings():
-            # Python warns of forks beside threads; workers touch nothing those threads may hold.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process.start()
-        theirs.close()
+        # Held back until the worker ignores them: none may strike in between.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_PARENT)
+        try:
+            with warnings.catch_warnings():
+                # Python warns of forks beside threads; workers touch nothing those may hold.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process.start()
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            theirs.close()
         self._processes.append(process)
         self._sockets.append(ours)
 
@@ -137,8 +146,9 @@ def _serve(
     """Life of a worker: tasks in, answers out, until the parent closes the socket."""
     parents.close()
     _die_with(parent)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _LEFT_TO_PARENT:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_TO_PARENT)
     torch.set_num_threads(1)
     # What was inherited is never collected here: touching it would copy its memory pages.
     gc.freeze()

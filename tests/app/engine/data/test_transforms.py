@@ -1,4 +1,4 @@
-"""Transforms against PIL, against hand-computed numbers, and against detectron2's published ones."""
+"""Transforms against PIL, hand-computed numbers and detectron2's published ones."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,279 @@
+"""Batches do not depend on workers or interruptions; bad images and dead workers are survived."""
+
+import logging
+import os
+import signal
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from app.engine.config import CfgNode, get_config
+from app.engine.data.ahead import ahead
+from app.engine.data.filters import class_histogram
+from app.engine.data.loader import Loader, build_test_loader, build_train_loader
+from app.engine.data.packed import PackedRecords
+from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
+from app.engine.errors import ConfigError, DatasetError
+from app.engine.structures.sample import ImageRecord, Sample
+
+
+@pytest.fixture
+def cfg() -> CfgNode:
+    cfg = get_config()
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.SOLVER.IMS_PER_BATCH = 2
+    cfg.INPUT.MIN_SIZE_TRAIN = (16, 20)
+    cfg.INPUT.MIN_SIZE_TEST = 16
+    cfg.INPUT.CROP.ENABLED = True
+    return cfg
+
+
+@pytest.fixture
+def records(make_record) -> list[ImageRecord]:
+    sizes = [(24, 32), (32, 24), (24, 36), (20, 30), (40, 20), (22, 44), (30, 20)]
+    return [make_record(size=size) for size in sizes]
+
+
+def _facts(samples: list[Sample]) -> list[tuple[object, ...]]:
+    return [
+        (s.image_id, s.size, int(s.image.sum()), s.ground_truth and s.ground_truth.boxes.tolist())
+        for s in samples
+    ]
+
+
+def _first(loader: Loader, count: int) -> list[list[tuple[object, ...]]]:
+    batches = iter(loader)
+    facts = [_facts(batch) for batch in islice(batches, count)]
+    batches.close()
+    return facts
+
+
+def test_workers_and_interruptions_change_nothing(cfg, records) -> None:
+    alone = _first(build_train_loader(cfg, records, seed=5, num_workers=0), 9)
+    assert _first(build_train_loader(cfg, records, seed=5, num_workers=2), 9) == alone
+    resumed = build_train_loader(cfg, records, seed=5, num_workers=1, skip_batches=4)
+    assert _first(resumed, 5) == alone[4:]
+    assert _first(build_train_loader(cfg, records, seed=6, num_workers=0), 9) != alone
+
+
+def test_batches_hold_one_orientation(cfg, records) -> None:
+    loader = build_train_loader(cfg, records, seed=1, num_workers=0)
+    by_id = {record.image_id: record.width > record.height for record in records}
+    for batch in islice(iter(loader), 12):
+        assert len(batch) == 2
+        assert len({by_id[sample.image_id] for sample in batch}) == 1
+
+
+def test_ranks_take_different_images(cfg, make_record) -> None:
+    records = [make_record() for _ in range(6)]
+    seen = []
+    for rank in range(2):
+        loader = build_train_loader(cfg, records, seed=1, rank=rank, world_size=2, num_workers=0)
+        for batch in islice(iter(loader), 3):
+            assert len(batch) == 1
+            seen.append(batch[0].image_id)
+    assert sorted(seen) == list(range(6))
+    with pytest.raises(ConfigError, match="multiple of 3"):
+        build_train_loader(cfg, records, seed=1, world_size=3)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_unreadable_image_is_replaced_and_counted(cfg, records, caplog, num_workers: int) -> None:
+    records[2].path.write_bytes(b"<html>")
+    loader = build_train_loader(cfg, records, seed=5, num_workers=num_workers)
+    with caplog.at_level(logging.WARNING):
+        batches = _first(loader, 14)
+    assert all(len(batch) == 2 for batch in batches)
+    assert all(fact[0] != records[2].image_id for batch in batches for fact in batch)
+    assert loader.problems.counts["unreadable image"] >= 2
+    assert len([r for r in caplog.records if "no known image format" in r.message]) == 1
+
+
+def test_no_readable_image_ends_training(cfg, records) -> None:
+    for record in records:
+        record.path.unlink()
+    for num_workers in (0, 1):
+        loader = build_train_loader(cfg, records, seed=5, num_workers=num_workers)
+        with pytest.raises(DatasetError, match="can be read"):
+            next(iter(loader))
+
+
+def test_test_loader_gives_every_image_once_in_order(cfg, records) -> None:
+    for num_workers in (0, 2):
+        loader = build_test_loader(cfg, records, batch_size=2, num_workers=num_workers)
+        assert len(loader) == 4
+        ids = [[sample.image_id for sample in batch] for batch in loader]
+        assert ids == [[0, 1], [2, 3], [4, 5], [6]]
+    shards = [
+        build_test_loader(cfg, records, rank=r, world_size=3, num_workers=0) for r in range(3)
+    ]
+    assert [len(shard) for shard in shards] == [3, 2, 2]
+    assert [s.image_id for shard in shards for (s,) in shard] == list(range(7))
+    assert list(build_test_loader(cfg, [], num_workers=0)) == []
+
+
+def test_test_loader_leaves_unreadable_images_out(cfg, records) -> None:
+    records[3].path.unlink()
+    loader = build_test_loader(cfg, records, batch_size=2, num_workers=0, with_ground_truth=True)
+    batches = list(loader)
+    assert [len(batch) for batch in batches] == [2, 1, 2, 1]
+    assert batches[0][0].ground_truth is not None
+    assert loader.problems.total == 1
+
+
+def test_dead_worker_is_survived(cfg, records, caplog) -> None:
+    expected = _first(build_train_loader(cfg, records, seed=5, num_workers=0), 12)
+    loader = build_train_loader(cfg, records, seed=5, num_workers=2)
+    batches = iter(loader)
+    facts = [_facts(next(batches))]
+    for survivors in (1, 0):
+        for pid in _children():
+            os.kill(pid, signal.SIGKILL)
+        with caplog.at_level(logging.WARNING):
+            facts += [_facts(batch) for batch in islice(batches, 5)]
+        assert len(_children()) == survivors
+        assert f"continuing with {survivors} data workers" in caplog.text
+    batches.close()
+    assert facts == expected[:11]
+
+
+def _children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123
+        return [int(pid) for pid in file.read().split()]
+
+
+def test_workers_ignore_signals_for_the_group_and_end_with_the_pool() -> None:
+    pool: WorkerPool[int, int] = WorkerPool(lambda x: x * 2, 2)
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)
+    pool.submit(0, 21)
+    pool.submit(1, 4)
+    pool.submit(0, 1)
+    assert [pool.receive(0), pool.receive(1), pool.receive(0)] == [42, 8, 2]
+    pids = pool.pids
+    pool.close()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_pool_passes_errors_on() -> None:
+    def work(number: int) -> int:
+        if number == 0:
+            raise DatasetError("nothing there")
+        return 1 // (number - 1)
+
+    pool = WorkerPool(work, 1)
+    pool.submit(0, 0)
+    with pytest.raises(DatasetError, match="nothing there"):
+        pool.receive(0)
+    pool.submit(0, 1)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        pool.receive(0)
+    pool.submit(0, 2)
+    assert pool.receive(0) == 1
+    os.kill(pool.pids[0], signal.SIGKILL)
+    with pytest.raises(WorkerDiedError, match="signal 9"):
+        pool.receive(0)
+    pool.close()
+
+
+def test_tensors_of_every_layout_travel() -> None:
+    tensors = [
+        torch.arange(24, dtype=torch.uint8).reshape(2, 3, 4),
+        torch.arange(60_000, dtype=torch.float32).reshape(100, 200, 3).permute(2, 0, 1),
+        torch.zeros((0, 4)),
+        torch.tensor(3.5),
+        torch.tensor([True, False]),
+    ]
+    pool: WorkerPool[int, torch.Tensor] = WorkerPool(lambda i: tensors[i], 1)
+    for i, tensor in enumerate(tensors):
+        pool.submit(0, i)
+        received = pool.receive(0)
+        assert torch.equal(received, tensor)
+        assert received.dtype == tensor.dtype
+        assert received.stride() == tensor.stride()
+        received.zero_()  # writable
+    pool.close()
+
+
+def test_fewer_processes_than_asked_for_is_no_error(cfg, records, monkeypatch, caplog) -> None:
+    def refuse(self: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    loader = build_test_loader(cfg, records, num_workers=2)
+    assert len(list(loader)) == 7
+    assert "only 0 of 2 data workers" in caplog.text
+
+
+def test_ahead_keeps_order_and_passes_errors_on() -> None:
+    assert list(ahead(iter(range(10)))) == list(range(10))
+    assert list(ahead(iter([]))) == []
+
+    def failing():
+        yield 1
+        raise DatasetError("broken")
+
+    items = ahead(failing())
+    assert next(items) == 1
+    with pytest.raises(DatasetError, match="broken"):
+        next(items)
+    endless = ahead(iter(lambda: 1, 2))
+    assert next(endless) == 1
+    endless.close()
+
+
+def test_packed_records(records) -> None:
+    packed = PackedRecords(records)
+    assert len(packed) == 7
+    assert packed[-1].path == records[-1].path
+    assert np.array_equal(packed[0].boxes, records[0].boxes)
+    assert [r.image_id for r in packed[1:3]] == [1, 2]
+    assert [r.image_id for r in packed] == list(range(7))
+    assert packed.nbytes < 7 * 1500
+    assert len(PackedRecords([])) == 0
+    with pytest.raises(IndexError):
+        packed[7]
+
+
+def test_images_that_teach_nothing_are_left_out(cfg, make_record) -> None:
+    crowd = make_record()
+    crowd.crowd = np.array([True])
+    records = [make_record(), make_record([]), crowd]
+    facts = _first(build_train_loader(cfg, records, seed=1, num_workers=0), 3)
+    assert {fact[0] for batch in facts for fact in batch} == {1}
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+    facts = _first(build_train_loader(cfg, records, seed=1, num_workers=0), 6)
+    assert {fact[0] for batch in facts for fact in batch} == {0, 1, 2}
+    with pytest.raises(DatasetError, match="nothing to train on"):
+        build_train_loader(cfg, [make_record([]), crowd], seed=1)
+    with pytest.raises(DatasetError, match="nothing to train on"):
+        build_train_loader(cfg, [], seed=1)
+
+
+def test_images_with_few_keypoints_are_left_out(cfg, make_record) -> None:
+    cfg.MODEL.KEYPOINT_ON = True
+    cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE = 3
+    few, many = (np.zeros((1, 17, 3), dtype=np.float32) for _ in range(2))
+    few[0, :2, 2], many[0, :3, 2] = 2, 1
+    records = [make_record(keypoints=few), make_record(keypoints=many), make_record()]
+    facts = _first(build_train_loader(cfg, records, seed=1, num_workers=0), 3)
+    assert {fact[0] for batch in facts for fact in batch} == {1}
+
+
+def test_class_histogram(make_record) -> None:
+    records = [make_record([[0, 0, 5, 5]] * 3, [0, 2, 2]), make_record([])]
+    records[0].crowd = np.array([False, False, True])
+    table = class_histogram(records, ["cat", "dog", "a very long class name", "x"])
+    assert "among all 4 categories" in table
+    assert "a very long.." in table
+    lines = table.splitlines()
+    assert len({len(line) for line in lines[1:]}) == 1
+    cells = [cell.strip() for cell in lines[3].split("|")[1:-1]]
+    assert cells == ["cat", "1", "dog", "0", "a very long..", "1"]
+    assert "total" in lines[4]
+    assert "total" not in class_histogram(records[1:], ["cat"])
