@@ -5,7 +5,8 @@ EngineError (ValueError)
 ├── DatasetError     annotations or index: nothing to train on, unreadable file, ...
 ├── ImageError       one image cannot be read
 ├── CheckpointError  weights missing, unreadable, unsafe, or of another model
-└── DivergedError    the loss became infinite or NaN and did not recover
+├── DivergedError    the loss became infinite or NaN and did not recover
+└── OutOfMemoryError the device's memory does not suffice, even in the smallest parts
 
 Every message is one sentence: what was wrong, where, what to do.
 """
@@ -33,3 +34,7 @@ class CheckpointError(EngineError):
 
 class DivergedError(EngineError):
     """The loss became infinite or NaN and did not recover."""
+
+
+class OutOfMemoryError(EngineError):
+    """The device's memory does not suffice, even in the smallest parts."""

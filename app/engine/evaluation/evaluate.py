@@ -1,8 +1,7 @@
-"""From a model and labelled images to numbers: which metrics a config asks for, and their report."""
+"""From a model and labelled images to numbers: the metrics a config asks for, and their report."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -24,9 +23,6 @@ from app.engine.structures.sample import ImageRecord
 
 logger = logging.getLogger(__name__)
 
-Gather = Callable[[Any], list[Any] | None]
-"""One process's state -> the states of all processes on the first, None on the others."""
-
 
 def evaluate(
     model: Detector,
@@ -35,7 +31,7 @@ def evaluate(
     class_names: Sequence[str],
     *,
     batch_size: int = 1,
-    num_workers: int = 0,
+    num_workers: int | None = None,
     score_thresh: float = 0.2,
     dtype: torch.dtype | None = None,
     evaluators: Sequence[Evaluator] | None = None,
@@ -48,64 +44,18 @@ def evaluate(
     dtype         bfloat16 or float16: run the network in it; None: float32
     evaluators    in place of those that `cfg` asks for
     """
-    shares = evaluate_share(
-        *(model, cfg, records, class_names),
-        batch_size=batch_size,
-        num_workers=num_workers,
-        score_thresh=score_thresh,
-        dtype=dtype,
-        evaluators=evaluators,
-        progress=progress,
-        on_batch=on_batch,
-    )
-    assert shares is not None
-    return shares
-
-
-def evaluate_share(
-    model: Detector,
-    cfg: CfgNode,
-    records: Sequence[ImageRecord],
-    class_names: Sequence[str],
-    *,
-    rank: int = 0,
-    world_size: int = 1,
-    gather: Gather | None = None,
-    batch_size: int = 1,
-    num_workers: int = 0,
-    score_thresh: float = 0.2,
-    dtype: torch.dtype | None = None,
-    evaluators: Sequence[Evaluator] | None = None,
-    progress: Progress | None = None,
-    on_batch: OnBatch | None = None,
-) -> Evaluation | None:
-    """`evaluate` over several processes: each takes its share, the first gets the numbers."""
     chosen = build_evaluators(cfg, records, class_names) if evaluators is None else evaluators
-    loader = build_test_loader(
-        *(cfg, records),
-        batch_size=batch_size,
-        rank=rank,
-        world_size=world_size,
-        num_workers=num_workers,
-    )
+    loader = build_test_loader(cfg, records, batch_size=batch_size, num_workers=num_workers)
     num_images = run_inference(
         *(model, loader, {record.image_id: record for record in records}, chosen),
         num_batches=len(loader),
-        num_devices=world_size,
         dtype=dtype,
         progress=progress,
         on_batch=on_batch,
     )
-    if gather is not None:
-        states = gather([num_images, *(evaluator.state() for evaluator in chosen)])
-        if states is None:
-            return None
-        num_images = sum(state[0] for state in states)
-        for index, evaluator in enumerate(chosen, start=1):
-            evaluator.merge([state[index] for state in states])
     if num_images < len(records):
-        logger.warning("%d images were not evaluated", len(records) - num_images)
-    return _report(chosen, num_images=num_images, score_thresh=score_thresh)
+        logger.warning("%d images could not be evaluated", len(records) - num_images)
+    return report(chosen, num_images=num_images, score_thresh=score_thresh)
 
 
 def build_evaluators(
@@ -128,7 +78,8 @@ def build_evaluators(
     ]
 
 
-def _report(evaluators: Sequence[Evaluator], *, num_images: int, score_thresh: float) -> Evaluation:
+def report(evaluators: Sequence[Evaluator], *, num_images: int, score_thresh: float) -> Evaluation:
+    """The numbers of what `evaluators` have seen; tables and `copypaste:` lines go to the log."""
     results: Results = {}
     for evaluator in evaluators:
         results |= evaluator.results()

@@ -1,4 +1,4 @@
-"""A detector over a data set: detections of every batch go to the evaluators, the log shows how fast.
+"""A detector over a data set: evaluators take the detections, the log tells the speed.
 
 N: images of a batch
 """
@@ -50,7 +50,7 @@ def run_inference(
     with _eval_mode(model), torch.no_grad(), _autocast(model.device, dtype):
         for index, samples in enumerate(clock.timed(batches)):
             with clock.part("compute"):
-                detections = detect(model, samples)
+                detections = detect(model, samples) if samples else []
                 if model.device.type == "cuda":
                     torch.cuda.synchronize(model.device)
             with clock.part("eval"):

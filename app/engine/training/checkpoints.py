@@ -1,0 +1,111 @@
+"""When a run is saved, what into, and how it is taken up again after a kill or a divergence."""
+
+import logging
+import time
+from typing import Any
+
+import torch
+
+from app.engine.checkpoint.store import CheckpointStore
+from app.engine.errors import DivergedError
+from app.engine.training.distributed import Ranks
+from app.engine.training.hooks import NonFiniteLossError
+from app.engine.training.rng import rng_state
+from app.engine.training.run import Run, check_same_model, load_run_state, run_state
+
+logger = logging.getLogger(__name__)
+
+MAX_BACKOFFS = 2
+BACKOFF = 0.5
+"""Factor on the learning rate when a run falls back to its last checkpoint."""
+
+_MAX_SHARE = 0.05  # of the time may go into saving
+
+
+class Checkpoints:
+    """The checkpoints of one run, written by the first process.
+
+    identity  which run they belong to (`run.identity`)
+    seconds   a checkpoint is due when the last one is so old (and was not so slow to write that
+              saving would take more than a twentieth of the time)
+    """
+
+    def __init__(
+        self, store: CheckpointStore, ranks: Ranks, identity: dict[str, Any], *, seconds: float
+    ) -> None:
+        self.store = store
+        self.ranks = ranks
+        self.identity = identity
+        self.seconds = seconds
+        self._saved_at = time.monotonic()
+        self._cost_s = 0.0
+        self._last_iteration = -1
+
+    def due(self) -> bool:
+        """Whether the clock asks for one; only the first process has a say."""
+        age = time.monotonic() - self._saved_at
+        return self.ranks.is_first and age >= max(self.seconds, self._cost_s / _MAX_SHARE)
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest state; None when there is none, CheckpointError for another model's."""
+        state = self.store.load()
+        if state is not None:
+            check_same_model(state, self.identity, source=str(self.store.directory))
+        return state
+
+    def save(self, run: Run) -> None:
+        """Write the run as it is; a disk that is full costs the checkpoint, not the run.
+
+        Raises NonFiniteLossError rather than keep weights that are not finite.
+        """
+        if run.iteration == self._last_iteration:
+            return
+        if not _is_finite(run):
+            raise NonFiniteLossError(f"Weights became infinite or NaN at {run.iteration - 1}")
+        states = self.ranks.gather(rng_state())
+        self._last_iteration = run.iteration
+        if states is None:
+            return
+        start = time.monotonic()
+        try:
+            self.store.save(run_state(run, states, self.identity))
+        except OSError as error:
+            logger.warning(
+                "No checkpoint after iteration %d (%s); free some space below %s",
+                *(run.iteration, error, self.store.directory),
+            )
+        self._saved_at = time.monotonic()
+        self._cost_s = self._saved_at - start
+
+    def restore(self, run: Run, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        load_run_state(run, state, rank=self.ranks.rank, world_size=self.ranks.world_size)
+        self._last_iteration = run.iteration
+
+    def back_off(self, run: Run, error: Exception) -> None:
+        """Fall back to the last checkpoint with half the learning rate, at most twice."""
+        num_backoffs = run.num_backoffs + 1
+        state = self.load() if num_backoffs <= MAX_BACKOFFS else None
+        if state is None:
+            raise DivergedError(
+                f"{error}; {run.num_backoffs} returns to a checkpoint with half the learning rate "
+                "did not help: lower SOLVER.BASE_LR, or look for wrong labels"
+            ) from error
+        self.restore(run, state)
+        # A checkpoint from before the last fall-back does not know of it.
+        num_halvings = num_backoffs - run.num_backoffs
+        run.num_backoffs = num_backoffs
+        run.schedule.base_lrs = [lr * BACKOFF**num_halvings for lr in run.schedule.base_lrs]
+        run.schedule.load_state_dict(run.schedule.state_dict())
+        self._last_iteration = -1
+        logger.warning(
+            "%s. Going back to iteration %d with %g times the learning rate (%d of %d)",
+            *(error, run.iteration, BACKOFF**num_backoffs, num_backoffs, MAX_BACKOFFS),
+        )
+
+
+@torch.no_grad()
+def _is_finite(run: Run) -> bool:
+    # A loss is older than the step it leads to: finite losses do not vouch for the weights.
+    sums = [parameter.sum() for parameter in run.model.parameters()]
+    return bool(torch.stack([total.float() for total in sums]).isfinite().all())

@@ -1,0 +1,92 @@
+"""Pictures for TensorBoard: what the model takes in, and what it finds."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from app.engine.evaluation.visualize import draw, mosaic
+from app.engine.structures.boxes import scale
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import ImageRecord, Sample
+
+Picture = npt.NDArray[np.uint8]
+
+_CELL = (480, 640)
+
+
+class PictureBook:
+    """Draws samples of one data set.
+
+    image_format  channels of the samples, as INPUT.FORMAT says
+    """
+
+    def __init__(self, class_names: Sequence[str], *, image_format: str) -> None:
+        self.class_names = class_names
+        self.image_format = image_format
+
+    def training_batch(self, samples: Sequence[Sample], *, limit: int = 9) -> Picture:
+        """Samples as the network sees them, with their labels."""
+        pictures = []
+        for sample in samples[:limit]:
+            labels = Detections.empty(sample.size)
+            truth = sample.ground_truth
+            if truth is not None:
+                boxes, classes = truth.boxes.cpu(), truth.classes.cpu()
+                labels = Detections(sample.size, boxes, torch.ones(len(truth)), classes)
+            pictures.append(draw(self._pixels(sample), labels, self.class_names))
+        return mosaic(pictures, cell=_CELL)
+
+    def detections(
+        self, sample: Sample, found: Detections, record: ImageRecord, *, score_thresh: float
+    ) -> Picture:
+        """What was found in one image, and the labels as dashed outlines."""
+        height, width = sample.size
+        ratio_y, ratio_x = height / sample.original_size[0], width / sample.original_size[1]
+        boxes = scale(found.boxes.cpu().float(), ratio_x, ratio_y)
+        gt_boxes = scale(torch.from_numpy(record.boxes), ratio_x, ratio_y).numpy()
+        placed = replace(found.to("cpu"), boxes=boxes, keypoints=None, class_probs=None)
+        return draw(
+            *(self._pixels(sample), placed, self.class_names),
+            score_thresh=score_thresh,
+            gt_boxes=gt_boxes,
+        )
+
+    def _pixels(self, sample: Sample) -> Picture:
+        pixels = sample.image.cpu().float().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+        return np.ascontiguousarray(pixels if self.image_format == "RGB" else pixels[..., ::-1])
+
+
+class Collector:
+    """Keeps pictures of the first few images of an evaluation."""
+
+    def __init__(
+        self,
+        book: PictureBook,
+        records: Sequence[ImageRecord],
+        *,
+        limit: int = 6,
+        score_thresh: float = 0.3,
+    ) -> None:
+        self.book = book
+        # Images without objects say little: take labelled ones where there are any.
+        chosen = [record for record in records if len(record)] or list(records)
+        self.records = {record.image_id: record for record in chosen[:limit]}
+        self.score_thresh = score_thresh
+        self.pictures: list[Picture] = []
+
+    def __call__(self, samples: list[Sample], detections: list[Detections]) -> None:
+        """Look at one batch."""
+        for sample, found in zip(samples, detections, strict=True):
+            record = self.records.get(sample.image_id)
+            if record is not None:
+                picture = self.book.detections(
+                    *(sample, found, record), score_thresh=self.score_thresh
+                )
+                self.pictures.append(picture)
+
+    def sheet(self) -> Picture | None:
+        """All pictures side by side; None without any."""
+        return mosaic(self.pictures, cell=_CELL) if self.pictures else None

@@ -1,0 +1,35 @@
+"""In which number format a run computes, and the switches of the GPU's libraries."""
+
+import logging
+
+import torch
+
+from app.engine.config import CfgNode
+
+logger = logging.getLogger(__name__)
+
+
+def training_dtype(cfg: CfgNode, device: torch.device) -> torch.dtype | None:
+    """What SOLVER.AMP asks for: bfloat16, float16, or None for plain float32."""
+    if not cfg.SOLVER.AMP.ENABLED:
+        return None
+    name = cfg.SOLVER.AMP.DTYPE
+    if device.type != "cuda":
+        if name == "float16":
+            logger.warning("SOLVER.AMP.DTYPE float16 needs a GPU: using bfloat16 on the CPU")
+        return torch.bfloat16
+    if name == "auto":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.float16 if name == "float16" else torch.bfloat16
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
+    """A context that computes in `dtype`; None changes nothing."""
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def set_backend_flags(cfg: CfgNode) -> None:
+    """CUDNN_BENCHMARK and FLOAT32_PRECISION, for the whole process."""
+    torch.backends.cudnn.benchmark = bool(cfg.CUDNN_BENCHMARK)
+    if cfg.FLOAT32_PRECISION:
+        torch.set_float32_matmul_precision(cfg.FLOAT32_PRECISION)

@@ -1,0 +1,76 @@
+"""How much of a run is done, as one number that never goes back."""
+
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+_MIN_PAUSE_S = 0.5
+_TICK_S = 3.0
+
+
+class ProgressMeter:
+    """Turns iterations and evaluations into a fraction.
+
+    report          called with a rising number in [0, 1], at most twice a second
+    max_iter        iterations of the run
+    evaluations     after how many finished iterations the model is evaluated, ascending
+    evaluation_cost how many iterations one evaluation takes as long as, roughly
+    """
+
+    def __init__(
+        self,
+        report: Callable[[float], None],
+        *,
+        max_iter: int,
+        evaluations: Sequence[int],
+        evaluation_cost: float,
+    ) -> None:
+        self._report = report
+        self._evaluations = evaluations
+        self._cost = evaluation_cost
+        self._total = max_iter + evaluation_cost * len(evaluations)
+        self._fraction = 0.0
+        self._last_report = 0.0
+        self._lock = threading.Lock()
+
+    def iterations(self, finished: int) -> None:
+        """So many iterations are finished, and all evaluations before them."""
+        earlier = bisect_left(self._evaluations, finished)
+        self._advance((finished + self._cost * earlier) / self._total)
+
+    def evaluation(self, finished: int, share: float) -> None:
+        """`share` of the evaluation after `finished` iterations is done."""
+        earlier = bisect_left(self._evaluations, finished)
+        self._advance((finished + self._cost * (earlier + share)) / self._total)
+
+    def done(self) -> None:
+        """Everything is finished, perhaps early."""
+        self._last_report = 0.0
+        self._advance(1.0)
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Report every few seconds while something inside takes long without telling how far."""
+        stop = threading.Event()
+
+        def tick() -> None:
+            while not stop.wait(_TICK_S):
+                self._advance(0.0)
+
+        thread = threading.Thread(target=tick, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _advance(self, fraction: float) -> None:
+        with self._lock:
+            self._fraction = max(self._fraction, min(fraction, 1.0))
+            now = time.monotonic()
+            if now - self._last_report >= _MIN_PAUSE_S:
+                self._last_report = now
+                self._report(self._fraction)

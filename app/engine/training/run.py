@@ -1,0 +1,160 @@
+"""Everything that changes while a model is trained, and how it is saved and taken up again."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.engine.config import CfgNode
+from app.engine.errors import CheckpointError
+from app.engine.modeling.detector import Detector
+from app.engine.solver import Schedule
+from app.engine.training.ema import Ema
+from app.engine.training.rng import RngState, seed_all, set_rng_state
+from app.engine.training.step import Stepper
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Raised whenever older programs could misread what is saved."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A training run between two iterations.
+
+    ims_per_batch  images of one iteration, over all processes
+    iteration    finished iterations
+    images       images used by them
+    best_metric  highest value of TEST.METRIC so far, and at which iteration; None: none yet
+    patience_used  evaluations since then
+    evaluated_at iteration of the latest evaluation
+    num_backoffs how often the run fell back to a checkpoint with half the learning rate
+    """
+
+    model: Detector
+    stepper: Stepper
+    schedule: Schedule
+    ema: Ema | None
+    seed: int
+    ims_per_batch: int
+    iteration: int = 0
+    images: int = 0
+    best_metric: float | None = None
+    best_iteration: int = 0
+    patience_used: int = 0
+    evaluated_at: int = 0
+    num_backoffs: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def best_model(self) -> Detector:
+        """The model to evaluate and keep: the average where there is one."""
+        if self.ema is None:
+            return self.model
+        averaged = self.ema.model
+        assert isinstance(averaged, Detector)
+        return averaged
+
+    def count_iteration(self) -> None:
+        """One more iteration is finished."""
+        self.iteration += 1
+        self.images += self.ims_per_batch
+
+    def accept(self, metric: float) -> bool:
+        """Note an evaluation's metric (higher is better); whether it is the best so far."""
+        if self.best_metric is not None and not metric > self.best_metric:
+            self.patience_used += 1
+            return False
+        self.best_metric, self.best_iteration, self.patience_used = metric, self.iteration, 0
+        return True
+
+
+_COUNTERS = (
+    *("seed", "iteration", "images", "best_metric", "best_iteration"),
+    *("patience_used", "evaluated_at", "num_backoffs", "metrics"),
+)
+
+
+def run_state(run: Run, rng: Sequence[RngState], identity: dict[str, Any]) -> dict[str, Any]:
+    """Everything needed to go on as if nothing had happened: tensors, numbers, text, lists.
+
+    rng       of every process, by rank
+    identity  what `same_model` compares
+    """
+    return {
+        "format": FORMAT,
+        "identity": identity,
+        "model": run.model.state_dict(),
+        "ema": None if run.ema is None else run.ema.state_dict(),
+        "optimizer": run.stepper.optimizer.state_dict(),
+        "schedule": run.schedule.state_dict(),
+        "scaler": run.stepper.scaler.state_dict(),
+        "training_state": run.model.training_state(),
+        "counters": {name: getattr(run, name) for name in _COUNTERS},
+        "rng": list(rng),
+    }
+
+
+def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: int) -> None:
+    """Go on where `state` was taken."""
+    run.model.load_state_dict(state["model"])
+    if run.ema is not None:
+        if state["ema"] is None:
+            logger.warning("the checkpoint has no moving average: it starts from its weights")
+            run.ema.restart(run.model)
+        else:
+            run.ema.load_state_dict(state["ema"])
+    run.stepper.optimizer.load_state_dict(state["optimizer"])
+    run.schedule.load_state_dict(state["schedule"])
+    if run.stepper.scaler.is_enabled() and state["scaler"]:
+        run.stepper.scaler.load_state_dict(state["scaler"])
+    run.model.load_training_state(state["training_state"])
+    for name in _COUNTERS:
+        setattr(run, name, state["counters"][name])
+    if len(state["rng"]) == world_size:
+        set_rng_state(state["rng"][rank])
+    else:
+        logger.info("resuming with %d processes, not %d", world_size, len(state["rng"]))
+        seed_all(run.seed + run.iteration + rank)
+
+
+def identity(cfg: CfgNode, class_names: Sequence[str]) -> dict[str, Any]:
+    """What must not change between an interrupted run and its continuation."""
+    model = json.loads(json.dumps(cfg.MODEL, default=str))
+    for key in ("DEVICE", "WEIGHTS", "CLASS_NAMES"):
+        model.pop(key, None)
+    digest = hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
+    return {
+        "model": digest,
+        "class_names": list(class_names),
+        "image_format": str(cfg.INPUT.FORMAT),
+        "ims_per_batch": int(cfg.SOLVER.IMS_PER_BATCH),
+    }
+
+
+def check_same_model(state: dict[str, Any], mine: dict[str, Any], *, source: str) -> None:
+    """Raise CheckpointError unless `state` belongs to a run like `mine`; log what may differ."""
+    if state["format"] != FORMAT:
+        raise CheckpointError(
+            f"{source} was written by another version (format {state['format']}); "
+            "start without resuming, or with the version that wrote it"
+        )
+    saved = state["identity"]
+    for key, what in (
+        ("model", "another model"),
+        ("class_names", "other classes"),
+        ("image_format", "another INPUT.FORMAT"),
+    ):
+        if saved[key] != mine[key]:
+            raise CheckpointError(
+                f"{source} belongs to a run with {what}; start without resuming, "
+                "or with the configuration it was made with"
+            )
+    if saved["ims_per_batch"] != mine["ims_per_batch"]:
+        logger.info(
+            "resuming with %d images an iteration, not %d",
+            *(mine["ims_per_batch"], saved["ims_per_batch"]),
+        )

@@ -1,0 +1,86 @@
+"""Numbers of a run by name and iteration, smoothed as detectron2's log smooths them.
+
+Iterations are 0-based here: the first one is 0, as detectron2's log counts.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import fmean, median
+
+WINDOW = 20
+"""Iterations whose median is shown."""
+
+_KEPT = 1000  # samples, for the estimate of the time left
+
+
+@dataclass(slots=True)
+class Series:
+    """Samples (iteration, value) of one number, oldest first.
+
+    smoothed  shown as a median over a window, else as the latest value
+    """
+
+    smoothed: bool
+    samples: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    total: float = 0.0
+    count: int = 0
+
+    @property
+    def latest(self) -> float:
+        """The newest value."""
+        return self.samples[-1][1]
+
+    @property
+    def iteration(self) -> int:
+        """Where the newest value was taken."""
+        return self.samples[-1][0]
+
+    @property
+    def mean(self) -> float:
+        """Over everything ever added."""
+        return self.total / self.count
+
+    def add(self, iteration: int, value: float) -> None:
+        """One more sample."""
+        self.samples.append((iteration, value))
+        self.total += value
+        self.count += 1
+
+    def recent(self, window: int = WINDOW) -> list[float]:
+        """Values of the last `window` iterations, counted back from the newest sample."""
+        oldest = self.iteration - window
+        return [value for iteration, value in self.samples if iteration > oldest]
+
+    def shown(self, window: int = WINDOW) -> float:
+        """What a log writes."""
+        return median(self.recent(window)) if self.smoothed else self.latest
+
+
+class Scalars:
+    """Every number of a run, in the order in which names first appeared."""
+
+    def __init__(self) -> None:
+        self.series: dict[str, Series] = {}
+
+    def put(self, iteration: int, values: Mapping[str, float], *, smoothed: bool = True) -> None:
+        """Add one sample for each name."""
+        for name, value in values.items():
+            self.series.setdefault(name, Series(smoothed)).add(iteration, float(value))
+
+    def since(self, iteration: int, *, window: int = WINDOW) -> dict[int, dict[str, float]]:
+        """What a log should write: names newer than `iteration`, by the iteration they are of."""
+        rows: dict[int, dict[str, float]] = {}
+        for name, series in self.series.items():
+            if series.iteration > iteration:
+                rows.setdefault(series.iteration, {})[name] = series.shown(window)
+        return dict(sorted(rows.items()))
+
+    def median_of(self, name: str) -> float | None:
+        """Median of up to 1000 samples; None when there is none."""
+        series = self.series.get(name)
+        return median(value for _, value in series.samples) if series else None
+
+    def mean_of_recent(self, name: str) -> float:
+        """Mean of the window."""
+        return fmean(self.series[name].recent())

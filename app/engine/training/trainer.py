@@ -1,0 +1,227 @@
+"""One process of a training run: its parts put together, and the run from start to end."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.engine.checkpoint.load import load_weights
+from app.engine.checkpoint.store import CheckpointStore
+from app.engine.config import CfgNode
+from app.engine.data.loader import Loader, build_train_loader
+from app.engine.evaluation.evaluator import verify_results
+from app.engine.modeling.build import build_detector
+from app.engine.modeling.detector import Detector
+from app.engine.solver import build_optimizer, build_schedule
+from app.engine.structures.sample import Sample
+from app.engine.training import hooks
+from app.engine.training.checkpoints import Checkpoints
+from app.engine.training.distributed import Ranks
+from app.engine.training.ema import Ema
+from app.engine.training.job import Job, TrainSummary
+from app.engine.training.judge import Judge, evaluated_after
+from app.engine.training.loop import Finished, Hook, closed, train_loop
+from app.engine.training.pictures import PictureBook
+from app.engine.training.precision import set_backend_flags, training_dtype
+from app.engine.training.progress import ProgressMeter
+from app.engine.training.rng import seed_all
+from app.engine.training.run import Run, identity
+from app.engine.training.scalars import Scalars
+from app.engine.training.step import Stepper
+from app.engine.training.validate import Validator
+from app.engine.training.writers import Writers
+
+logger = logging.getLogger(__name__)
+
+_EVALUATION_COST = 0.5  # an image evaluated takes as long as so many images trained on
+
+
+def train_rank(ranks: Ranks, job: Job) -> TrainSummary:
+    """One process's part of `train`."""
+    return Trainer(ranks, job).train()
+
+
+class Trainer:
+    """A run and everything around it, in one process."""
+
+    def __init__(self, ranks: Ranks, job: Job) -> None:
+        self.ranks = ranks
+        self.job = job
+        self.cfg = _on_device(job.cfg, ranks)
+        self.max_iter = int(self.cfg.SOLVER.MAX_ITER)
+        self.dtype = training_dtype(self.cfg, ranks.device)
+        set_backend_flags(self.cfg)
+        self.checkpoints = Checkpoints(
+            CheckpointStore(job.output_dir / "checkpoints"),
+            ranks,
+            identity(self.cfg, job.class_names),
+            seconds=job.checkpoint_seconds,
+        )
+        self.watch = hooks.LossWatch(Scalars(), ranks)
+        self.meter = self._progress_meter()
+        self.book = PictureBook(job.class_names, image_format=self.cfg.INPUT.FORMAT)
+        self.run = self._build_run()
+        self.judge = self._build_judge()
+
+    def train(self) -> TrainSummary:
+        """Iterate to the end; keep the last model."""
+        start = time.perf_counter()
+        with self._writing() as writers:
+            self.judge.writers = writers
+            logger.info("Starting training from iteration %d", self.run.iteration)
+            stopped = self._iterate(writers)
+            hooks.log_speed(self.watch, total_s=time.perf_counter() - start)
+            run, last = self.run, None
+            if not stopped and writers is not None:
+                last = self.judge.keep(run, "last")
+                self.meter.done()
+                if run.evaluated_at == run.iteration:
+                    verify_results(self.cfg.TEST.EXPECTED_RESULTS, run.metrics)
+        return TrainSummary(run.iteration, stopped, self.judge.best, last)
+
+    def _iterate(self, writers: Writers | None) -> bool:
+        """Train to the end, falling back where the loss diverges; whether asked to stop."""
+        while True:
+            try:
+                self.checkpoints.save(self.run)
+                self._evaluate_if_due(self.run)  # one that was cut short is made up for
+                with closed(self._batches()) as batches:
+                    train_loop(
+                        *(self.run, batches, self._hooks(writers)),
+                        max_iter=self.max_iter,
+                        ranks=self.ranks,
+                        should_stop=self.job.callbacks.should_stop,
+                        should_save=self.checkpoints.due,
+                    )
+                return False
+            except Finished as finished:
+                return finished.stopped
+            except hooks.NonFiniteLossError as error:
+                self.watch.forget()
+                self.checkpoints.back_off(self.run, error)
+
+    def _hooks(self, writers: Writers | None) -> list[Hook]:
+        """In order: numbers are checked first, a checkpoint precedes an evaluation."""
+        period = int(self.cfg.SOLVER.CHECKPOINT_PERIOD)
+        chosen = [hooks.watch_losses(self.watch, max_iter=self.max_iter)]
+        if writers is not None:
+            chosen += [
+                hooks.log(self.watch, writers, max_iter=self.max_iter, device=self.ranks.device),
+                hooks.draw_batches(self.book, writers, period=int(self.cfg.VIS_PERIOD)),
+            ]
+        return [
+            *chosen,
+            hooks.save(self._save, period=period, max_iter=self.max_iter),
+            hooks.report_progress(self.meter),
+            hooks.unless_stopping(self._evaluate_if_due),
+            hooks.stop_when_asked(),
+        ]
+
+    def _save(self, run: Run) -> None:
+        self.watch.look()
+        self.checkpoints.save(run)
+
+    def _evaluate_if_due(self, run: Run) -> None:
+        if self.judge.is_due(run):
+            self._save(run)
+            self.judge(run)
+
+    def _batches(self) -> Iterator[list[Sample]]:
+        return iter(self._loader(skip_batches=self.run.images // self.run.ims_per_batch))
+
+    def _loader(self, *, skip_batches: int) -> Loader:
+        return build_train_loader(
+            *(self.cfg, self.job.train_records),
+            seed=self.run.seed,
+            rank=self.ranks.rank,
+            world_size=self.ranks.world_size,
+            skip_batches=skip_batches,
+            num_workers=self.job.num_workers,
+            keypoint_flip=self.job.keypoint_flip,
+        )
+
+    @contextmanager
+    def _writing(self) -> Iterator[Writers | None]:
+        """Writers in the first process, None in the others."""
+        if not self.ranks.is_first:
+            yield None
+            return
+        with Writers(
+            self.watch.scalars,
+            metrics_file=self.job.output_dir / "metrics.json",
+            tensorboard_dir=self.job.tensorboard_dir,
+            start_iteration=self.run.iteration,
+        ) as writers:
+            yield writers
+
+    def _progress_meter(self) -> ProgressMeter:
+        num_batches = len(self.job.val_records) / self.cfg.SOLVER.IMS_PER_BATCH
+        return ProgressMeter(
+            self.job.callbacks.progress,
+            max_iter=self.max_iter,
+            evaluations=evaluated_after(self.job, self.cfg),
+            evaluation_cost=_EVALUATION_COST * num_batches,
+        )
+
+    def _build_judge(self) -> Judge:
+        validator = Validator(
+            *(self.cfg, self.job.val_records, self.job.class_names),
+            ranks=self.ranks,
+            dtype=self.dtype,
+            num_workers=self.job.num_workers,
+            score_thresh=self.job.score_thresh,
+        )
+        return Judge(
+            *(self.job, self.cfg, validator),
+            first_batches=self._loader(skip_batches=0),
+            meter=self.meter,
+            scalars=self.watch.scalars,
+            book=self.book,
+        )
+
+    def _build_run(self) -> Run:
+        """The run at its start, or at its newest checkpoint."""
+        job, ranks = self.job, self.ranks
+        state = self.checkpoints.load() if job.resume else None
+        seed_all(job.seed)
+        model = self._build_model(from_scratch=state is None)
+        optimizer = build_optimizer(self.cfg, model)
+        ema = self.cfg.SOLVER.EMA
+        run = Run(
+            model,
+            schedule=build_schedule(self.cfg, optimizer),
+            ema=Ema(model, decay=ema.DECAY) if ema.ENABLED else None,
+            stepper=Stepper(
+                *(ranks.wrap(model), optimizer),
+                device=ranks.device,
+                dtype=self.dtype,
+                accumulate=self.cfg.SOLVER.ACCUMULATE,
+                halve=ranks.world_size == 1,
+            ),
+            seed=job.seed,
+            ims_per_batch=int(self.cfg.SOLVER.IMS_PER_BATCH),
+        )
+        seed_all(job.seed + ranks.rank)
+        if state is not None:
+            self.checkpoints.restore(run, state)
+        return run
+
+    def _build_model(self, *, from_scratch: bool) -> Detector:
+        job = self.job
+        model = build_detector(self.cfg)
+        if from_scratch and job.initial_weights is not None:
+            load_weights(
+                *(model, job.initial_weights),
+                class_names=job.class_names,
+                file_class_names=job.initial_class_names,
+            )
+        return model
+
+
+def _on_device(cfg: CfgNode, ranks: Ranks) -> CfgNode:
+    """A frozen copy of `cfg` for this process's device."""
+    own = cfg.clone()
+    own.defrost()
+    own.MODEL.DEVICE = str(ranks.device)
+    own.freeze()
+    return own

@@ -1,0 +1,104 @@
+"""Where the numbers and pictures of a run go: metrics.json and TensorBoard's event files."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from app.engine.training.scalars import WINDOW, Scalars
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+logger = logging.getLogger(__name__)
+
+
+class Writers:
+    """Appends what is new in `scalars`, whenever asked.
+
+    A disk that is full must not end a training run: from the first failure on, numbers are
+    only logged.
+    """
+
+    def __init__(
+        self,
+        scalars: Scalars,
+        *,
+        metrics_file: Path,
+        tensorboard_dir: Path | None,
+        start_iteration: int = 0,
+        window: int = WINDOW,
+    ) -> None:
+        self.scalars = scalars
+        self.window = window
+        self._last_written = -1
+        self._broken = False
+        metrics_file.parent.mkdir(parents=True, exist_ok=True)
+        self._metrics = metrics_file.open("a", encoding="utf-8")
+        self._board = _open_board(tensorboard_dir, start_iteration)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self._metrics.close()
+            if self._board is not None:
+                self._board.close()
+        except OSError as failure:
+            self._report(failure)
+
+    def write(self) -> None:
+        """Everything newer than the last call."""
+        rows = self.scalars.since(self._last_written, window=self.window)
+        if not rows or self._broken:
+            return
+        self._last_written = max(rows)
+        try:
+            for iteration, row in rows.items():
+                line = json.dumps({**row, "iteration": iteration}, sort_keys=True)
+                self._metrics.write(line + "\n")
+                if self._board is not None:
+                    for name, value in row.items():
+                        self._board.add_scalar(name, value, iteration)
+            self._metrics.flush()
+            os.fsync(self._metrics.fileno())
+        except OSError as failure:
+            self._report(failure)
+
+    def picture(self, name: str, image: npt.NDArray[np.uint8], iteration: int) -> None:
+        """An (H, W, 3) RGB picture, for TensorBoard only."""
+        if self._board is None or self._broken:
+            return
+        try:
+            self._board.add_image(name, image, iteration, dataformats="HWC")
+        except OSError as failure:
+            self._report(failure)
+
+    def _report(self, failure: OSError) -> None:
+        if not self._broken:
+            logger.warning("metrics and TensorBoard files are not written any more: %s", failure)
+        self._broken = True
+
+
+def _open_board(directory: Path | None, start_iteration: int) -> "SummaryWriter | None":
+    if directory is None:
+        return None
+    # Imported here: it takes a second that only training should pay.
+    from torch.utils.tensorboard import SummaryWriter
+
+    directory.mkdir(parents=True, exist_ok=True)
+    # What an interrupted run wrote beyond its last checkpoint is hidden.
+    return SummaryWriter(
+        log_dir=str(directory), purge_step=start_iteration if start_iteration else None
+    )
