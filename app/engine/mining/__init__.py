@@ -1,0 +1,55 @@
+"""Which unlabelled images should people label first? One file for each answer.
+
+A strategy gives every candidate a finite score; higher is labelled first.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from app.engine.errors import ConfigError, ImageError
+from app.engine.mining import aldd, cald, entropy, least_confidence, margin, random
+from app.engine.mining._aggregate import AGGREGATES, EMPTY_POLICIES
+from app.engine.mining._augment import VIEWS
+from app.engine.mining._score_files import score_stream
+from app.engine.mining._strategy import MiningOptions, Strategy
+from app.engine.predictor import Predictor
+
+__all__ = ["AGGREGATES", "EMPTY_POLICIES", "STRATEGIES", "VIEWS", "MiningOptions", "score_files"]
+
+STRATEGIES: dict[str, Strategy] = {
+    "random": Strategy(random.score, uses_model=False),
+    "least_confidence": Strategy(least_confidence.score),
+    "margin": Strategy(margin.score),
+    "entropy": Strategy(entropy.score),
+    "aldd": Strategy(aldd.score),
+    "cald": Strategy(cald.score, usual_range=(-1.0, 0.0)),
+}
+"""What `mining_algorithm` can name."""
+
+
+def score_files(
+    strategy_name: str,
+    predictor: Predictor | None,
+    paths: Iterable[Path],
+    *,
+    num_workers: int = 0,
+    seed: int = 0,
+    options: MiningOptions | None = None,
+) -> Iterator[tuple[Path, float | ImageError]]:
+    """Each file with its finite score (higher = label first) or the reason why it has none.
+
+    In the order of `paths`, as a stream: memory does not grow with the number of files. Wrong
+    options are refused at once. `predictor` may be None for a strategy without `uses_model`.
+    """
+    if strategy_name not in STRATEGIES:
+        raise ConfigError(
+            f"mining strategy {strategy_name!r} is unknown; choose one of {', '.join(STRATEGIES)}"
+        )
+    return score_stream(
+        STRATEGIES[strategy_name],
+        predictor,
+        paths,
+        num_workers=num_workers,
+        seed=seed,
+        options=options or MiningOptions(),
+    )

@@ -1,0 +1,127 @@
+"""From files to mining scores: the stream around a strategy, and the detector as it sees it.
+
+A file's score depends on its pixels, its name, the model and the seed; never on the other files,
+their order, the batch size or the number of processes that share the work.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from app.engine.data.image import image_size
+from app.engine.errors import ConfigError, ImageError
+from app.engine.mining._aggregate import empty_score
+from app.engine.mining._strategy import Candidate, MiningOptions, Strategy
+from app.engine.predictor import Predictor
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import Sample
+
+NO_PIXELS = torch.empty(0, dtype=torch.uint8)
+
+
+def score_stream(
+    strategy: Strategy,
+    predictor: Predictor | None,
+    paths: Iterable[Path],
+    *,
+    num_workers: int,
+    seed: int,
+    options: MiningOptions,
+) -> Iterator[tuple[Path, float | ImageError]]:
+    """`score_files` for a strategy that has been looked up."""
+    if not strategy.uses_model:
+        return ((path, _score_by_name(path, strategy, seed, options)) for path in paths)
+    assert predictor is not None, "this strategy looks through a model"
+    model = PredictorAsMiningModel(predictor)
+    if options.class_weights and len(options.class_weights) != model.num_classes:
+        raise ConfigError(
+            f"class_weights have {len(options.class_weights)} numbers for "
+            f"{model.num_classes} classes; give one for each class"
+        )
+
+    def work(samples: list[Sample]) -> list[float]:
+        candidates = [
+            Candidate(sample.image, _seed(seed, str(sample.image_id))) for sample in samples
+        ]
+        scores = strategy.score(candidates, model, options)
+        return [
+            _filled(score, candidate, strategy, options)
+            for score, candidate in zip(scores, candidates, strict=True)
+        ]
+
+    return predictor.map_files(paths, work, num_workers=num_workers)
+
+
+def _score_by_name(
+    path: Path, strategy: Strategy, seed: int, options: MiningOptions
+) -> float | ImageError:
+    try:
+        # The header only: a file that is no image is not worth an annotator's time.
+        image_size(path)
+    except ImageError as error:
+        return error
+    candidate = Candidate(NO_PIXELS, _seed(seed, path.name))
+    (score,) = strategy.score([candidate], PredictorAsMiningModel(None), options)
+    return _filled(score, candidate, strategy, options)
+
+
+def _filled(
+    score: float | None, candidate: Candidate, strategy: Strategy, options: MiningOptions
+) -> float:
+    if score is None:
+        return empty_score(options.empty_policy, candidate.seed / 2**64, strategy.usual_range)
+    return score
+
+
+def _seed(seed: int, name: str) -> int:
+    """64 bits out of the run's seed and a file name (its folder may differ between machines)."""
+    # A name may hold bytes that are no UTF-8; the file system's own decoding keeps them apart.
+    text = f"{seed}/{name}".encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
+class PredictorAsMiningModel:
+    """A `MiningModel`: images come at the network's size already and are not resized again."""
+
+    def __init__(self, predictor: Predictor | None) -> None:
+        """None serves strategies that never ask."""
+        self._given = predictor
+        if predictor is not None:
+            predictor.model.keep_class_probs = True
+
+    @property
+    def _predictor(self) -> Predictor:
+        assert self._given is not None, "asked a model that is not there"
+        return self._given
+
+    @property
+    def num_classes(self) -> int:
+        """Foreground classes."""
+        return self._predictor.num_classes
+
+    def detect(self, images: Sequence[Tensor]) -> list[Detections]:
+        """Detections with class vectors, in the pixels of the given images."""
+        return self._predictor.detect_samples(_samples(images))
+
+    def dense_class_probs(self, images: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Maps of each image without the cells that lie in the padding."""
+        return self._predictor.run(_samples(images), self._dense_class_probs)
+
+    def _dense_class_probs(self, samples: list[Sample]) -> list[list[Tensor]]:
+        with self._predictor.inference():
+            levels = self._predictor.model.dense_class_probs(samples)
+        height, width = self._predictor.network_size(samples[0])
+        return [
+            [
+                level[row, :, : -(-h * level.shape[2] // height), : -(-w * level.shape[3] // width)]
+                for level in levels
+            ]
+            for row, (h, w) in enumerate(sample.size for sample in samples)
+        ]
+
+
+def _samples(images: Sequence[Tensor]) -> list[Sample]:
+    return [Sample(image, (image.shape[-2], image.shape[-1])) for image in images]

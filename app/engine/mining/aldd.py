@@ -1,0 +1,68 @@
+"""Disagreement between neighbouring cells of the dense class maps; no detection is needed.
+
+Aghdam et al., Active learning for deep detection neural networks, ICCV 2019. A detector that is
+sure of itself says the same in neighbouring cells; false negatives and false positives do not.
+K: foreground classes; h, w: cells of one level
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from app.engine.errors import ConfigError
+from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions
+from app.engine.mining.entropy import binary_entropy
+
+NEIGHBOURHOOD = 9
+TILE = 32
+"""Sides, in cells of the finest level, of a neighbourhood and of a tile that gives one maximum."""
+
+
+def score(
+    candidates: Sequence[Candidate], model: MiningModel, options: MiningOptions
+) -> list[float | None]:
+    """Weighted mean over classes of the mean over levels of `disagreement`."""
+    scores: list[float | None] = []
+    for levels in model.dense_class_probs([candidate.image for candidate in candidates]):
+        grid = levels[0].shape[-2:]
+        by_class = torch.stack([disagreement(on_grid(level, grid)) for level in levels]).mean(0)
+        scores.append(float(by_class @ _weights(options, by_class)))
+    return scores
+
+
+def disagreement(probs: Tensor) -> Tensor:
+    """Entropy of the neighbourhood's mean less its mean entropy; tile maxima, averaged.
+
+    A Jensen-Shannon divergence, never negative, in bits: (K, h, w) -> (K,).
+    """
+    divergence = binary_entropy(_neighbourhood_mean(probs)) - _neighbourhood_mean(
+        binary_entropy(probs)
+    )
+    return F.max_pool2d(divergence, TILE, ceil_mode=True).mean(dim=(1, 2)).clamp_(min=0)
+
+
+def on_grid(probs: Tensor, size: Sequence[int]) -> Tensor:
+    """The map of a level, resampled to the cells of another: (K, h, w) -> (K, *size)."""
+    if tuple(probs.shape[-2:]) == tuple(size):
+        return probs.float()
+    return F.interpolate(probs[None].float(), tuple(size), mode="bilinear")[0]
+
+
+def _neighbourhood_mean(values: Tensor) -> Tensor:
+    # A box filter is a column filter after a row filter: 18 additions for each cell, not 81.
+    side, half = NEIGHBOURHOOD, NEIGHBOURHOOD // 2
+    rows = F.avg_pool2d(values, (1, side), 1, (0, half), count_include_pad=False)
+    return F.avg_pool2d(rows, (side, 1), 1, (half, 0), count_include_pad=False)
+
+
+def _weights(options: MiningOptions, by_class: Tensor) -> Tensor:
+    given = options.class_weights or (1.0,) * len(by_class)
+    if len(given) != len(by_class):
+        raise ConfigError(
+            f"class_weights have {len(given)} numbers, but this model's dense maps tell "
+            f"{len(by_class)} classes apart; give as many or leave them empty"
+        )
+    weights = by_class.new_tensor(given)
+    return weights / weights.sum()

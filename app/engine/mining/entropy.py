@@ -1,0 +1,38 @@
+"""Entropy of the class vector, as a share of the largest possible one.
+
+Roy et al., Deep active learning for object detection, BMVC 2018; Brust et al., VISAPP 2019.
+R: detections of one image; K: foreground classes
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from app.engine.mining._detections import score_detections
+from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions
+
+
+def score(
+    candidates: Sequence[Candidate], model: MiningModel, options: MiningOptions
+) -> list[float | None]:
+    """Aggregate of `entropy` over the detections of each image."""
+    return score_detections(candidates, model, options, entropy)
+
+
+def entropy(probs: Tensor, softmax: bool) -> Tensor:
+    """-sum p ln p / ln(K + 1); with independent classes the binary entropy of the best one.
+
+    (R, K) or softmax (R, K + 1) -> (R,) in [0, 1].
+    """
+    if softmax:
+        total: Tensor = torch.special.entr(probs).sum(dim=1) / math.log(probs.shape[1])
+        return total
+    return binary_entropy(probs.amax(dim=1))
+
+
+def binary_entropy(probs: Tensor) -> Tensor:
+    """Bits of a coin that shows heads with probability p: any shape, 1 at p = 0.5."""
+    nats: Tensor = torch.special.entr(probs) + torch.special.entr(1 - probs)
+    return nats / math.log(2)

@@ -1,0 +1,72 @@
+"""Batches of equally large images out of a stream of all sizes, with the order restored.
+
+Images are only batched with others of the same padded size, so an image meets the same zeros
+around it whatever its neighbours are: its detections do not depend on them.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from app.engine.errors import ImageError
+from app.engine.structures.sample import Sample
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Place(Generic[T]):
+    """One input's place in the queue of answers."""
+
+    path: Path
+    sample: Sample | None
+    result: T | ImageError | None
+
+
+def run_in_batches(
+    samples: Iterable[tuple[Path, Sample | ImageError]],
+    run: Callable[[list[Sample]], list[T | ImageError]],
+    *,
+    bucket_of: Callable[[Sample], Hashable],
+    batch_size: Callable[[], int],
+    window: int,
+) -> Iterator[tuple[Path, T | ImageError]]:
+    """`run` on batches of one bucket; the answers come in the order of `samples`.
+
+    batch_size  asked before each batch: it may shrink
+    window      images held back at most while buckets fill
+    """
+    queue: deque[_Place[T]] = deque()
+    buckets: defaultdict[Hashable, list[_Place[T]]] = defaultdict(list)
+
+    def run_bucket(bucket: Hashable) -> None:
+        places = buckets.pop(bucket)
+        results = run([place.sample for place in places if place.sample is not None])
+        for place, result in zip(places, results, strict=True):
+            place.result, place.sample = result, None
+
+    for path, sample in samples:
+        if isinstance(sample, ImageError):
+            queue.append(_Place(path, None, sample))
+        else:
+            queue.append(_Place(path, sample, None))
+            bucket = bucket_of(sample)
+            buckets[bucket].append(queue[-1])
+            if len(buckets[bucket]) >= batch_size():
+                run_bucket(bucket)
+        first = queue[0]
+        if len(queue) >= window and first.sample is not None:
+            run_bucket(bucket_of(first.sample))
+        yield from _finished(queue)
+    for bucket in list(buckets):
+        run_bucket(bucket)
+    yield from _finished(queue)
+
+
+def _finished(queue: deque[_Place[T]]) -> Iterator[tuple[Path, T | ImageError]]:
+    while queue and queue[0].sample is None:
+        place = queue.popleft()
+        assert place.result is not None
+        yield place.path, place.result

@@ -1,0 +1,205 @@
+"""Batched detection with one model on one device.
+
+Images are uint8 (H, W, 3) BGR, files are whatever `read_image` reads; detections are on the CPU,
+in pixels of the image as displayed.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Self, TypeVar
+
+import torch
+
+from app.engine.checkpoint.load import load_weights
+from app.engine.config import CfgNode
+from app.engine.data.ahead import ahead
+from app.engine.data.image import Pixels, read_image
+from app.engine.data.mapper import TestMapper
+from app.engine.errors import ConfigError, ImageError
+from app.engine.layers.fold import fold_batch_norm
+from app.engine.modeling.build import build_detector
+from app.engine.modeling.detector import Detector
+from app.engine.predictor.batching import run_in_batches
+from app.engine.predictor.reading import read_files
+from app.engine.structures.boxes import Size
+from app.engine.structures.detections import Detections
+from app.engine.structures.image_list import padded_size
+from app.engine.structures.sample import Sample
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Work = Callable[[list[Sample]], Sequence[T]]
+"""Gives one result for each sample of a batch."""
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Number formats of the convolutions and matrix products; everything else stays fp32."""
+
+WINDOW_IN_BATCHES = 4
+"""Images held back, at most, while batches of equal size fill."""
+
+
+class _DoesNotFitError(ImageError):
+    """GPU memory is too small for one image alone."""
+
+
+class Predictor:
+    """Detects objects in images of any size; GPU memory that runs out halves the batch.
+
+    batch_size  images at once, at most; shrinks when memory runs out
+    """
+
+    def __init__(
+        self, model: Detector, cfg: CfgNode, *, batch_size: int = 1, precision: str = "fp32"
+    ) -> None:
+        """`model` itself stays as it is: a copy with folded batch norms does the work."""
+        assert batch_size >= 1
+        if cfg.MODEL.LOAD_PROPOSALS:
+            raise ConfigError(
+                "MODEL.LOAD_PROPOSALS: this model needs proposals computed beforehand and cannot "
+                "look at new images; use a model with a proposal network of its own"
+            )
+        _check_precision(precision, model.device)
+        self.model = fold_batch_norm(model)
+        self.num_classes = _num_classes(cfg)
+        self.batch_size = batch_size
+        self._dtype = PRECISIONS[precision]
+        self._mapper = TestMapper.from_config(cfg)
+
+    @classmethod
+    def from_files(
+        cls, cfg: CfgNode, weights: Path, *, batch_size: int = 1, precision: str = "fp32"
+    ) -> Self:
+        """The model of `cfg` with the weights of a file."""
+        model = build_detector(cfg)
+        load_weights(model, weights)
+        return cls(model, cfg, batch_size=batch_size, precision=precision)
+
+    def detect(self, images: Sequence[Pixels]) -> list[Detections]:
+        """Detections of each image. ImageError when GPU memory cannot hold a single one."""
+        return self.detect_samples([self._sample(image) for image in images])
+
+    def detect_files(
+        self, paths: Iterable[Path], *, num_workers: int = 0
+    ) -> Iterator[tuple[Path, Detections | ImageError]]:
+        """Detections of each file, or why there are none, in the order of `paths`.
+
+        A stream: memory does not grow with the number of files. `num_workers` processes decode.
+        """
+        return self.map_files(paths, self._detect, num_workers=num_workers)
+
+    def detect_samples(self, samples: Sequence[Sample]) -> list[Detections]:
+        """`detect` for network inputs; boxes are in the pixels of each `original_size`."""
+        return self.run(samples, self._detect)
+
+    def map_files(
+        self,
+        paths: Iterable[Path],
+        work: Work[T],
+        *,
+        num_workers: int = 0,
+    ) -> Iterator[tuple[Path, T | ImageError]]:
+        """`work` on batches of equally large files, each file with its result, in order."""
+        samples = read_files(paths, partial(_read, self._mapper), num_workers=num_workers)
+        if self.model.device.type == "cuda":
+            # A thread of its own takes samples from the workers while the GPU is waited for.
+            samples = ahead(samples, depth=self.batch_size)
+        return run_in_batches(
+            samples,
+            lambda samples: list(self._in_batches(samples, work)),
+            bucket_of=self.network_size,
+            batch_size=lambda: self.batch_size,
+            window=WINDOW_IN_BATCHES * self.batch_size,
+        )
+
+    def run(self, samples: Sequence[Sample], work: Work[T]) -> list[T]:
+        """`work` on batches of equally large samples: one result each, in the order given."""
+        buckets: dict[Size, list[int]] = {}
+        for index, sample in enumerate(samples):
+            buckets.setdefault(self.network_size(sample), []).append(index)
+        results: dict[int, T] = {}
+        for indices in buckets.values():
+            batch = [samples[index] for index in indices]
+            for index, result in zip(indices, self._in_batches(batch, work), strict=True):
+                if isinstance(result, ImageError):
+                    raise result
+                results[index] = result
+        return [results[index] for index in range(len(samples))]
+
+    def network_size(self, sample: Sample) -> Size:
+        """(height, width) of the padded network input."""
+        return padded_size([sample.size], self.model.size_divisibility)
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """No gradients are kept inside, and products are taken in this predictor's precision."""
+        lower = self._dtype if self._dtype != torch.float32 else None
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.model.device.type, lower, enabled=lower is not None),
+        ):
+            yield
+
+    def _sample(self, image: Pixels) -> Sample:
+        if self._mapper.image_format not in ("BGR", "RGB"):
+            raise ConfigError(
+                f"INPUT.FORMAT is {self._mapper.image_format}: give this model files, not arrays"
+            )
+        in_bgr = self._mapper.image_format == "BGR"
+        return self._mapper.from_pixels(image if in_bgr else image[..., ::-1])
+
+    def _detect(self, samples: list[Sample]) -> list[Detections]:
+        with self.inference():
+            return [detections.to("cpu") for detections in self.model.detect(samples)]
+
+    def _in_batches(self, samples: Sequence[Sample], work: Work[T]) -> Iterator[T | ImageError]:
+        """One result for each sample; an ImageError for one that alone exceeds GPU memory."""
+        start = 0
+        while start < len(samples):
+            batch = list(samples[start : start + self.batch_size])
+            results = _unless_out_of_memory(batch, work)
+            if results is not None:
+                yield from results
+                start += len(batch)
+            elif len(batch) == 1:
+                yield _DoesNotFitError(
+                    f"{batch[0].image_id or 'an image'}: {batch[0].size} pixels (height, width) do "
+                    "not fit into GPU memory; lower INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST"
+                )
+                start += 1
+            else:
+                self.batch_size = min(self.batch_size, len(batch) // 2)
+                logger.warning("GPU memory is full: going on with batches of %d", self.batch_size)
+
+
+def _read(mapper: TestMapper, path: Path) -> Sample:
+    return mapper.from_pixels(read_image(path, mapper.image_format), path.name)
+
+
+def _unless_out_of_memory(batch: list[Sample], work: Work[T]) -> Sequence[T] | None:
+    try:
+        return work(batch)
+    except (torch.OutOfMemoryError, _DoesNotFitError):
+        pass
+    # Not in the handler: there the traceback keeps the failed batch's tensors alive.
+    torch.cuda.empty_cache()
+    return None
+
+
+def _check_precision(precision: str, device: torch.device) -> None:
+    if precision not in PRECISIONS:
+        raise ConfigError(
+            f"precision {precision!r} is unknown; choose one of {', '.join(PRECISIONS)}"
+        )
+    if precision == "fp16" and device.type == "cpu":
+        raise ConfigError("precision fp16 needs a GPU; use bf16 or fp32 on this machine")
+
+
+def _num_classes(cfg: CfgNode) -> int:
+    one_stage = {"RetinaNet": cfg.MODEL.RETINANET, "FCOS": cfg.MODEL.FCOS}
+    head = one_stage.get(cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.ROI_HEADS)
+    return int(head.NUM_CLASSES)

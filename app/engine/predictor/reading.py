@@ -1,0 +1,83 @@
+"""Files to network inputs: decoded and resized in worker processes, in order, a few at a time."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+
+from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
+from app.engine.errors import ImageError
+from app.engine.structures.sample import Sample
+
+logger = logging.getLogger(__name__)
+
+Read = Callable[[Path], Sample]
+"""Reads one file; raises ImageError for a bad one."""
+
+PREFETCH = 2
+"""Images each worker has in hand: one ready, one in the making."""
+
+
+def read_files(
+    paths: Iterable[Path], read: Read, *, num_workers: int
+) -> Iterator[tuple[Path, Sample | ImageError]]:
+    """Each path with its sample, or with the reason why there is none, in the order of `paths`.
+
+    Never runs ahead of its consumer by more than `PREFETCH` images for each worker. An image
+    that crashes its worker twice (a broken codec, too little memory) costs only itself.
+    """
+    source = iter(paths)
+    waiting: deque[Path] = deque()
+    suspect: Path | None = None
+    while num_workers:
+        pool = WorkerPool(partial(_attempt, read), num_workers)
+        num_workers = len(pool)
+        try:
+            for answer in _answers(pool, source, waiting):
+                yield waiting.popleft(), answer
+            if num_workers:
+                return
+        except WorkerDiedError as error:
+            logger.warning("%s while it read %s", error, waiting[0])
+        finally:
+            pool.close()
+        if waiting and waiting[0] == suspect:
+            message = f"{suspect}: decoding it crashed the process twice; replace the file"
+            yield waiting.popleft(), ImageError(message)
+        suspect = waiting[0] if waiting else None
+    yield from ((path, _attempt(read, path)) for path in chain(waiting, source))
+
+
+def _answers(
+    pool: WorkerPool[Path, Sample | ImageError], source: Iterator[Path], waiting: deque[Path]
+) -> Iterator[Sample | ImageError]:
+    """The answer for `waiting[0]`, again and again while the consumer takes it off the queue.
+
+    `waiting` (it may hold paths of a pool that died) is topped up from `source`.
+    """
+    sent = received = 0
+    while True:
+        in_hand = sent - received
+        if in_hand < PREFETCH * len(pool):
+            if in_hand == len(waiting):
+                waiting.extend(islice(source, 1))
+            if in_hand < len(waiting):
+                # Whether a worker is dead, and by which image, is seen when its answers are read.
+                with suppress(WorkerDiedError):
+                    pool.submit(sent % len(pool), waiting[in_hand])
+                sent += 1
+                continue
+        if not in_hand:
+            return
+        yield pool.receive(received % len(pool))
+        received += 1
+
+
+def _attempt(read: Read, path: Path) -> Sample | ImageError:
+    try:
+        return read(path)
+    except ImageError as error:
+        return error

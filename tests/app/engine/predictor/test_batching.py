@@ -1,0 +1,64 @@
+"""Buckets fill, the order stays, and nobody waits for ever."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.engine.errors import ImageError
+from app.engine.predictor.batching import run_in_batches
+from app.engine.structures.sample import Sample
+
+
+def _run(sizes, batch_size=2, window=6):
+    """Results, batches, and how many samples had been taken when each result came."""
+    taken, batches, arrivals = 0, [], []
+
+    def samples():
+        nonlocal taken
+        for i, size in enumerate(sizes):
+            taken += 1
+            bad = ImageError("bad")
+            yield Path(str(i)), bad if size is None else Sample(torch.zeros(1, size, size), (i, i))
+
+    def work(batch):
+        batches.append([sample.original_size[0] for sample in batch])
+        return batches[-1]
+
+    results = []
+    for path, result in run_in_batches(
+        samples(),
+        work,
+        bucket_of=lambda sample: sample.size,
+        batch_size=lambda: batch_size,
+        window=window,
+    ):
+        results.append((int(str(path)), result))
+        arrivals.append(taken)
+    return results, batches, arrivals
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param([1], [[0]], id="one"),
+        pytest.param([1, 2, 1, 2, 1], [[0, 2], [1, 3], [4]], id="two sizes"),
+        pytest.param([None, None], [], id="only unreadable files"),
+        pytest.param([1, None, 1], [[0, 2]], id="unreadable between"),
+    ],
+)
+def test_batches_of_one_size(sizes, expected):
+    results, batches, _ = _run(sizes)
+    assert batches == expected
+    assert [index for index, _ in results] == list(range(len(sizes)))
+    for index, result in results:
+        assert isinstance(result, ImageError) if sizes[index] is None else result == index
+
+
+def test_a_rare_size_holds_back_one_window_only():
+    results, batches, arrivals = _run([9] + [1] * 20)
+    assert [0] in batches
+    assert arrivals[0] == 6
+    assert len(results) == 21
+    assert all(taken - index <= 6 for index, taken in enumerate(arrivals))
