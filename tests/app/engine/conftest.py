@@ -90,7 +90,7 @@ def small_cfg() -> CfgNode:
     """Images are shown with a short side of 64 pixels and a long one of at most 128."""
     cfg = get_config()
     cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.RETINANET.NUM_CLASSES = 3
+    cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.RETINANET.NUM_CLASSES = "RetinaNet", 3
     cfg.INPUT.FORMAT = "RGB"
     cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = 64, 128
     return cfg
