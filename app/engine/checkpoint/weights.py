@@ -109,16 +109,16 @@ def _look_up(weights: str, weights_dirs: Sequence[Path]) -> Path | None:
 
 def _tails(weights: str) -> list[str]:
     """`a/b/c.pkl` -> a/b/c.pkl, b/c.pkl, c.pkl; of the address as given and as resolved."""
-    addresses = [weights, resolve_url(weights)] if "://" in weights else [weights]
-    tails = []
-    for address in addresses:
-        parts = PurePosixPath(
-            unquote(urlsplit(address).path if "://" in address else address)
-        ).parts
-        host = urlsplit(address).netloc if address is weights and "://" in weights else ""
-        parts = tuple(part for part in (host, *parts) if part not in ("", "/", ".", ".."))
-        tails += ["/".join(parts[start:]) for start in range(len(parts))]
+    names = [_names(weights.partition("://")[2] or weights)]
+    if "://" in weights:
+        names.append(_names(urlsplit(resolve_url(weights)).path))
+    tails = ["/".join(parts[start:]) for parts in names for start in range(len(parts))]
     return sorted(dict.fromkeys(tails), key=lambda tail: -tail.count("/"))
+
+
+def _names(path: str) -> tuple[str, ...]:
+    """The parts of a path, without any that lead up or to the root."""
+    return tuple(p for p in PurePosixPath(unquote(path)).parts if p not in ("/", "//", ".."))
 
 
 def _fetch(weights: str, weights_dirs: Sequence[Path], *, allow_download: bool) -> Path:
@@ -130,7 +130,7 @@ def _fetch(weights: str, weights_dirs: Sequence[Path], *, allow_download: bool) 
         )
     directory = next((d for d in weights_dirs if os.access(d, os.W_OK)), None)
     directory = directory or Path(tempfile.gettempdir()) / "weights"
-    path = directory.joinpath(*PurePosixPath(unquote(urlsplit(url).path)).parts[1:])
+    path = directory.joinpath(*_names(urlsplit(url).path))
     if path.is_file():
         return path
     for attempt in range(1, ATTEMPTS + 1):
@@ -142,8 +142,10 @@ def _fetch(weights: str, weights_dirs: Sequence[Path], *, allow_download: bool) 
             path.unlink(missing_ok=True)
             reason = error
             logger.warning("Download of %s, attempt %d of %d: %s", url, attempt, ATTEMPTS, error)
-            if isinstance(error, urllib.error.HTTPError) and error.code in (403, 404):
-                break
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+                if error.code in (403, 404):
+                    break
             if attempt < ATTEMPTS:
                 time.sleep(PAUSE_S * attempt)
     raise CheckpointError(

@@ -94,7 +94,7 @@ class CfgNode(dict[str, Any]):
                 value._set_frozen(frozen)
 
     def _merge(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-        known = {key for key, _ in self.leaves()}
+        known = [key for key, _ in self.leaves()]
         problems: list[str] = []
         changes: list[tuple[CfgNode, str, Any]] = []
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.engine.config import CfgNode, get_config
@@ -123,6 +123,7 @@ def test_a_missing_attribute_is_an_attribute_error():
     assert not hasattr(get_config(), "NOTHING")
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.text(max_size=30), st.lists(st.text(max_size=8), max_size=3))
 def test_dumps_read_back_equal(
     tmp_path_factory: pytest.TempPathFactory, text: str, names: list[str]
