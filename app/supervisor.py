@@ -18,7 +18,7 @@ from app.stop_signals import StopSignals
 from app.task_process import Ending, TaskProcess, task_environment
 from executor.atomic_file import output_error, sweep_temporaries
 from executor.channel import Failure, ReportReader
-from executor.env import Env, OutputPaths, Task, load_env
+from executor.env import Env, OutputPaths, Task, load_env, salvaged_env
 from executor.errors import ConfigError, ExecutorError, OutputError, StoppedError
 from executor.hyperparameters import check_config
 from executor.logs import setup_logging
@@ -72,11 +72,11 @@ def supervise(settings: Settings, signals: StopSignals) -> int:
 
 
 def _read_env(path: Path) -> tuple[Env, ExecutorError | None]:
-    """The run's env, or the default one (results go to /out) and why it had to be that."""
+    """The run's env, or as much of it as can be read, and what is wrong with it."""
     try:
         return load_env(path), None
     except ConfigError as error:
-        return Env(), error
+        return salvaged_env(path), error
 
 
 def _make_folders(output: OutputPaths) -> None:

@@ -153,6 +153,16 @@ def load_env(path: Path) -> Env:
     return validated(document, document.value, Env)
 
 
+def salvaged_env(path: Path) -> Env:
+    """What a wrong env.yaml still tells: the run's name and where results go, or the defaults."""
+    try:
+        document = read_yaml(path)
+        known = {key: document.value[key] for key in ("task_id", "output") if key in document.value}
+        return validated(document, known, Env)
+    except ConfigError:
+        return Env()
+
+
 _UNSET = ("", "~", "null", None)
 
 
