@@ -52,8 +52,8 @@ def supervise(settings: Settings, signals: StopSignals) -> int:
     setup_logging()
     env, error = _read_env(settings.env_file)
     output = env.output
-    if error is not None and not output.root_dir.is_dir():
-        return _last_words(error)
+    if error is not None and env == Env() and not output.root_dir.is_dir():
+        return _last_words(error)  # not in a container: nobody waits for a monitor.txt in /out
     try:
         _make_folders(output)
         holder = f"process {os.getpid()} of {socket.gethostname()} since {time.ctime()}"

@@ -157,7 +157,7 @@ def salvaged_env(path: Path) -> Env:
     """What a wrong env.yaml still tells: the run's name and where results go, or the defaults."""
     try:
         document = read_yaml(path)
-        known = {key: document.value[key] for key in ("task_id", "output") if key in document.value}
+        known = {k: value for k, value in document.value.items() if k in ("task_id", "output")}
         return validated(document, known, Env)
     except ConfigError:
         return Env()
