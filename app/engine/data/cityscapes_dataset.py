@@ -1,0 +1,112 @@
+"""Cityscapes folders (leftImg8bit, gtFine): instances from instanceIds, classes from labelTrainIds.
+
+The polygon files overlap and would have to be cut against each other; the instance maps are what
+they are drawn to, so masks come from there, as run-length codes.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from app.engine.data.coco_dataset import empty_record
+from app.engine.data.dataset import Dataset
+from app.engine.data.image import image_size, read_labels
+from app.engine.errors import DatasetError
+from app.engine.structures.sample import ImageRecord, Segmentation
+
+CLASSES = {
+    24: "person",
+    25: "rider",
+    26: "car",
+    27: "truck",
+    28: "bus",
+    31: "train",
+    32: "motorcycle",
+    33: "bicycle",
+}
+"""Label id -> class with instances."""
+
+STUFF = (
+    "road",
+    "sidewalk",
+    "building",
+    "wall",
+    "fence",
+    "pole",
+    "traffic light",
+    "traffic sign",
+    "vegetation",
+    "terrain",
+    "sky",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "bicycle",
+)
+"""Classes by train id."""
+
+_IMAGE_SUFFIX = "_leftImg8bit.png"
+_GROUP_LIMIT = 1000  # ids below are groups without single instances
+_THREADS = 8
+
+
+def load_cityscapes_instances(image_dir: Path, label_dir: Path) -> Dataset:
+    """Instances of eight classes; groups count as crowd. Reads every instance map once."""
+    pairs = list(_pairs(image_dir, label_dir, "_gtFine_instanceIds.png"))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        records = list(threads.map(lambda pair: _instances(*pair), pairs))
+    return Dataset(records, list(CLASSES.values()), list(CLASSES), evaluation="cityscapes")
+
+
+def load_cityscapes_semantic(image_dir: Path, label_dir: Path) -> Dataset:
+    """Label maps of train ids (made by the data set's own script), 255 where ignored."""
+    records = []
+    for image, labels in _pairs(image_dir, label_dir, "_gtFine_labelTrainIds.png"):
+        record = empty_record(image, image_size(image), image.name)
+        record.extra["sem_seg_path"] = labels
+        records.append(record)
+    return Dataset(records, [], stuff_names=list(STUFF), evaluation="semantic")
+
+
+def _pairs(image_dir: Path, label_dir: Path, suffix: str) -> Iterator[tuple[Path, Path]]:
+    images = sorted(image_dir.glob(f"*/*{_IMAGE_SUFFIX}"))
+    if not images:
+        raise DatasetError(f"{image_dir}: no *{_IMAGE_SUFFIX} in its city folders; check the path")
+    for image in images:
+        labels = label_dir / image.parent.name / (image.name.removesuffix(_IMAGE_SUFFIX) + suffix)
+        if not labels.is_file():
+            raise DatasetError(f"{labels}: missing; unpack or generate the gtFine label files")
+        yield image, labels
+
+
+def _instances(image: Path, labels: Path) -> ImageRecord:
+    ids = read_labels(labels)
+    class_of = {label_id: i for i, label_id in enumerate(CLASSES)}
+    boxes, classes, crowd, masks = [], [], [], list[Segmentation | None]()
+    for instance in np.unique(ids).tolist():
+        label_id = instance // _GROUP_LIMIT if instance >= _GROUP_LIMIT else instance
+        if label_id not in class_of:
+            continue
+        code = coco_mask.encode(np.asfortranarray(ids == instance, dtype=np.uint8))
+        x, y, width, height = coco_mask.toBbox(code)
+        boxes.append((x, y, x + width, y + height))
+        classes.append(class_of[label_id])
+        crowd.append(instance < _GROUP_LIMIT)
+        masks.append(code)
+    return ImageRecord(
+        path=image,
+        height=ids.shape[0],
+        width=ids.shape[1],
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        classes=np.array(classes, dtype=np.int64),
+        image_id=image.name,
+        crowd=np.array(crowd, dtype=np.bool_),
+        segmentations=masks or None,
+    )

@@ -1,0 +1,76 @@
+"""A data set: its records and what must be known about all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from app.engine.data.keypoints import flip_indices
+from app.engine.errors import DatasetError
+from app.engine.structures.sample import ImageRecord
+
+Evaluation = Literal["coco", "lvis", "voc", "cityscapes", "semantic", "panoptic"]
+"""Whose definition of a good result applies."""
+
+
+@dataclass(slots=True)
+class Dataset:
+    """Records with their classes.
+
+    class_names     K names
+    category_ids    the data set's own id of each class, for files in its format
+    keypoint_names  of one object; "left" and "right" tell mirror images
+    stuff_names     classes of `extra["sem_seg_path"]`, by value of the label map
+    evaluation      which evaluator the data set's authors mean
+    """
+
+    records: list[ImageRecord]
+    class_names: list[str]
+    category_ids: list[int] = field(default_factory=list)
+    keypoint_names: tuple[str, ...] = ()
+    stuff_names: list[str] = field(default_factory=list)
+    evaluation: Evaluation = "coco"
+
+    @property
+    def keypoint_flip(self) -> list[int] | None:
+        """Index of each keypoint's mirror image; None without keypoints."""
+        return flip_indices(self.keypoint_names) if self.keypoint_names else None
+
+
+def concatenate(datasets: Sequence[Dataset], names: Sequence[str] = ()) -> Dataset:
+    """All records in one data set; classes must agree. `names` mark where a record is from."""
+    if not datasets:
+        raise DatasetError("no data set is given; name at least one")
+    first = datasets[0]
+    for number, dataset in enumerate(datasets[1:], start=2):
+        if dataset.class_names != first.class_names:
+            raise DatasetError(
+                f"data sets 1 and {number} have different classes"
+                f" ({_difference(first, dataset)}); train on sets with the same class list"
+            )
+    for dataset, name in zip(datasets, names, strict=False):
+        for record in dataset.records:
+            record.extra["dataset"] = name
+    return Dataset(
+        [record for dataset in datasets for record in dataset.records],
+        first.class_names,
+        first.category_ids,
+        first.keypoint_names,
+        first.stuff_names,
+        first.evaluation,
+    )
+
+
+def _difference(one: Dataset, other: Dataset) -> str:
+    different = sorted(set(one.class_names) ^ set(other.class_names))
+    return f"for example {different[0]!r}" if different else "in another order"
+
+
+def class_image_counts(records: Sequence[ImageRecord], num_classes: int) -> npt.NDArray[np.int64]:
+    """In how many images each class occurs: (K,); what the federated loss draws by."""
+    counts = np.zeros(num_classes, dtype=np.int64)
+    for record in records:
+        counts[np.unique(record.classes)] += 1
+    return counts

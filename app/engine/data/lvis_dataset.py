@@ -1,0 +1,38 @@
+"""LVIS v0.5 and v1: COCO's JSON with more classes, few of which are annotated in every image."""
+
+from pathlib import Path
+from typing import Any
+
+from app.engine.data.coco_dataset import coco_dataset, read_coco_json
+from app.engine.data.dataset import Dataset
+
+
+def load_lvis(json_path: Path, image_root: Path) -> Dataset:
+    """`image_root` holds train2017, val2017, ...
+
+    Each record's `extra` says what the annotators looked for: `neg_classes` are surely absent,
+    `not_exhaustive_classes` are present but not all of them marked.
+    """
+    content = read_coco_json(json_path)
+    for entry in content["images"]:
+        entry["file_name"] = _file(entry)
+    dataset = coco_dataset(content, json_path, image_root)
+    classes = {category_id: i for i, category_id in enumerate(dataset.category_ids)}
+    images = {entry["id"]: entry for entry in content["images"]}
+    for record in dataset.records:
+        entry = images[record.image_id]
+        for key in ("neg", "not_exhaustive"):
+            ids = entry.get(f"{key}_category_ids", [])
+            record.extra[f"{key}_classes"] = [classes[i] for i in ids if i in classes]
+    # The file's own `name` has underscores; detectron2 shows the first synonym.
+    synonyms = {c["id"]: c.get("synonyms") or [c["name"]] for c in content["categories"]}
+    dataset.class_names = [str(synonyms[category_id][0]) for category_id in dataset.category_ids]
+    dataset.evaluation = "lvis"
+    return dataset
+
+
+def _file(entry: dict[str, Any]) -> str:
+    """Folder and name from the address, as train2017/000000000009.jpg."""
+    if "coco_url" in entry:
+        return "/".join(str(entry["coco_url"]).split("/")[-2:])
+    return str(entry["file_name"])

@@ -1,0 +1,99 @@
+"""Label maps: COCO panoptic as Panoptic FPN learns it, and plain folders of semantic labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from app.engine.data.coco_dataset import (
+    empty_record,
+    load_coco,
+    read_coco_json,
+    sorted_categories,
+)
+from app.engine.data.dataset import Dataset
+from app.engine.data.image import image_size, read_image
+from app.engine.data.transforms import LABEL_PADDING
+from app.engine.errors import DatasetError
+
+
+def load_panoptic(
+    instances_json: Path,
+    image_dir: Path,
+    *,
+    panoptic_json: Path,
+    panoptic_dir: Path,
+    semantic_dir: Path,
+) -> Dataset:
+    """Instances from one file, stuff from label maps.
+
+    semantic_dir  label maps as `write_semantic` makes them: 0 for all things, then stuff
+    """
+    dataset = load_coco(instances_json, image_dir)
+    content = read_coco_json(panoptic_json)
+    segments = {entry["image_id"]: entry for entry in content["annotations"]}
+    for record in dataset.records:
+        entry = segments.get(record.image_id)
+        if entry is None:
+            raise DatasetError(
+                f"{panoptic_json}: no panoptic annotation of image {record.image_id}, which"
+                f" {instances_json} lists; use two files of the same images"
+            )
+        record.extra["pan_seg_path"] = panoptic_dir / entry["file_name"]
+        record.extra["segments_info"] = entry["segments_info"]
+        record.extra["sem_seg_path"] = semantic_dir / f"{record.path.stem}.png"
+    stuff = [c for c in sorted_categories(content, panoptic_json) if not c.get("isthing", 1)]
+    dataset.stuff_names = ["things", *(str(category["name"]) for category in stuff)]
+    dataset.evaluation = "panoptic"
+    return dataset
+
+
+def stuff_only(dataset: Dataset) -> Dataset:
+    """Its label maps without its instances: what a semantic model learns from."""
+    records = []
+    for record in dataset.records:
+        bare = empty_record(record.path, record.size, record.image_id)
+        bare.extra["sem_seg_path"] = record.extra["sem_seg_path"]
+        records.append(bare)
+    return Dataset(records, [], stuff_names=dataset.stuff_names, evaluation="semantic")
+
+
+def write_semantic(panoptic_json: Path, panoptic_dir: Path, semantic_dir: Path) -> None:
+    """Label maps from panoptic ones: all things 0, stuff 1, 2, ... by category id, void 255."""
+    content = read_coco_json(panoptic_json)
+    label_of: dict[int, int] = {}
+    for category in sorted_categories(content, panoptic_json):
+        is_stuff = not category.get("isthing", 1)
+        label_of[category["id"]] = max(label_of.values(), default=0) + 1 if is_stuff else 0
+    semantic_dir.mkdir(parents=True, exist_ok=True)
+    for entry in content["annotations"]:
+        segments = read_segments(panoptic_dir / entry["file_name"])
+        labels = np.full(segments.shape, LABEL_PADDING, dtype=np.uint8)
+        for segment in entry["segments_info"]:
+            labels[segments == segment["id"]] = label_of[segment["category_id"]]
+        Image.fromarray(labels).save(semantic_dir / f"{Path(entry['file_name']).stem}.png")
+
+
+def read_segments(path: Path) -> npt.NDArray[np.int64]:
+    """Segment ids of COCO's panoptic PNG, three bytes each with the lowest in red: (H, W)."""
+    pixels = read_image(path, "RGB").astype(np.int64)
+    segments: npt.NDArray[np.int64] = pixels @ np.array([1, 256, 256 * 256])
+    return segments
+
+
+def load_semantic(
+    label_dir: Path, image_dir: Path, *, stuff_names: Sequence[str], image_suffix: str = ".jpg"
+) -> Dataset:
+    """Label maps (PNG) and images that share their path below the two folders."""
+    records = []
+    for label_path in sorted(label_dir.rglob("*.png")):
+        relative = label_path.relative_to(label_dir).with_suffix(image_suffix)
+        size = image_size(image_dir / relative)
+        record = empty_record(image_dir / relative, size, str(relative.with_suffix("")))
+        record.extra["sem_seg_path"] = label_path
+        records.append(record)
+    if not records:
+        raise DatasetError(f"{label_dir}: no PNG label map in this folder; check the path")
+    return Dataset(records, [], stuff_names=list(stuff_names), evaluation="semantic")

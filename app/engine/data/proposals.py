@@ -1,0 +1,80 @@
+"""Precomputed proposals: files of detectron2 and Detectron, or the same tables as .npz or .json."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.engine.errors import DatasetError
+from app.engine.pickles import read_pickle
+from app.engine.structures.sample import ImageRecord
+
+_DETECTRON_NAMES = {"indexes": "ids", "scores": "objectness_logits"}
+_XYXY, _XYWH = 0, 1
+
+
+def attach_proposals(records: Sequence[ImageRecord], path: Path) -> None:
+    """Put each image's proposals, best first, into `extra["proposals"]`: boxes and logits.
+
+    The file holds `ids` of images, and for each `boxes` (P, 4) and `objectness_logits` (P,);
+    `bbox_mode` says whether boxes are corners (0, the default) or x y width height (1).
+    """
+    table = {_DETECTRON_NAMES.get(key, key): value for key, value in _read(path).items()}
+    for key in ("ids", "boxes", "objectness_logits"):
+        if key not in table:
+            raise DatasetError(f"{path}: no {key!r} in this proposal file; check what wrote it")
+    mode = int(table.get("bbox_mode", _XYXY))
+    if mode not in (_XYXY, _XYWH):
+        raise DatasetError(f"{path}: bbox_mode is {mode}; use 0 (corners) or 1 (x y width height)")
+    rows = {str(image_id): i for i, image_id in enumerate(table["ids"])}
+    for record in records:
+        row = rows.get(str(record.image_id))
+        if row is None:
+            raise DatasetError(
+                f"{path}: no proposals for image {record.image_id}; use the file that was made"
+                " for this data set"
+            )
+        record.extra["proposals"] = _sorted(
+            table["boxes"][row], table["objectness_logits"][row], mode
+        )
+
+
+def _sorted(
+    boxes: Any, logits: Any, mode: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    boxes = np.array(boxes, dtype=np.float32).reshape(-1, 4)
+    logits = np.array(logits, dtype=np.float32).reshape(-1)
+    if mode == _XYWH:
+        boxes[:, 2:] += boxes[:, :2]
+    order = logits.argsort()[::-1]
+    return boxes[order], logits[order]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: Any
+    try:
+        if path.suffix == ".json":
+            content = json.loads(path.read_bytes())
+        elif path.suffix == ".npz":
+            content = _read_npz(path)
+        else:
+            content = read_pickle(path)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: not a readable proposal file ({error})") from error
+    if not isinstance(content, dict):
+        raise DatasetError(f"{path}: a proposal file holds a table, this one does not")
+    return content
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    """Plain arrays only; `boxes` and logits of all images in a row, `counts` for each image."""
+    with np.load(path, allow_pickle=False) as arrays:
+        table: dict[str, Any] = dict(arrays)
+    if "counts" in table:
+        ends = np.cumsum(table.pop("counts"))[:-1]
+        for key in ("boxes", "objectness_logits"):
+            table[key] = np.split(table[key], ends)
+    return table
