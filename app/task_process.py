@@ -82,6 +82,11 @@ class TaskProcess:
                 start_new_session=True,
                 preexec_fn=lambda: _bind_to(supervisor),
             )
+        except OSError as error:
+            raise ExecutorError(
+                f"the task process cannot be started ({error.strerror}: {error.filename});"
+                " check the container's limits on processes and memory"
+            ) from error
         finally:
             os.close(writer)
         os.set_blocking(self.reports, False)
