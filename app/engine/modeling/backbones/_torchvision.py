@@ -1,15 +1,14 @@
 """What bodies made of torchvision's classification networks share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor, nn
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import conv_norm
-from app.engine.layers.norm import FrozenBatchNorm2d, SyncBatchNorm
+from app.engine.layers.norm import FrozenBatchNorm2d, SyncBatchNorm, freeze_batch_norm
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones._base import Backbone
 from app.engine.modeling.backbones.resnet import freeze
@@ -59,14 +58,22 @@ class FeaturesBackbone(Backbone):
         return {name: maps[tap.index] for name, tap in self.taps.items()}
 
 
-def norm_layer(name: str, *, key: str, eps: float, momentum: float) -> Callable[..., nn.Module]:
-    """The class behind `name` ('FrozenBN', 'BN', 'SyncBN'), with the network's own constants."""
+def with_norm(features: nn.Sequential, name: str, *, key: str) -> nn.Sequential:
+    """`features` with its batch norms (constants kept) turned into the kind `name`."""
     if name == "FrozenBN":
-        return partial(FrozenBatchNorm2d, eps=eps)
-    if name in ("BN", "SyncBN"):
-        kind = nn.BatchNorm2d if name == "BN" else SyncBatchNorm
-        return partial(kind, eps=eps, momentum=momentum)
-    raise ConfigError(f"{key} is {name!r}; choose FrozenBN, BN or SyncBN")
+        freeze_batch_norm(features)
+    elif name == "SyncBN":
+        _synchronize(features)
+    elif name != "BN":
+        raise ConfigError(f"{key} is {name!r}; choose FrozenBN, BN or SyncBN")
+    return features
+
+
+def _synchronize(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        _synchronize(child)
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, SyncBatchNorm(child.num_features, child.eps, child.momentum))
 
 
 def check_body(

@@ -10,7 +10,7 @@ from app.engine.modeling.backbones._torchvision import (
     FeaturesBackbone,
     TapPoint,
     check_body,
-    norm_layer,
+    with_norm,
 )
 
 VARIANTS = {
@@ -41,17 +41,13 @@ def build_efficientnet_backbone(cfg: CfgNode) -> FeaturesBackbone:
         out_features=efficientnet.OUT_FEATURES,
         known=list(TAP_INDEX),
     )
-    # The constants the published weights were trained with.
-    eps, momentum = (1e-3, 0.01) if efficientnet.VARIANT >= "b5" else (1e-5, 0.1)
-    norm = norm_layer(efficientnet.NORM, key="MODEL.EFFICIENTNET.NORM", eps=eps, momentum=momentum)
     # Dropping whole blocks at random is a recipe for training from scratch.
-    network = VARIANTS[efficientnet.VARIANT](
-        weights=None, norm_layer=norm, stochastic_depth_prob=0.0
-    )
+    network = VARIANTS[efficientnet.VARIANT](weights=None, stochastic_depth_prob=0.0)
+    features = network.features
     return FeaturesBackbone(
-        network.features,
+        with_norm(features, efficientnet.NORM, key="MODEL.EFFICIENTNET.NORM"),
         {
-            name: TapPoint(index, ShapeSpec(_out_channels(network.features[index]), 4 * 2**i))
+            name: TapPoint(index, ShapeSpec(_out_channels(features[index]), 4 * 2**i))
             for i, (name, index) in enumerate(TAP_INDEX.items())
         },
         stem_length=2,

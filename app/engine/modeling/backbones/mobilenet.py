@@ -8,7 +8,7 @@ from app.engine.modeling.backbones._torchvision import (
     FeaturesBackbone,
     TapPoint,
     check_body,
-    norm_layer,
+    with_norm,
 )
 
 # The last 1x1 convolution (features.18, 1280 channels) serves classification and is left out.
@@ -29,9 +29,9 @@ def build_mobilenetv2_backbone(cfg: CfgNode) -> FeaturesBackbone:
         out_features=mobilenet.OUT_FEATURES,
         known=list(TAPS),
     )
-    norm = norm_layer(mobilenet.NORM, key="MODEL.MOBILENETV2.NORM", eps=1e-5, momentum=0.1)
+    features = mobilenet_v2(weights=None).features
     return FeaturesBackbone(
-        mobilenet_v2(weights=None, norm_layer=norm).features,
+        with_norm(features, mobilenet.NORM, key="MODEL.MOBILENETV2.NORM"),
         TAPS,
         stem_length=2,
         out_features=mobilenet.OUT_FEATURES,
