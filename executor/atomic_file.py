@@ -7,6 +7,7 @@ import errno
 import itertools
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,6 +50,25 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
         if isinstance(error, OSError) and _is_about(error, temporary, path.parent):
             raise output_error(path, error) from error
         raise
+
+
+def place_file(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`, in one step and without copying where possible.
+
+    The two may share their content on disk, so neither may be written in place afterwards.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{next(_counter)}{_SUFFIX}")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+        sync_directory(target.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise output_error(target, error) from error
 
 
 def sweep_temporaries(directory: Path) -> None:

@@ -17,6 +17,9 @@ from executor.yaml_reader import Document, Value, read_yaml
 
 MAX_CLASSES = 10_000
 
+BOXES = 2
+INSTANCE_SEGMENTATION = 4
+
 
 def _listed(value: Any) -> Any:
     """One path where a list is expected is a list of one."""
@@ -54,8 +57,8 @@ class Hyperparameters(BaseModel):
     """GPUs to use, counted from 0 inside the container: `0,1`; empty for the CPU."""
     gpu_count: int | None = _platform(None)
     """How many GPUs `gpu_id` lists."""
-    object_type: int = _platform(2)
-    """2: boxes; 3: semantic segmentation; 4: instance segmentation."""
+    object_type: int = _platform(BOXES)
+    """2: boxes; 4: instance segmentation."""
 
     @field_validator("class_names", mode="before")
     @classmethod
@@ -248,7 +251,7 @@ def check_config(path: Path, tasks: Collection[Task]) -> list[str]:
     given = _given(document.value)
     unknown = _unknown_keys(document, tasks)
     problems = [problem for problem in unknown if "did you mean" in problem.text]
-    object_type = 2
+    object_type = BOXES
     for task in tasks:
         result = validate(document, given, MODELS[task])
         if isinstance(result, list):
@@ -257,10 +260,10 @@ def check_config(path: Path, tasks: Collection[Task]) -> list[str]:
             object_type = result.object_type
     if problems:
         raise config_error(problems)
-    if object_type not in (2, 3, 4):
+    if object_type not in (BOXES, INSTANCE_SEGMENTATION):
         raise ObjectTypeError(
             f"{document.where(('object_type',))}: object_type: not supported by this image"
-            f" (got {object_type}); allowed 2 (boxes), 3 or 4 (segmentation)"
+            f" (got {object_type}); allowed 2 (boxes) or 4 (instance segmentation)"
         )
     return [problem.text for problem in unknown]
 

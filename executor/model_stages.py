@@ -6,19 +6,17 @@ Hence the order: a stage's files first, then result.yaml, and only then dropped 
 
 import logging
 import math
-import os
 import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 
-from executor.atomic_file import sync_directory, write_atomically
+from executor.atomic_file import place_file, write_atomically
 from executor.env import Dialect, OutputPaths
 
 logger = logging.getLogger(__name__)
@@ -179,16 +177,8 @@ class ModelStages:
         for name in stage.files:
             source = self._models_dir / stage.name / name
             target = self._models_dir / source.name
-            temporary = target.with_name(f".{target.name}.{os.getpid()}.0.tmp")
-            with suppress(FileNotFoundError):
-                temporary.unlink()
-            try:
-                os.link(source, temporary)
-            except OSError:
-                shutil.copyfile(source, temporary)
-            temporary.replace(target)
+            place_file(source, target)
             names.append(target.name)
-        sync_directory(self._models_dir)
         return names
 
 

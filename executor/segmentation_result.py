@@ -1,4 +1,4 @@
-"""infer-result.json for segmentation (object types 3 and 4): one COCO json for all candidates."""
+"""infer-result.json for instance segmentation (object type 4): one COCO json for all candidates."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from executor.result_writer import Size, integer_box
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One object, or one class's region, of an image.
+    """One object of an image.
 
     box          x0 y0 x1 y1 in pixels
     class_index  position in class_names

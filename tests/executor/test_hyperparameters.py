@@ -227,7 +227,7 @@ def test_keys_of_no_effect(yaml_file: YamlFile, line: str, remark: str):
 
 
 @pytest.mark.parametrize(
-    ("object_type", "is_refused"), [("2", False), ("3", False), ("4", False), ("50", True)]
+    ("object_type", "is_refused"), [("2", False), ("3", True), ("4", False), ("50", True)]
 )
 def test_object_types(yaml_file: YamlFile, object_type: str, is_refused: bool):
     path = yaml_file(f"class_names: [cat]\nobject_type: {object_type}\n")
