@@ -5,6 +5,7 @@ device; what is chosen on the user's behalf is logged with its reason.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -137,7 +138,7 @@ def _iterations_for(cfg: CfgNode, batch_size: int, num_images: int) -> int:
     planned = cfg.SOLVER.MAX_ITER * cfg.SOLVER.IMS_PER_BATCH
     images = max(min(planned, EPOCHS_FOR_MY_DATA * num_images), MIN_ITERATIONS * batch_size)
     images = min(images, MAX_EPOCHS * num_images)
-    iterations = max(1, -(-images // batch_size))
+    iterations = max(1, math.ceil(images / batch_size))
     logger.info(
         "max_iter 0: chose %d iterations of %d images, which is %.1f passes over %d images"
         " (the config file plans %d images in all)",

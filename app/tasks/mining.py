@@ -27,7 +27,7 @@ def run(env: Env, progress: Progress) -> None:
     progress(0.02)
     candidates = Candidates(env.input.candidate_index_file)
     unreadable: list[str] = []
-    scores = _scores(hp, predictor, candidates, unreadable, span(progress, 0.02, 0.99))
+    scores = list(_scores(hp, predictor, candidates, unreadable, span(progress, 0.02, 0.99)))
     write_mining_result(env.output.mining_result_file, scores, unreadable=unreadable)
     candidates.report()
     logger.info(

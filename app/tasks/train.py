@@ -1,4 +1,176 @@
-"""x"""
+"""The training task: labelled images -> model stages under /out/models."""
+
+import logging
+import math
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+from app.engine.checkpoint.weights import find_weights
+from app.engine.config import CfgNode
+from app.engine.structures.sample import ImageRecord
+from app.engine.training.job import TrainSummary
+from app.engine.training.saved_model import SavedModel
+from app.engine.training.train import train
+from app.tasks.args_options import EngineOptions, parse_args_options
+from app.tasks.devices import device_ids, device_name
+from app.tasks.engine_config import training_config
+from app.tasks.model_files import find_model, package_class_names
+from app.tasks.records import read_records, require_objects
+from app.tasks.weights_folders import weights_folders
+from executor.atomic_file import place_file
+from executor.dataset_reader import read_training_index, read_val_index
+from executor.env import Env
+from executor.errors import ObjectTypeError, StoppedError
+from executor.hyperparameters import TrainHyperparameters, load_hyperparameters
+from executor.model_stages import ModelStages
+from executor.monitor import Progress, span
+
+logger = logging.getLogger(__name__)
+
+INSTANCE_SEGMENTATION = 4
+DETECTORS = ("RetinaNet", "FCOS", "GeneralizedRCNN")
+CHECKPOINT_SECONDS = 60.0
+MAX_STAGES = 2
+"""The best model and the last one: a platform packs every stage, which costs time and disk."""
 
 
-def run(env, progress): ...
+def run(env: Env, progress: Progress) -> None:
+    """Train on the training index, validate on the val index, leave the kept models as stages."""
+    hp = load_hyperparameters(env.input.config_file, TrainHyperparameters)
+    options = parse_args_options(hp.args_options)
+    ids = device_ids(hp)
+    train_records, val_records = _records(env, hp)
+    progress(0.01)
+    cfg = _config(env, hp, options, device=device_name(ids), num_images=len(train_records))
+    check_task(cfg, hp.object_type, train_records)
+    initial_weights = find_weights(cfg.MODEL.WEIGHTS, weights_folders(), allow_download=True)
+    progress(0.02)
+    with _stop_flag() as should_stop:
+        summary = train(
+            cfg,
+            train_records,
+            val_records,
+            list(hp.class_names),
+            output_dir=env.output.root_dir / "training",
+            tensorboard_dir=env.output.tensorboard_dir,
+            progress=span(progress, 0.02, 1.0),
+            on_model=_stage_writer(env, hp),
+            should_stop=should_stop,
+            resume=True,
+            device_ids=ids,
+            initial_weights=initial_weights,
+            initial_class_names=package_class_names(env.input.models_dir),
+            checkpoint_seconds=CHECKPOINT_SECONDS,
+        )
+    _last_words(summary)
+    progress(1.0)
+
+
+def check_task(cfg: CfgNode, object_type: int, records: list[ImageRecord]) -> None:
+    """ObjectTypeError unless model, annotations and the task's kind of object fit together."""
+    if cfg.MODEL.KEYPOINT_ON or cfg.MODEL.META_ARCHITECTURE not in DETECTORS:
+        raise ObjectTypeError(
+            "config_file: this model finds no boxes of classes (it is for keypoints, proposals or "
+            "semantic maps); choose a detection or instance segmentation config"
+        )
+    if object_type == INSTANCE_SEGMENTATION and not cfg.MODEL.MASK_ON:
+        raise ObjectTypeError(
+            "config_file: object_type 4 asks for instance segmentation but this model finds boxes "
+            "only; choose one of configs/COCO-InstanceSegmentation"
+        )
+    if cfg.MODEL.MASK_ON and not any(record.segmentations for record in records):
+        raise ObjectTypeError(
+            "config_file: this model learns masks but the annotations hold boxes only; choose one "
+            "of configs/COCO-Detection, or set export_format to seg-coco:raw"
+        )
+
+
+def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], list[ImageRecord]]:
+    export_format = hp.export_format or env.dialect.default_export_format
+    train_records = read_records(
+        read_training_index(env.input.training_index_file),
+        export_format,
+        hp.class_names,
+        name="training",
+    )
+    require_objects(train_records, hp.class_names)
+    val_records = read_records(
+        read_val_index(env.input.val_index_file), export_format, hp.class_names, name="validation"
+    )
+    return train_records, val_records
+
+
+def _config(
+    env: Env, hp: TrainHyperparameters, options: EngineOptions, *, device: str, num_images: int
+) -> CfgNode:
+    """The config; weights of a chosen pretrained model go before those of the config file."""
+    weights = None
+    if hp.pretrained_model_params:
+        weights = str(find_model(hp.pretrained_model_params, env.input.models_dir).weights)
+    return training_config(hp, options, device=device, num_images=num_images, weights=weights)
+
+
+def _stage_writer(env: Env, hp: TrainHyperparameters) -> Callable[[SavedModel], None]:
+    """What publishes each saved model as a stage of result.yaml."""
+    stages = ModelStages.resume(
+        env.output,
+        dialect=env.dialect,
+        object_type=hp.object_type,
+        file_patterns=hp.ymir_saved_file_patterns,
+        max_stages=MAX_STAGES,
+    )
+
+    def publish(saved: SavedModel) -> None:
+        name = f"iter_{saved.iteration:07d}"
+        files = [stages.folder(name) / file.name for file in (saved.weights, saved.config)]
+        place_file(saved.weights, files[0])
+        place_file(saved.config, files[1])
+        metrics = stage_metrics(saved.metrics)
+        stages.add(name, files, mAP=metrics.pop("mAP"), timestamp=None, **metrics)
+
+    return publish
+
+
+def stage_metrics(metrics: Mapping[str, float]) -> dict[str, float | int]:
+    """The platform's numbers (rates in [0, 1]) of an evaluation (0..100); mAP is AP at IoU 0.5."""
+    found: dict[str, float | int] = {"mAP": _rate(metrics.get("bbox/AP50", 0.0))}
+    rates = {"mAR": "bbox/AR", "maskAP": "segm/AP50", "boxAP": "bbox/AP50"}
+    wanted = rates if "segm/AP50" in metrics else {"mAR": "bbox/AR"}
+    found.update({name: _rate(metrics[key]) for name, key in wanted.items() if key in metrics})
+    counts = ("tp", "fp", "fn")
+    found.update({name: int(metrics[name]) for name in counts if name in metrics})
+    return found
+
+
+def _rate(percent: float) -> float:
+    return percent / 100 if math.isfinite(percent) else 0.0
+
+
+@contextmanager
+def _stop_flag() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM or SIGINT came; inside, they end the run only between two iterations."""
+    asked = False
+
+    def remember(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, remember) for number in signals]
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _last_words(summary: TrainSummary) -> None:
+    """StoppedError when the run was asked to stop; else what was trained."""
+    if summary.stopped:
+        raise StoppedError(
+            f"training: stopped after iteration {summary.iteration} as asked; its checkpoint is "
+            "saved, start the run again with the same /out to go on"
+        )
+    logger.info("training: finished after %d iterations", summary.iteration)

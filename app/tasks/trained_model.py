@@ -1,9 +1,7 @@
 """The model that mining and infer use: found, checked against the task, ready to detect."""
 
 import logging
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from app.engine.config import CfgNode
 from app.engine.predictor import Predictor
@@ -67,10 +65,3 @@ def _class_names(cfg: CfgNode, asked: tuple[str, ...], packaged: list[str] | Non
         f"the model has {expected} classes but class_names lists {len(asked)}; "
         "list the names the model was trained with, in their order"
     )
-
-
-def weights_folders() -> list[Path]:
-    """Where pretrained weights are looked for: mounted, baked into the image, beside the code."""
-    configured = os.environ.get("WEIGHTS_DIR", "")
-    folders = [Path(part) for part in configured.split(os.pathsep) if part]
-    return [*folders, Path("/weights"), Path("/opt/weights")]

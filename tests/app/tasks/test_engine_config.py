@@ -57,9 +57,10 @@ def test_max_iter_zero_chooses(num_images: int, batch_size: int, expected: int) 
 
 
 def test_learning_rate_zero_scales_with_the_batch() -> None:
-    assert pytest.approx(
-        0.01 * 4 / 16
-    ) == make(config_file=R50, learning_rate=0, batch_size=4).SOLVER.BASE_LR
+    assert (
+        pytest.approx(0.01 * 4 / 16)
+        == make(config_file=R50, learning_rate=0, batch_size=4).SOLVER.BASE_LR
+    )
 
 
 def test_ten_evaluations_unless_asked() -> None:

@@ -1,0 +1,158 @@
+"""Whole runs through the bridge: from an /in tree to the files that /out must hold."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.tasks.__main__ import run_tasks
+from executor.errors import ConfigError, DatasetError, ExecutorError, ModelError, ObjectTypeError
+
+
+class Progress:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.fractions: list[float] = []
+
+    def __call__(self, fraction: float) -> None:
+        self.fractions.append(fraction)
+
+
+def stage_files(tree: Any) -> list[str]:
+    return [str(path) for path in (tree.root / "in/models").rglob("*") if path.is_file()]
+
+
+def test_training_leaves_self_sufficient_stages(tree: Any, train_settings: dict[str, Any]) -> None:
+    tree.write_env(run_training=True)
+    tree.write_config(**train_settings, eval_period=1)
+    progress = Progress()
+    run_tasks(tree.env, progress)
+
+    result = yaml.safe_load((tree.out / "models/result.yaml").read_text())
+    assert result["best_stage_name"] in result["model_stages"]
+    for name, stage in result["model_stages"].items():
+        assert 0 <= stage["mAP"] <= 1
+        assert sorted(stage["files"]) == ["config.yaml", "model.pth"]
+        assert all((tree.out / "models" / name / file).is_file() for file in stage["files"])
+    assert list((tree.out / "tensorboard").rglob("*tfevents*"))
+    assert progress.fractions == sorted(progress.fractions)
+    assert progress.fractions[-1] == 1.0
+
+
+def test_mining_and_infer_in_one_run(with_model: Any) -> None:
+    with_model.write_env(run_mining=True, run_infer=True)
+    with_model.write_config(
+        model_params_path=stage_files(with_model), conf_threshold=0.0, image_size=64
+    )
+    progress = Progress()
+    run_tasks(with_model.env, progress)
+
+    candidates = (with_model.root / "in/candidate-index.tsv").read_text().splitlines()
+    ranked = [line.split("\t") for line in (with_model.out / "result.tsv").read_text().splitlines()]
+    assert sorted(name for name, _ in ranked) == sorted(candidates)
+    scores = [float(score) for _, score in ranked]
+    assert scores == sorted(scores, reverse=True)
+    found = json.loads((with_model.out / "infer-result.json").read_text())["detection"]
+    assert set(found) == {Path(name).name for name in candidates}
+    boxes = [entry for image in found.values() for entry in image["boxes"]]
+    assert boxes
+    for entry in boxes:
+        assert entry["class_name"] in ("red box", "blue box")
+        assert all(isinstance(value, int) for value in entry["box"].values())
+    assert progress.fractions == sorted(progress.fractions)
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["random", "least_confidence", "margin", "entropy", "aldd", "cald"]
+)
+def test_every_mining_algorithm_ranks_every_candidate(with_model: Any, algorithm: str) -> None:
+    broken = with_model.root / "in/assets/broken.jpg"
+    broken.write_bytes(b"<html>")
+    index = with_model.root / "in/candidate-index.tsv"
+    index.write_text(f"{broken}\n{index.read_text()}")
+    with_model.write_env(run_mining=True)
+    with_model.write_config(
+        model_params_path=stage_files(with_model), mining_algorithm=algorithm, image_size=64
+    )
+    run_tasks(with_model.env, Progress())
+    ranked = (with_model.out / "result.tsv").read_text().splitlines()
+    assert len(ranked) == 4
+    if algorithm != "random":
+        assert ranked[-1].startswith(str(broken))
+
+
+def test_fine_tuning_with_other_classes(with_model: Any, train_settings: dict[str, Any]) -> None:
+    with_model.write_env(run_training=True)
+    with_model.write_config(
+        **train_settings,
+        class_names=["blue box", "green box", "red box"],
+        pretrained_model_params=stage_files(with_model),
+    )
+    run_tasks(with_model.env, Progress())
+    result = yaml.safe_load((with_model.out / "models/result.yaml").read_text())
+    config = yaml.safe_load(
+        (with_model.out / "models" / result["best_stage_name"] / "config.yaml").read_text()
+    )
+    assert config["MODEL"]["CLASS_NAMES"] == ["blue box", "green box", "red box"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        pytest.param({"config_file": "configs/nope.yaml"}, ConfigError, "nope", id="config file"),
+        pytest.param({"args_options": "SOLVER.GAMA 1"}, ConfigError, "GAMMA", id="misspelt key"),
+        pytest.param(
+            {"args_options": "MODEL.WEIGHTS /nowhere/model.pth"},
+            ModelError,
+            "/nowhere/model.pth",
+            id="weights that are not there",
+        ),
+        pytest.param(
+            {"class_names": ["a", "b", "c"], "object_type": 4},
+            ObjectTypeError,
+            "finds boxes only",
+            id="masks",
+        ),
+    ],
+)
+def test_a_wrong_setting_ends_the_run_with_one_sentence(
+    tree: Any,
+    train_settings: dict[str, Any],
+    settings: dict[str, Any],
+    error: type[ExecutorError],
+    words: str,
+) -> None:
+    tree.write_env(run_training=True)
+    tree.write_config(**{**train_settings, **settings})
+    with pytest.raises(Exception, match=words) as caught:
+        run_tasks(tree.env, Progress())
+    from app.tasks.failures import contract_error
+
+    assert isinstance(contract_error(caught.value), error)
+
+
+def test_empty_training_index(tree: Any, train_settings: dict[str, Any]) -> None:
+    tree.write_env(run_training=True)
+    tree.write_config(**train_settings)
+    tree.write_index("train-index.tsv", [])
+    with pytest.raises(DatasetError, match="empty"):
+        run_tasks(tree.env, Progress())
+
+
+def test_no_candidates_is_a_complete_result(with_model: Any) -> None:
+    with_model.write_index("candidate-index.tsv", [])
+    with_model.write_env(run_mining=True, run_infer=True)
+    with_model.write_config(model_params_path=stage_files(with_model))
+    run_tasks(with_model.env, Progress())
+    assert (with_model.out / "result.tsv").read_text() == ""
+    assert json.loads((with_model.out / "infer-result.json").read_text()) == {"detection": {}}
+
+
+def test_masks_from_a_box_model_are_refused(with_model: Any) -> None:
+    with_model.write_env(run_infer=True)
+    with_model.write_config(model_params_path=stage_files(with_model), object_type=4)
+    with pytest.raises(ObjectTypeError, match="boxes only"):
+        run_tasks(with_model.env, Progress())
