@@ -138,7 +138,7 @@ def _iterations_for(cfg: CfgNode, batch_size: int, num_images: int) -> int:
     planned = cfg.SOLVER.MAX_ITER * cfg.SOLVER.IMS_PER_BATCH
     images = max(min(planned, EPOCHS_FOR_MY_DATA * num_images), MIN_ITERATIONS * batch_size)
     images = min(images, MAX_EPOCHS * num_images)
-    iterations = max(1, math.ceil(images / batch_size))
+    iterations: int = max(1, math.ceil(images / batch_size))
     logger.info(
         "max_iter 0: chose %d iterations of %d images, which is %.1f passes over %d images"
         " (the config file plans %d images in all)",
