@@ -1,7 +1,7 @@
 """Weights from a file into a model, with a report of everything that did not fit."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,16 +22,28 @@ Shape = tuple[int, ...]
 class LoadReport:
     """What became of every name.
 
+    path        the file
     loaded      parameters and buffers that the file filled
     missing     those it did not fill; they keep what they had
     unused      names of the file that the model has no place for
     mismatched  (model key, shape in the file, shape in the model): not loaded
     """
 
+    path: Path
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     mismatched: tuple[tuple[str, Shape, Shape], ...]
+
+    def require_whole(self) -> None:
+        """CheckpointError unless the file filled the whole model, as one to predict with must."""
+        absent = [*self.missing, *(key for key, _, _ in self.mismatched)]
+        if absent:
+            names = ", ".join(grouped(absent)[:3])
+            raise CheckpointError(
+                f"{self.path}: lacks {len(absent)} weights of the model, such as {names}; "
+                "choose the weights that were trained with this config"
+            )
 
     def log(self) -> None:
         """One message per kind, names grouped by module; the sentences are detectron2's."""
@@ -72,31 +84,26 @@ def load_weights(
     state = _in_engine_names(file)
     model_state = model.state_dict()
     matches = _match(model_state, state, file)
-    classes = file_class_names or file.extra.get("class_names")
-    if classes and class_names and not same_classes(classes, class_names):
-        log_class_mapping(classes, class_names)
-    else:
-        classes = None
-    loaded: list[str] = []
-    mismatched: list[tuple[str, Shape, Shape]] = []
-    with torch.no_grad():
-        for key, file_key in matches.items():
-            tensor, parameter = state[file_key], model_state[key]
-            if classes:
-                tensor = map_class_rows(
-                    key, tensor, parameter, file_classes=classes, model_classes=class_names
-                )
-            if tensor.shape == parameter.shape:
-                parameter.copy_(tensor)
-                loaded.append(key)
-            else:
-                mismatched.append((key, tuple(tensor.shape), tuple(parameter.shape)))
+    old_classes = file_class_names or file.extra.get("class_names") or ()
+    values = {key: state[file_key] for key, file_key in matches.items()}
+    if old_classes and class_names and not same_classes(old_classes, class_names):
+        log_class_mapping(old_classes, class_names)
+        values = {
+            key: map_class_rows(
+                *(key, value, model_state[key]), file_classes=old_classes, model_classes=class_names
+            )
+            for key, value in values.items()
+        }
+    loaded = [key for key, value in values.items() if value.shape == model_state[key].shape]
     if not loaded:
         raise CheckpointError(
             f"{path}: none of its {len(state)} weights fits the model; "
             "choose the config that belongs to this file, or another file"
         )
-    report = _report(model_state, state, matches, loaded, mismatched)
+    with torch.no_grad():
+        for key in loaded:
+            model_state[key].copy_(values[key])
+    report = _report(path, model_state, values, unused=state.keys() - set(matches.values()))
     logger.info("Loaded %d of %d parameters and buffers.", len(loaded), len(model_state))
     report.log()
     return report
@@ -138,23 +145,21 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, Shape]:
 
 
 def _report(
-    model_state: dict[str, Tensor],
-    state: dict[str, Tensor],
-    matches: dict[str, str],
-    loaded: list[str],
-    mismatched: list[tuple[str, Shape, Shape]],
+    path: Path, model_state: dict[str, Tensor], values: dict[str, Tensor], *, unused: set[str]
 ) -> LoadReport:
-    found = {*loaded, *(key for key, _, _ in mismatched)}
-    used = set(matches.values())
+    in_file, in_model = _shapes(values), _shapes(model_state)
     return LoadReport(
-        loaded=tuple(loaded),
-        missing=tuple(key for key in model_state if key not in found and not _implied(key, found)),
-        unused=tuple(key for key in state if key not in used and not _is_obsolete(key)),
-        mismatched=tuple(mismatched),
+        path=path,
+        loaded=tuple(key for key in in_file if in_file[key] == in_model[key]),
+        missing=tuple(key for key in in_model if key not in in_file and not _implied(key, in_file)),
+        unused=tuple(sorted(key for key in unused if not _is_obsolete(key))),
+        mismatched=tuple(
+            (key, in_file[key], in_model[key]) for key in in_file if in_file[key] != in_model[key]
+        ),
     )
 
 
-def _implied(key: str, found: set[str]) -> bool:
+def _implied(key: str, found: Collection[str]) -> bool:
     """Statistics of a norm whose file has them folded into weight and bias: 0 and 1 are right."""
     module, _, name = key.rpartition(".")
     statistics = ("running_mean", "running_var", "num_batches_tracked")

@@ -9,11 +9,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from app.engine.checkpoint.catalog import CATALOG
+from app.engine.checkpoint.catalog import HOST as CATALOG_HOST
 from app.engine.errors import CheckpointError
 from app.engine.files import write_atomically
 
@@ -25,17 +28,6 @@ PAUSE_S = 2.0
 LOG_PERIOD_S = 5.0
 
 _HOST = "https://dl.fbaipublicfiles.com"
-_CATALOG = {
-    "ImageNetPretrained/MSRA/R-50": "ImageNetPretrained/MSRA/R-50.pkl",
-    "ImageNetPretrained/MSRA/R-101": "ImageNetPretrained/MSRA/R-101.pkl",
-    "ImageNetPretrained/FAIR/R-50-GN": "ImageNetPretrained/47261647/R-50-GN.pkl",
-    "ImageNetPretrained/FAIR/R-101-GN": "ImageNetPretrained/47592356/R-101-GN.pkl",
-    "ImageNetPretrained/FAIR/X-101-32x8d": "ImageNetPretrained/20171220/X-101-32x8d.pkl",
-    "ImageNetPretrained/FAIR/X-101-64x4d": "ImageNetPretrained/FBResNeXt/X-101-64x4d.pkl",
-    "ImageNetPretrained/FAIR/X-152-32x8d-IN5k": (
-        "ImageNetPretrained/25093814/X-152-32x8d-IN5k.pkl"
-    ),
-}
 _QUERY = "?matching_heuristics=True"
 
 
@@ -72,10 +64,11 @@ def resolve_url(weights: str) -> str:
     if scheme == "torchvision":
         return f"https://download.pytorch.org/models/{rest}"
     if scheme == "catalog":
-        if rest in _CATALOG:
-            return f"{_HOST}/detectron/{_CATALOG[rest]}"
+        if rest in CATALOG:
+            return f"{CATALOG_HOST}/{CATALOG[rest]}"
+        near = get_close_matches(rest, CATALOG, n=1, cutoff=0.0)
         raise CheckpointError(
-            f"MODEL.WEIGHTS {weights}: not in the catalog; it has {', '.join(_CATALOG)}"
+            f"MODEL.WEIGHTS {weights}: not in the catalog; did you mean catalog://{near[0]}?"
         )
     raise CheckpointError(
         f"MODEL.WEIGHTS {weights}: unknown kind of address; use a path, detectron2://, catalog://, "

@@ -76,7 +76,7 @@ class Predictor:
     ) -> Self:
         """The model of `cfg` with the weights of a file."""
         model = build_detector(cfg)
-        load_weights(model, weights)
+        load_weights(model, weights).require_whole()
         return cls(model, cfg, batch_size=batch_size, precision=precision)
 
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:

@@ -32,7 +32,7 @@ def test_exact_names_fill_only_themselves(
     assert torch.equal(state["block1.layer1.weight"], before)
     assert torch.equal(state["res.layer2.weight"], blocks_state["res.layer2.weight"])
     assert report.missing == ("block1.layer1.weight", "block1.layer1.bias")
-    assert report.unused == ("layer1.weight", "layer1.bias")
+    assert report.unused == ("layer1.bias", "layer1.weight")
 
 
 @pytest.mark.parametrize("kind", ["pth", "pkl", "safetensors", "parallel"])
@@ -102,6 +102,19 @@ def test_the_report_speaks_as_detectron2_does(tmp_path: Path, caplog: pytest.Log
         "  other.{bias, weight}"
     ) in caplog.messages
     assert "Loaded 3 of 6 parameters and buffers." in caplog.messages
+
+
+def test_a_model_to_predict_with_must_be_whole(tmp_path: Path, blocks: nn.Module):
+    state = blocks.state_dict()
+    torch.save({"model": state}, tmp_path / "whole.pth")
+    torch.save(
+        {"model": {"layer2.weight": state["layer2.weight"], "layer2.bias": torch.ones(5)}},
+        tmp_path / "part.pth",
+    )
+
+    load_weights(blocks, tmp_path / "whole.pth").require_whole()
+    with pytest.raises(CheckpointError, match=r"part\.pth: lacks 5 weights .*block1\.layer1"):
+        load_weights(blocks, tmp_path / "part.pth").require_whole()
 
 
 def test_a_file_of_another_model_is_refused(tmp_path: Path, blocks: nn.Module):

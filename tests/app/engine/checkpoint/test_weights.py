@@ -29,6 +29,12 @@ def put(folder: Path, name: str, content: bytes = b"x") -> Path:
             "catalog://ImageNetPretrained/FAIR/R-50-GN",
             "https://dl.fbaipublicfiles.com/detectron/ImageNetPretrained/47261647/R-50-GN.pkl",
         ),
+        (
+            "catalog://Caffe2Detectron/COCO/35998355/rpn_R-50-C4_1x",
+            "https://dl.fbaipublicfiles.com/detectron/35998355/12_2017_baselines/"
+            "rpn_R-50-C4_1x.yaml.08_00_43.njH5oD9L/output/train/"
+            "coco_2014_train%3Acoco_2014_valminusminival/rpn/model_final.pkl",
+        ),
         ("https://x.y/z.pth", "https://x.y/z.pth"),
     ],
 )
