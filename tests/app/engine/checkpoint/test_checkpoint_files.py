@@ -1,5 +1,6 @@
 import collections
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +178,6 @@ def test_truncated_files_are_refused(tmp_path: Path, name: str):
 
 
 def test_a_zip_bomb_is_refused(tmp_path: Path):
-    import zipfile
-
     path = saved(tmp_path, {"a": WEIGHT})
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model/data/1", bytes(1 << 22))
