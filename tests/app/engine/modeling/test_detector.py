@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from app.engine.config import get_config
+from app.engine.errors import ConfigError
+from app.engine.modeling.build import META_ARCHITECTURES, build_detector
+from app.engine.structures.sample import Sample
+
+
+@pytest.fixture
+def detector(painted_detector):
+    model = painted_detector()
+    model.pixel_mean.copy_(torch.tensor([10.0, 20.0, 30.0]).view(3, 1, 1))
+    model.pixel_std.copy_(torch.tensor([2.0, 4.0, 5.0]).view(3, 1, 1))
+    return model
+
+
+def _image(height, width, *, dtype=torch.uint8):
+    return torch.randint(0, 256, (3, height, width)).to(dtype)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param([(40, 50)], id="one image"),
+        pytest.param([(40, 50), (33, 64), (7, 1)], id="ragged sizes"),
+        pytest.param([(32, 64)], id="no padding needed"),
+    ],
+)
+def test_normalised_before_padding(detector, sizes):
+    images = [_image(*size) for size in sizes]
+    batch = detector.preprocess([Sample(image, (1, 1)) for image in images])
+    assert batch.sizes == sizes
+    assert batch.tensor.shape[2] % 32 == batch.tensor.shape[3] % 32 == 0
+    assert batch.tensor.is_contiguous(memory_format=torch.channels_last)
+    for row, image, (h, w) in zip(batch.tensor, images, sizes, strict=True):
+        expected = (image.float() - detector.pixel_mean) / detector.pixel_std
+        assert torch.equal(row[:, :h, :w], expected)
+        assert row.abs().sum().item() == pytest.approx(expected.abs().sum().item(), rel=1e-5)
+
+
+def test_float_images_are_taken_too(detector):
+    image = _image(8, 9)
+    exact = detector.preprocess([Sample(image, (8, 9))]).tensor
+    assert torch.equal(detector.preprocess([Sample(image.float(), (8, 9))]).tensor, exact)
+
+
+def test_forward_chooses_by_mode(detector):
+    samples = [Sample(_image(8, 9), (8, 9))]
+    assert detector.train()(samples) == {}
+    with torch.no_grad():
+        assert len(detector.eval()(samples)) == 1
+
+
+def test_pixel_statistics_are_no_weights(detector):
+    assert detector.state_dict() == {}
+
+
+def test_an_unknown_architecture_is_refused_with_the_known_ones():
+    cfg = get_config()
+    cfg.MODEL.META_ARCHITECTURE = "YOLO"
+    with pytest.raises(ConfigError, match="RetinaNet"):
+        build_detector(cfg)
+
+
+def test_the_table_names_classes_by_their_own_names():
+    assert all(name == kind.__name__ for name, kind in META_ARCHITECTURES.items())
