@@ -14,7 +14,7 @@ from torch import Tensor
 from app.engine.structures.boxes import clip, pairwise_ioa, scale
 
 View = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
-"""(C, H, W) uint8 image, (R, 4) boxes in it and a seed -> the same in the view."""
+"""(C, H, W) uint8 image on any device, (R, 4) boxes in it and a seed -> the same in the view."""
 
 SHRINK = 0.8
 COLOUR = 1.5
@@ -37,8 +37,9 @@ def resize(image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """0.8 times as large."""
     height, width = image.shape[-2:]
     size = (max(1, int(height * SHRINK)), max(1, int(width * SHRINK)))
-    small = F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
-    return small, scale(boxes, size[1] / width, size[0] / height)
+    # In floating point: GPUs have no kernel for uint8.
+    small = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True)[0]
+    return small.round().to(torch.uint8), scale(boxes, size[1] / width, size[0] / height)
 
 
 def colour(image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -72,7 +73,8 @@ def rotate(image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         [
             [cos * grow_x, -sin * grow_y * height / width, 0],
             [sin * grow_x * width / height, cos * grow_y, 0],
-        ]
+        ],
+        device=image.device,
     )
     grid = F.affine_grid(to_source[None], [1, *image.shape], align_corners=False)
     turned = F.grid_sample(image[None].float(), grid, align_corners=False)[0]

@@ -5,6 +5,7 @@ their order, the batch size or the number of processes that share the work.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -43,8 +44,11 @@ def score_stream(
         )
 
     def work(samples: list[Sample]) -> list[float]:
+        # Views are made where the model is: much faster there if it is a GPU.
+        device = predictor.model.device
         candidates = [
-            Candidate(sample.image, _seed(seed, str(sample.image_id))) for sample in samples
+            Candidate(sample.image.to(device), _seed(seed, str(sample.image_id)))
+            for sample in samples
         ]
         scores = strategy.score(candidates, model, options)
         return [
@@ -71,7 +75,8 @@ def _score_by_name(
 def _filled(
     score: float | None, candidate: Candidate, strategy: Strategy, options: MiningOptions
 ) -> float:
-    if score is None:
+    # A model with broken weights says NaN: it has found nothing.
+    if score is None or not math.isfinite(score):
         return empty_score(options.empty_policy, candidate.seed / 2**64, strategy.usual_range)
     return score
 

@@ -25,7 +25,6 @@ def score(
     candidates: Sequence[Candidate], model: MiningModel, options: MiningOptions
 ) -> list[float | None]:
     """Minus the mean of `metric` over the views; None where the image has no detection."""
-
     found = model.detect([candidate.image for candidate in candidates])
     references = [_confident(detections, options, MAX_REFERENCES) for detections in found]
     views = [

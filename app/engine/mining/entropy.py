@@ -34,5 +34,7 @@ def entropy(probs: Tensor, softmax: bool) -> Tensor:
 
 def binary_entropy(probs: Tensor) -> Tensor:
     """Bits of a coin that shows heads with probability p: any shape, 1 at p = 0.5."""
+    # An average of ones may exceed one by a rounding error, and be minus infinity here.
+    probs = probs.clamp(0, 1)
     nats: Tensor = torch.special.entr(probs) + torch.special.entr(1 - probs)
     return nats / math.log(2)

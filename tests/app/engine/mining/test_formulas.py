@@ -31,6 +31,7 @@ SIGMOID = [[0.5, 0.1], [0.9, 0.2], [0.25, 0.05]]
         pytest.param(entropy, SOFTMAX, True, [0.9372306, 0.3589957, 1.0], id="entropy"),
         pytest.param(entropy, SIGMOID, False, [1.0, 0.4689956, 0.8112781], id="entropy, sigmoid"),
         pytest.param(entropy, [[0.0], [1.0]], False, [0.0, 0.0], id="entropy of certainty"),
+        pytest.param(entropy, [[1.0000001]], False, [0.0], id="entropy of a rounding error"),
     ],
 )
 def test_uncertainty_of_a_detection(formula, probs, softmax, expected):
