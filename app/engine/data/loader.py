@@ -8,31 +8,28 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from multiprocessing.util import is_exiting
 
-import numpy as np
 import torch
 
 from app.engine.config import CfgNode
 from app.engine.data.ahead import ahead
+from app.engine.data.batch import Batch, MakeBatch, TestBatch, TrainBatch
 from app.engine.data.filters import usable_for_training
 from app.engine.data.mapper import TestMapper, TrainMapper
 from app.engine.data.packed import PackedRecords
 from app.engine.data.problems import Problems
 from app.engine.data.samplers import Task, batches, inference_shard, tasks_of_rank, train_stream
 from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
-from app.engine.errors import ConfigError, DatasetError, ImageError
+from app.engine.errors import ConfigError
 from app.engine.structures.sample import ImageRecord, Sample
 
 logger = logging.getLogger(__name__)
 
 _TASKS_AHEAD = 2  # batches queued at each worker: it starts the next while one is fetched
-_ATTEMPTS = 50  # images tried in place of an unreadable one before training gives up
-
-Batch = tuple[list[Sample], list[str]]
-"""Samples, and a sentence for each image that could not be used."""
 
 
 class Loader:
@@ -44,7 +41,7 @@ class Loader:
 
     def __init__(
         self,
-        make_batch: Callable[[list[Task]], Batch],
+        make_batch: MakeBatch,
         plan: Callable[[], Iterator[list[Task]]],
         *,
         num_workers: int,
@@ -73,10 +70,13 @@ class Loader:
         return islice(self._plan(), self._skip + done, None)
 
     def _recovering(self) -> Iterator[list[Sample]]:
-        """Batches; when a worker dies, on with half of them, then with none."""
-        done, workers = 0, self._num_workers
+        """Batches; when workers die, on with fewer of them, without the images that kill them."""
+        done, workers, suspect, deaths = 0, self._num_workers, -1, 0
         while workers > 0:
             pool = WorkerPool(self._make_batch, workers)
+            workers = len(pool)
+            if not workers:
+                break
             try:
                 for batch in _in_order(pool, self._tasks(done)):
                     done += 1
@@ -85,12 +85,32 @@ class Loader:
             except WorkerDiedError as error:
                 if is_exiting():
                     return
-                workers = workers // 2 if workers == self._num_workers else 0
-                logger.warning("%s; continuing with %d data workers", error, workers)
+                logger.warning("%s", error)
             finally:
                 pool.close()
+            if suspect != done or not self._ban_killers(next(self._tasks(done))):
+                deaths += 1
+                workers = max(workers // 2, 1) if deaths == 1 else 0
+            suspect = done
+            logger.warning("continuing with %d data workers", workers)
         for tasks in self._tasks(done):
             yield self._checked(self._make_batch(tasks))
+
+    def _ban_killers(self, tasks: list[Task]) -> bool:
+        """Make the samples of a deadly batch one by one; ban those that kill. Whether any did."""
+        banned = set(self._make_batch.banned)
+        for task in tasks:
+            pool = WorkerPool(self._make_batch, 1)
+            if not len(pool):
+                break
+            try:
+                pool.submit(0, [task])
+                pool.receive(0)
+            except WorkerDiedError:
+                self._make_batch.banned.add(task[1])
+            finally:
+                pool.close()
+        return self._make_batch.banned > banned
 
     def _checked(self, batch: Batch) -> list[Sample]:
         samples, failures = batch
@@ -102,77 +122,17 @@ class Loader:
 
 def _in_order(pool: WorkerPool[list[Task], Batch], plan: Iterator[list[Task]]) -> Iterator[Batch]:
     """Answers in the order of `plan`; batch k belongs to worker k mod n."""
-    if not len(pool):
-        raise WorkerDiedError("no data worker could be started")
     waiting: deque[int] = deque()
     for number, tasks in enumerate(plan):
         worker = number % len(pool)
         if len(waiting) >= _TASKS_AHEAD * len(pool):
             yield pool.receive(waiting.popleft())
-        pool.submit(worker, tasks)
+        # Whether the worker is dead, and by which batch, is seen when its answers are read.
+        with suppress(WorkerDiedError):
+            pool.submit(worker, tasks)
         waiting.append(worker)
     while waiting:
         yield pool.receive(waiting.popleft())
-
-
-class TrainBatch:
-    """Makes one training batch; picklable, pure."""
-
-    def __init__(
-        self, mapper: TrainMapper, records: PackedRecords, groups: Sequence[int], seed: int
-    ) -> None:
-        self._mapper = mapper
-        self._records = records
-        self._groups = groups
-        self._seed = seed
-
-    def __call__(self, tasks: list[Task]) -> Batch:
-        """One sample for every task; an unreadable image is replaced by one of its group."""
-        failures: list[str] = []
-        return [self._sample(*task, failures) for task in tasks], failures
-
-    def _sample(self, position: int, index: int, failures: list[str]) -> Sample:
-        for candidate in islice(self._neighbours(index), _ATTEMPTS):
-            record = self._records[candidate]
-            try:
-                return self._mapper(record, np.random.default_rng([self._seed, position]))
-            except ImageError as error:
-                failures.append(str(error))
-        raise DatasetError(
-            f"none of {min(_ATTEMPTS, len(self._records))} training images in a row can be read"
-            f" (the last: {failures[-1]}); check that the data is still there"
-        )
-
-    def _neighbours(self, index: int) -> Iterator[int]:
-        """`index`, then the following records of its group, around the list once."""
-        count = len(self._records)
-        group = self._groups[index]
-        for step in range(count):
-            candidate = (index + step) % count
-            if self._groups[candidate] == group:
-                yield candidate
-
-
-class TestBatch:
-    """Makes one inference batch; images that cannot be read are missing from it."""
-
-    __test__ = False  # not a test case, whatever pytest makes of its name
-
-    def __init__(self, mapper: TestMapper, records: PackedRecords) -> None:
-        self._mapper = mapper
-        self._records = records
-
-    def __call__(self, tasks: list[Task]) -> Batch:
-        """At most one sample for every task."""
-        samples: list[Sample] = []
-        failures: list[str] = []
-        for _, index in tasks:
-            record = self._records[index]
-            try:
-                samples.append(self._mapper(record))
-            except ImageError as error:
-                failures.append(str(error))
-        return samples, failures
 
 
 def build_train_loader(

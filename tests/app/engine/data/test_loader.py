@@ -1,9 +1,13 @@
 """Batches do not depend on workers or interruptions; bad images and dead workers are survived."""
 
 import logging
+import multiprocessing
 import os
 import signal
+import time
+from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from app.engine.data.ahead import ahead
 from app.engine.data.filters import class_histogram
 from app.engine.data.loader import Loader, build_test_loader, build_train_loader
 from app.engine.data.packed import PackedRecords
+from app.engine.data.samplers import Task
 from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
 from app.engine.errors import ConfigError, DatasetError
 from app.engine.structures.sample import ImageRecord, Sample
@@ -137,6 +142,43 @@ def test_dead_worker_is_survived(cfg, records, caplog) -> None:
         assert f"continuing with {survivors} data workers" in caplog.text
     batches.close()
     assert facts == expected[:11]
+
+
+class _Killer:
+    """A batch maker that an image kills, as a broken decoder would."""
+
+    def __init__(self, deadly: int) -> None:
+        self.banned: set[int] = set()
+        self.deadly = deadly
+
+    def __call__(self, tasks: list[Task]) -> tuple[list[Sample], list[str]]:
+        indices = [index for _, index in tasks if index not in self.banned]
+        if self.deadly in indices:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [Sample(torch.zeros(3, 1, 1), (1, 1), image_id=i) for i in indices], []
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_image_that_kills_workers_is_banned_and_never_read_by_the_parent(num_workers: int) -> None:
+    def plan() -> Iterator[list[Task]]:
+        for i in range(0, 20, 2):
+            yield [(i, i), (i + 1, i + 1)]
+
+    loader = Loader(_Killer(7), plan, num_workers=num_workers)
+    ids = [[sample.image_id for sample in batch] for batch in loader]
+    assert ids == [[0, 1], [2, 3], [4, 5], [6], *([i, i + 1] for i in range(8, 20, 2))]
+
+
+def test_banned_images_are_replaced_in_training_and_left_out_in_inference(cfg, records) -> None:
+    train = build_train_loader(cfg, records, seed=5, num_workers=0)
+    test = build_test_loader(cfg, records, num_workers=0)
+    for loader in (train, test):
+        loader._make_batch.banned.add(3)
+    assert all(len(batch) == 2 for batch in islice(train, 10))
+    assert [len(batch) for batch in test] == [1, 1, 1, 0, 1, 1, 1]
+    for loader in (train, test):
+        (example,) = loader.problems.examples("unreadable image")
+        assert "crashed" in example
 
 
 def _children() -> list[int]:
@@ -277,3 +319,29 @@ def test_class_histogram(make_record) -> None:
     assert cells == ["cat", "1", "dog", "0", "a very long..", "1"]
     assert "total" in lines[4]
     assert "total" not in class_histogram(records[1:], ["cat"])
+
+
+def test_workers_die_with_a_killed_parent() -> None:
+    ours, theirs = multiprocessing.Pipe()
+
+    def parent() -> None:
+        pool: WorkerPool[int, int] = WorkerPool(abs, 2)
+        theirs.send(pool.pids)
+        signal.pause()
+
+    process = multiprocessing.get_context("fork").Process(target=parent)
+    process.start()
+    pids = ours.recv()
+    process.kill()
+    process.join()
+    deadline = time.monotonic() + 5
+    while any(map(_runs, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(_runs, pids))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,104 @@
+"""Tasks to samples: one batch at a time, by a pure function that any process may run.
+
+An image that cannot be used costs a sentence, never a run: training takes another one of the same
+orientation in its place, inference goes without it.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+
+from app.engine.data.mapper import TestMapper, TrainMapper
+from app.engine.data.packed import PackedRecords
+from app.engine.data.samplers import Task
+from app.engine.errors import DatasetError, ImageError
+from app.engine.structures.sample import Sample
+
+_ATTEMPTS = 50  # images tried in place of an unreadable one before training gives up
+_CRASHED = "{}: reading it crashed a data worker twice; replace the file or leave it out"
+
+Batch = tuple[list[Sample], list[str]]
+"""Samples, and a sentence for each image that could not be used."""
+
+
+class MakeBatch(Protocol):
+    """Makes one batch; pure, so that any process may do it.
+
+    banned  records that crash the process which reads them: not to be touched again
+    """
+
+    banned: set[int]
+
+    def __call__(self, tasks: list[Task]) -> Batch:
+        """Samples for the tasks."""
+        ...
+
+
+class TrainBatch:
+    """Makes one training batch; picklable, pure."""
+
+    def __init__(
+        self, mapper: TrainMapper, records: PackedRecords, groups: Sequence[int], seed: int
+    ) -> None:
+        self._mapper = mapper
+        self._records = records
+        self._groups = groups
+        self._seed = seed
+        self.banned: set[int] = set()
+
+    def __call__(self, tasks: list[Task]) -> Batch:
+        """One sample for every task; an unreadable image is replaced by one of its group."""
+        failures: list[str] = []
+        return [self._sample(*task, failures) for task in tasks], failures
+
+    def _sample(self, position: int, index: int, failures: list[str]) -> Sample:
+        for candidate in islice(self._neighbours(index), _ATTEMPTS):
+            record = self._records[candidate]
+            if candidate in self.banned:
+                failures.append(_CRASHED.format(record.path))
+                continue
+            try:
+                return self._mapper(record, np.random.default_rng([self._seed, position]))
+            except ImageError as error:
+                failures.append(str(error))
+        raise DatasetError(
+            f"none of {min(_ATTEMPTS, len(self._records))} training images in a row can be read"
+            f" (the last: {failures[-1]}); check that the data is still there"
+        )
+
+    def _neighbours(self, index: int) -> Iterator[int]:
+        """`index`, then the following records of its group, around the list once."""
+        count = len(self._records)
+        group = self._groups[index]
+        for step in range(count):
+            candidate = (index + step) % count
+            if self._groups[candidate] == group:
+                yield candidate
+
+
+class TestBatch:
+    """Makes one inference batch; images that cannot be read are missing from it."""
+
+    __test__ = False  # not a test case, whatever pytest makes of its name
+
+    def __init__(self, mapper: TestMapper, records: PackedRecords) -> None:
+        self._mapper = mapper
+        self._records = records
+        self.banned: set[int] = set()
+
+    def __call__(self, tasks: list[Task]) -> Batch:
+        """At most one sample for every task."""
+        samples: list[Sample] = []
+        failures: list[str] = []
+        for _, index in tasks:
+            record = self._records[index]
+            if index in self.banned:
+                failures.append(_CRASHED.format(record.path))
+                continue
+            try:
+                samples.append(self._mapper(record))
+            except ImageError as error:
+                failures.append(str(error))
+        return samples, failures
