@@ -68,11 +68,16 @@ class Scalars:
         for name, value in values.items():
             self.series.setdefault(name, Series(smoothed)).add(iteration, float(value))
 
-    def since(self, iteration: int, *, window: int = WINDOW) -> dict[int, dict[str, float]]:
-        """What a log should write: names newer than `iteration`, by the iteration they are of."""
+    def news(
+        self, written: Mapping[str, int], *, window: int = WINDOW
+    ) -> dict[int, dict[str, float]]:
+        """What a log should write, by the iteration it is of, ascending.
+
+        written  latest iteration already written, by name
+        """
         rows: dict[int, dict[str, float]] = {}
         for name, series in self.series.items():
-            if series.iteration > iteration:
+            if series.iteration > written.get(name, -1):
                 rows.setdefault(series.iteration, {})[name] = series.shown(window)
         return dict(sorted(rows.items()))
 

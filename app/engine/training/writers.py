@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,7 @@ class Writers:
     ) -> None:
         self.scalars = scalars
         self.window = window
-        self._last_written = -1
+        self._written: dict[str, int] = {}
         self._broken = False
         metrics_file.parent.mkdir(parents=True, exist_ok=True)
         self._metrics = metrics_file.open("a", encoding="utf-8")
@@ -59,22 +60,25 @@ class Writers:
             self._report(failure)
 
     def write(self) -> None:
-        """Everything newer than the last call."""
-        rows = self.scalars.since(self._last_written, window=self.window)
+        """Everything newer than the last call; numbers that are not defined are left out."""
+        rows = self.scalars.news(self._written, window=self.window)
         if not rows or self._broken:
             return
-        self._last_written = max(rows)
         try:
             for iteration, row in rows.items():
-                line = json.dumps({**row, "iteration": iteration}, sort_keys=True)
-                self._metrics.write(line + "\n")
-                if self._board is not None:
-                    for name, value in row.items():
-                        self._board.add_scalar(name, value, iteration)
+                self._written |= dict.fromkeys(row, iteration)
+                self._write_row(iteration, {k: v for k, v in row.items() if math.isfinite(v)})
             self._metrics.flush()
             os.fsync(self._metrics.fileno())
         except OSError as failure:
             self._report(failure)
+
+    def _write_row(self, iteration: int, row: dict[str, float]) -> None:
+        line = json.dumps({**row, "iteration": iteration}, sort_keys=True)
+        self._metrics.write(line + "\n")
+        if self._board is not None:
+            for name, value in row.items():
+                self._board.add_scalar(name, value, iteration)
 
     def picture(self, name: str, image: npt.NDArray[np.uint8], iteration: int) -> None:
         """An (H, W, 3) RGB picture, for TensorBoard only."""

@@ -1,0 +1,19 @@
+"""The tiny run's functions, for tests of this folder; thread numbers that do not vary."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """`tiny_run.py` as a module, under the name that spawned processes import it by."""
+    path = Path(__file__).with_name("tiny_run.py")
+    spec = importlib.util.spec_from_file_location("tiny_run", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tiny_run"] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,292 @@
+"""Whole runs: to the end, interrupted and resumed, diverging, failing to evaluate."""
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.engine.checkpoint.store import CheckpointStore
+from app.engine.config import load_config
+from app.engine.errors import CheckpointError, ConfigError, DivergedError, EngineError
+from app.engine.training import validate
+from app.engine.training.step import Stepper
+
+PROGRAM = Path(__file__).with_name("tiny_run.py")
+ROOT = Path(__file__).parents[4]
+
+
+def weights(directory: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    return torch.load(directory / name / "model.pth", weights_only=True)["model"]
+
+
+def assert_bit_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    different = [key for key in first if not torch.equal(first[key], second[key])]
+    assert not different
+
+
+@pytest.fixture(scope="module")
+def whole_run(tiny, tmp_path_factory):
+    """One uninterrupted run: (folder, summary, models told of, fractions reported)."""
+    directory = tmp_path_factory.mktemp("whole")
+    models, fractions = [], []
+    summary = tiny.tiny_train(
+        directory / "run",
+        tiny.tiny_config("VIS_PERIOD", "5"),
+        on_model=models.append,
+        progress=fractions.append,
+        tensorboard_dir=directory / "board",
+    )
+    return directory, summary, models, fractions
+
+
+def test_models_are_self_sufficient(whole_run):
+    _, summary, models, _ = whole_run
+    assert [model.name for model in models][-1] == "last"
+    assert summary.last == models[-1]
+    assert summary.best.name == "best"
+    assert summary.iteration == 10
+    assert not summary.stopped
+    for model in models:
+        cfg = load_config(model.config)
+        assert cfg.MODEL.CLASS_NAMES == ["red", "green"]
+        assert (model.config.parent / cfg.MODEL.WEIGHTS) == model.weights
+        assert cfg.SOLVER.MAX_ITER == 10
+    assert "bbox/AP50" in summary.last.metrics
+    assert "validation_total_loss" in summary.last.metrics
+
+
+def test_progress_rises_to_one(whole_run):
+    *_, fractions = whole_run
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+def test_metrics_file_and_tensorboard(whole_run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    directory, *_ = whole_run
+    rows = [json.loads(line) for line in (directory / "run/metrics.json").read_text().splitlines()]
+    assert rows[-1]["iteration"] == 9
+    merged = {key for row in rows for key in row}
+    assert {"total_loss", "loss_cls", "lr", "bbox/AP", "validation_loss_cls"} <= merged
+    events = EventAccumulator(str(directory / "board"))
+    events.Reload()
+    assert {"training/batch", "validation/detections"} <= set(events.Tags()["images"])
+    assert "lr" in events.Tags()["scalars"]
+
+
+def test_same_seed_same_weights_whatever_the_number_of_workers(tiny, whole_run, tmp_path):
+    directory, *_ = whole_run
+    tiny.tiny_train(tmp_path / "run", tiny.tiny_config(), num_workers=1)
+    assert_bit_equal(weights(tmp_path / "run"), weights(directory / "run"))
+
+
+def test_evaluations_do_not_disturb_training(tiny, whole_run, tmp_path):
+    directory, *_ = whole_run
+    tiny.tiny_train(tmp_path / "run", tiny.tiny_config(), val_records=[])
+    assert_bit_equal(weights(tmp_path / "run"), weights(directory / "run"))
+    assert not (tmp_path / "run/best").exists()
+
+
+@pytest.mark.parametrize("stop_after", [3, 5])
+def test_stopped_and_resumed_equals_uninterrupted(tiny, whole_run, tmp_path, stop_after):
+    directory, *_ = whole_run
+    polls = iter(range(1, 99))
+    models = []
+    summary = tiny.tiny_train(
+        tmp_path / "run",
+        tiny.tiny_config(),
+        should_stop=lambda: next(polls) == stop_after,
+        on_model=models.append,
+    )
+    assert (summary.stopped, summary.iteration, models) == (True, stop_after, [])
+    tiny.tiny_train(tmp_path / "run", tiny.tiny_config())
+    assert_bit_equal(weights(tmp_path / "run"), weights(directory / "run"))
+    assert_bit_equal(weights(tmp_path / "run", "best"), weights(directory / "run", "best"))
+
+
+def test_finished_run_started_again_only_reports(tiny, whole_run, tmp_path):
+    polls = []
+    for _ in range(2):
+        summary = tiny.tiny_train(
+            tmp_path / "run",
+            tiny.tiny_config("SOLVER.MAX_ITER", "2"),
+            should_stop=lambda: bool(polls.append(1)),
+        )
+    assert summary.last is not None
+    assert len(polls) == 2
+
+
+def start(directory: Path) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), str(directory)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [pytest.param(1, id="once"), pytest.param(12, id="often", marks=pytest.mark.slow)],
+)
+def test_killed_at_random_instants_equals_uninterrupted(tiny, whole_run, tmp_path, kills):
+    directory, *_ = whole_run
+    rng, reached = random.Random(kills), []
+    for _ in range(kills):
+        process = start(tmp_path / "run")
+        manifest = tmp_path / "run/checkpoints/manifest.json"
+        while not manifest.exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.8))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        state = CheckpointStore(tmp_path / "run/checkpoints").load()
+        reached.append(state["counters"]["iteration"])
+        for path in (tmp_path / "run").glob("*/model.pth"):
+            torch.load(path, weights_only=True)
+    assert reached == sorted(reached)
+    assert reached[0] < 10
+    tiny.tiny_train(tmp_path / "run", tiny.tiny_config())
+    assert_bit_equal(weights(tmp_path / "run"), weights(directory / "run"))
+    assert_bit_equal(weights(tmp_path / "run", "best"), weights(directory / "run", "best"))
+
+
+def poison(monkeypatch, when):
+    """Losses become NaN in the iterations for which `when(number of the call)`."""
+    calls = []
+    original = Stepper._backward
+
+    def backward(self, samples):
+        calls.append(1)
+        losses = original(self, samples)
+        return {k: v * math.nan for k, v in losses.items()} if when(len(calls)) else losses
+
+    monkeypatch.setattr(Stepper, "_backward", backward)
+    return calls
+
+
+def test_divergence_goes_back_with_half_the_learning_rate(tiny, tmp_path, monkeypatch, caplog):
+    calls = poison(monkeypatch, lambda n: n == 8)
+    cfg = tiny.tiny_config("SOLVER.CHECKPOINT_PERIOD", "4", "SOLVER.STEPS", "()")
+    summary = tiny.tiny_train(tmp_path / "run", cfg)
+    assert summary.iteration == 10
+    assert len(calls) == 8 + (10 - 5)  # found by the evaluation's look, back to iteration 5
+    assert "Going back to iteration 5 with 0.5 times the learning rate" in caplog.text
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.json").read_text().splitlines()]
+    assert rows[-2]["lr"] == pytest.approx(0.005)
+
+
+def test_lasting_divergence_is_an_error_in_detectron2s_words(tiny, tmp_path, monkeypatch):
+    poison(monkeypatch, lambda n: n >= 3)
+    with pytest.raises(DivergedError, match=r"infinite or NaN at iteration=\d! loss_dict = .*half"):
+        tiny.tiny_train(tmp_path / "run", tiny.tiny_config())
+
+
+def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path, monkeypatch, caplog):
+    original, calls = Stepper.__call__, []
+
+    def step(self, samples):
+        calls.append(1)
+        losses = original(self, samples)
+        if len(calls) == 4:
+            with torch.no_grad():
+                next(p for p in self.network.parameters() if p.requires_grad).fill_(math.inf)
+        return losses
+
+    monkeypatch.setattr(Stepper, "__call__", step)
+    cfg = tiny.tiny_config("SOLVER.CHECKPOINT_PERIOD", "1")
+    assert tiny.tiny_train(tmp_path / "run", cfg).iteration == 10
+    assert "Weights became infinite or NaN" in caplog.text
+
+
+def test_patience_ends_the_run_early(tiny, tmp_path):
+    cfg = tiny.tiny_config("TEST.EVAL_PERIOD", "2", "TEST.PATIENCE", "2", "SOLVER.BASE_LR", "0.0")
+    summary = tiny.tiny_train(tmp_path / "run", cfg)
+    assert summary.iteration == 6
+    assert (summary.best.iteration, summary.last.iteration) == (2, 6)
+
+
+def test_failing_evaluation_is_a_warning(tiny, tmp_path, monkeypatch, caplog):
+    def broken(*args, **options):
+        raise RuntimeError("the disk ate the images")
+
+    monkeypatch.setattr(validate, "run_inference", broken)
+    summary = tiny.tiny_train(tmp_path / "run", tiny.tiny_config())
+    assert summary.last.metrics == {}
+    assert "the disk ate the images" in caplog.text
+    assert "training goes on" in caplog.text
+
+
+def test_full_disk_costs_the_checkpoint_not_the_run(tiny, tmp_path, monkeypatch, caplog):
+    def full(self, state):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(CheckpointStore, "save", full)
+    assert tiny.tiny_train(tmp_path / "run", tiny.tiny_config()).last is not None
+    assert "free some space" in caplog.text
+
+
+def test_expected_results_are_checked_at_the_end(tiny, tmp_path):
+    cfg = tiny.tiny_config("TEST.EXPECTED_RESULTS", "[['bbox', 'AP', 99.0, 0.5]]")
+    with pytest.raises(EngineError, match="EXPECTED_RESULTS"):
+        tiny.tiny_train(tmp_path / "run", cfg)
+    assert (tmp_path / "run/last/model.pth").exists()
+
+
+def test_checkpoint_of_another_model_is_refused(tiny, tmp_path):
+    tiny.tiny_train(tmp_path / "run", tiny.tiny_config("SOLVER.MAX_ITER", "1"), val_records=[])
+    with pytest.raises(CheckpointError, match="another model"):
+        tiny.tiny_train(tmp_path / "run", tiny.tiny_config("MODEL.FPN.OUT_CHANNELS", "8"))
+
+
+def test_resume_with_another_batch_size_goes_on_in_the_data(tiny, tmp_path, caplog):
+    caplog.set_level("INFO")
+    tiny.tiny_train(tmp_path / "run", tiny.tiny_config("SOLVER.MAX_ITER", "4"), val_records=[])
+    cfg = tiny.tiny_config("SOLVER.IMS_PER_BATCH", "4", "SOLVER.MAX_ITER", "6")
+    summary = tiny.tiny_train(tmp_path / "run", cfg, val_records=[])
+    assert summary.iteration == 6
+    assert "resuming with 4 images an iteration, not 2" in caplog.text
+    state = CheckpointStore(tmp_path / "run/checkpoints").load()
+    assert state["counters"]["images"] == 4 * 2 + 2 * 4
+
+
+def test_metric_without_value_is_said(tiny, tmp_path, caplog):
+    cfg = tiny.tiny_config("TEST.METRIC", "segm/AP", "SOLVER.MAX_ITER", "1")
+    summary = tiny.tiny_train(tmp_path / "run", cfg)
+    assert summary.best is None
+    assert "TEST.METRIC segm/AP has no value" in caplog.text
+
+
+def test_precise_statistics(tiny, tmp_path, caplog):
+    caplog.set_level("INFO")
+    cfg = tiny.tiny_config(
+        *("TEST.PRECISE_BN.ENABLED", "True", "TEST.PRECISE_BN.NUM_ITER", "2"),
+        *("SOLVER.MAX_ITER", "2"),
+    )
+    assert tiny.tiny_train(tmp_path / "run", cfg).last is not None
+    assert "Running precise-BN for 2 iterations" in caplog.text
+
+
+def test_real_model_in_mixed_precision(tiny, tmp_path):
+    cfg = tiny.tiny_config(
+        *("MODEL.META_ARCHITECTURE", "RetinaNet", "SOLVER.MAX_ITER", "2"),
+        *("SOLVER.AMP.ENABLED", "True"),
+    )
+    assert math.isfinite(tiny.tiny_train(tmp_path / "run", cfg).last.metrics["validation_loss_cls"])
+
+
+def test_more_gpus_than_there_are(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="GPU 0 was asked for but 0"):
+        tiny.tiny_train(tmp_path / "run", tiny.tiny_config(), device_ids=[0])
