@@ -120,10 +120,11 @@ def save(
     for i, case in enumerate(cases):
         for key, value in case.items():
             if key == "masks":
-                value = np.asarray([_run_lengths(mask) for mask in value], dtype=np.str_)
+                text = "\n".join(_run_lengths(mask) for mask in value)
+                value = np.frombuffer(text.encode(), dtype=np.uint8)
             arrays[f"{i}/{key}"] = value
-    text = json.dumps({"recipe": asdict(recipe), "losses": list(losses)})
-    arrays["text"] = np.asarray(text)
+    about = json.dumps({"recipe": asdict(recipe), "losses": list(losses)})
+    arrays["about"] = np.asarray(about)
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
@@ -131,29 +132,30 @@ def load(path: Path) -> Golden:
     """Read a golden written by `save`."""
     with np.load(path) as file:
         arrays = dict(file)
-    text = json.loads(str(arrays.pop("text")))
-    recipe = Recipe(**text["recipe"])
+    about = json.loads(str(arrays.pop("about")))
+    recipe = Recipe(**about["recipe"])
     cases = []
     for i, (height, width, *original_size) in enumerate(recipe.sizes):
         start = f"{i}/"
         expected = {k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)}
         original = (original_size[0], original_size[1])
         if "masks" in expected:
-            expected["masks"] = _from_run_lengths(list(expected["masks"]), original)
+            codes = expected["masks"].tobytes().decode().splitlines()
+            expected["masks"] = _from_run_lengths(codes, original)
         cases.append(Case(f"{height}x{width}", recipe.image(i), original, None, expected))
     training = Training(
         [recipe.train_image(i) for i in range(len(recipe.train_sizes))],
         [recipe.labels(i) for i in range(len(recipe.train_sizes))],
         recipe.train_opts,
         recipe.lr,
-        text["losses"],
+        about["losses"],
     )
     return Golden(
         recipe.config,
         recipe.opts,
         recipe.overrides,
         cases,
-        training if text["losses"] else None,
+        training if about["losses"] else None,
     )
 
 

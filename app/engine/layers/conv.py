@@ -46,11 +46,10 @@ def conv_norm(conv: nn.Conv2d, norm: nn.Module | None, x: Tensor) -> Tensor:
     """
     if isinstance(norm, FrozenBatchNorm2d) and norm.training:
         weight, bias = folded(conv, *norm.scale_and_shift())
-        return conv._conv_forward(x, weight, bias)
-    x = conv._conv_forward(x, conv.weight, conv.bias)
-    if norm is not None:
-        x = norm(x)
-    return x
+        y: Tensor = conv._conv_forward(x, weight, bias)
+        return y
+    y = conv._conv_forward(x, conv.weight, conv.bias)
+    return y if norm is None else norm(y)
 
 
 def folded(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
