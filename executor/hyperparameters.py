@@ -211,6 +211,9 @@ class MiningHyperparameters(_CandidateHyperparameters):
         names = info.data.get("class_names", ())
         if weights and names and len(weights) != len(names):
             raise ValueError(f"{len(weights)} weights for {len(names)} classes; give one for each")
+        algorithm = info.data.get("mining_algorithm", "aldd")
+        if weights and algorithm != "aldd":
+            raise ValueError(f"weighs classes for aldd only; leave it empty for {algorithm}")
         return text
 
     @property

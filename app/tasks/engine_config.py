@@ -65,7 +65,7 @@ def inference_config(
     hp: InferHyperparameters | MiningHyperparameters,
     *,
     device: str,
-    score_threshold: float | None,
+    score_threshold: float,
 ) -> CfgNode:
     """The frozen config of a trained model, on `device`, as the task wants to use it.
 
@@ -74,9 +74,8 @@ def inference_config(
     cfg = load_config(model_config)
     cfg.MODEL.DEVICE = device
     _set_image_size(cfg, hp.image_size)
-    if score_threshold is not None:
-        for section in ("RETINANET", "FCOS", "ROI_HEADS"):
-            cfg.MODEL[section].SCORE_THRESH_TEST = float(score_threshold)
+    for section in ("RETINANET", "FCOS", "ROI_HEADS"):
+        cfg.MODEL[section].SCORE_THRESH_TEST = float(score_threshold)
     cfg.freeze()
     return cfg
 

@@ -21,13 +21,20 @@ logger = logging.getLogger(__name__)
 def run(env: Env, progress: Progress) -> None:
     """Score every candidate and rank them, the one to label first on top."""
     hp = load_hyperparameters(env.input.config_file, MiningHyperparameters)
+    options = MiningOptions(
+        aggregate=hp.aggregate,
+        empty_policy=hp.empty_policy,
+        class_weights=hp.class_weights or (),
+    )
     predictor = None
     if STRATEGIES[hp.mining_algorithm].uses_model:
-        predictor = open_model(env, hp, score_threshold=None).predictor
+        predictor = open_model(env, hp, score_threshold=options.score_thresh).predictor
     progress(0.02)
     candidates = Candidates(env.input.candidate_index_file)
     unreadable: list[str] = []
-    scores = list(_scores(hp, predictor, candidates, unreadable, span(progress, 0.02, 0.99)))
+    scores = list(
+        _scores(hp, options, predictor, candidates, unreadable, span(progress, 0.02, 0.99))
+    )
     write_mining_result(env.output.mining_result_file, scores, unreadable=unreadable)
     candidates.report()
     logger.info(
@@ -41,6 +48,7 @@ def run(env: Env, progress: Progress) -> None:
 
 def _scores(
     hp: MiningHyperparameters,
+    options: MiningOptions,
     predictor: Predictor | None,
     candidates: Candidates,
     unreadable: list[str],
@@ -48,11 +56,6 @@ def _scores(
 ) -> Iterator[tuple[str, float]]:
     """(image as the index names it, score) of the readable ones; the others go to `unreadable`."""
     paths, assets = tee(candidates)
-    options = MiningOptions(
-        aggregate=hp.aggregate,
-        empty_policy=hp.empty_policy,
-        class_weights=hp.class_weights or (),
-    )
     results = score_files(
         hp.mining_algorithm,
         predictor,

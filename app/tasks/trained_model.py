@@ -25,7 +25,7 @@ class TrainedModel:
 
 
 def open_model(
-    env: Env, hp: InferHyperparameters | MiningHyperparameters, *, score_threshold: float | None
+    env: Env, hp: InferHyperparameters | MiningHyperparameters, *, score_threshold: float
 ) -> TrainedModel:
     """Load the model of /in/models.
 

@@ -251,12 +251,20 @@ def test_object_types(yaml_file: YamlFile, object_type: str, is_refused: bool):
     ],
 )
 def test_class_distribution_scores(yaml_file: YamlFile, text: str, expected: Any):
-    path = yaml_file(f"class_names: [cat, dog]\nclass_distribution_scores: {text}\n")
+    path = yaml_file(
+        f"class_names: [cat, dog]\nmining_algorithm: aldd\nclass_distribution_scores: {text}\n"
+    )
     if isinstance(expected, str):
         with pytest.raises(ConfigError, match=expected):
             load_hyperparameters(path, MiningHyperparameters)
     else:
         assert load_hyperparameters(path, MiningHyperparameters).class_weights == expected
+
+
+def test_class_weights_are_refused_where_they_have_no_effect(yaml_file: YamlFile):
+    path = yaml_file("mining_algorithm: entropy\nclass_distribution_scores: 1,2\n")
+    with pytest.raises(ConfigError, match="for aldd only; leave it empty for entropy"):
+        load_hyperparameters(path, MiningHyperparameters)
 
 
 def test_mining_knows_all_that_infer_needs():
