@@ -62,10 +62,8 @@ class Resize:
 
     def labels(self, labels: Labels) -> Labels:
         """Nearest, at pixel centres as PIL."""
-        rows = ((np.arange(self.new[0]) + 0.5) * (labels.shape[0] / self.new[0])).astype(np.int64)
-        columns = ((np.arange(self.new[1]) + 0.5) * (labels.shape[1] / self.new[1])).astype(
-            np.int64
-        )
+        rows = _nearest(labels.shape[0], self.new[0])
+        columns = _nearest(labels.shape[1], self.new[1])
         picked: Labels = labels[rows[:, None], columns]
         return picked
 
@@ -233,6 +231,13 @@ def resize(pixels: Pixels, size: Size) -> Pixels:
     image = _as_tensor(pixels)
     resized = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=antialias)
     return _as_pixels(resized)
+
+
+def _nearest(old: int, new: int) -> npt.NDArray[np.int64]:
+    """Index of the old pixel for each new one; summed up as PIL does, so that ties fall alike."""
+    steps = np.full(new, old / new)
+    steps[0] /= 2
+    return np.minimum(np.cumsum(steps).astype(np.int64), old - 1)
 
 
 def _as_tensor(pixels: Pixels) -> torch.Tensor:
