@@ -20,13 +20,13 @@ from app.engine.modeling.semantic_head import SemSegFPNHead
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 
-_INSTANCE_LOSSES = ("loss_cls", "loss_box_reg", "loss_mask")
+_INSTANCE_LOSSES = ("loss_box_reg", "loss_mask")
 
 
 class PanopticFPN(GeneralizedRCNN):
     """Instances, semantic logits, and both merged (unless `merge` is None).
 
-    instance_loss_weight  of the losses of box predictor and mask head, not of the RPN's
+    instance_loss_weight  of box and mask losses; as in detectron2 not of the class loss or the RPN
     """
 
     def __init__(

@@ -1,0 +1,19 @@
+"""Narrow networks with every switch, against what detectron2 said of the same weights."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.parity.check import check
+from benchmarks.parity.golden import load
+from benchmarks.parity.variants import VARIANTS
+
+GOLDENS = Path(__file__).parent / "variants"
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_variant(name):
+    comparisons = list(check(load(GOLDENS / f"{name}.npz")))
+    failed = [str(comparison) for comparison in comparisons if not comparison.passed]
+    assert not failed, "\n".join(failed)
+    assert len(comparisons) == 5
