@@ -69,8 +69,9 @@ def _difference(one: Dataset, other: Dataset) -> str:
 
 
 def class_image_counts(records: Sequence[ImageRecord], num_classes: int) -> npt.NDArray[np.int64]:
-    """In how many images each class occurs: (K,); what the federated loss draws by."""
+    """In how many images each class occurs, crowds apart: (K,); the federated loss draws by it."""
     counts = np.zeros(num_classes, dtype=np.int64)
     for record in records:
-        counts[np.unique(record.classes)] += 1
+        classes = record.classes if record.crowd is None else record.classes[~record.crowd]
+        counts[np.unique(classes)] += 1
     return counts

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from app.engine.data.problems import printable
 from app.engine.errors import ConfigError, ImageError
 from app.engine.structures.boxes import Size
 
@@ -237,5 +238,6 @@ def _refusal(path: Path, error: BaseException) -> ImageError:
     elif isinstance(error, UnidentifiedImageError):
         reason = "the content is no known image format"
     return ImageError(
-        f"{path}: the image cannot be read ({reason}); replace the file or leave it out"
+        f"{printable(str(path))}: the image cannot be read ({printable(reason)});"
+        " replace the file or leave it out"
     )

@@ -43,7 +43,7 @@ class Problems:
     def lines(self) -> list[str]:
         """One line for each kind, most frequent first."""
         return [
-            f"{count} x {kind}, for example {'; '.join(map(_printable, self._examples[kind]))}"
+            f"{count} x {kind}, for example {'; '.join(map(printable, self._examples[kind]))}"
             for kind, count in self._counts.most_common()
         ]
 
@@ -53,6 +53,6 @@ class Problems:
             logger.warning("data: %s", line)
 
 
-def _printable(text: str) -> str:
-    """Names come from outside: control characters must not reach the log."""
+def printable(text: str) -> str:
+    """Names come from outside: line ends, control and undecodable characters become "?"."""
     return "".join(c if c.isprintable() else "?" for c in text)

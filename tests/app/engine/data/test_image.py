@@ -230,3 +230,10 @@ def test_random_bytes_inside_never_escape_the_typed_error(tmp_path: Path, pictur
             for read in (read_image, image_size):
                 with suppress(ImageError):
                     read(path)
+
+
+def test_names_of_files_cannot_forge_log_lines(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\n\xff.jpg"))
+    path.write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"/a\?\?\.jpg: the image cannot be read"):
+        read_image(path)
