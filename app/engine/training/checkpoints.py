@@ -10,8 +10,13 @@ from app.engine.checkpoint.store import CheckpointStore
 from app.engine.errors import DivergedError
 from app.engine.training.distributed import Ranks
 from app.engine.training.hooks import NonFiniteLossError
-from app.engine.training.rng import rng_state
-from app.engine.training.run import Run, check_same_model, load_run_state, run_state
+from app.engine.training.run import (
+    Run,
+    check_same_model,
+    load_run_state,
+    process_state,
+    run_state,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -62,13 +67,13 @@ class Checkpoints:
             return
         if not _is_finite(run):
             raise NonFiniteLossError(f"Weights became infinite or NaN at {run.iteration - 1}")
-        states = self.ranks.gather(rng_state())
+        own_states = self.ranks.gather(process_state(run))
         self._last_iteration = run.iteration
-        if states is None:
+        if own_states is None:
             return
         start = time.monotonic()
         try:
-            self.store.save(run_state(run, states, self.identity))
+            self.store.save(run_state(run, own_states, self.identity))
         except OSError as error:
             logger.warning(
                 "No checkpoint after iteration %d (%s); free some space below %s",

@@ -5,6 +5,7 @@ connections exist: one for gradients (NCCL on GPUs, gloo on CPUs), one for every
 """
 
 import ctypes
+import inspect
 import logging
 import multiprocessing
 import signal
@@ -22,6 +23,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
 from app.engine.errors import EngineError
@@ -30,6 +32,13 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Job = TypeVar("Job")
+
+# Each process keeps the norm statistics of its own images; torch renamed the option in 2.14.
+_PARAMETERS = inspect.signature(DistributedDataParallel).parameters
+_BUFFER_OPTION = (
+    "forward_sync_buffers" if "forward_sync_buffers" in _PARAMETERS else "broadcast_buffers"
+)
+_OWN_BUFFERS: dict[str, Any] = {_BUFFER_OPTION: False}
 
 _PR_SET_PDEATHSIG = 1
 _HOST = "127.0.0.1"
@@ -57,12 +66,18 @@ class Ranks:
         """Whether this process writes files and reports."""
         return self.rank == 0
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """`model`, its gradients averaged over all processes during the backward pass."""
+    def wrap(self, model: nn.Module, *, compress: bool = False) -> nn.Module:
+        """`model`, its gradients averaged over all processes during the backward pass.
+
+        compress  send them as float16
+        """
         if self.control is None:
             return model
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+        network = DistributedDataParallel(model, device_ids=devices, **_OWN_BUFFERS)
+        if compress:
+            network.register_comm_hook(None, fp16_compress_hook)
+        return network
 
     def any(self, flags: Sequence[bool]) -> list[bool]:
         """Whether each flag is true in any process."""
@@ -96,6 +111,13 @@ class Ranks:
         dist.broadcast_object_list(box, src=0, group=self.control)
         shared: T = box[0]
         return shared
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give every process the first one's norm statistics: one model, evaluated in shares."""
+        if self.control is None:
+            return
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def delay_gradients(network: nn.Module, delayed: bool) -> Any:
@@ -144,7 +166,7 @@ def launch(
 
 def _blame(others: Sequence["_Other"], error: Exception) -> None:
     """Raise the failure of another process when that is what broke this one."""
-    if isinstance(error, EngineError | torch.OutOfMemoryError):
+    if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
         return
     for other in others:
         failure = other.failure()

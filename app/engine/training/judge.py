@@ -58,6 +58,7 @@ class Judge:
         """Evaluate, log, keep the model if it is the best; raises Finished when patience ends."""
         with self.meter.ticking():
             self._measure_norms(run)
+            self.validator.ranks.share_buffers(run.best_model)
             # An average of models has no loss normaliser of its own to speak of.
             run.best_model.load_training_state(run.model.training_state())
             collector = Collector(self.book, self.job.val_records)

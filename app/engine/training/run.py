@@ -12,7 +12,7 @@ from app.engine.errors import CheckpointError
 from app.engine.modeling.detector import Detector
 from app.engine.solver import Schedule
 from app.engine.training.ema import Ema
-from app.engine.training.rng import RngState, seed_all, set_rng_state
+from app.engine.training.rng import rng_state, seed_all, set_rng_state
 from app.engine.training.step import Stepper
 
 logger = logging.getLogger(__name__)
@@ -78,11 +78,18 @@ _COUNTERS = (
 )
 
 
-def run_state(run: Run, rng: Sequence[RngState], identity: dict[str, Any]) -> dict[str, Any]:
+def process_state(run: Run) -> dict[str, Any]:
+    """What differs between the processes of a run."""
+    return {"rng": rng_state(), "training_state": run.model.training_state()}
+
+
+def run_state(
+    run: Run, processes: Sequence[dict[str, Any]], identity: dict[str, Any]
+) -> dict[str, Any]:
     """Everything needed to go on as if nothing had happened: tensors, numbers, text, lists.
 
-    rng       of every process, by rank
-    identity  what `same_model` compares
+    processes  `process_state` of every process, by rank
+    identity   what `check_same_model` compares
     """
     return {
         "format": FORMAT,
@@ -92,9 +99,8 @@ def run_state(run: Run, rng: Sequence[RngState], identity: dict[str, Any]) -> di
         "optimizer": run.stepper.optimizer.state_dict(),
         "schedule": run.schedule.state_dict(),
         "scaler": run.stepper.scaler.state_dict(),
-        "training_state": run.model.training_state(),
         "counters": {name: getattr(run, name) for name in _COUNTERS},
-        "rng": list(rng),
+        "processes": list(processes),
     }
 
 
@@ -111,14 +117,16 @@ def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: in
     run.schedule.load_state_dict(state["schedule"])
     if run.stepper.scaler.is_enabled() and state["scaler"]:
         run.stepper.scaler.load_state_dict(state["scaler"])
-    run.model.load_training_state(state["training_state"])
     for name in _COUNTERS:
         setattr(run, name, state["counters"][name])
-    if len(state["rng"]) == world_size:
-        set_rng_state(state["rng"][rank])
-    else:
-        logger.info("resuming with %d processes, not %d", world_size, len(state["rng"]))
-        seed_all(run.seed + run.iteration + rank)
+    processes = state["processes"]
+    if len(processes) == world_size:
+        run.model.load_training_state(processes[rank]["training_state"])
+        set_rng_state(processes[rank]["rng"])
+        return
+    logger.info("resuming with %d processes, not %d", world_size, len(processes))
+    run.model.load_training_state(processes[0]["training_state"])
+    seed_all(run.seed + run.iteration + rank)
 
 
 def identity(cfg: CfgNode, class_names: Sequence[str]) -> dict[str, Any]:

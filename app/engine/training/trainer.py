@@ -186,13 +186,14 @@ class Trainer:
         seed_all(job.seed)
         model = self._build_model(from_scratch=state is None)
         optimizer = build_optimizer(self.cfg, model)
+        network = ranks.wrap(model, compress=self.cfg.SOLVER.DDP_FP16_COMPRESSION)
         ema = self.cfg.SOLVER.EMA
         run = Run(
             model,
             schedule=build_schedule(self.cfg, optimizer),
             ema=Ema(model, decay=ema.DECAY) if ema.ENABLED else None,
             stepper=Stepper(
-                *(ranks.wrap(model), optimizer),
+                *(network, optimizer),
                 device=ranks.device,
                 dtype=self.dtype,
                 accumulate=self.cfg.SOLVER.ACCUMULATE,
