@@ -110,7 +110,7 @@ def _train(recipe: Recipe) -> list[dict[str, float]]:
             losses: dict[str, Tensor] = model(batch)
         recorded.append({key: float(value.detach()) for key, value in losses.items()})
         optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
+        torch.autograd.backward(torch.stack(list(losses.values())).sum())
         optimizer.step()
     return recorded
 

@@ -54,7 +54,8 @@ def keypoints(boxes: npt.NDArray[np.float32], *, seed: int) -> npt.NDArray[np.fl
 def semantic(height: int, width: int, *, num_classes: int) -> npt.NDArray[np.int64]:
     """A class of every pixel, in tiles, with an ignored corner (255)."""
     y, x = np.mgrid[0:height, 0:width]
-    classes = ((x // 48 + 3 * (y // 40)) % num_classes).astype(np.int64)
+    tiles = (x // 48 + 3 * (y // 40)) % num_classes
+    classes: npt.NDArray[np.int64] = tiles.astype(np.int64)
     classes[:8, :8] = 255
     return classes
 

@@ -170,7 +170,7 @@ DETECTRON2: dict[str, Any] = {
             "NORM": "FrozenBN",  # FrozenBN, BN, SyncBN, GN, ...
             "WIDTH_PER_GROUP": 64,  # 8 for 32x8d
             "STRIDE_IN_1X1": True,  # True only for MSRA weights
-            "RES5_DILATION": 1,  # 1, 2, 4; 2 keeps stride 16
+            "RES5_DILATION": 1,  # 1 or 2; 2 keeps stride 16
             "RES2_OUT_CHANNELS": 256,  # 64 for R18/R34, else 256
             "STEM_OUT_CHANNELS": 64,  # stem width
             "DEFORM_ON_PER_STAGE": [False, False, False, False],  # res2..res5 switch

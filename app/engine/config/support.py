@@ -30,7 +30,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.SEM_SEG_HEAD.NAME": ("SemSegFPNHead",),
     "MODEL.RETINANET.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,
     "MODEL.RESNETS.DEPTH": (18, 34, 50, 101, 152),
-    "MODEL.RESNETS.RES5_DILATION": (1, 2, 4),
+    "MODEL.RESNETS.RES5_DILATION": (1, 2),
     "MODEL.EFFICIENTNET.VARIANT": tuple(f"b{n}" for n in range(8)),
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
     "INPUT.RANDOM_FLIP": ("horizontal", "vertical", "none"),
