@@ -51,6 +51,10 @@ class Detector(nn.Module, ABC):
     def detect(self, samples: list[Sample]) -> list[Detections]:
         """Detections of each image, in pixels of its `original_size`."""
 
+    def detect_boxes(self, samples: list[Sample]) -> list[Detections]:
+        """`detect` without what is looked for inside boxes: masks, keypoints, panoptic segments."""
+        return self.detect(samples)
+
     @abstractmethod
     def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
         """Class probabilities of each cell: one (N, K or 1, H, W) in [0, 1] for each level."""

@@ -16,6 +16,7 @@ from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch._batch import ground_truths, originals
 from app.engine.modeling.proposals import precomputed_proposals
 from app.engine.modeling.roi_heads import ROIHeads, build_roi_heads
+from app.engine.modeling.roi_heads.inside import InsideBoxes
 from app.engine.modeling.rpn import RPN, build_proposal_generator
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
@@ -68,12 +69,23 @@ class GeneralizedRCNN(Detector):
         found = self._detect(self.backbone(images.tensor), images.sizes, samples)
         return originals(found, samples)
 
-    def detect_inside(
+    def detect_boxes(self, samples: list[Sample]) -> list[Detections]:
+        """Detections without masks and keypoints, in pixels of the original images."""
+        images = self.preprocess(samples)
+        found = self._detect_boxes(self.backbone(images.tensor), images.sizes, samples)
+        return originals(found, samples)
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether there are heads for masks or keypoints."""
+        return self.roi_heads.looks_inside
+
+    def look_inside(
         self, samples: list[Sample], detections: Sequence[Detections]
-    ) -> list[Detections]:
-        """Masks and keypoints inside given boxes, all in the network's input, masks unpasted."""
+    ) -> list[InsideBoxes]:
+        """Masks and keypoints inside given boxes, in the coordinates of the network's input."""
         features = self.backbone(self.preprocess(samples).tensor)
-        return self.roi_heads.detect_inside(features, [d.to(self.device) for d in detections])
+        return self.roi_heads.look_inside(features, detections)
 
     def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
         """Probability of any object at each cell: one (N, 1, H, W) for each level."""
@@ -111,8 +123,17 @@ class GeneralizedRCNN(Detector):
         self, features: Mapping[str, Tensor], sizes: Sequence[Size], samples: Sequence[Sample]
     ) -> list[Detections]:
         """Detections in the network's input, masks unpasted."""
+        found = self._detect_boxes(features, sizes, samples)
+        return self.roi_heads.detect_inside(features, found)
+
+    def _detect_boxes(
+        self, features: Mapping[str, Tensor], sizes: Sequence[Size], samples: Sequence[Sample]
+    ) -> list[Detections]:
+        """Boxes in the network's input."""
         if self.proposal_generator is None:
             proposals = precomputed_proposals(samples, self.device)
         else:
             proposals = self.proposal_generator.propose(features, sizes)
-        return self.roi_heads.detect(features, proposals, keep_class_probs=self.keep_class_probs)
+        return self.roi_heads.detect_boxes(
+            features, proposals, keep_class_probs=self.keep_class_probs
+        )

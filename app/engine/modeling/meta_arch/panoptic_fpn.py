@@ -3,6 +3,7 @@
 N: images in a batch
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from app.engine.modeling.panoptic import PanopticMerge
 from app.engine.modeling.roi_heads import build_roi_heads
 from app.engine.modeling.rpn import build_proposal_generator
 from app.engine.modeling.semantic_head import SemSegFPNHead
+from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 
@@ -81,14 +83,32 @@ class PanopticFPN(GeneralizedRCNN):
         """Instances, `semantic` logits and `panoptic` segments of the original images."""
         images = self.preprocess(samples)
         features = self.backbone(images.tensor)
+        found = self._detect(features, images.sizes, samples)
+        return [self.merged(d) for d in self._in_original(found, features, images.sizes, samples)]
+
+    def detect_boxes(self, samples: list[Sample]) -> list[Detections]:
+        """Instances without masks, and `semantic` logits, of the original images."""
+        images = self.preprocess(samples)
+        features = self.backbone(images.tensor)
+        found = self._detect_boxes(features, images.sizes, samples)
+        return self._in_original(found, features, images.sizes, samples)
+
+    def merged(self, detections: Detections) -> Detections:
+        """Pasted masks and `semantic` of one image, joined in `panoptic`."""
+        if self.merge is None or detections.semantic is None:
+            return detections
+        panoptic = self.merge(detections, detections.semantic.argmax(dim=0))
+        return replace(detections, panoptic=panoptic)
+
+    def _in_original(
+        self,
+        found: Sequence[Detections],
+        features: Mapping[str, Tensor],
+        sizes: Sequence[Size],
+        samples: Sequence[Sample],
+    ) -> list[Detections]:
+        """Instances in the original images, with `semantic`."""
         original_sizes = [sample.original_size for sample in samples]
-        semantic = self.sem_seg_head.detect(features, images.sizes, original_sizes)
-        found = originals(self._detect(features, images.sizes, samples), samples)
-        return [
-            replace(
-                of_image,
-                semantic=logits,
-                panoptic=self.merge(of_image, logits.argmax(dim=0)) if self.merge else None,
-            )
-            for of_image, logits in zip(found, semantic, strict=True)
-        ]
+        semantic = self.sem_seg_head.detect(features, sizes, original_sizes)
+        moved = originals(found, samples)
+        return [replace(d, semantic=logits) for d, logits in zip(moved, semantic, strict=True)]

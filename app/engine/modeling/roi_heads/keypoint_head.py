@@ -79,10 +79,6 @@ class KeypointHead(nn.Module):
         divisor = self.loss_divisor * len(proposals) or max(len(chosen), 1)
         return loss / divisor * self.loss_weight
 
-    def detect(self, x: Tensor, boxes: Tensor) -> Tensor:
-        """Keypoints inside boxes (M, 4) -> (M, J, 3): x, y, score > 0."""
-        return heatmaps_to_keypoints(self(x).float(), boxes)
-
 
 def matched_keypoints(proposals: LabelledProposals) -> Tensor:
     """Keypoints of the object of each proposal: (P, J, 3)."""

@@ -4,7 +4,6 @@ N: images, M: boxes of all images
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Self
 
 import torch
@@ -17,6 +16,7 @@ from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones.resnet import StageSpec, make_stage
 from app.engine.modeling.roi_heads.assignment import ProposalSampler
 from app.engine.modeling.roi_heads.box_predictor import BoxPredictor
+from app.engine.modeling.roi_heads.inside import InsideBoxes
 from app.engine.modeling.roi_heads.mask_head import MaskHead
 from app.engine.structures.detections import Detections
 from app.engine.structures.targets import GroundTruth, Proposals
@@ -80,29 +80,39 @@ class Res5ROIHeads(nn.Module):
             losses["loss_mask"] = self.mask_head.loss(x[shown], foreground)
         return losses
 
-    def detect(
+    def detect_boxes(
         self,
         features: Mapping[str, Tensor],
         proposals: Sequence[Proposals],
         *,
         keep_class_probs: bool = False,
     ) -> list[Detections]:
-        """Detections of N images, with masks (R, 1, S, S) where there is a head."""
+        """Detections of N images, boxes only."""
         x = self._crops(features, [p.boxes for p in proposals])
         predictions = self.box_predictor(x.mean(dim=(2, 3)))
-        found = self.box_predictor.detect(predictions, proposals, keep_class_probs=keep_class_probs)
-        return self.detect_inside(features, found)
+        return self.box_predictor.detect(predictions, proposals, keep_class_probs=keep_class_probs)
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether there is a head for masks."""
+        return self.mask_head is not None
 
     def detect_inside(
         self, features: Mapping[str, Tensor], detections: Sequence[Detections]
     ) -> list[Detections]:
-        """Masks inside boxes that are given."""
+        """The same detections with masks (R, 1, S, S) where there is a head."""
+        inside = self.look_inside(features, detections)
+        return [maps.put_into(d) for maps, d in zip(inside, detections, strict=True)]
+
+    def look_inside(
+        self, features: Mapping[str, Tensor], detections: Sequence[Detections]
+    ) -> list[InsideBoxes]:
+        """Masks inside the boxes of N images."""
         if self.mask_head is None:
-            return list(detections)
+            return [InsideBoxes() for _ in detections]
         x = self._crops(features, [d.boxes for d in detections])
         masks = self.mask_head.detect(x, torch.cat([d.classes for d in detections]))
-        split = torch.split(masks, [len(d) for d in detections])
-        return [replace(d, masks=m) for d, m in zip(detections, split, strict=True)]
+        return [InsideBoxes(m) for m in torch.split(masks, [len(d) for d in detections])]
 
     def set_image_counts(self, counts: Tensor) -> None:
         """In how many training images each class occurs (K,), for the federated loss."""

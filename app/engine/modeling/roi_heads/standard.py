@@ -17,6 +17,7 @@ from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.roi_heads.assignment import LabelledProposals, ProposalSampler
 from app.engine.modeling.roi_heads.box_head import FastRCNNConvFCHead
 from app.engine.modeling.roi_heads.box_predictor import BoxPredictions, BoxPredictor
+from app.engine.modeling.roi_heads.inside import InsideBoxes
 from app.engine.modeling.roi_heads.keypoint_head import KeypointHead, with_visible_keypoints
 from app.engine.modeling.roi_heads.mask_head import MaskHead
 from app.engine.structures.detections import Detections
@@ -116,35 +117,46 @@ class StandardROIHeads(nn.Module):
             losses["loss_keypoint"] = self.keypoint_head.loss(x, visible)
         return losses
 
-    def detect(
+    def detect_boxes(
         self,
         features: Mapping[str, Tensor],
         proposals: Sequence[Proposals],
         *,
         keep_class_probs: bool = False,
     ) -> list[Detections]:
-        """Detections of N images, with masks (R, 1, S, S) and keypoints where there is a head."""
+        """Detections of N images, boxes only."""
         maps = [features[name] for name in self.in_features]
-        found = self._detect_boxes(maps, proposals, keep_class_probs=keep_class_probs)
-        return self.detect_inside(features, found)
+        return self._detect_boxes(maps, proposals, keep_class_probs=keep_class_probs)
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether there are heads for masks or keypoints."""
+        return self.mask_head is not None or self.keypoint_head is not None
 
     def detect_inside(
         self, features: Mapping[str, Tensor], detections: Sequence[Detections]
     ) -> list[Detections]:
-        """Masks and keypoints inside boxes that are given."""
+        """The same detections with masks (R, 1, S, S) and keypoints where there is a head."""
+        inside = self.look_inside(features, detections)
+        return [maps.put_into(d) for maps, d in zip(inside, detections, strict=True)]
+
+    def look_inside(
+        self, features: Mapping[str, Tensor], detections: Sequence[Detections]
+    ) -> list[InsideBoxes]:
+        """Masks and heatmaps inside the boxes of N images."""
         maps = [features[name] for name in self.in_features]
         boxes, counts = [d.boxes for d in detections], [len(d) for d in detections]
-        found = list(detections)
+        inside = [InsideBoxes() for _ in detections]
         if self.mask_head is not None and self.mask_pooler is not None:
             classes = torch.cat([d.classes for d in detections])
             masks = self.mask_head.detect(self.mask_pooler(maps, boxes), classes)
             split = torch.split(masks, counts)
-            found = [replace(d, masks=m) for d, m in zip(found, split, strict=True)]
+            inside = [replace(i, masks=m) for i, m in zip(inside, split, strict=True)]
         if self.keypoint_head is not None and self.keypoint_pooler is not None:
-            x = self.keypoint_pooler(maps, boxes)
-            split = torch.split(self.keypoint_head.detect(x, torch.cat(boxes)), counts)
-            found = [replace(d, keypoints=k) for d, k in zip(found, split, strict=True)]
-        return found
+            heatmaps = self.keypoint_head(self.keypoint_pooler(maps, boxes)).float()
+            split = torch.split(heatmaps, counts)
+            inside = [replace(i, heatmaps=h) for i, h in zip(inside, split, strict=True)]
+        return inside
 
     def set_image_counts(self, counts: Tensor) -> None:
         """In how many training images each class occurs (K,), for the federated loss."""

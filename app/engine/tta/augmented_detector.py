@@ -1,0 +1,171 @@
+"""A detector that looks at several views of each image and gives one answer.
+
+R: objects, C: semantic classes; J: keypoints, S: side of masks or heatmaps
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from app.engine.config import CfgNode
+from app.engine.layers.nms import batched_nms
+from app.engine.modeling.build import build_detector
+from app.engine.modeling.detector import Detector
+from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
+from app.engine.modeling.meta_arch.panoptic_fpn import PanopticFPN
+from app.engine.modeling.postprocess import to_original
+from app.engine.modeling.roi_heads.inside import InsideBoxes
+from app.engine.structures import boxes as box_ops
+from app.engine.structures.boxes import Size
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import Sample
+from app.engine.tta.views import View, ViewSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """How the detections of all views become those of the image.
+
+    score_thresh  scores must exceed it
+    nms_thresh    overlap within a class above which the worse one goes
+    limit         detections of one image, over all classes; None means all
+    """
+
+    score_thresh: float
+    nms_thresh: float
+    limit: int | None
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """As the model itself suppresses overlapping boxes."""
+        if cfg.MODEL.META_ARCHITECTURE == "ProposalNetwork":
+            # Its scores are logits of any sign.
+            return cls(-torch.inf, cfg.MODEL.RPN.NMS_THRESH, cfg.MODEL.RPN.POST_NMS_TOPK_TEST)
+        section = {"RetinaNet": "RETINANET", "FCOS": "FCOS"}
+        head = cfg.MODEL[section.get(cfg.MODEL.META_ARCHITECTURE, "ROI_HEADS")]
+        limit = cfg.TEST.DETECTIONS_PER_IMAGE
+        return cls(1e-8, head.NMS_THRESH_TEST, None if limit < 0 else limit)
+
+    def __call__(self, found: Sequence[Detections], size: Size) -> Detections:
+        """Boxes of the views, in the pixels of the image of `size`, as one."""
+        probs = [d.class_probs for d in found if d.class_probs is not None]
+        united = Detections(
+            size,
+            box_ops.clip(torch.cat([d.boxes for d in found]), size),
+            torch.cat([d.scores for d in found]),
+            torch.cat([d.classes for d in found]),
+            class_probs=torch.cat(probs) if len(probs) == len(found) else None,
+        )
+        united = united.select((united.scores > self.score_thresh) & box_ops.nonempty(united.boxes))
+        kept = batched_nms(
+            united.boxes, united.scores, united.classes, self.nms_thresh, limit=self.limit
+        )
+        return united.select(kept)
+
+
+class AugmentedDetector(Detector):
+    """Another detector, asked several times.
+
+    Boxes of all views are united and suppressed within each class; masks and heatmaps of
+    keypoints inside the boxes that stay, and semantic probabilities, are averaged over the views.
+    """
+
+    def __init__(self, model: Detector, *, views: ViewSpec, merge: Merge) -> None:
+        super().__init__(
+            pixel_mean=model.pixel_mean.flatten().tolist(),
+            pixel_std=model.pixel_std.flatten().tolist(),
+            size_divisibility=model.size_divisibility,
+        )
+        self.model = model
+        self.views = views
+        self.merge = merge
+        self.train(model.training)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """The detector of a config, with fresh weights."""
+        return cls.around(build_detector(cfg), cfg)
+
+    @classmethod
+    def around(cls, model: Detector, cfg: CfgNode) -> Self:
+        """`model` itself, looking at the views of `TEST.AUG`."""
+        return cls(model, views=ViewSpec.from_config(cfg), merge=Merge.from_config(cfg))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        return self.model.device
+
+    def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
+        """Those of the model: nothing is augmented."""
+        return self.model.losses(samples)
+
+    def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
+        """Those of the model: nothing is augmented."""
+        return self.model.dense_class_probs(samples)
+
+    @torch.no_grad()
+    def detect(self, samples: list[Sample]) -> list[Detections]:
+        """One answer for each image, in pixels of its `original_size`."""
+        self.model.keep_class_probs = self.keep_class_probs
+        return [self._detect_in_one(sample) for sample in samples]
+
+    def _detect_in_one(self, sample: Sample) -> Detections:
+        groups = list(self.views(sample))
+        found: list[Detections] = []
+        probs: Tensor | None = None
+        for group in groups:
+            for view, of_view in zip(group, self._boxes(group), strict=True):
+                upright = view.upright(of_view)
+                if upright.semantic is not None:
+                    of_one = upright.semantic.softmax(dim=0)
+                    probs = of_one if probs is None else probs + of_one
+                found.append(replace(upright, semantic=None))
+        merged = self.merge(found, sample.original_size)
+        if isinstance(self.model, GeneralizedRCNN):
+            merged = self._with_insides(self.model, groups, merged)
+        if probs is None:
+            return merged
+        merged = replace(merged, semantic=(probs / len(found)).log())
+        return self.model.merged(merged) if isinstance(self.model, PanopticFPN) else merged
+
+    def _boxes(self, group: Sequence[View]) -> list[Detections]:
+        return self.model.detect_boxes([view.sample for view in group])
+
+    def _with_insides(
+        self, model: GeneralizedRCNN, groups: Sequence[Sequence[View]], merged: Detections
+    ) -> Detections:
+        """Add masks and keypoints, means over the views."""
+        if not model.looks_inside:
+            return merged
+        # Without objects one view tells how large nothing is.
+        asked = groups if len(merged) else [groups[0][:1]]
+        inside = _mean(
+            view.upright_inside(of_view, self.views.keypoint_flip)
+            for group in asked
+            for view, of_view in zip(
+                group,
+                model.look_inside([v.sample for v in group], [v.place(merged) for v in group]),
+                strict=True,
+            )
+        )
+        size = merged.image_size
+        return to_original(inside.put_into(merged), size, size)
+
+
+def _mean(insides: Iterable[InsideBoxes]) -> InsideBoxes:
+    count, masks, heatmaps = 0, None, None
+    for inside in insides:
+        count += 1
+        masks = _add(masks, inside.masks)
+        heatmaps = _add(heatmaps, inside.heatmaps)
+    return InsideBoxes(
+        None if masks is None else masks / count, None if heatmaps is None else heatmaps / count
+    )
+
+
+def _add(total: Tensor | None, term: Tensor | None) -> Tensor | None:
+    return term if total is None or term is None else total + term

@@ -1,0 +1,141 @@
+"""One image at several scales, each of them mirrored too, and the way back.
+
+R: objects, C: semantic classes, J: keypoints, S: side of masks or heatmaps
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from app.engine.config import CfgNode
+from app.engine.data.keypoints import COCO_PERSON, flip_indices
+from app.engine.data.mapper import image_tensor
+from app.engine.data.transforms import resize, shortest_edge_size
+from app.engine.errors import ConfigError
+from app.engine.modeling.roi_heads.inside import InsideBoxes
+from app.engine.structures import boxes as box_ops
+from app.engine.structures.boxes import Size
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import Sample
+from app.engine.structures.targets import Proposals
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A network input that shows the image in another way.
+
+    sample    original_size is that of the image itself
+    mirrored  left is right
+    """
+
+    sample: Sample
+    mirrored: bool
+
+    def place(self, detections: Detections) -> Detections:
+        """Boxes in the original image -> the same boxes in the view."""
+        size, original = self.sample.size, self.sample.original_size
+        scaled = box_ops.scale(detections.boxes, size[1] / original[1], size[0] / original[0])
+        boxes = _mirror_boxes(scaled, size[1]) if self.mirrored else scaled
+        return Detections(size, boxes, detections.scores, detections.classes)
+
+    def upright(self, detections: Detections) -> Detections:
+        """What was found in the view, in original pixels -> as it is in the image."""
+        if not self.mirrored:
+            return detections
+        semantic = detections.semantic
+        return replace(
+            detections,
+            boxes=_mirror_boxes(detections.boxes, self.sample.original_size[1]),
+            semantic=None if semantic is None else semantic.flip(-1),
+        )
+
+    def upright_inside(self, inside: InsideBoxes, keypoint_flip: Sequence[int]) -> InsideBoxes:
+        """Masks and heatmaps of the view -> as they are in the image.
+
+        keypoint_flip  index of each keypoint's mirror image
+        """
+        if not self.mirrored:
+            return inside
+        masks, heatmaps = inside.masks, inside.heatmaps
+        return InsideBoxes(
+            None if masks is None else masks.flip(-1),
+            None if heatmaps is None else heatmaps[:, list(keypoint_flip)].flip(-1),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSpec:
+    """Which views of an image are looked at.
+
+    min_sizes      short sides in pixels
+    max_size       cap on the long side
+    flip           each of them mirrored as well
+    keypoint_flip  index of each keypoint's mirror image; () without keypoints
+    """
+
+    min_sizes: tuple[int, ...]
+    max_size: int
+    flip: bool
+    keypoint_flip: tuple[int, ...] = ()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """The views of `TEST.AUG`."""
+        aug = cfg.TEST.AUG
+        if not aug.MIN_SIZES or min(aug.MIN_SIZES) < 1 or aug.MAX_SIZE < 1:
+            raise ConfigError(
+                f"TEST.AUG has MIN_SIZES {list(aug.MIN_SIZES)} and MAX_SIZE {aug.MAX_SIZE}; give "
+                "at least one short side, in pixels, or set TEST.AUG.ENABLED False"
+            )
+        keypoint_flip = _keypoint_flip(cfg) if cfg.MODEL.KEYPOINT_ON and aug.FLIP else ()
+        return cls(tuple(aug.MIN_SIZES), aug.MAX_SIZE, aug.FLIP, keypoint_flip)
+
+    def __call__(self, sample: Sample) -> Iterator[list[View]]:
+        """Views in groups of one size; a network never pads one because of another."""
+        # From the network's input, as detectron2 does, and not from the file: the same numbers.
+        for edge in self.min_sizes:
+            view = _resized(sample, shortest_edge_size(sample.size, edge, self.max_size))
+            yield [View(view, False), *([View(_mirrored(view), True)] if self.flip else [])]
+
+
+def _resized(sample: Sample, size: Size) -> Sample:
+    if size == sample.size:
+        return sample
+    # On the CPU: GPUs cannot resize whole numbers.
+    pixels = resize(sample.image.cpu().permute(1, 2, 0).numpy(), size)
+    proposals = sample.proposals
+    if proposals is not None:
+        scale_y, scale_x = size[0] / sample.size[0], size[1] / sample.size[1]
+        boxes = box_ops.scale(proposals.boxes, scale_x, scale_y)
+        proposals = Proposals(size, boxes, proposals.objectness_logits)
+    return replace(
+        sample, image=image_tensor(pixels), proposals=proposals, ground_truth=None, semantic=None
+    )
+
+
+def _mirrored(sample: Sample) -> Sample:
+    proposals = sample.proposals
+    if proposals is not None:
+        boxes = _mirror_boxes(proposals.boxes, sample.size[1])
+        proposals = replace(proposals, boxes=boxes)
+    return replace(
+        sample, image=sample.image.flip(-1), proposals=proposals, ground_truth=None, semantic=None
+    )
+
+
+def _mirror_boxes(boxes: Tensor, width: int) -> Tensor:
+    x0, y0, x1, y1 = boxes.unbind(dim=1)
+    return torch.stack((width - x1, y0, width - x0, y1), dim=1)
+
+
+def _keypoint_flip(cfg: CfgNode) -> tuple[int, ...]:
+    count = cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS
+    if count != len(COCO_PERSON):
+        raise ConfigError(
+            f"TEST.AUG.FLIP is True, but which of the {count} keypoints are mirror images is not "
+            f"known (only COCO's {len(COCO_PERSON)} are); set it to False"
+        )
+    return tuple(flip_indices(COCO_PERSON))
