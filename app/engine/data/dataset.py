@@ -24,6 +24,8 @@ class Dataset:
     keypoint_names  of one object; "left" and "right" tell mirror images
     stuff_names     classes of `extra["sem_seg_path"]`, by value of the label map
     evaluation      which evaluator the data set's authors mean
+    stuff_ids       the data set's own id of each stuff class from label 1 on (panoptic only)
+    frequencies     'r', 'c' or 'f' of each class: rare, common, frequent (LVIS only)
     """
 
     records: list[ImageRecord]
@@ -32,6 +34,8 @@ class Dataset:
     keypoint_names: tuple[str, ...] = ()
     stuff_names: list[str] = field(default_factory=list)
     evaluation: Evaluation = "coco"
+    stuff_ids: list[int] = field(default_factory=list)
+    frequencies: list[str] = field(default_factory=list)
 
     @property
     def keypoint_flip(self) -> list[int] | None:
@@ -60,6 +64,8 @@ def concatenate(datasets: Sequence[Dataset], names: Sequence[str] = ()) -> Datas
         first.keypoint_names,
         first.stuff_names,
         first.evaluation,
+        first.stuff_ids,
+        first.frequencies,
     )
 
 

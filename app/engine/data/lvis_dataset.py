@@ -27,6 +27,8 @@ def load_lvis(json_path: Path, image_root: Path) -> Dataset:
     # The file's own `name` has underscores; detectron2 shows the first synonym.
     synonyms = {c["id"]: c.get("synonyms") or [c["name"]] for c in content["categories"]}
     dataset.class_names = [str(synonyms[category_id][0]) for category_id in dataset.category_ids]
+    frequency = {c["id"]: str(c.get("frequency", "f")) for c in content["categories"]}
+    dataset.frequencies = [frequency[category_id] for category_id in dataset.category_ids]
     dataset.evaluation = "lvis"
     return dataset
 

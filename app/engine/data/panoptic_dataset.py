@@ -46,6 +46,7 @@ def load_panoptic(
         record.extra["sem_seg_path"] = semantic_dir / f"{record.path.stem}.png"
     stuff = [c for c in sorted_categories(content, panoptic_json) if not c.get("isthing", 1)]
     dataset.stuff_names = ["things", *(str(category["name"]) for category in stuff)]
+    dataset.stuff_ids = [int(category["id"]) for category in stuff]
     dataset.evaluation = "panoptic"
     return dataset
 

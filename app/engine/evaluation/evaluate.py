@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from app.engine.config import CfgNode
+from app.engine.data.dataset import Dataset
 from app.engine.data.loader import build_test_loader
+from app.engine.errors import ConfigError
 from app.engine.evaluation.coco import CocoEvaluator, Task
 from app.engine.evaluation.evaluator import (
     ClassResult,
@@ -15,11 +17,18 @@ from app.engine.evaluation.evaluator import (
     Results,
     flatten,
     log_copypaste,
+    with_augmented,
 )
 from app.engine.evaluation.inference import OnBatch, Progress, run_inference
+from app.engine.evaluation.lvis import LvisEvaluator
 from app.engine.evaluation.operating_point import match_classes
+from app.engine.evaluation.panoptic import PanopticEvaluator
+from app.engine.evaluation.proposals import ProposalEvaluator
+from app.engine.evaluation.semantic import SemanticEvaluator
+from app.engine.evaluation.voc import VocEvaluator
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
+from app.engine.tta import AugmentedDetector
 
 logger = logging.getLogger(__name__)
 
@@ -34,48 +43,107 @@ def evaluate(
     num_workers: int | None = None,
     score_thresh: float = 0.2,
     dtype: torch.dtype | None = None,
+    dataset: Dataset | None = None,
     evaluators: Sequence[Evaluator] | None = None,
     progress: Progress | None = None,
     on_batch: OnBatch | None = None,
 ) -> Evaluation:
     """Detect in every image of `records` and compare with its labels; the tables go to the log.
 
+    With TEST.AUG a second round looks at the views of each image; its tasks end in `_TTA`.
+
     score_thresh  where hits, false alarms and misses are counted
     dtype         bfloat16 or float16: run the network in it; None: float32
-    evaluators    in place of those that `cfg` asks for
+    dataset       whose rules apply; None: COCO's
+    evaluators    in place of those that `cfg` and `dataset` ask for
     """
-    chosen = build_evaluators(cfg, records, class_names) if evaluators is None else evaluators
+    chosen = evaluators or build_evaluators(cfg, records, class_names, dataset=dataset)
     loader = build_test_loader(cfg, records, batch_size=batch_size, num_workers=num_workers)
-    num_images = run_inference(
-        *(model, loader, {record.image_id: record for record in records}, chosen),
-        num_batches=len(loader),
-        dtype=dtype,
-        progress=progress,
-        on_batch=on_batch,
-    )
-    if num_images < len(records):
-        logger.warning("%d images could not be evaluated", len(records) - num_images)
-    return report(chosen, num_images=num_images, score_thresh=score_thresh)
+    by_id = {record.image_id: record for record in records}
+
+    def measure(detector: Detector) -> Evaluation:
+        num_images = run_inference(
+            *(detector, loader, by_id, chosen),
+            num_batches=len(loader),
+            dtype=dtype,
+            progress=progress,
+            on_batch=on_batch,
+        )
+        if num_images < len(records):
+            logger.warning("%d images could not be evaluated", len(records) - num_images)
+        return report(chosen, num_images=num_images, score_thresh=score_thresh)
+
+    augmented = AugmentedDetector.around(model, cfg) if cfg.TEST.AUG.ENABLED else None
+    evaluation = measure(model)
+    if augmented is None:
+        return evaluation
+    logger.info("Running inference with test-time augmentation ...")
+    for evaluator in chosen:
+        evaluator.merge([])
+    return with_augmented(evaluation, measure(augmented))
 
 
 def build_evaluators(
-    cfg: CfgNode, records: Sequence[ImageRecord], class_names: Sequence[str]
+    cfg: CfgNode,
+    records: Sequence[ImageRecord],
+    class_names: Sequence[str],
+    *,
+    dataset: Dataset | None = None,
 ) -> list[Evaluator]:
-    """The metrics that fit what the config's model finds."""
+    """The metrics for what the config's model finds, by the rules of the records' data set.
+
+    dataset  None: COCO's rules
+    """
+    architecture = cfg.MODEL.META_ARCHITECTURE
+    if architecture == "ProposalNetwork":
+        return [ProposalEvaluator()]
+    evaluators: list[Evaluator] = []
+    if architecture != "SemanticSegmentor":
+        evaluators.append(_instance_evaluator(cfg, records, class_names, dataset))
+    if architecture in ("SemanticSegmentor", "PanopticFPN"):
+        names = [] if dataset is None else dataset.stuff_names
+        if not names:
+            raise ConfigError(
+                f"MODEL.META_ARCHITECTURE {architecture} is evaluated on label maps; "
+                "give a data set that has them"
+            )
+        evaluators.append(
+            SemanticEvaluator(names, ignore_label=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE)
+        )
+    if architecture == "PanopticFPN" and dataset is not None and dataset.stuff_ids:
+        ids = {"thing_ids": dataset.category_ids, "stuff_ids": dataset.stuff_ids}
+        evaluators.append(PanopticEvaluator(**ids))
+    return evaluators
+
+
+def _instance_evaluator(
+    cfg: CfgNode,
+    records: Sequence[ImageRecord],
+    class_names: Sequence[str],
+    dataset: Dataset | None,
+) -> Evaluator:
     tasks: list[Task] = ["bbox"]
     if cfg.MODEL.MASK_ON:
         tasks.append("segm")
-    if cfg.MODEL.KEYPOINT_ON:
-        tasks.append("keypoints")
-    return [
-        CocoEvaluator(
-            records,
-            class_names,
+    rules = "coco" if dataset is None else dataset.evaluation
+    if rules == "voc":
+        eleven_point = any("2007" in str(name) for name in cfg.DATASETS.TEST)
+        return VocEvaluator(records, class_names, eleven_point=eleven_point)
+    if rules == "lvis" and dataset is not None:
+        return LvisEvaluator(
+            *(records, class_names),
+            frequencies=dataset.frequencies,
             tasks=tasks,
             max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
-            oks_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS,
         )
-    ]
+    if cfg.MODEL.KEYPOINT_ON:
+        tasks.append("keypoints")
+    return CocoEvaluator(
+        *(records, class_names),
+        tasks=tasks,
+        max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
+        oks_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS,
+    )
 
 
 def report(evaluators: Sequence[Evaluator], *, num_images: int, score_thresh: float) -> Evaluation:

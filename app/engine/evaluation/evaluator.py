@@ -6,7 +6,7 @@ Evaluators keep only what their metric needs (arrays, run-length codes, counts),
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from app.engine.errors import EngineError
@@ -31,7 +31,7 @@ class Evaluator(Protocol):
         ...
 
     def merge(self, states: Sequence[Any]) -> None:
-        """Replace what was taken by the union of `states`."""
+        """Replace what was taken by the union of `states`; of none: forget everything."""
         ...
 
     def results(self) -> Results:
@@ -81,6 +81,13 @@ class Evaluation:
 def flatten(results: Results) -> dict[str, float]:
     """{'bbox': {'AP': 1.0}} -> {'bbox/AP': 1.0}."""
     return {f"{task}/{key}": value for task, row in results.items() for key, value in row.items()}
+
+
+def with_augmented(plain: Evaluation, augmented: Evaluation) -> Evaluation:
+    """`plain`, with the metrics of test-time augmentation beside its own: 'bbox_TTA/AP'."""
+    parts = [(name.partition("/"), value) for name, value in augmented.metrics.items()]
+    renamed = {f"{task}_TTA{slash}{key}": value for (task, slash, key), value in parts}
+    return replace(plain, metrics=plain.metrics | renamed)
 
 
 def log_copypaste(results: Results) -> None:

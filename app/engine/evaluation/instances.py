@@ -53,7 +53,10 @@ class ImageInstances:
 
     def best(self, number: int) -> Self:
         """The `number` highest scores, best first; equal scores keep their order."""
-        index = np.argsort(-self.scores, kind="mergesort")[:number]
+        return self.select(np.argsort(-self.scores, kind="mergesort")[:number])
+
+    def select(self, index: npt.NDArray[np.int64]) -> Self:
+        """The detections at `index`."""
         return type(self)(
             self.boxes[index],
             self.scores[index],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.engine.config import CfgNode
+from app.engine.data.dataset import Dataset
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.saved_model import SavedModel
 
@@ -42,6 +43,7 @@ class Job:
     keypoint_flip: Sequence[int] | None = None
     checkpoint_seconds: float = 300.0
     score_thresh: float = 0.2
+    val_dataset: Dataset | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,13 +66,16 @@ class Judge:
                 run.best_model,
                 progress=lambda share: self.meter.evaluation(run.iteration, share),
                 on_batch=None if self.writers is None else collector,
+                # Costly, and said of the final model: detectron2 does it at the end, too.
+                augmented=run.iteration == int(self.cfg.SOLVER.MAX_ITER),
             )
         run.model.train()
         run.evaluated_at = run.iteration
         if evaluation is None:
             run.metrics = {}
             return
-        run.metrics = evaluation.metrics
+        counts = {"tp": evaluation.tp, "fp": evaluation.fp, "fn": evaluation.fn}
+        run.metrics = evaluation.metrics | counts
         if self.writers is not None:
             self._write(run, evaluation, collector, self.writers)
         self._compare(run, evaluation)

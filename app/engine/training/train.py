@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from app.engine.config import CfgNode
+from app.engine.data.dataset import Dataset
 from app.engine.errors import ConfigError, OutOfMemoryError
 from app.engine.solver import auto_scale
 from app.engine.structures.sample import ImageRecord
@@ -41,6 +42,7 @@ def train(
     keypoint_flip: Sequence[int] | None = None,
     checkpoint_seconds: float = 300.0,
     score_thresh: float = 0.2,
+    val_dataset: Dataset | None = None,
     num_cpu_processes: int = 1,
     timeout_s: float = 300.0,
 ) -> TrainSummary:
@@ -56,6 +58,7 @@ def train(
     num_workers          of the data loader; None: DATALOADER.NUM_WORKERS
     checkpoint_seconds   longest time between two checkpoints
     score_thresh         where evaluations count hits, false alarms and misses
+    val_dataset          whose rules evaluations follow; None: COCO's
     timeout_s            a process that lets the others wait longer ends the run
     """
     devices = _devices(device_ids, num_cpu_processes)
@@ -77,6 +80,7 @@ def train(
         keypoint_flip=keypoint_flip,
         checkpoint_seconds=checkpoint_seconds,
         score_thresh=score_thresh,
+        val_dataset=val_dataset,
     )
     return _train_in_smaller_parts(job, devices, timeout_s)
 

@@ -170,6 +170,7 @@ class Trainer:
             dtype=self.dtype,
             num_workers=self.job.num_workers,
             score_thresh=self.job.score_thresh,
+            dataset=self.job.val_dataset,
         )
         return Judge(
             *(self.job, self.cfg, validator),

@@ -13,15 +13,18 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from app.engine.config import CfgNode
+from app.engine.data.dataset import Dataset
 from app.engine.data.loader import build_test_loader
 from app.engine.evaluation.evaluate import build_evaluators, report
-from app.engine.evaluation.evaluator import Evaluation, Evaluator
+from app.engine.evaluation.evaluator import Evaluation, Evaluator, with_augmented
 from app.engine.evaluation.inference import OnBatch, Progress, run_inference
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.distributed import Ranks
 from app.engine.training.precision import autocast
 from app.engine.training.rng import rng_preserved, seed_all
+from app.engine.tta import AugmentedDetector
+from app.engine.tta.views import ViewSpec
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ class Validator:
         dtype: torch.dtype | None,
         num_workers: int | None = None,
         score_thresh: float = 0.2,
+        dataset: Dataset | None = None,
     ) -> None:
         self.cfg = cfg
         self.records = records
@@ -55,17 +59,32 @@ class Validator:
         self.dtype = dtype
         self.num_workers = num_workers
         self.score_thresh = score_thresh
+        self.dataset = dataset
+        if cfg.TEST.AUG.ENABLED:
+            ViewSpec.from_config(cfg)  # a wrong setting ends the run now, not its last evaluation
 
     def __call__(
-        self, model: Detector, *, progress: Progress, on_batch: OnBatch | None = None
+        self,
+        model: Detector,
+        *,
+        progress: Progress,
+        on_batch: OnBatch | None = None,
+        augmented: bool = False,
     ) -> Evaluation | None:
         """Numbers with `validation_*` losses among them; None when something went wrong.
 
         Whatever goes wrong is logged with its traceback: a model that trains is worth more.
+
+        augmented  add the metrics of test-time augmentation, if the config asks for it
         """
         with rng_preserved():
             losses = self._together("validation losses", lambda: self._loss_sums(model))
             evaluation = self._evaluate(model, progress, on_batch)
+            if augmented and self.cfg.TEST.AUG.ENABLED:
+                logger.info("Running inference with test-time augmentation ...")
+                second = self._evaluate(AugmentedDetector.around(model, self.cfg), progress, None)
+                if evaluation is not None and second is not None:
+                    evaluation = with_augmented(evaluation, second)
         if evaluation is not None and losses is not None:
             evaluation.metrics.update(_mean_losses(losses))
         return self.ranks.broadcast(evaluation)
@@ -73,7 +92,9 @@ class Validator:
     def _evaluate(
         self, model: Detector, progress: Progress, on_batch: OnBatch | None
     ) -> Evaluation | None:
-        evaluators = build_evaluators(self.cfg, self.records, self.class_names)
+        evaluators = build_evaluators(
+            *(self.cfg, self.records, self.class_names), dataset=self.dataset
+        )
         shares = self._together(
             "evaluation", lambda: self._detect(model, evaluators, progress, on_batch)
         )

@@ -1,0 +1,103 @@
+"""LVIS's average precision (https://arxiv.org/abs/1908.03195), computed by faster-coco-eval.
+
+In an image only some classes were looked for: detections of others neither help nor hurt.
+T: IoU thresholds, R: recall points, K: classes, A: area ranges
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from faster_coco_eval import COCOeval_faster
+
+from app.engine.evaluation.coco import Task, coco_dataset, coco_detections, summary
+from app.engine.evaluation.evaluator import Results
+from app.engine.evaluation.instances import ImageInstances, InstanceStore
+from app.engine.evaluation.tables import small_table
+from app.engine.structures.sample import ImageRecord
+
+logger = logging.getLogger(__name__)
+
+MAX_DETECTIONS = 300
+
+FREQUENCIES = "rcf"
+"""Rare, common, frequent: in fewer than 10, fewer than 100, more training images."""
+
+
+class LvisEvaluator(InstanceStore):
+    """AP, AP50, AP75, by size, and over rare, common and frequent classes.
+
+    frequencies  'r', 'c' or 'f' of each class; empty: not told apart
+    """
+
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        class_names: Sequence[str],
+        *,
+        frequencies: Sequence[str] = (),
+        tasks: Sequence[Task] = ("bbox",),
+        max_detections: int = MAX_DETECTIONS,
+    ) -> None:
+        super().__init__()
+        self.records = records
+        self.class_names = class_names
+        self.frequencies = frequencies
+        self.tasks = sorted(tasks)
+        self.max_detections = max_detections
+
+    def results(self) -> Results:
+        """The metrics of each task; a table goes to the log."""
+        if not any(len(image) for image in self.images.values()):
+            logger.warning("No predictions from the model!")
+        return {task: self._evaluate(task) for task in self.tasks}
+
+    def _evaluate(self, task: Task) -> dict[str, float]:
+        records = [record for record in self.records if record.image_id in self.images]
+        logger.info("Evaluating with max detections per image = %d", self.max_detections)
+        names = ["APs", "APm", "APl"]
+        if not records:
+            groups = [f"AP{f}" for f in FREQUENCIES]
+            return dict.fromkeys(["AP", "AP50", "AP75", *names, *groups], math.nan)
+        gt = coco_dataset(records, self.class_names, task=task)
+        for image, record in zip(gt.dataset["images"], records, strict=True):
+            image["neg_category_ids"] = _ids(record, "neg_classes")
+            image["not_exhaustive_category_ids"] = _ids(record, "not_exhaustive_classes")
+        frequencies = self.frequencies or ["f"] * len(self.class_names)
+        for category, frequency in zip(gt.dataset["categories"], frequencies, strict=True):
+            category["frequency"] = frequency
+        images = [self._judged(record) for record in records]
+        evaluation = COCOeval_faster(
+            *(gt, coco_detections(gt, images, task=task), task),
+            print_function=logger.debug,
+            lvis_style=True,
+        )
+        evaluation.params.catIds = list(range(1, len(self.class_names) + 1))
+        evaluation.params.maxDets = [self.max_detections]
+        evaluation.evaluate()
+        evaluation.accumulate()
+        precision = np.asarray(evaluation.eval["precision"])
+        results = summary(precision, names) | self._by_frequency(precision)
+        logger.info("Evaluation results for %s: \n%s", task, small_table(results))
+        return results
+
+    def _judged(self, record: ImageRecord) -> ImageInstances:
+        """The detections that count: the limit holds for all classes of an image together."""
+        image = self.images[record.image_id].best(self.max_detections)
+        looked_for = [*record.classes.tolist(), *record.extra.get("neg_classes", ())]
+        return image.select(np.flatnonzero(np.isin(image.classes, looked_for)))
+
+    def _by_frequency(self, precision: npt.NDArray[np.float64]) -> dict[str, float]:
+        results = {}
+        for frequency in FREQUENCIES:
+            rows = [k for k, f in enumerate(self.frequencies) if f == frequency]
+            known = precision[:, :, rows, 0, -1]
+            known = known[known > -1]
+            results[f"AP{frequency}"] = 100 * float(known.mean()) if known.size else math.nan
+        return results
+
+
+def _ids(record: ImageRecord, key: str) -> list[int]:
+    return [int(k) + 1 for k in record.extra.get(key, ())]
