@@ -48,7 +48,7 @@ class Masks(Protocol):
 
 def _rows(index: Tensor) -> list[int]:
     rows = index.nonzero()[:, 0] if index.dtype == torch.bool else index
-    return [int(i) for i in rows]
+    return [int(i) for i in rows.tolist()]  # one transfer from an accelerator, not one a row
 
 
 def rasterize(polygons: list[Polygon], height: int, width: int) -> npt.NDArray[np.bool_]:

@@ -66,8 +66,8 @@ class StandardROIHeads(nn.Module):
         """The heads of `MODEL.ROI_*` on the maps named by `MODEL.ROI_HEADS.IN_FEATURES`."""
         model = cfg.MODEL
         in_features = list(model.ROI_HEADS.IN_FEATURES)
-        strides = [shapes[name].stride for name in in_features]
         channels = _shared_channels(in_features, shapes)
+        strides = [shapes[name].stride for name in in_features]
         # In this order, or seeded weights would differ from detectron2's.
         box_head, box_predictor = cls._box_branch(cfg, channels)
         mask_head = MaskHead.from_config(cfg, channels) if model.MASK_ON else None
