@@ -135,7 +135,7 @@ class TrainHyperparameters(Hyperparameters):
     image_size: int = Field(0, ge=0, le=8192)
     """Pixels to which the shorter side of images is scaled. 0: as the config file says."""
     amp: Annotated[Literal["auto", "off", "bf16", "fp16"], BeforeValidator(_switch_word)] = "auto"
-    """Mixed precision: auto (on GPUs that gain by it), off, bf16 or fp16."""
+    """Mixed precision: auto (on GPUs and CPUs that gain by it), off, bf16 or fp16."""
     ema: bool = False
     """Keep a moving average of the weights, and evaluate and save that."""
     patience: int = Field(0, ge=0, le=100_000)

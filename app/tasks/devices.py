@@ -37,6 +37,15 @@ def device_name(ids: list[int]) -> str:
     return f"cuda:{ids[0]}" if ids else "cpu"
 
 
+def gains_by_mixed_precision(device: str) -> bool:
+    """Whether 16-bit numbers make training faster there: GPUs, and CPUs that multiply bfloat16."""
+    if device != "cpu":
+        return True
+    # Older releases of torch do not tell; 32-bit numbers are right everywhere.
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 def _available() -> int:
     if torch.version.cuda is None or not torch.cuda.is_available():
         return 0

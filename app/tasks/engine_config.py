@@ -38,10 +38,11 @@ def training_config(
     device: str,
     num_images: int,
     weights: str | None = None,
+    gains_by_mixed_precision: bool = False,
 ) -> CfgNode:
     """The frozen config of a training of `num_images` images on `device` (cpu, cuda:0, ...).
 
-    `weights` replaces MODEL.WEIGHTS. Raises ConfigError for a config file or key that is wrong.
+    `weights` replaces MODEL.WEIGHTS; `gains_by_mixed_precision` decides what `amp: auto` means. Raises ConfigError for a config file or key that is wrong.
     """
     cfg = load_config(config_path(hp.config_file), options.overrides)
     _set_classes(cfg, hp.class_names)
@@ -54,7 +55,7 @@ def training_config(
     cfg.SEED = hp.seed
     cfg.SOLVER.EMA.ENABLED = hp.ema
     cfg.TEST.PATIENCE = hp.patience
-    cfg.SOLVER.AMP.ENABLED = hp.amp != "off" and (hp.amp != "auto" or device != "cpu")
+    cfg.SOLVER.AMP.ENABLED = hp.amp != "off" and (hp.amp != "auto" or gains_by_mixed_precision)
     cfg.SOLVER.AMP.DTYPE = {"bf16": "bfloat16", "fp16": "float16"}.get(hp.amp, "auto")
     cfg.freeze()
     return cfg
@@ -76,6 +77,9 @@ def inference_config(
     _set_image_size(cfg, hp.image_size)
     for section in ("RETINANET", "FCOS", "ROI_HEADS"):
         cfg.MODEL[section].SCORE_THRESH_TEST = float(score_threshold)
+    if cfg.TEST.AUG.ENABLED and isinstance(hp, MiningHyperparameters):
+        logger.info("TEST.AUG: mining looks at every image once; infer looks at its views")
+        cfg.TEST.AUG.ENABLED = False
     cfg.freeze()
     return cfg
 

@@ -14,7 +14,7 @@ from app.engine.training.job import TrainSummary
 from app.engine.training.saved_model import SavedModel
 from app.engine.training.train import train
 from app.tasks.args_options import EngineOptions, parse_args_options
-from app.tasks.devices import device_ids, device_name
+from app.tasks.devices import device_ids, device_name, gains_by_mixed_precision
 from app.tasks.engine_config import training_config
 from app.tasks.model_files import find_model, package_class_names
 from app.tasks.records import read_records, require_objects
@@ -109,7 +109,14 @@ def _config(
     weights = None
     if hp.pretrained_model_params:
         weights = str(find_model(hp.pretrained_model_params, env.input.models_dir).weights)
-    return training_config(hp, options, device=device, num_images=num_images, weights=weights)
+    return training_config(
+        hp,
+        options,
+        device=device,
+        num_images=num_images,
+        weights=weights,
+        gains_by_mixed_precision=gains_by_mixed_precision(device),
+    )
 
 
 def _stage_writer(env: Env, hp: TrainHyperparameters) -> Callable[[SavedModel], None]:

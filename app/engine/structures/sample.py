@@ -30,7 +30,7 @@ class ImageRecord:
     keypoints      (G, num_keypoints, 3) float32, or None
     image_id       identifies the image in evaluation; unique in a data set
     extra          what a data set adds: `sem_seg_path`, `pan_seg_path`, `segments_info`,
-                   `proposals` (arrays), LVIS's `neg_category_ids`, ...
+                   `proposals` (arrays), LVIS's `neg_classes`, ...
     """
 
     path: Path

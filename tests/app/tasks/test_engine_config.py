@@ -9,7 +9,11 @@ from app.engine.config import CfgNode
 from app.tasks.args_options import EngineOptions
 from app.tasks.engine_config import config_path, inference_config, num_classes, training_config
 from executor.errors import ConfigError
-from executor.hyperparameters import InferHyperparameters, TrainHyperparameters
+from executor.hyperparameters import (
+    InferHyperparameters,
+    MiningHyperparameters,
+    TrainHyperparameters,
+)
 
 LIGHT = "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml"
 R50 = "configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml"
@@ -69,16 +73,19 @@ def test_ten_evaluations_unless_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amp", "device", "enabled", "dtype"),
+    ("amp", "gains", "enabled", "dtype"),
     [
-        pytest.param("auto", "cpu", False, "auto", id="auto leaves the CPU in fp32"),
-        pytest.param("auto", "cuda:0", True, "auto", id="auto on a GPU"),
-        pytest.param("bf16", "cpu", True, "bfloat16", id="bf16 on the CPU"),
-        pytest.param("off", "cuda:0", False, "auto", id="off"),
+        pytest.param("auto", False, False, "auto", id="auto where nothing is gained"),
+        pytest.param("auto", True, True, "auto", id="auto where it is faster"),
+        pytest.param("bf16", False, True, "bfloat16", id="bf16 whatever is gained"),
+        pytest.param("off", True, False, "auto", id="off"),
     ],
 )
-def test_amp(amp: str, device: str, enabled: bool, dtype: str) -> None:
-    cfg = make(amp=amp, device=device)
+def test_amp(amp: str, gains: bool, enabled: bool, dtype: str) -> None:
+    hp = TrainHyperparameters(class_names=("cat",), amp=amp)
+    cfg = training_config(
+        hp, EngineOptions(), device="cpu", num_images=9, gains_by_mixed_precision=gains
+    )
     assert (enabled, dtype) == (cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE)
 
 
@@ -110,3 +117,22 @@ def test_inference_takes_the_threshold_of_the_task(tmp_path: Path) -> None:
     assert cfg.MODEL.RETINANET.SCORE_THRESH_TEST == 0.4
     assert cfg.MODEL.CLASS_NAMES == ["cat", "dog"]
     assert cfg.INPUT.MIN_SIZE_TEST == 64
+
+
+@pytest.mark.parametrize(
+    ("hp", "augmented"),
+    [
+        pytest.param(InferHyperparameters(), True, id="infer"),
+        pytest.param(MiningHyperparameters(), False, id="mining looks once"),
+    ],
+)
+def test_views_of_a_model_are_for_infer(
+    tmp_path: Path, hp: InferHyperparameters | MiningHyperparameters, augmented: bool
+) -> None:
+    file = tmp_path / "config.yaml"
+    cfg = make(config_file=LIGHT)
+    cfg.defrost()
+    cfg.TEST.AUG.ENABLED = True
+    file.write_text(cfg.dump())
+    found = inference_config(file, hp, device="cpu", score_threshold=0.4)
+    assert augmented == found.TEST.AUG.ENABLED
