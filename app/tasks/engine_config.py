@@ -42,7 +42,8 @@ def training_config(
 ) -> CfgNode:
     """The frozen config of a training of `num_images` images on `device` (cpu, cuda:0, ...).
 
-    `weights` replaces MODEL.WEIGHTS; `gains_by_mixed_precision` decides what `amp: auto` means. Raises ConfigError for a config file or key that is wrong.
+    `weights` replaces MODEL.WEIGHTS; `gains_by_mixed_precision` decides what `amp: auto` means.
+    Raises ConfigError for a config file or key that is wrong.
     """
     cfg = load_config(config_path(hp.config_file), options.overrides)
     _set_classes(cfg, hp.class_names)
