@@ -28,6 +28,7 @@ from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
 from app.engine.structures.image_list import padded_size
 from app.engine.structures.sample import Sample
+from app.engine.tta import AugmentedDetector
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,10 @@ class Predictor:
     def __init__(
         self, model: Detector, cfg: CfgNode, *, batch_size: int = 1, precision: str = "fp32"
     ) -> None:
-        """`model` itself stays as it is: a copy with folded batch norms does the work."""
+        """`model` itself stays as it is: a copy with folded batch norms does the work.
+
+        Looks at the views of TEST.AUG where that is enabled.
+        """
         assert batch_size >= 1
         if cfg.MODEL.LOAD_PROPOSALS:
             raise ConfigError(
@@ -65,6 +69,8 @@ class Predictor:
             )
         _check_precision(precision, model.device)
         self.model = fold_batch_norm(model)
+        if cfg.TEST.AUG.ENABLED:
+            self.model = AugmentedDetector.around(self.model, cfg)
         self.num_classes = _num_classes(cfg)
         self.batch_size = batch_size
         self._dtype = PRECISIONS[precision]
