@@ -321,3 +321,23 @@ def test_image_counts_reach_the_federated_loss():
     model.set_image_counts(torch.tensor([4.0, 9.0, 0.0]))
     assert model.roi_heads.box_predictor.fed_loss_cls_weights.tolist() == [2.0, 3.0, 0.0]
     assert model.train().losses(samples())["loss_cls"].isfinite()
+
+
+@pytest.mark.parametrize("switches", ARCHITECTURES)
+def test_mixed_precision_trains_and_detects(switches):
+    model = model_of(switches).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model.losses(samples())
+        assert all(loss.isfinite() for loss in losses.values())
+        sum(losses.values()).backward()
+        with torch.no_grad():
+            found = model.eval().detect(samples())
+    assert all(detections.boxes.dtype == torch.float32 for detections in found)
+    assert all(detections.scores.dtype == torch.float32 for detections in found)
+
+
+@pytest.mark.parametrize("switches", ARCHITECTURES)
+def test_validation_losses_need_no_gradient(switches):
+    model = model_of(switches).train()
+    with torch.no_grad():
+        assert all(not loss.requires_grad for loss in model.losses(samples()).values())
