@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 
 from app.engine.config import CfgNode
 from app.engine.data.loader import Loader
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 class Judge:
     """Evaluates a run after the iterations `evaluated_after`; keeps the best model.
 
-    first_batches  a loader of training data from its beginning, to measure norms on
+    first_batches  makes a loader of training data from its beginning, to measure norms on
     writers        for numbers and pictures; None except in the first process
     """
 
@@ -34,7 +35,7 @@ class Judge:
         cfg: CfgNode,
         validator: Validator,
         *,
-        first_batches: Loader,
+        first_batches: Callable[[], Loader],
         meter: ProgressMeter,
         scalars: Scalars,
         book: PictureBook,
@@ -70,6 +71,12 @@ class Judge:
                 augmented=run.iteration == int(self.cfg.SOLVER.MAX_ITER),
             )
         run.model.train()
+        should_stop = self.job.callbacks.should_stop
+        (stopped,) = self.validator.ranks.any((should_stop(),))
+        if stopped:
+            # The checkpoint is older than this evaluation, so it will be made again.
+            logger.info("Stopping in an evaluation as asked; start again to go on")
+            raise Finished(stopped=True)
         run.evaluated_at = run.iteration
         if evaluation is None:
             run.metrics = {}
@@ -90,7 +97,7 @@ class Judge:
             logger.info("PreciseBN is disabled: the model trains no batch norm.")
             return
         state = model.training_state()
-        with rng_preserved(), closed(iter(self.first_batches)) as batches:
+        with rng_preserved(), closed(iter(self.first_batches())) as batches:
             update_statistics(
                 *(model, batches),
                 num_batches=settings.NUM_ITER,

@@ -13,14 +13,14 @@ from app.engine.data.dataset import Dataset
 from app.engine.errors import ConfigError, OutOfMemoryError
 from app.engine.solver import auto_scale
 from app.engine.structures.sample import ImageRecord
-from app.engine.training.distributed import launch
+from app.engine.training.distributed import RankError, launch
 from app.engine.training.job import Callbacks, Job, TrainSummary
 from app.engine.training.saved_model import SavedModel
 from app.engine.training.trainer import train_rank
 
 logger = logging.getLogger(__name__)
 
-_MAX_RESTARTS = 4
+_MAX_RESTARTS = 4  # as often as a batch can be halved, from 16 images on
 
 
 def train(
@@ -82,18 +82,19 @@ def train(
         score_thresh=score_thresh,
         val_dataset=val_dataset,
     )
-    return _train_in_smaller_parts(job, devices, timeout_s)
+    return _train_with_restarts(job, devices, timeout_s)
 
 
-def _train_in_smaller_parts(
+def _train_with_restarts(
     job: Job, devices: Sequence[torch.device], timeout_s: float
 ) -> TrainSummary:
-    """Train; several processes that lack memory start again with smaller parts of a batch.
+    """Train; several processes start again from their checkpoint when one of them is lost.
 
-    One process alone does that without starting again.
+    When one of them lacks memory they do so with smaller parts of a batch: one process alone does
+    that without starting again, but here all must do the same.
     """
     silent = Callbacks(_ignore, _ignore, _never)
-    for _ in range(_MAX_RESTARTS):
+    for restarts_left in reversed(range(_MAX_RESTARTS + 1)):
         try:
             others_job = replace(job, callbacks=silent)
             return launch(
@@ -101,13 +102,19 @@ def _train_in_smaller_parts(
             )
         except (OutOfMemoryError, torch.OutOfMemoryError) as error:
             parts = 2 * int(job.cfg.SOLVER.ACCUMULATE)
-            if len(devices) == 1 or parts > job.cfg.SOLVER.IMS_PER_BATCH // len(devices):
+            too_many = parts > job.cfg.SOLVER.IMS_PER_BATCH // len(devices)
+            if len(devices) == 1 or too_many or not restarts_left:
                 raise _out_of_memory(error) from error
             logger.warning("Out of device memory: starting again with SOLVER.ACCUMULATE %d", parts)
             job = replace(job, cfg=_accumulating(job.cfg, parts), resume=True)
-        # Outside the handler, whose traceback holds on to tensors.
+        except RankError as error:
+            if not restarts_left:
+                raise
+            logger.warning("%s: starting again from the last checkpoint", error)
+            job = replace(job, resume=True)
+        # Outside the handlers, whose tracebacks hold on to tensors.
         torch.cuda.empty_cache()
-    return launch(train_rank, job, others_job=replace(job, callbacks=silent), devices=devices)
+    raise AssertionError("the last round returns or raises")
 
 
 def _out_of_memory(error: Exception) -> OutOfMemoryError:

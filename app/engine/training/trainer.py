@@ -171,10 +171,11 @@ class Trainer:
             num_workers=self.job.num_workers,
             score_thresh=self.job.score_thresh,
             dataset=self.job.val_dataset,
+            should_stop=self.job.callbacks.should_stop,
         )
         return Judge(
             *(self.job, self.cfg, validator),
-            first_batches=self._loader(skip_batches=0),
+            first_batches=lambda: self._loader(skip_batches=0),
             meter=self.meter,
             scalars=self.watch.scalars,
             book=self.book,

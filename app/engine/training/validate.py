@@ -37,7 +37,8 @@ _MAX_LOSS_BATCHES = 100
 class Validator:
     """Evaluates models on the validation set, together with the other processes.
 
-    on_batch  sees samples and detections of the first process, for pictures
+    on_batch     sees samples and detections of the first process, for pictures
+    should_stop  polled after every batch; True breaks the evaluation off
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Validator:
         num_workers: int | None = None,
         score_thresh: float = 0.2,
         dataset: Dataset | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.cfg = cfg
         self.records = records
@@ -60,8 +62,12 @@ class Validator:
         self.num_workers = num_workers
         self.score_thresh = score_thresh
         self.dataset = dataset
+        self.should_stop = should_stop
+        # What is wrong with the settings ends the run now, not its evaluations one by one.
+        if records:
+            build_evaluators(cfg, records, class_names, dataset=dataset)
         if cfg.TEST.AUG.ENABLED:
-            ViewSpec.from_config(cfg)  # a wrong setting ends the run now, not its last evaluation
+            ViewSpec.from_config(cfg)
 
     def __call__(
         self,
@@ -117,6 +123,8 @@ class Validator:
         outcome: tuple[T | None, str]
         try:
             outcome = (work(), "")
+        except InterruptedError:
+            outcome = (None, "asked to stop")
         except Exception:  # the others wait for this process whatever happens to it
             outcome = (None, traceback.format_exc())
         gathered = self.ranks.gather(outcome)
@@ -147,10 +155,21 @@ class Validator:
             num_batches=len(loader),
             num_devices=self.ranks.world_size,
             dtype=self.dtype,
-            progress=progress,
+            progress=self._interruptible(progress),
             on_batch=on_batch,
         )
         return num_images, [evaluator.state() for evaluator in evaluators]
+
+    def _interruptible(self, progress: Progress) -> Progress:
+        def report_or_stop(share: float) -> None:
+            progress(share)
+            self._stop_if_asked()
+
+        return report_or_stop
+
+    def _stop_if_asked(self) -> None:
+        if self.should_stop():
+            raise InterruptedError("asked to stop")
 
     @property
     def _batch_size(self) -> int:
@@ -172,6 +191,7 @@ class Validator:
         num_images = 0
         with _training_without_traces(model):
             for samples in islice(loader, _MAX_LOSS_BATCHES):
+                self._stop_if_asked()
                 if not samples:
                     continue
                 with autocast(model.device, self.dtype):

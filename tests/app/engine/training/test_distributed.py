@@ -1,5 +1,6 @@
 """Two processes on the CPU: the same training as one, and an end to all when one of them ends."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -147,6 +148,24 @@ def test_training_with_two_processes_stopped_and_resumed(tiny, tmp_path):
     summary = tiny.tiny_train(tmp_path / "again/run", cfg, num_cpu_processes=2)
     again = torch.load(summary.last.weights, weights_only=True)["model"]
     assert all(torch.equal(two[key], again[key]) for key in two)
+
+
+@pytest.mark.slow
+def test_lost_process_is_replaced_from_the_checkpoint(tiny, tmp_path, caplog):
+    cfg = tiny.tiny_config(
+        *("SOLVER.IMS_PER_BATCH", "4", "MODEL.META_ARCHITECTURE", "RetinaNet"),
+        *("SOLVER.MAX_ITER", "4", "SOLVER.CHECKPOINT_PERIOD", "1", "SOLVER.STEPS", "()"),
+    )
+    polls = iter(range(1, 99))
+
+    def kill_once() -> bool:
+        if next(polls) == 2:
+            multiprocessing.active_children()[0].kill()
+        return False
+
+    options = {"num_cpu_processes": 2, "val_records": [], "should_stop": kill_once}
+    assert tiny.tiny_train(tmp_path / "run", cfg, **options).iteration == 4
+    assert "starting again from the last checkpoint" in caplog.text
 
 
 def test_batch_that_cannot_be_shared(tiny, tmp_path):

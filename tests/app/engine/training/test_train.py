@@ -105,7 +105,7 @@ def test_stopped_and_resumed_equals_uninterrupted(tiny, whole_run, tmp_path, sto
     summary = tiny.tiny_train(
         tmp_path / "run",
         tiny.tiny_config(),
-        should_stop=lambda: next(polls) == stop_after,
+        should_stop=lambda: next(polls) >= stop_after,
         on_model=models.append,
     )
     assert (summary.stopped, summary.iteration, models) == (True, stop_after, [])
@@ -114,16 +114,35 @@ def test_stopped_and_resumed_equals_uninterrupted(tiny, whole_run, tmp_path, sto
     assert_bit_equal(weights(tmp_path / "run", "best"), weights(directory / "run", "best"))
 
 
-def test_finished_run_started_again_only_reports(tiny, whole_run, tmp_path):
-    polls = []
-    for _ in range(2):
-        summary = tiny.tiny_train(
-            tmp_path / "run",
-            tiny.tiny_config("SOLVER.MAX_ITER", "2"),
-            should_stop=lambda: bool(polls.append(1)),
-        )
-    assert summary.last is not None
-    assert len(polls) == 2
+def test_stopped_in_an_evaluation_makes_it_again(tiny, whole_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("app.engine.training.progress._MIN_PAUSE_S", 0.0)
+    directory, *_ = whole_run
+    asked, models = [], []
+
+    def progress(fraction: float) -> None:
+        if fraction > 0.45:  # five iterations are 0.42: this is their evaluation
+            asked.append(1)
+
+    summary = tiny.tiny_train(
+        tmp_path / "run",
+        tiny.tiny_config(),
+        progress=progress,
+        should_stop=lambda: bool(asked),
+        on_model=models.append,
+    )
+    assert (summary.stopped, summary.iteration, models) == (True, 5, [])
+    tiny.tiny_train(tmp_path / "run", tiny.tiny_config())
+    assert_bit_equal(weights(tmp_path / "run"), weights(directory / "run"))
+    assert_bit_equal(weights(tmp_path / "run", "best"), weights(directory / "run", "best"))
+
+
+def test_finished_run_started_again_only_reports(tiny, tmp_path, monkeypatch):
+    cfg = tiny.tiny_config("SOLVER.MAX_ITER", "2")
+    tiny.tiny_train(tmp_path / "run", cfg)
+    steps = []
+    monkeypatch.setattr(Stepper, "__call__", lambda self, samples: steps.append(1))
+    assert tiny.tiny_train(tmp_path / "run", cfg).last.metrics
+    assert not steps
 
 
 def start(directory: Path) -> subprocess.Popen:
@@ -284,6 +303,29 @@ def test_real_model_in_mixed_precision(tiny, tmp_path):
         *("SOLVER.AMP.ENABLED", "True"),
     )
     assert math.isfinite(tiny.tiny_train(tmp_path / "run", cfg).last.metrics["validation_loss_cls"])
+
+
+def test_settings_that_no_evaluation_could_use_end_the_run_at_once(tiny, tmp_path):
+    cfg = tiny.tiny_config("MODEL.META_ARCHITECTURE", "SemanticSegmentor")
+    with pytest.raises(EngineError):
+        tiny.tiny_train(tmp_path / "run", cfg)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_on_a_gpu(tiny, tmp_path, caplog, dtype):
+    caplog.set_level("INFO")
+    cfg = tiny.tiny_config(
+        *("MODEL.META_ARCHITECTURE", "RetinaNet", "SOLVER.AMP.ENABLED", "True"),
+        *("SOLVER.AMP.DTYPE", dtype, "SOLVER.MAX_ITER", "6"),
+    )
+    polls = iter(range(1, 99))
+    options = {"device_ids": [0], "should_stop": lambda: next(polls) >= 3}
+    assert tiny.tiny_train(tmp_path / "run", cfg, **options).stopped
+    summary = tiny.tiny_train(tmp_path / "run", cfg, device_ids=[0])
+    assert math.isfinite(summary.last.metrics["validation_loss_cls"])
+    assert "max_mem: " in caplog.text
 
 
 def test_more_gpus_than_there_are(tiny, tmp_path, monkeypatch):
