@@ -1,0 +1,1 @@
+"""How good detections are: `evaluate.evaluate` is the way in; `visualize` shows them."""

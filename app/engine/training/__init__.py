@@ -1,0 +1,1 @@
+"""How a model is trained: `train.train` is the way in."""
