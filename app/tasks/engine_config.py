@@ -156,14 +156,21 @@ def _iterations_for(cfg: CfgNode, batch_size: int, num_images: int) -> int:
 
 
 def _learning_rate_for(cfg: CfgNode, batch_size: int) -> float:
-    """The config file's rate, scaled with the batch (linear scaling rule, arXiv:1706.02677)."""
-    rate = float(cfg.SOLVER.BASE_LR * batch_size / cfg.SOLVER.IMS_PER_BATCH)
+    """The config file's rate, scaled with the batch.
+
+    Linearly for SGD (arXiv:1706.02677), with the square root for AdamW (arXiv:2205.10287).
+    """
+    solver = cfg.SOLVER
+    share = batch_size / solver.IMS_PER_BATCH
+    factor = share if solver.OPTIMIZER == "SGD" else math.sqrt(share)
+    rate = float(solver.BASE_LR * factor)
     logger.info(
-        "learning_rate 0: chose %g, the config file's %g for %d images scaled to %d",
+        "learning_rate 0: chose %g, the config file's %g for %d images scaled to %d (%s)",
         rate,
-        cfg.SOLVER.BASE_LR,
-        cfg.SOLVER.IMS_PER_BATCH,
+        solver.BASE_LR,
+        solver.IMS_PER_BATCH,
         batch_size,
+        solver.OPTIMIZER,
     )
     return rate
 
