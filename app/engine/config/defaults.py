@@ -140,7 +140,7 @@ DETECTRON2: dict[str, Any] = {
         "PANOPTIC_FPN": {
             "INSTANCE_LOSS_WEIGHT": 1.0,  # scales box predictor and mask losses (not RPN)
             "COMBINE": {
-                "ENABLED": True,  # without effect, as in detectron2
+                "ENABLED": True,  # False: instances and semantic maps stay apart
                 "OVERLAP_THRESH": 0.5,  # skip an instance when the covered share exceeds it
                 "STUFF_AREA_LIMIT": 4096,  # smallest stuff region in pixels
                 "INSTANCES_CONFIDENCE_THRESH": 0.5,  # smallest instance score

@@ -3,8 +3,10 @@
 `check_supported` runs before anything slow, so a wrong word is named at once with the right ones.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
+from app.engine.config.defaults import DETECTRON2
 from app.engine.config.node import CfgNode
 from app.engine.config.unknown import did_you_mean
 from app.engine.errors import ConfigError
@@ -32,6 +34,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.RESNETS.DEPTH": (18, 34, 50, 101, 152),
     "MODEL.RESNETS.RES5_DILATION": (1, 2),
     "MODEL.EFFICIENTNET.VARIANT": tuple(f"b{n}" for n in range(8)),
+    "INPUT.FORMAT": ("BGR", "RGB", "L", "YUV-BT.601"),
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
     "INPUT.RANDOM_FLIP": ("horizontal", "vertical", "none"),
     "INPUT.CROP.TYPE": ("relative", "relative_range", "absolute", "absolute_range"),
@@ -90,6 +93,8 @@ REFUSED: dict[str, dict[str, str]] = {
 }
 """Key -> value -> why it is refused."""
 
+_WITH_ROI_HEADS = ("GeneralizedRCNN", "PanopticFPN")
+_WITHOUT_ROI_HEADS = ("RetinaNet", "FCOS", "ProposalNetwork", "SemanticSegmentor")
 _BOX_WEIGHTS = ("MODEL.RPN", "MODEL.ROI_BOX_HEAD", "MODEL.RETINANET")
 
 
@@ -112,11 +117,38 @@ def check_supported(cfg: CfgNode) -> None:
         for section in _BOX_WEIGHTS
         if len(weights := leaves[f"{section}.BBOX_REG_WEIGHTS"]) != 4
     ]
-    mean, std = leaves["MODEL.PIXEL_MEAN"], leaves["MODEL.PIXEL_STD"]
-    if len(mean) != len(std):
-        problems.append(
-            f"MODEL.PIXEL_MEAN has {len(mean)} numbers and MODEL.PIXEL_STD {len(std)}; "
-            "give one of each per channel"
-        )
+    problems += _contradictions(leaves)
     if problems:
         raise ConfigError("; ".join(problems))
+
+
+def _contradictions(leaves: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with values that do not go together, or would have no effect."""
+    mean, std = leaves["MODEL.PIXEL_MEAN"], leaves["MODEL.PIXEL_STD"]
+    channels = 1 if leaves["INPUT.FORMAT"] == "L" else 3
+    if not len(mean) == len(std) == channels:
+        yield (
+            f"MODEL.PIXEL_MEAN has {len(mean)} numbers and MODEL.PIXEL_STD {len(std)}, and "
+            f"INPUT.FORMAT {leaves['INPUT.FORMAT']} {channels} channels; give one of each per "
+            "channel"
+        )
+    if leaves["MODEL.ANCHOR_GENERATOR.ANGLES"] != DETECTRON2["MODEL"]["ANCHOR_GENERATOR"]["ANGLES"]:
+        yield f"MODEL.ANCHOR_GENERATOR.ANGLES is refused: {_ROTATED}; leave it out"
+    architecture = leaves["MODEL.META_ARCHITECTURE"]
+    for key in ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON"):
+        if leaves[key] and architecture in _WITHOUT_ROI_HEADS:
+            yield f"{key} is True, but {architecture} has no heads for that; set it to False"
+    precomputed = leaves["MODEL.PROPOSAL_GENERATOR.NAME"] == "PrecomputedProposals"
+    if leaves["MODEL.LOAD_PROPOSALS"] != precomputed and architecture in _WITH_ROI_HEADS:
+        yield (
+            f"MODEL.LOAD_PROPOSALS is {leaves['MODEL.LOAD_PROPOSALS']} with "
+            f"MODEL.PROPOSAL_GENERATOR.NAME {leaves['MODEL.PROPOSAL_GENERATOR.NAME']}; set True "
+            "with PrecomputedProposals, or False with RPN"
+        )
+    if leaves["INPUT.RECOMPUTE_BOXES"] and not leaves["MODEL.MASK_ON"]:
+        yield "INPUT.RECOMPUTE_BOXES takes boxes from masks; set MODEL.MASK_ON True, or it to False"
+    if leaves["TEST.DETECTIONS_PER_IMAGE"] < 1:
+        yield (
+            f"TEST.DETECTIONS_PER_IMAGE is {leaves['TEST.DETECTIONS_PER_IMAGE']}; give how many "
+            "of the best to keep, at least 1"
+        )
