@@ -94,10 +94,11 @@ def compare_losses(
 ) -> Comparison:
     """Relative differences; losses under 1e-3 are measured against 1e-3.
 
-    After a few SGD steps of random networks rounding has grown: detectron2 with channels-last
-    weights differs from itself by 2e-4, 7e-4 and 3e-2 after one, two and three of them.
+    Steps of the large gradients of random networks let rounding grow: detectron2 with channels-last
+    weights differs from itself by 2e-4, 7e-4 and 3e-2 after one, two and three of them. So the
+    second loss may be off ten times as far, and of later ones only the size is judged.
     """
-    tolerance = min(LOSS * 10**step, 0.05)
+    tolerance = (LOSS, 10 * LOSS, 0.5)[min(step, 2)]
     off = {
         key: abs(actual.get(key, np.inf) - value) / max(abs(value), 1e-3)
         for key, value in expected.items()
