@@ -71,6 +71,15 @@ def count_classes(records: Sequence[ImageRecord], num_classes: int) -> npt.NDArr
     return counts
 
 
+def count_images(records: Sequence[ImageRecord], num_classes: int) -> npt.NDArray[np.int64]:
+    """Images that show each class, crowds not counted: (K,)."""
+    counts = np.zeros(num_classes, dtype=np.int64)
+    for record in records:
+        classes = record.classes if record.crowd is None else record.classes[~record.crowd]
+        counts[np.unique(classes)] += 1
+    return counts
+
+
 def class_histogram(records: Sequence[ImageRecord], class_names: Sequence[str]) -> str:
     """A table of objects per class, three pairs of columns wide."""
     counts = count_classes(records, len(class_names))

@@ -17,6 +17,7 @@ from app.engine.evaluation.evaluator import (
     Results,
     flatten,
     log_copypaste,
+    verify_results,
     with_augmented,
 )
 from app.engine.evaluation.inference import OnBatch, Progress, run_inference
@@ -26,6 +27,7 @@ from app.engine.evaluation.panoptic import PanopticEvaluator
 from app.engine.evaluation.proposals import ProposalEvaluator
 from app.engine.evaluation.semantic import SemanticEvaluator
 from app.engine.evaluation.voc import VocEvaluator
+from app.engine.layers.precision import set_float32_precision
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
 from app.engine.tta import AugmentedDetector
@@ -58,6 +60,7 @@ def evaluate(
     evaluators    in place of those that `cfg` and `dataset` ask for
     """
     chosen = evaluators or build_evaluators(cfg, records, class_names, dataset=dataset)
+    set_float32_precision(cfg)
     loader = build_test_loader(cfg, records, batch_size=batch_size, num_workers=num_workers)
     by_id = {record.image_id: record for record in records}
 
@@ -75,12 +78,13 @@ def evaluate(
 
     augmented = AugmentedDetector.around(model, cfg) if cfg.TEST.AUG.ENABLED else None
     evaluation = measure(model)
-    if augmented is None:
-        return evaluation
-    logger.info("Running inference with test-time augmentation ...")
-    for evaluator in chosen:
-        evaluator.merge([])
-    return with_augmented(evaluation, measure(augmented))
+    if augmented is not None:
+        logger.info("Running inference with test-time augmentation ...")
+        for evaluator in chosen:
+            evaluator.merge([])
+        evaluation = with_augmented(evaluation, measure(augmented))
+    verify_results(cfg.TEST.EXPECTED_RESULTS, evaluation.metrics)
+    return evaluation
 
 
 def build_evaluators(

@@ -20,6 +20,7 @@ from app.engine.data.image import Pixels, read_image
 from app.engine.data.mapper import TestMapper
 from app.engine.errors import ConfigError, ImageError
 from app.engine.layers.fold import fold_batch_norm
+from app.engine.layers.precision import set_float32_precision
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.predictor.batching import run_in_batches
@@ -68,6 +69,7 @@ class Predictor:
                 "look at new images; use a model with a proposal network of its own"
             )
         _check_precision(precision, model.device)
+        set_float32_precision(cfg)
         self.model = fold_batch_norm(model)
         if cfg.TEST.AUG.ENABLED:
             self.model = AugmentedDetector.around(self.model, cfg)

@@ -5,6 +5,7 @@ import logging
 import torch
 
 from app.engine.config import CfgNode
+from app.engine.layers.precision import set_float32_precision
 
 logger = logging.getLogger(__name__)
 
@@ -31,5 +32,4 @@ def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
 def set_backend_flags(cfg: CfgNode) -> None:
     """CUDNN_BENCHMARK and FLOAT32_PRECISION, for the whole process."""
     torch.backends.cudnn.benchmark = bool(cfg.CUDNN_BENCHMARK)
-    if cfg.FLOAT32_PRECISION:
-        torch.set_float32_matmul_precision(cfg.FLOAT32_PRECISION)
+    set_float32_precision(cfg)

@@ -29,7 +29,7 @@ def train(
     val_records: Sequence[ImageRecord],
     class_names: Sequence[str],
     *,
-    output_dir: Path,
+    output_dir: Path | None = None,
     tensorboard_dir: Path | None,
     progress: Callable[[float], None],
     on_model: Callable[[SavedModel], None],
@@ -46,8 +46,9 @@ def train(
     num_cpu_processes: int = 1,
     timeout_s: float = 300.0,
 ) -> TrainSummary:
-    """Train a detector; checkpoints, metrics.json and the models go to `output_dir`.
+    """Train a detector.
 
+    output_dir           of checkpoints, metrics.json and models; None: OUTPUT_DIR
     progress             share of the run that is done, rising from 0 to 1
     on_model             called with each new best model, and with the last one
     should_stop          polled after every iteration; True saves a checkpoint and ends the run
@@ -69,7 +70,7 @@ def train(
         train_records=train_records,
         val_records=val_records,
         class_names=class_names,
-        output_dir=output_dir,
+        output_dir=Path(cfg.OUTPUT_DIR) if output_dir is None else output_dir,
         tensorboard_dir=tensorboard_dir,
         callbacks=Callbacks(progress, on_model, should_stop),
         resume=resume,

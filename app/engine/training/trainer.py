@@ -5,13 +5,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from app.engine.checkpoint.load import load_weights
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import CfgNode
+from app.engine.data.filters import count_images
 from app.engine.data.loader import Loader, build_train_loader
 from app.engine.evaluation.evaluator import verify_results
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
+from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.solver import build_optimizer, build_schedule
 from app.engine.structures.sample import Sample
 from app.engine.training import hooks
@@ -218,6 +222,10 @@ class Trainer:
                 class_names=job.class_names,
                 file_class_names=job.initial_class_names,
             )
+        if isinstance(model, GeneralizedRCNN):
+            # After the weights: a file's counts are those of other images.
+            counts = count_images(job.train_records, len(job.class_names))
+            model.set_image_counts(torch.from_numpy(counts))
         return model
 
 
