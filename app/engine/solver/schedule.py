@@ -84,7 +84,7 @@ def build_curve(cfg: CfgNode) -> Curve:
                 f"SOLVER.BASE_LR_END is {solver.BASE_LR_END}; give a rate between 0 and "
                 f"SOLVER.BASE_LR, {solver.BASE_LR}"
             )
-        main = partial(cosine, end=solver.BASE_LR_END / solver.BASE_LR)
+        main = partial(cosine, end=solver.BASE_LR_END / (solver.BASE_LR or 1.0))
     else:
         main = partial(fixed_gamma, gamma=solver.GAMMA, num_decays=solver.NUM_DECAYS)
     return partial(

@@ -144,14 +144,21 @@ def _check(cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> None:
             f"MODEL.ROI_HEADS.IN_FEATURES is {names}; Res5ROIHeads works on one map of the "
             f"backbone, which gives {', '.join(shapes)}"
         )
-    refused = {
-        "MODEL.KEYPOINT_ON": cfg.MODEL.KEYPOINT_ON,
-        "MODEL.RESNETS.DEFORM_ON_PER_STAGE[3]": cfg.MODEL.RESNETS.DEFORM_ON_PER_STAGE[-1],
-        "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES,
+    only = {
+        "MODEL.KEYPOINT_ON": (cfg.MODEL.KEYPOINT_ON, False),
+        "MODEL.RESNETS.RES5_DILATION": (cfg.MODEL.RESNETS.RES5_DILATION, 1),
+        "MODEL.RESNETS.DEFORM_ON_PER_STAGE[3]": (
+            cfg.MODEL.RESNETS.DEFORM_ON_PER_STAGE[-1],
+            False,
+        ),
+        "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": (
+            cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES,
+            False,
+        ),
     }
-    for key, wanted in refused.items():
-        if wanted:
+    for key, (value, possible) in only.items():
+        if value != possible:
             raise ConfigError(
-                f"{key} is True, which Res5ROIHeads cannot honour; set it to False or "
+                f"{key} is {value}, which Res5ROIHeads cannot honour; set it to {possible} or "
                 "MODEL.ROI_HEADS.NAME to StandardROIHeads"
             )

@@ -116,6 +116,8 @@ def tiny_config(*overrides: str) -> CfgNode:
         "SOLVER.STEPS": "(8,)",
         "SOLVER.WARMUP_ITERS": "3",
         "SOLVER.BASE_LR": "0.01",
+        "SOLVER.OPTIMIZER": "SGD",
+        "SOLVER.LR_SCHEDULER_NAME": "WarmupMultiStepLR",
         "SOLVER.EMA.ENABLED": "True",
         "TEST.EVAL_PERIOD": "5",
         "DATALOADER.NUM_WORKERS": "0",
