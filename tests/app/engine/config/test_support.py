@@ -51,6 +51,25 @@ def test_keys_of_projects_are_known_by_project(key: str):
     [
         pytest.param(["MODEL.RPN.BBOX_REG_WEIGHTS", (1, 1, 1, 1, 1)], "rotated", id="five weights"),
         pytest.param(["MODEL.PIXEL_STD", [1.0]], "one of each per channel", id="mean and std"),
+        pytest.param(["INPUT.FORMAT", "L"], "INPUT.FORMAT L 1 channels", id="grey with three"),
+        pytest.param(
+            ["MODEL.META_ARCHITECTURE", "RetinaNet", "MODEL.MASK_ON", True],
+            "MODEL.MASK_ON is True, but RetinaNet",
+            id="masks of one stage",
+        ),
+        pytest.param(
+            ["MODEL.META_ARCHITECTURE", "FCOS", "MODEL.KEYPOINT_ON", True],
+            "MODEL.KEYPOINT_ON is True, but FCOS",
+            id="keypoints of one stage",
+        ),
+        pytest.param(["MODEL.LOAD_PROPOSALS", True], "with PrecomputedProposals", id="proposals"),
+        pytest.param(
+            ["MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"],
+            "or False with RPN",
+            id="no proposals",
+        ),
+        pytest.param(["INPUT.RECOMPUTE_BOXES", True], "MODEL.MASK_ON True", id="boxes of masks"),
+        pytest.param(["TEST.DETECTIONS_PER_IMAGE", 0], "at least 1", id="no detections"),
     ],
 )
 def test_values_that_do_not_go_together(overrides: list[object], message: str):
