@@ -1,7 +1,9 @@
 """The task process: does what env.yaml asks for and reports to the supervisor that started it."""
 
 import argparse
+import faulthandler
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +25,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--report-fd", type=int)
     options = parser.parse_args(arguments)
     setup_logging()
+    # `kill -USR1` shows in the log where every thread of a run that seems stuck stands.
+    faulthandler.register(signal.SIGUSR1)
     reporter = Reporter(options.report_fd)
     try:
         run_tasks(load_env(options.env), reporter.progress)
