@@ -33,7 +33,9 @@ TRAINING: dict[str, Any] = {
     "export_format": "ark:raw",
     "batch_size": 8,
     "max_iter": 300,
-    "learning_rate": 0.01,
+    "learning_rate": 0.001,
+    "args_options": "INPUT.COLOR_JITTER 0.4",  # the photographs differ most in their light
+    "ema": True,
     "eval_period": 100,
     "num_workers": 1,
 }
