@@ -15,6 +15,7 @@ from app.engine.solver.schedule import rescale_schedule
 from app.tasks.args_options import EngineOptions
 from executor.errors import ConfigError
 from executor.hyperparameters import (
+    INSTANCE_SEGMENTATION,
     InferHyperparameters,
     MiningHyperparameters,
     TrainHyperparameters,
@@ -56,6 +57,8 @@ def training_config(
     cfg.SEED = hp.seed
     cfg.SOLVER.EMA.ENABLED = hp.ema
     cfg.TEST.PATIENCE = hp.patience
+    if hp.object_type == INSTANCE_SEGMENTATION and "TEST.METRIC" not in options.overrides:
+        cfg.TEST.METRIC = "segm/AP50"
     cfg.SOLVER.AMP.ENABLED = hp.amp != "off" and (hp.amp != "auto" or gains_by_mixed_precision)
     cfg.SOLVER.AMP.DTYPE = {"bf16": "bfloat16", "fp16": "float16"}.get(hp.amp, "auto")
     cfg.freeze()

@@ -7,32 +7,38 @@ from itertools import tee
 
 from pycocotools import mask as coco_mask
 
+from app.engine.data.image import image_size
 from app.engine.errors import ImageError
+from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
 from app.tasks.candidates import Candidates
 from app.tasks.trained_model import TrainedModel, open_model
+from executor.dataset_reader import Asset
 from executor.env import Env
-from executor.errors import ObjectTypeError
-from executor.hyperparameters import InferHyperparameters, load_hyperparameters
+from executor.hyperparameters import (
+    INSTANCE_SEGMENTATION,
+    InferHyperparameters,
+    load_hyperparameters,
+)
 from executor.monitor import Progress, span
 from executor.result_writer import infer_result
 from executor.segmentation_result import Segment, segmentation_result
 
 logger = logging.getLogger(__name__)
 
-INSTANCE_SEGMENTATION = 4
-Write = Callable[[str, Detections | None], None]
-"""Takes an image, named as the index names it, and what was found in it (None: unreadable)."""
+Write = Callable[[Asset, Detections | None], None]
+"""Takes an image and what was found in it (None: unreadable)."""
 
 
 def run(env: Env, progress: Progress) -> None:
     """Detect objects in every candidate; unreadable ones are listed without objects."""
     hp = load_hyperparameters(env.input.config_file, InferHyperparameters)
-    model = open_model(env, hp, score_threshold=hp.conf_threshold)
+    masks = hp.object_type == INSTANCE_SEGMENTATION
+    model = open_model(env, hp, score_threshold=hp.conf_threshold, boxes_only=not masks)
     progress(0.02)
     candidates = Candidates(env.input.candidate_index_file)
     found = span(progress, 0.02, 1.0)
-    if hp.object_type == INSTANCE_SEGMENTATION:
+    if masks:
         _infer_masks(env, hp, model, candidates, found)
     else:
         _infer_boxes(env, hp, model, candidates, found)
@@ -50,12 +56,12 @@ def _infer_boxes(
         env.output.infer_result_file, model.class_names, boxes_key=boxes_key
     ) as result:
 
-        def write(image_text: str, detections: Detections | None) -> None:
+        def write(asset: Asset, detections: Detections | None) -> None:
             if detections is None:
-                result.add(image_text)
+                result.add(asset.image_text)
                 return
             result.add(
-                image_text,
+                asset.image_text,
                 boxes=detections.boxes.tolist(),
                 classes=detections.classes.tolist(),
                 scores=detections.scores.tolist(),
@@ -72,18 +78,13 @@ def _infer_masks(
     candidates: Candidates,
     progress: Progress,
 ) -> None:
-    if not model.cfg.MODEL.MASK_ON:
-        raise ObjectTypeError(
-            "object_type 4 asks for instance segmentation but the model finds boxes only; choose "
-            "a Mask R-CNN model, or object_type 2"
-        )
     with segmentation_result(env.output.infer_result_file, model.class_names) as result:
 
-        def write(image_text: str, detections: Detections | None) -> None:
+        def write(asset: Asset, detections: Detections | None) -> None:
             if detections is None:
-                result.add(image_text, size=(0, 0))
+                result.add(asset.image_text, size=_size_of(asset))
             else:
-                result.add(image_text, segments(detections), size=detections.image_size)
+                result.add(asset.image_text, segments(detections), size=detections.image_size)
 
         _detect_all(hp, model, candidates, write, progress)
 
@@ -104,10 +105,10 @@ def _detect_all(
     for number, (asset, (_, found)) in enumerate(zip(assets, results, strict=True), start=1):
         if isinstance(found, ImageError):
             candidates.unreadable(asset, found)
-            write(asset.image_text, None)
+            write(asset, None)
         else:
             counts.update(model.class_names[i] for i in found.classes.tolist())
-            write(asset.image_text, found)
+            write(asset, found)
         progress(number / len(candidates))
     candidates.report()
     logger.info(
@@ -117,6 +118,14 @@ def _detect_all(
         hp.conf_threshold,
         ", ".join(f"{name} {count}" for name, count in counts.most_common(20)) or "none",
     )
+
+
+def _size_of(asset: Asset) -> Size:
+    """What the header of an unreadable image says; (0, 0) where it says nothing either."""
+    try:
+        return image_size(asset.image)
+    except ImageError:
+        return 0, 0
 
 
 def segments(detections: Detections) -> list[Segment]:

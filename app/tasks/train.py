@@ -23,13 +23,16 @@ from executor.atomic_file import place_file
 from executor.dataset_reader import read_training_index, read_val_index
 from executor.env import Env
 from executor.errors import ObjectTypeError, StoppedError
-from executor.hyperparameters import TrainHyperparameters, load_hyperparameters
+from executor.hyperparameters import (
+    INSTANCE_SEGMENTATION,
+    TrainHyperparameters,
+    load_hyperparameters,
+)
 from executor.model_stages import ModelStages
 from executor.monitor import Progress, span
 
 logger = logging.getLogger(__name__)
 
-INSTANCE_SEGMENTATION = 4
 DETECTORS = ("RetinaNet", "FCOS", "GeneralizedRCNN")
 CHECKPOINT_SECONDS = 60.0
 MAX_STAGES = 2
@@ -134,15 +137,19 @@ def _stage_writer(env: Env, hp: TrainHyperparameters) -> Callable[[SavedModel], 
         files = [stages.folder(name) / file.name for file in (saved.weights, saved.config)]
         place_file(saved.weights, files[0])
         place_file(saved.config, files[1])
-        metrics = stage_metrics(saved.metrics)
+        metrics = stage_metrics(saved.metrics, hp.object_type)
         stages.add(name, files, mAP=metrics.pop("mAP"), timestamp=None, **metrics)
 
     return publish
 
 
-def stage_metrics(metrics: Mapping[str, float]) -> dict[str, float | int]:
-    """The platform's numbers (rates in [0, 1]) of an evaluation (0..100); mAP is AP at IoU 0.5."""
-    found: dict[str, float | int] = {"mAP": _rate(metrics.get("bbox/AP50", 0.0))}
+def stage_metrics(metrics: Mapping[str, float], object_type: int) -> dict[str, float | int]:
+    """The platform's numbers (rates in [0, 1]) of an evaluation (0..100).
+
+    mAP, which tells the best stage, is AP at IoU 0.5 of what the task asks for.
+    """
+    asked_for = "segm/AP50" if object_type == INSTANCE_SEGMENTATION else "bbox/AP50"
+    found: dict[str, float | int] = {"mAP": _rate(metrics.get(asked_for, 0.0))}
     rates = {"mAR": "bbox/AR", "maskAP": "segm/AP50", "boxAP": "bbox/AP50"}
     wanted = rates if "segm/AP50" in metrics else {"mAR": "bbox/AR"}
     found.update({name: _rate(metrics[key]) for name, key in wanted.items() if key in metrics})

@@ -9,7 +9,7 @@ from app.tasks.devices import device_ids, device_name
 from app.tasks.engine_config import inference_config, num_classes
 from app.tasks.model_files import find_model, package_class_names
 from executor.env import Env
-from executor.errors import ModelError
+from executor.errors import ModelError, ObjectTypeError
 from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
 
 logger = logging.getLogger(__name__)
@@ -25,12 +25,17 @@ class TrainedModel:
 
 
 def open_model(
-    env: Env, hp: InferHyperparameters | MiningHyperparameters, *, score_threshold: float
+    env: Env,
+    hp: InferHyperparameters | MiningHyperparameters,
+    *,
+    score_threshold: float,
+    boxes_only: bool = True,
 ) -> TrainedModel:
     """Load the model of /in/models.
 
-    `score_threshold` replaces the model's own lower limit of scores. Raises ModelError when there
-    is no usable model or when its classes are unknown.
+    `score_threshold` replaces the model's own lower limit of scores; `boxes_only` spares the masks.
+    Raises ModelError when there is no usable model or when its classes are unknown,
+    ObjectTypeError when it does not find what the task asks for.
     """
     files = find_model(hp.model_params_path, env.input.models_dir)
     if files.config is None:
@@ -40,12 +45,30 @@ def open_model(
         )
     device = device_name(device_ids(hp))
     cfg = inference_config(files.config, hp, device=device, score_threshold=score_threshold)
+    _check_task(cfg, boxes_only=boxes_only)
     names = _class_names(cfg, hp.class_names, package_class_names(env.input.models_dir))
     logger.info("model: %s (%s), classes: %s", files.weights, device, ", ".join(names))
     predictor = Predictor.from_files(
-        cfg, files.weights, batch_size=hp.batch_size, precision=hp.precision
+        cfg,
+        files.weights,
+        batch_size=hp.batch_size,
+        precision=hp.precision,
+        boxes_only=boxes_only,
     )
     return TrainedModel(predictor, cfg, names)
+
+
+def _check_task(cfg: CfgNode, *, boxes_only: bool) -> None:
+    if cfg.MODEL.META_ARCHITECTURE in ("ProposalNetwork", "SemanticSegmentor"):
+        raise ObjectTypeError(
+            f"the model ({cfg.MODEL.META_ARCHITECTURE}) finds no boxes of classes; choose a "
+            "detection or instance segmentation model"
+        )
+    if not boxes_only and not cfg.MODEL.MASK_ON:
+        raise ObjectTypeError(
+            "object_type 4 asks for instance segmentation but the model finds boxes only; choose "
+            "a Mask R-CNN model, or object_type 2"
+        )
 
 
 def _class_names(cfg: CfgNode, asked: tuple[str, ...], packaged: list[str] | None) -> list[str]:

@@ -53,10 +53,17 @@ class Predictor:
     """Detects objects in images of any size; GPU memory that runs out halves the batch.
 
     batch_size  images at once, at most; shrinks when memory runs out
+    boxes_only  leave out what is found inside boxes: masks, keypoints
     """
 
     def __init__(
-        self, model: Detector, cfg: CfgNode, *, batch_size: int = 1, precision: str = "fp32"
+        self,
+        model: Detector,
+        cfg: CfgNode,
+        *,
+        batch_size: int = 1,
+        precision: str = "fp32",
+        boxes_only: bool = False,
     ) -> None:
         """`model` itself stays as it is: a copy with folded batch norms does the work.
 
@@ -75,17 +82,24 @@ class Predictor:
             self.model = AugmentedDetector.around(self.model, cfg)
         self.num_classes = _num_classes(cfg)
         self.batch_size = batch_size
+        self.boxes_only = boxes_only
         self._dtype = PRECISIONS[precision]
         self._mapper = TestMapper.from_config(cfg)
 
     @classmethod
     def from_files(
-        cls, cfg: CfgNode, weights: Path, *, batch_size: int = 1, precision: str = "fp32"
+        cls,
+        cfg: CfgNode,
+        weights: Path,
+        *,
+        batch_size: int = 1,
+        precision: str = "fp32",
+        boxes_only: bool = False,
     ) -> Self:
         """The model of `cfg` with the weights of a file."""
         model = build_detector(cfg)
         load_weights(model, weights).require_whole()
-        return cls(model, cfg, batch_size=batch_size, precision=precision)
+        return cls(model, cfg, batch_size=batch_size, precision=precision, boxes_only=boxes_only)
 
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:
         """Detections of each image. ImageError when GPU memory cannot hold a single one."""
@@ -161,8 +175,9 @@ class Predictor:
         return self._mapper.from_pixels(image if in_bgr else image[..., ::-1])
 
     def _detect(self, samples: list[Sample]) -> list[Detections]:
+        detect = self.model.detect_boxes if self.boxes_only else self.model.detect
         with self.inference():
-            return [detections.to("cpu") for detections in self.model.detect(samples)]
+            return [detections.to("cpu") for detections in detect(samples)]
 
     def _in_batches(self, samples: Sequence[Sample], work: Work[T]) -> Iterator[T | ImageError]:
         """One result for each sample; an ImageError for one that alone exceeds GPU memory."""

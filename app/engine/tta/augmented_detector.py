@@ -110,10 +110,15 @@ class AugmentedDetector(Detector):
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:
         """One answer for each image, in pixels of its `original_size`."""
-        self.model.keep_class_probs = self.keep_class_probs
-        return [self._detect_in_one(sample) for sample in samples]
+        return [self._detect_in_one(sample, inside=True) for sample in samples]
 
-    def _detect_in_one(self, sample: Sample) -> Detections:
+    @torch.no_grad()
+    def detect_boxes(self, samples: list[Sample]) -> list[Detections]:
+        """`detect` without masks, keypoints and panoptic segments."""
+        return [self._detect_in_one(sample, inside=False) for sample in samples]
+
+    def _detect_in_one(self, sample: Sample, *, inside: bool) -> Detections:
+        self.model.keep_class_probs = self.keep_class_probs
         groups = list(self.views(sample))
         found: list[Detections] = []
         probs: Tensor | None = None
@@ -125,11 +130,11 @@ class AugmentedDetector(Detector):
                     probs = of_one if probs is None else probs + of_one
                 found.append(replace(upright, semantic=None))
         merged = self.merge(found, sample.original_size)
-        if isinstance(self.model, GeneralizedRCNN):
-            merged = self._with_insides(self.model, groups, merged)
-        if probs is None:
+        if probs is not None:
+            merged = replace(merged, semantic=(probs / len(found)).log())
+        if not inside or not isinstance(self.model, GeneralizedRCNN):
             return merged
-        merged = replace(merged, semantic=(probs / len(found)).log())
+        merged = self._with_insides(self.model, groups, merged)
         return self.model.merged(merged) if isinstance(self.model, PanopticFPN) else merged
 
     def _boxes(self, group: Sequence[View]) -> list[Detections]:

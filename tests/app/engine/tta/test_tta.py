@@ -187,6 +187,16 @@ def test_an_image_without_objects(name: str) -> None:
         assert found.keypoints.shape == (0, 17, 3)
 
 
+@pytest.mark.parametrize("name", ["masks", "keypoints", "panoptic", "RetinaNet"])
+def test_boxes_alone_are_the_same_boxes(name: str) -> None:
+    model = augmented(name, TEST__AUG__MIN_SIZES="(32, 64)")
+    (whole,), (boxes,) = model.detect([picture()]), model.detect_boxes([picture()])
+    assert torch.equal(boxes.boxes, whole.boxes)
+    assert boxes.masks is None
+    assert boxes.keypoints is None
+    assert boxes.panoptic is None
+
+
 def test_no_images() -> None:
     assert augmented("RetinaNet").detect([]) == []
 
