@@ -1,0 +1,4 @@
+"""The engine by hand: train, evaluate, detect and export with detectron2's configs and folders.
+
+`python -m app.cli VERB --help`. Nothing here knows the platform.
+"""

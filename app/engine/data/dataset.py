@@ -24,7 +24,7 @@ class Dataset:
     keypoint_names  of one object; "left" and "right" tell mirror images
     stuff_names     classes of `extra["sem_seg_path"]`, by value of the label map
     evaluation      which evaluator the data set's authors mean
-    stuff_ids       the data set's own id of each stuff class from label 1 on (panoptic only)
+    stuff_ids       the data set's own id of each stuff class from label 1 on (panoptic files)
     frequencies     'r', 'c' or 'f' of each class: rare, common, frequent (LVIS only)
     """
 

@@ -1,5 +1,6 @@
 """Label maps: COCO panoptic as Panoptic FPN learns it, and plain folders of semantic labels."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from app.engine.data.image import image_size, read_image
 from app.engine.data.transforms import LABEL_PADDING
 from app.engine.errors import DatasetError
 
+logger = logging.getLogger(__name__)
+
 
 def load_panoptic(
     instances_json: Path,
@@ -29,9 +32,12 @@ def load_panoptic(
 ) -> Dataset:
     """Instances from one file, stuff from label maps.
 
-    semantic_dir  label maps as `write_semantic` makes them: 0 for all things, then stuff
+    semantic_dir  label maps as `write_semantic` makes them: 0 for all things, then stuff; made
+                  when there is no such folder
     """
     dataset = load_coco(instances_json, image_dir)
+    if not semantic_dir.is_dir():
+        _make_semantic(panoptic_json, panoptic_dir, semantic_dir)
     content = read_coco_json(panoptic_json)
     segments = {entry["image_id"]: entry for entry in content["annotations"]}
     for record in dataset.records:
@@ -58,7 +64,26 @@ def stuff_only(dataset: Dataset) -> Dataset:
         bare = empty_record(record.path, record.size, record.image_id)
         bare.extra["sem_seg_path"] = record.extra["sem_seg_path"]
         records.append(bare)
-    return Dataset(records, [], stuff_names=dataset.stuff_names, evaluation="semantic")
+    return Dataset(
+        records,
+        [],
+        stuff_names=dataset.stuff_names,
+        evaluation="semantic",
+        stuff_ids=dataset.stuff_ids,
+    )
+
+
+def _make_semantic(panoptic_json: Path, panoptic_dir: Path, semantic_dir: Path) -> None:
+    logger.info("making the label maps of %s", semantic_dir)
+    part = semantic_dir.with_name(f".{semantic_dir.name}.part")
+    try:
+        write_semantic(panoptic_json, panoptic_dir, part)
+        part.rename(semantic_dir)
+    except OSError as error:
+        raise DatasetError(
+            f"{semantic_dir}: there is no such folder of label maps and it cannot be made"
+            f" ({error.strerror}); make it where the data set can be written"
+        ) from error
 
 
 def write_semantic(panoptic_json: Path, panoptic_dir: Path, semantic_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 
@@ -21,10 +22,12 @@ from app.engine.evaluation.evaluator import (
     with_augmented,
 )
 from app.engine.evaluation.inference import OnBatch, Progress, run_inference
+from app.engine.evaluation.instances import InstanceStore
 from app.engine.evaluation.lvis import LvisEvaluator
 from app.engine.evaluation.operating_point import match_classes
 from app.engine.evaluation.panoptic import PanopticEvaluator
 from app.engine.evaluation.proposals import ProposalEvaluator
+from app.engine.evaluation.result_files import result_files
 from app.engine.evaluation.semantic import SemanticEvaluator
 from app.engine.evaluation.voc import VocEvaluator
 from app.engine.layers.precision import set_float32_precision
@@ -47,6 +50,7 @@ def evaluate(
     dtype: torch.dtype | None = None,
     dataset: Dataset | None = None,
     evaluators: Sequence[Evaluator] | None = None,
+    results_dir: Path | None = None,
     progress: Progress | None = None,
     on_batch: OnBatch | None = None,
 ) -> Evaluation:
@@ -58,15 +62,18 @@ def evaluate(
     dtype         bfloat16 or float16: run the network in it; None: float32
     dataset       whose rules apply; None: COCO's
     evaluators    in place of those that `cfg` and `dataset` ask for
+    results_dir   also write what was found there, in COCO's formats; views of TEST.AUG to
+                  the folder of that name with `_TTA`
     """
     chosen = evaluators or build_evaluators(cfg, records, class_names, dataset=dataset)
     set_float32_precision(cfg)
     loader = build_test_loader(cfg, records, batch_size=batch_size, num_workers=num_workers)
     by_id = {record.image_id: record for record in records}
 
-    def measure(detector: Detector) -> Evaluation:
+    def measure(detector: Detector, directory: Path | None) -> Evaluation:
+        files = [] if directory is None else _writers(cfg, directory, chosen, class_names, dataset)
         num_images = run_inference(
-            *(detector, loader, by_id, chosen),
+            *(detector, loader, by_id, [*files, *chosen]),
             num_batches=len(loader),
             dtype=dtype,
             progress=progress,
@@ -74,17 +81,30 @@ def evaluate(
         )
         if num_images < len(records):
             logger.warning("%d images could not be evaluated", len(records) - num_images)
-        return report(chosen, num_images=num_images, score_thresh=score_thresh)
+        return report([*files, *chosen], num_images=num_images, score_thresh=score_thresh)
 
     augmented = AugmentedDetector.around(model, cfg) if cfg.TEST.AUG.ENABLED else None
-    evaluation = measure(model)
+    evaluation = measure(model, results_dir)
     if augmented is not None:
         logger.info("Running inference with test-time augmentation ...")
         for evaluator in chosen:
             evaluator.merge([])
-        evaluation = with_augmented(evaluation, measure(augmented))
+        second_dir = results_dir and results_dir.with_name(f"{results_dir.name}_TTA")
+        evaluation = with_augmented(evaluation, measure(augmented, second_dir))
     verify_results(cfg.TEST.EXPECTED_RESULTS, evaluation.metrics)
     return evaluation
+
+
+def _writers(
+    cfg: CfgNode,
+    directory: Path,
+    evaluators: Sequence[Evaluator],
+    class_names: Sequence[str],
+    dataset: Dataset | None,
+) -> list[Evaluator]:
+    store = next((e for e in evaluators if isinstance(e, InstanceStore)), None)
+    known = Dataset([], list(class_names)) if dataset is None else dataset
+    return result_files(directory, cfg.MODEL.META_ARCHITECTURE, known, store=store)
 
 
 def build_evaluators(
@@ -114,7 +134,8 @@ def build_evaluators(
         evaluators.append(
             SemanticEvaluator(names, ignore_label=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE)
         )
-    if architecture == "PanopticFPN" and dataset is not None and dataset.stuff_ids:
+    merged = architecture == "PanopticFPN" and cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED
+    if merged and dataset is not None and dataset.evaluation == "panoptic":
         ids = {"thing_ids": dataset.category_ids, "stuff_ids": dataset.stuff_ids}
         evaluators.append(PanopticEvaluator(**ids))
     return evaluators

@@ -1,0 +1,44 @@
+"""`python -m app.cli train|evaluate|detect|export ...`; exit status 0, 1 (user), 2 (usage)."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+import torch
+
+from app.cli.arguments import Options, parse
+from app.engine.errors import EngineError
+from executor.logs import setup_logging
+
+logger = logging.getLogger("app.cli")
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do one verb; what a user can put right is one line of the log and exit status 1."""
+    options = parse(arguments)
+    setup_logging()
+    # Only the verb's own module is imported: the others' libraries cost seconds.
+    run: Callable[[Options], None] = import_module(f"app.cli.{options.verb}").run
+    try:
+        run(options)
+    except EngineError as error:
+        logger.error("%s", error)
+    except OSError as error:
+        reason = error.strerror or error
+        logger.error("%s: %s; check the path and its rights", error.filename, reason)
+    except torch.OutOfMemoryError as error:
+        first_line = str(error).splitlines()[0]
+        logger.error("the device's memory is too small (%s); use smaller images", first_line)
+    except KeyboardInterrupt:
+        logger.error("interrupted")
+        return INTERRUPTED
+    else:
+        return 0
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

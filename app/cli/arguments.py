@@ -1,0 +1,103 @@
+"""The command line: one set of options for all verbs, then `KEY VALUE` pairs for the config."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+VERBS = {
+    "train": "learn from DATASETS.TRAIN, evaluate on DATASETS.TEST",
+    "evaluate": "measure MODEL.WEIGHTS on DATASETS.TEST; results files go to OUTPUT/inference",
+    "detect": "write what MODEL.WEIGHTS finds in images to OUTPUT/detections",
+    "export": "write MODEL.WEIGHTS and the config for detectron2",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    config_file   YAML, as a path or below configs/
+    data          folder of coco/, lvis/, VOC2007/, cityscapes/, ...; None: not given
+    output        None: the config's OUTPUT_DIR
+    weights_dirs  folders in which MODEL.WEIGHTS is looked for first
+    coco          data sets of one's own: name, JSON file, folder of images
+    inputs        images and folders of images (detect)
+    overrides     KEY VALUE KEY VALUE ...
+    """
+
+    verb: str
+    config_file: str
+    overrides: tuple[str, ...] = ()
+    data: Path | None = None
+    output: Path | None = None
+    weights_dirs: tuple[Path, ...] = ()
+    coco: tuple[tuple[str, Path, Path], ...] = ()
+    resume: bool = False
+    num_gpus: int = 1
+    inputs: tuple[Path, ...] = ()
+
+    @property
+    def data_root(self) -> Path:
+        """`--data`, else where detectron2 looks."""
+        return self.data or Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Options of a command line; ends the program with status 2 where they make no sense."""
+    parser = argparse.ArgumentParser(prog="app.cli")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, help_text in VERBS.items():
+        _add_options(verbs.add_parser(verb, help=help_text, description=help_text), verb)
+    given: dict[str, Any] = vars(parser.parse_args(arguments))
+    given["coco"] = [(name, Path(json), Path(images)) for name, json, images in given["coco"]]
+    for key, value in given.items():
+        given[key] = tuple(value) if isinstance(value, list) else value
+    return Options(**given)
+
+
+def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
+    add = parser.add_argument
+    add("--config-file", required=True, metavar="FILE", help="YAML, also of configs/")
+    add("--output", type=Path, metavar="DIR", help="in place of OUTPUT_DIR")
+    add(
+        "--data",
+        metavar="ROOT",
+        type=Path,
+        help="folder of coco/, lvis/, VOC2007/, ... (else $DETECTRON2_DATASETS, else datasets)",
+    )
+    add(
+        "--coco",
+        metavar=("NAME", "JSON", "IMAGES"),
+        nargs=3,
+        action="append",
+        default=[],
+        help="a data set of your own in COCO's format, for DATASETS.TRAIN and DATASETS.TEST",
+    )
+    add(
+        "--weights-dir",
+        metavar="DIR",
+        dest="weights_dirs",
+        type=Path,
+        action="append",
+        default=[],
+        help="look for MODEL.WEIGHTS here first; may be repeated",
+    )
+    if verb in ("train", "evaluate"):
+        text = {"train": "go on from OUTPUT/checkpoints", "evaluate": "use OUTPUT/model_final.pth"}
+        add("--resume", action="store_true", help=text[verb])
+    if verb == "train":
+        add("--num-gpus", type=int, default=1, metavar="N", help="when MODEL.DEVICE is cuda")
+    if verb == "detect":
+        add(
+            "--input",
+            metavar="PATH",
+            dest="inputs",
+            type=Path,
+            action="append",
+            required=True,
+            help="an image or a folder of images; may be repeated",
+        )
+    add("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="keys of the config")

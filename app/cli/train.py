@@ -1,0 +1,72 @@
+"""`train`: what detectron2's tools/train_net.py does, with its names for the files it leaves."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from app.cli.arguments import Options
+from app.cli.data_sets import test_sets, training_set
+from app.cli.evaluate import evaluate_set
+from app.cli.settings import FINAL_WEIGHTS, initial_weights, is_on_gpu, open_config, open_model
+from app.engine.config import CfgNode
+from app.engine.data.dataset import Dataset
+from app.engine.data.filters import class_histogram
+from app.engine.errors import ConfigError
+from app.engine.files import write_atomically
+from app.engine.training.saved_model import SavedModel
+from app.engine.training.train import train
+
+logger = logging.getLogger(__name__)
+
+_FILE_NAMES = {"last": FINAL_WEIGHTS, "best": "model_best.pth"}
+
+
+def run(options: Options) -> None:
+    """Train; the first of DATASETS.TEST guides the run, the others are measured at its end."""
+    cfg = open_config(options)
+    output_dir = Path(cfg.OUTPUT_DIR)
+    train_set, validation = training_set(cfg, options), test_sets(cfg, options)
+    if train_set.class_names:
+        logger.info("%s", class_histogram(train_set.records, train_set.class_names))
+    write_atomically(output_dir / "config.yaml", cfg.dump())
+    first, *others = validation or [""]
+    val_set = validation.get(first)
+
+    def keep(saved: SavedModel) -> None:
+        part = output_dir / f".{_FILE_NAMES[saved.name]}.part"
+        shutil.copyfile(saved.weights, part)
+        part.replace(output_dir / _FILE_NAMES[saved.name])
+
+    train(
+        *(cfg, train_set.records, [] if val_set is None else val_set.records),
+        _class_names(train_set),
+        output_dir=output_dir,
+        tensorboard_dir=output_dir,
+        progress=lambda share: None,
+        on_model=keep,
+        should_stop=lambda: False,
+        resume=options.resume,
+        device_ids=_device_ids(cfg, options.num_gpus),
+        initial_weights=initial_weights(cfg, options),
+        keypoint_flip=train_set.keypoint_flip,
+        val_dataset=val_set,
+    )
+    if others:
+        model = open_model(cfg, output_dir / FINAL_WEIGHTS)
+        for name in others:
+            evaluate_set(model, cfg, name, validation)
+
+
+def _class_names(dataset: Dataset) -> list[str]:
+    """Of objects; those of the label map where there are none."""
+    return dataset.class_names or dataset.stuff_names
+
+
+def _device_ids(cfg: CfgNode, num_gpus: int) -> list[int]:
+    device = str(cfg.MODEL.DEVICE)
+    if not is_on_gpu(cfg):
+        if device != "cpu":
+            raise ConfigError(f"MODEL.DEVICE is {device}; models are trained on cpu or cuda")
+        return []
+    _, _, number = device.partition(":")
+    return [int(number)] if number else list(range(num_gpus))

@@ -1,0 +1,208 @@
+"""What a model found, in files: COCO's formats for results, under the names detectron2 gives them.
+
+The writers are evaluators without numbers: they see every image, and `results` writes the file.
+"""
+
+import json
+import logging
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from app.engine.data.dataset import Dataset
+from app.engine.evaluation.coco_results import write_coco_results
+from app.engine.evaluation.evaluator import Evaluator, Results
+from app.engine.evaluation.instances import InstanceStore, encode_masks
+from app.engine.files import write_atomically
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import ImageRecord
+
+logger = logging.getLogger(__name__)
+
+State = dict[int | str, Any]
+
+
+def result_files(
+    directory: Path, architecture: str, dataset: Dataset, *, store: InstanceStore | None
+) -> list[Evaluator]:
+    """Writers for everything that a model of this MODEL.META_ARCHITECTURE finds.
+
+    store  where the evaluation keeps instances; None: nobody does, so the writer will
+    """
+    if architecture == "ProposalNetwork":
+        return [ProposalFile(directory / "box_proposals.pkl")]
+    writers: list[Evaluator] = []
+    if architecture != "SemanticSegmentor":
+        kind = "lvis" if dataset.evaluation == "lvis" else "coco"
+        path = directory / f"{kind}_instances_results.json"
+        writers.append(InstanceFile(path, category_ids(dataset), store))
+    if architecture in ("SemanticSegmentor", "PanopticFPN"):
+        path = directory / "sem_seg_predictions.json"
+        writers.append(SemanticFile(path, [0, *dataset.stuff_ids] if dataset.stuff_ids else None))
+    if architecture == "PanopticFPN":
+        writers.append(PanopticFiles(directory / "predictions.json", dataset))
+    return writers
+
+
+def category_ids(dataset: Dataset) -> list[int]:
+    """The data set's own ids of its classes; numbers from 1 where it has none."""
+    return dataset.category_ids or list(range(1, len(dataset.class_names) + 1))
+
+
+class _FileWriter:
+    """Something for each image, gathered for one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.images: State = {}
+
+    def state(self) -> State:
+        """For `merge` in another process."""
+        return self.images
+
+    def merge(self, states: Sequence[State]) -> None:
+        """The union of several processes; an image seen twice counts once."""
+        self.images = {key: value for state in states for key, value in state.items()}
+
+    def _log(self) -> None:
+        logger.info("Saved results of %d images to %s", len(self.images), self.path)
+
+
+class InstanceFile(_FileWriter):
+    """Boxes with scores, masks and keypoints: COCO's results format.
+
+    store  keeps the instances; None: this object does
+    """
+
+    def __init__(
+        self, path: Path, category_ids: Sequence[int], store: InstanceStore | None
+    ) -> None:
+        super().__init__(path)
+        self.category_ids = category_ids
+        self.store = InstanceStore() if store is None else store
+        self._owns_store = store is None
+
+    def add(self, record: ImageRecord, detections: Detections) -> None:
+        """Keep one image's instances, unless the evaluation does so itself."""
+        if self._owns_store:
+            self.store.add(record, detections)
+            self.images = self.store.images
+
+    def results(self) -> Results:
+        """No numbers; writes the file."""
+        images = self.images if self._owns_store else self.store.images
+        write_coco_results(self.path, images, self.category_ids)
+        logger.info("Saved results of %d images to %s", len(images), self.path)
+        return {}
+
+
+class ProposalFile(_FileWriter):
+    """Class-less boxes with logits, as DATASETS.PROPOSAL_FILES_* of both engines want them."""
+
+    def add(self, record: ImageRecord, detections: Detections) -> None:
+        """Keep one image's proposals."""
+        boxes = detections.boxes.detach().float().cpu().numpy()
+        self.images[record.image_id] = boxes, detections.scores.detach().float().cpu().numpy()
+
+    def results(self) -> Results:
+        """No numbers; writes the file: a table of lists, boxes as corners (`bbox_mode` 0)."""
+        table = {
+            "ids": list(self.images),
+            "boxes": [boxes for boxes, _ in self.images.values()],
+            "objectness_logits": [logits for _, logits in self.images.values()],
+            "bbox_mode": 0,
+        }
+        write_atomically(self.path, pickle.dumps(table))
+        self._log()
+        return {}
+
+
+class SemanticFile(_FileWriter):
+    """One run-length code for each class of an image: COCO's stuff format.
+
+    label_ids  the data set's own id of each label; None: the labels themselves
+    """
+
+    def __init__(self, path: Path, label_ids: Sequence[int] | None) -> None:
+        super().__init__(path)
+        self.label_ids = label_ids
+
+    def add(self, record: ImageRecord, detections: Detections) -> None:
+        """Encode one image's label map."""
+        assert detections.semantic is not None
+        labels = detections.semantic.argmax(dim=0)
+        found = torch.unique(labels)
+        codes = encode_masks(labels[None] == found[:, None, None])
+        ids = found.tolist()
+        if self.label_ids is not None:
+            ids = [self.label_ids[label] for label in ids]
+        self.images[record.image_id] = [
+            {"file_name": str(record.path), "category_id": category, "segmentation": code}
+            for category, code in zip(ids, codes, strict=True)
+        ]
+
+    def results(self) -> Results:
+        """No numbers; writes the file."""
+        entries = [entry for image in self.images.values() for entry in image]
+        write_atomically(self.path, json.dumps(entries))
+        self._log()
+        return {}
+
+
+class PanopticFiles(_FileWriter):
+    """COCO's panoptic format: a JSON file, and a folder of its name with a PNG for each image."""
+
+    def __init__(self, path: Path, dataset: Dataset) -> None:
+        super().__init__(path)
+        self.thing_ids, self.stuff_ids = category_ids(dataset), dataset.stuff_ids
+        names = [*dataset.class_names, *dataset.stuff_names[1:]]
+        self.categories = [
+            {"id": category, "name": name, "isthing": int(row < len(self.thing_ids))}
+            for row, (category, name) in enumerate(
+                zip([*self.thing_ids, *self.stuff_ids], names, strict=True)
+            )
+        ]
+
+    def add(self, record: ImageRecord, detections: Detections) -> None:
+        """Write one image's PNG, keep what its segments are; nothing when they were not merged."""
+        if detections.panoptic is None:
+            return
+        segments, described = detections.panoptic
+        name = f"{record.path.stem}.png"
+        folder = self.path.with_suffix("")
+        folder.mkdir(parents=True, exist_ok=True)
+        ids = segments.cpu().numpy().astype(np.uint32)
+        # The lowest byte in red.
+        pixels = np.stack((ids, ids >> 8, ids >> 16), axis=2).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+        image = {"id": record.image_id, "file_name": record.path.name}
+        self.images[record.image_id] = (
+            image | {"height": record.height, "width": record.width},
+            {
+                "image_id": record.image_id,
+                "file_name": name,
+                "segments_info": [self._in_dataset(info) for info in described],
+            },
+        )
+
+    def _in_dataset(self, info: dict[str, Any]) -> dict[str, Any]:
+        label = int(info["category_id"])
+        category = self.thing_ids[label] if info["isthing"] else self.stuff_ids[label - 1]
+        rest = {key: value for key, value in info.items() if key != "isthing"}
+        return rest | {"category_id": category}
+
+    def results(self) -> Results:
+        """No numbers; writes the file."""
+        content = {
+            "images": [image for image, _ in self.images.values()],
+            "annotations": [annotation for _, annotation in self.images.values()],
+            "categories": self.categories,
+        }
+        write_atomically(self.path, json.dumps(content))
+        self._log()
+        return {}

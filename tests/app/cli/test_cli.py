@@ -1,0 +1,254 @@
+"""Every task of detectron2 from its configs and folders: train, evaluate, files in COCO's formats."""
+
+import json
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from app.cli.arguments import parse
+from app.cli.detect import find_images
+from app.engine.config import load_config
+from app.engine.data.coco_classes import COCO_CLASSES
+from app.engine.data.panoptic_dataset import read_segments
+from app.engine.errors import DatasetError
+
+KEYPOINTS = "COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x.yaml"
+PANOPTIC = "COCO-PanopticSegmentation/panoptic_fpn_R_50_1x.yaml"
+SEMANTIC = "Misc/semantic_R_50_FPN_1x.yaml"
+LVIS = "LVISv1-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"
+FASTER = "COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml"
+FAST = "COCO-Detection/fast_rcnn_R_50_FPN_1x.yaml"
+PROPOSALS = "COCO-Detection/rpn_R_50_FPN_1x.yaml"
+
+TWO_CLASSES = ("MODEL.ROI_HEADS.NUM_CLASSES", "2")
+STUFF = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "2", "MODEL.PANOPTIC_FPN.COMBINE.STUFF_AREA_LIMIT", "1")
+RESUME = ("--resume",)
+
+
+def saved(tmp_path: Path, name: str):
+    return json.loads((tmp_path / "out/inference" / name).read_text())
+
+
+def last_metrics(tmp_path: Path) -> dict[str, float]:
+    return json.loads((tmp_path / "out/metrics.json").read_text().splitlines()[-1])
+
+
+def test_keypoints(cli, data_root, tmp_path, caplog):
+    assert cli("train", KEYPOINTS) == 0
+    assert last_metrics(tmp_path)["keypoints/AP"] >= 0
+    assert cli("evaluate", KEYPOINTS, flags=RESUME) == 0
+    results = saved(tmp_path, "coco_instances_results.json")
+    assert len(results) == 4 * 5
+    assert {len(result["keypoints"]) for result in results} == {3 * 17}
+    gt = COCO(str(data_root / "coco/annotations/person_keypoints_val2017.json"))
+    evaluation = COCOeval(gt, gt.loadRes(results), "keypoints")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    mine = last_metrics(tmp_path)
+    assert mine["keypoints/AP"] == pytest.approx(100 * evaluation.stats[0], abs=1e-6)
+
+
+def test_panoptic(cli, data_root, tmp_path, caplog):
+    overrides = (*TWO_CLASSES, *STUFF)
+    caplog.set_level("INFO")
+    assert cli("train", PANOPTIC, *overrides) == 0
+    assert 0 <= last_metrics(tmp_path)["panoptic_seg/PQ"] <= 100
+    low = ("MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH", "0.0")
+    caplog.clear()
+    assert cli("evaluate", PANOPTIC, *overrides, *low, flags=RESUME) == 0
+    assert "|  All   |" in caplog.text
+    assert "copypaste: PQ,SQ,RQ" in caplog.text
+    predictions = saved(tmp_path, "predictions.json")
+    assert [c["id"] for c in predictions["categories"]] == [1, 3, 100]
+    assert [i["id"] for i in predictions["images"]] == [10, 20, 30, 40]
+    for annotation in predictions["annotations"]:
+        path = tmp_path / "out/inference/predictions" / annotation["file_name"]
+        described = annotation["segments_info"]
+        assert set(np.unique(read_segments(path))) - {0} <= {info["id"] for info in described}
+        assert {info["category_id"] for info in described} <= {1, 3, 100}
+    assert any(annotation["segments_info"] for annotation in predictions["annotations"])
+    assert saved(tmp_path, "coco_instances_results.json")
+    assert {entry["category_id"] for entry in saved(tmp_path, "sem_seg_predictions.json")} <= {
+        0,
+        100,
+    }
+
+
+def test_semantic(cli, data_root, tmp_path):
+    assert cli("train", SEMANTIC, *STUFF) == 0
+    assert 0 <= last_metrics(tmp_path)["sem_seg/mIoU"] <= 100
+    made = data_root / "coco/panoptic_stuff_val2017/000000000001.png"
+    assert set(np.unique(np.asarray(Image.open(made)))) == {0, 1}
+    assert cli("evaluate", SEMANTIC, *STUFF, flags=RESUME) == 0
+    entries = saved(tmp_path, "sem_seg_predictions.json")
+    assert {Path(entry["file_name"]).name for entry in entries} == {
+        f"{number:012d}.jpg" for number in range(1, 5)
+    }
+    assert entries[0]["segmentation"]["size"] == [64, 64]
+
+
+def test_lvis_with_rare_classes_and_federated_loss(cli, tmp_path):
+    federated = (
+        *("MODEL.ROI_BOX_HEAD.USE_FED_LOSS", "True"),
+        *("MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE", "True"),
+        *("MODEL.ROI_BOX_HEAD.FED_LOSS_NUM_CLASSES", "1"),
+        *("DATALOADER.REPEAT_THRESHOLD", "0.5"),
+    )
+    assert cli("train", LVIS, *TWO_CLASSES, *federated) == 0
+    model = torch.load(tmp_path / "out/model_final.pth", weights_only=True)["model"]
+    weights = model["roi_heads.box_predictor.fed_loss_cls_weights"]
+    # The roots of 4 and 1 images.
+    assert weights.tolist() == [2.0, 1.0]
+    assert math.isfinite(last_metrics(tmp_path)["segm/APr"])
+    assert cli("evaluate", LVIS, *TWO_CLASSES, *federated, flags=RESUME) == 0
+    results = saved(tmp_path, "lvis_instances_results.json")
+    assert {result["category_id"] for result in results} <= {1, 3}
+    assert results[0]["segmentation"]["size"] == [64, 64]
+
+
+def test_proposals_of_one_model_feed_another(cli, tmp_path):
+    """What a proposal network finds is what Fast R-CNN looks at."""
+    assert cli("train", PROPOSALS) == 0
+    assert last_metrics(tmp_path)["box_proposals/AR@100"] >= 0
+    assert cli("evaluate", PROPOSALS, flags=RESUME) == 0
+    path = tmp_path / "out/inference/box_proposals.pkl"
+    table = pickle.loads(path.read_bytes())
+    assert table["ids"] == [10, 20, 30, 40]
+    assert table["boxes"][0].shape == (len(table["objectness_logits"][0]), 4)
+    files = [f"DATASETS.PROPOSAL_FILES_{part}" for part in ("TRAIN", "TEST")]
+    given = [text for key in files for text in (key, f"('{path}',)")]
+    kept = path.rename(tmp_path / "proposals.pkl")
+    given = [text.replace(str(path), str(kept)) for text in given]
+    assert cli("train", FAST, *TWO_CLASSES, *given) == 0
+    assert cli("evaluate", FAST, *TWO_CLASSES, *given, flags=RESUME) == 0
+    assert saved(tmp_path, "coco_instances_results.json")
+
+
+def test_train_resumes_measures_every_set_and_verifies(cli, data_root, tmp_path, caplog):
+    caplog.set_level("INFO")
+    own = ("--coco", "mine", str(data_root / "coco/annotations/instances_val2017.json"))
+    flags = (*own, str(data_root / "coco/val2017"))
+    sets = ("DATASETS.TEST", "('coco_2017_val', 'mine')")
+    assert cli("train", FASTER, *TWO_CLASSES, *sets, flags=flags) == 0
+    assert "Evaluating on mine" in caplog.text
+    assert "#instances" in caplog.text
+    mine = json.loads((tmp_path / "out/inference/mine/coco_instances_results.json").read_text())
+    assert len(mine) == 20
+    further = ("SOLVER.MAX_ITER", "3", "DATASETS.TEST", "()")
+    caplog.clear()
+    assert cli("train", FASTER, *TWO_CLASSES, *further, flags=RESUME) == 0
+    assert "Starting training from iteration 2" in caplog.text
+    config = load_config(tmp_path / "out/config.yaml")
+    assert config.SOLVER.MAX_ITER == 3
+    for expected, status in (("[['bbox','AP',0.0,100.0]]", 0), ("[['bbox','AP',99.0,1.0]]", 1)):
+        rows = ("TEST.EXPECTED_RESULTS", expected)
+        assert cli("evaluate", FASTER, *TWO_CLASSES, *rows, flags=RESUME) == status
+    assert "TEST.EXPECTED_RESULTS: bbox/AP is" in caplog.text
+
+
+def test_detect_and_export(cli, data_root, tmp_path, caplog):
+    caplog.set_level("INFO")
+    none = ("DATASETS.TEST", "()")
+    assert cli("train", FASTER, *TWO_CLASSES, *none) == 0
+    weights = ("MODEL.WEIGHTS", "model.pth", "MODEL.DEVICE", "cpu")
+    saved_config = str(tmp_path / "out/last/config.yaml")
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    inputs = ("--input", str(data_root / "coco/val2017"), "--input", str(broken))
+    assert cli("detect", saved_config, *weights, flags=inputs, narrow=False) == 0
+    assert "broken.jpg" in caplog.text
+    info = json.loads((tmp_path / "out/detections/image_info.json").read_text())
+    assert [image["id"] for image in info["images"]] == [1, 2, 3, 4]
+    assert info["categories"] == [{"id": 1, "name": "person"}, {"id": 2, "name": "car"}]
+    path = tmp_path / "out/detections/coco_instances_results.json"
+    results = json.loads(path.read_text())
+    assert {result["image_id"] for result in results} == {1, 2, 3, 4}
+    assert cli("export", saved_config, *weights, narrow=False) == 0
+    exported = load_config(tmp_path / "out/config.yaml")
+    assert exported.MODEL.WEIGHTS == str(tmp_path / "out/model_final.pth")
+    assert "CLASS_NAMES" not in (tmp_path / "out/config.yaml").read_text()
+    inputs = ("--input", str(data_root / "coco/val2017/000000000001.jpg"))
+    config = str(tmp_path / "out/config.yaml")
+    assert cli("detect", config, "MODEL.DEVICE", "cpu", flags=inputs, narrow=False) == 0
+    again = json.loads(path.read_text())
+    assert [r["score"] for r in again] == [r["score"] for r in results[: len(again)]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param((FASTER, "MODEL.DEVIC", "cpu"), "did you mean", id="misspelt key"),
+        pytest.param((FASTER, "SEED"), "stands alone", id="half a pair"),
+        pytest.param((FASTER, "SEED", "1", "--resume", "x"), "put it before", id="late option"),
+        pytest.param(("none.yaml",), "none.yaml", id="no such config"),
+        pytest.param((FASTER, "DATASETS.TRAIN", "('coco_2071',)"), "coco_2017", id="unknown data"),
+        pytest.param((FASTER, "DATASETS.TRAIN", "()"), "DATASETS.TRAIN is empty", id="no data"),
+        pytest.param((FASTER,), "set MODEL.ROI_HEADS.NUM_CLASSES 2", id="80 classes for 2"),
+        pytest.param((FASTER, "MODEL.DEVICE", "mps", *TWO_CLASSES), "mps", id="odd device"),
+        pytest.param(
+            (FASTER, "MODEL.WEIGHTS", "none.pth", *TWO_CLASSES), "no such file", id="no weights"
+        ),
+        pytest.param((SEMANTIC,), "SEM_SEG_HEAD.NUM_CLASSES", id="54 stuff classes for 2"),
+        pytest.param(
+            (FAST, "DATASETS.PROPOSAL_FILES_TRAIN", "('catalog://x',)"),
+            "give its path",
+            id="no proposals",
+        ),
+    ],
+)
+def test_mistakes_are_one_sentence(cli, caplog, arguments, sentence):
+    assert cli("train", *arguments) == 1
+    assert sentence in caplog.records[-1].getMessage()
+    assert caplog.records[-1].exc_info is None
+    assert "\n" not in caplog.records[-1].getMessage()
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "sentence"),
+    [
+        pytest.param("evaluate", (FASTER,), "nothing to evaluate", id="evaluate nothing"),
+        pytest.param("evaluate", (FASTER, "MODEL.WEIGHTS", "x"), "no such file", id="no file"),
+        pytest.param("export", (FASTER,), "nothing to export", id="export nothing"),
+    ],
+)
+def test_weights_are_asked_for(cli, caplog, verb, arguments, sentence):
+    assert cli(verb, *arguments) == 1
+    assert sentence in caplog.records[-1].getMessage()
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["detect", "--config-file", "x"], ["sing"], []])
+def test_usage_is_shown(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(arguments)
+    assert ended.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_numbers_below_zero_are_values():
+    options = parse(["train", "--config-file", "x", "--resume", "SEED", "-1", "A", "-1e-5"])
+    assert options.overrides == ("SEED", "-1", "A", "-1e-5")
+    assert options.resume
+
+
+def test_images_are_looked_for(tmp_path):
+    with pytest.raises(DatasetError, match="no image in this folder"):
+        find_images([tmp_path])
+    with pytest.raises(DatasetError, match="no such file"):
+        find_images([tmp_path / "a.jpg"])
+
+
+def test_coco_has_eighty_classes():
+    assert len(COCO_CLASSES) == 80
+    assert (COCO_CLASSES[1], COCO_CLASSES[44], COCO_CLASSES[90]) == (
+        "person",
+        "bottle",
+        "toothbrush",
+    )
