@@ -134,8 +134,9 @@ def build_evaluators(
         evaluators.append(
             SemanticEvaluator(names, ignore_label=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE)
         )
-    merged = architecture == "PanopticFPN" and cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED
-    if merged and dataset is not None and dataset.evaluation == "panoptic":
+    has_segments = dataset is not None and dataset.stuff_ids and dataset.evaluation != "semantic"
+    if architecture == "PanopticFPN" and cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED and has_segments:
+        assert dataset is not None
         ids = {"thing_ids": dataset.category_ids, "stuff_ids": dataset.stuff_ids}
         evaluators.append(PanopticEvaluator(**ids))
     return evaluators

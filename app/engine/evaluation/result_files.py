@@ -155,7 +155,10 @@ class SemanticFile(_FileWriter):
 
 
 class PanopticFiles(_FileWriter):
-    """COCO's panoptic format: a JSON file, and a folder of its name with a PNG for each image."""
+    """COCO's panoptic format: a JSON file, and a folder of its name with a PNG for each image.
+
+    Nothing of both where instances and stuff are not merged (PANOPTIC_FPN.COMBINE).
+    """
 
     def __init__(self, path: Path, dataset: Dataset) -> None:
         super().__init__(path)
@@ -169,7 +172,7 @@ class PanopticFiles(_FileWriter):
         ]
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
-        """Write one image's PNG, keep what its segments are; nothing when they were not merged."""
+        """Write one image's PNG, keep what its segments are."""
         if detections.panoptic is None:
             return
         segments, described = detections.panoptic
@@ -198,6 +201,8 @@ class PanopticFiles(_FileWriter):
 
     def results(self) -> Results:
         """No numbers; writes the file."""
+        if not self.images:
+            return {}
         content = {
             "images": [image for image, _ in self.images.values()],
             "annotations": [annotation for _, annotation in self.images.values()],

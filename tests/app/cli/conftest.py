@@ -143,7 +143,12 @@ def _write_panoptic(root: Path, split: str, images) -> None:
         zero = np.zeros_like(segments)
         Image.fromarray(np.stack((segments, zero, zero), axis=2)).save(folder / name)
         info = [
-            {"id": number, "category_id": category, "iscrowd": 0, "area": 100}
+            {
+                "id": number,
+                "category_id": category,
+                "iscrowd": 0,
+                "area": int((segments == number).sum()),
+            }
             for number, category in ((1, 1), (2, 3), (3, 100))
         ]
         annotations.append({"image_id": image["id"], "file_name": name, "segments_info": info})

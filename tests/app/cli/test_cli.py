@@ -1,4 +1,4 @@
-"""Every task of detectron2 from its configs and folders: train, evaluate, files in COCO's formats."""
+"""Every task of detectron2 from its configs and folders to results in COCO's formats."""
 
 import json
 import math
@@ -172,8 +172,8 @@ def test_detect_and_export(cli, data_root, tmp_path, caplog):
     results = json.loads(path.read_text())
     assert {result["image_id"] for result in results} == {1, 2, 3, 4}
     assert cli("export", saved_config, *weights, narrow=False) == 0
-    exported = load_config(tmp_path / "out/config.yaml")
-    assert exported.MODEL.WEIGHTS == str(tmp_path / "out/model_final.pth")
+    exported = load_config(tmp_path / "out/config.yaml").MODEL.WEIGHTS
+    assert exported == str(tmp_path / "out/model_final.pth")
     assert "CLASS_NAMES" not in (tmp_path / "out/config.yaml").read_text()
     inputs = ("--input", str(data_root / "coco/val2017/000000000001.jpg"))
     config = str(tmp_path / "out/config.yaml")
