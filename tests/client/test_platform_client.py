@@ -176,10 +176,6 @@ def _assert_agree(
     assert {item.name for items in found.values() for item in items} == set(class_names)
 
 
-def _score(item: Found) -> float:
-    return item.score
-
-
 def _iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
     """Intersection over union of two boxes of inclusive pixels."""
     width = min(a[2], b[2]) - max(a[0], b[0]) + 1
