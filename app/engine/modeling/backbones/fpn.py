@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,8 +45,17 @@ class LastLevelP6P7(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, C, H, W) -> maps of a half and a quarter of the sides."""
-        p6 = self.p6(x)
-        return [p6, self.p7(F.relu(p6))]
+        p6 = _strided(self.p6, x)
+        return [p6, _strided(self.p7, F.relu(p6))]
+
+
+def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    if x.device.type == "cpu" and x.shape[-2:] == (1, 1) and torch.is_autocast_enabled("cpu"):
+        # torch 2.14 gives such a map's bfloat16 weight gradients at random (tiny images only).
+        with torch.autocast("cpu", enabled=False):
+            return F.conv2d(x.float(), conv.weight, conv.bias, conv.stride, conv.padding)
+    result: Tensor = conv(x)
+    return result
 
 
 class FPN(Backbone):

@@ -6,7 +6,13 @@ from app.engine.config import get_config
 from app.engine.errors import ConfigError
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones import Backbone
-from app.engine.modeling.backbones.fpn import FPN, LastLevelMaxPool, build_fpn, build_retinanet_fpn
+from app.engine.modeling.backbones.fpn import (
+    FPN,
+    LastLevelMaxPool,
+    LastLevelP6P7,
+    build_fpn,
+    build_retinanet_fpn,
+)
 
 
 class Slices(Backbone):
@@ -98,3 +104,21 @@ def test_coarse_cells_are_added_to_the_four_finer_ones(average, share):
 def test_wrong_keys_are_refused(opts, words):
     with pytest.raises(ConfigError, match=words):
         build_retinanet_fpn(_cfg(*opts), Slices())
+
+
+def test_gradients_of_a_single_cell_in_mixed_precision_are_those_of_full_precision() -> None:
+    """As happens on p7 of images of 64 pixels; torch 2.14 gives random ones there."""
+    torch.manual_seed(0)
+    block = LastLevelP6P7(16, 16, "p5")
+    x = torch.randn(2, 16, 2, 2)
+
+    def gradients(mixed: bool) -> torch.Tensor:
+        block.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            torch.stack([level.float().square().sum() for level in block(x)]).sum().backward()
+        assert block.p7.weight.grad is not None
+        return block.p7.weight.grad.clone()
+
+    expected = gradients(False)
+    for _ in range(5):
+        torch.testing.assert_close(gradients(True), expected, atol=0.05, rtol=0.1)
