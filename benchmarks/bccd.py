@@ -28,8 +28,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 CLASS_NAMES = ["RBC", "WBC", "Platelets"]
 
 RECIPE: tuple[str, ...] = (
-    *("SOLVER.IMS_PER_BATCH", "8", "SOLVER.MAX_ITER", "900", "SOLVER.BASE_LR", "0.01"),
-    *("SOLVER.STEPS", "(600, 800)", "SOLVER.WARMUP_ITERS", "50", "DATALOADER.NUM_WORKERS", "1"),
+    *("SOLVER.IMS_PER_BATCH", "8", "SOLVER.MAX_ITER", "800", "SOLVER.WARMUP_ITERS", "100"),
+    *("SOLVER.AMP.ENABLED", "True", "SOLVER.EMA.ENABLED", "True", "SOLVER.EMA.DECAY", "0.99"),
+    *("INPUT.MIN_SIZE_TRAIN", "(312,)", "INPUT.MIN_SIZE_TEST", "312"),
+    *("INPUT.COLOR_JITTER", "0.2", "DATALOADER.NUM_WORKERS", "1"),
 )
 """On top of the config file; what the command line says comes after it."""
 
@@ -82,7 +84,7 @@ def _name_classes(cfg: CfgNode) -> None:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bccd")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds BCCD/")
-    parser.add_argument("--config", default="configs/Mobile/retinanet_mobilenetv2_FPN.yaml")
+    parser.add_argument("--config", default="configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml")
     parser.add_argument("--weights", type=Path, default=REPOSITORY / ".cache" / "weights")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "bccd")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
