@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from app.engine.data.keypoints import flip_indices
 from app.engine.errors import DatasetError
 from app.engine.structures.sample import ImageRecord
@@ -72,12 +69,3 @@ def concatenate(datasets: Sequence[Dataset], names: Sequence[str] = ()) -> Datas
 def _difference(one: Dataset, other: Dataset) -> str:
     different = sorted(set(one.class_names) ^ set(other.class_names))
     return f"for example {different[0]!r}" if different else "in another order"
-
-
-def class_image_counts(records: Sequence[ImageRecord], num_classes: int) -> npt.NDArray[np.int64]:
-    """In how many images each class occurs, crowds apart: (K,); the federated loss draws by it."""
-    counts = np.zeros(num_classes, dtype=np.int64)
-    for record in records:
-        classes = record.classes if record.crowd is None else record.classes[~record.crowd]
-        counts[np.unique(classes)] += 1
-    return counts

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.data.dataset import class_image_counts
-from app.engine.data.filters import count_classes
+from app.engine.data.filters import count_classes, count_images
 from app.engine.data.transforms import shortest_edge_size
 from app.engine.structures.sample import ImageRecord
 
@@ -59,7 +58,7 @@ def summarize(
     shapes = network_shapes(records, edge=edge, max_size=max_size)
     counts = [len(_real_boxes(record)) for record in records]
     objects_of = count_classes(records, len(class_names)).tolist()
-    images_of = class_image_counts(records, len(class_names)).tolist()
+    images_of = count_images(records, len(class_names)).tolist()
     return DatasetSummary(
         num_images=len(records),
         num_empty=counts.count(0),

@@ -15,7 +15,8 @@ from app.engine.config import get_config
 from app.engine.data import catalog
 from app.engine.data.cityscapes_dataset import load_cityscapes_instances, load_cityscapes_semantic
 from app.engine.data.coco_dataset import load_coco
-from app.engine.data.dataset import Dataset, class_image_counts, concatenate
+from app.engine.data.dataset import Dataset, concatenate
+from app.engine.data.filters import count_images
 from app.engine.data.keypoints import COCO_PERSON
 from app.engine.data.lvis_dataset import load_lvis
 from app.engine.data.panoptic_dataset import (
@@ -122,7 +123,7 @@ def test_lvis(tmp_path: Path) -> None:
     assert record.extra["not_exhaustive_classes"] == [1]
     assert dataset.class_names == ["cat", "domestic dog"]
     assert dataset.evaluation == "lvis"
-    assert class_image_counts(dataset.records, 2).tolist() == [0, 1]
+    assert count_images(dataset.records, 2).tolist() == [0, 1]
 
 
 def test_panoptic(tmp_path: Path) -> None:
