@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 from app.engine.checkpoint.weights import find_weights
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, load_config
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.job import TrainSummary
 from app.engine.training.saved_model import SavedModel
 from app.engine.training.train import train
 from app.tasks.args_options import EngineOptions, parse_args_options
 from app.tasks.devices import device_ids, device_name, gains_by_mixed_precision
-from app.tasks.engine_config import training_config
+from app.tasks.engine_config import config_path, training_config
 from app.tasks.model_files import find_model, package_class_names
 from app.tasks.records import read_records, require_objects
 from app.tasks.weights_folders import weights_folders
@@ -44,6 +44,7 @@ def run(env: Env, progress: Progress) -> None:
     hp = load_hyperparameters(env.input.config_file, TrainHyperparameters)
     options = parse_args_options(hp.args_options)
     ids = device_ids(hp)
+    load_config(config_path(hp.config_file), options.overrides)  # refused before data is read
     train_records, val_records = _records(env, hp)
     progress(0.01)
     cfg = _config(env, hp, options, device=device_name(ids), num_images=len(train_records))

@@ -142,6 +142,16 @@ def test_empty_training_index(tree: Any, train_settings: dict[str, Any]) -> None
         run_tasks(tree.env, Progress())
 
 
+def test_a_wrong_config_file_is_refused_before_data_is_read(
+    tree: Any, train_settings: dict[str, Any]
+) -> None:
+    tree.write_env(run_training=True)
+    tree.write_config(**{**train_settings, "config_file": "configs/nope.yaml"})
+    tree.write_index("train-index.tsv", [])
+    with pytest.raises(ConfigError, match="nope"):
+        run_tasks(tree.env, Progress())
+
+
 def test_no_candidates_is_a_complete_result(with_model: Any) -> None:
     with_model.write_index("candidate-index.tsv", [])
     with_model.write_env(run_mining=True, run_infer=True)
