@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.host_limits import cpu_count, memory_limit
 from executor.channel import Failure
 from executor.errors import DeviceError, ExecutorError, OutOfMemoryError, StoppedError
 
@@ -43,7 +44,10 @@ _CACHES = {
 
 def task_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Variables for the task: what is set stays, homeless users get a home for caches in /tmp."""
-    result = {**_ALLOCATOR, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **environ}
+    defaults = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **_ALLOCATOR}
+    # Libraries count the processors of the host, of which a container may use a few.
+    defaults["OMP_NUM_THREADS"] = str(cpu_count())
+    result = {**defaults, **environ}
     root = str(Path(__file__).resolve().parents[1])
     result["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environ.get("PYTHONPATH")]))
     if not os.access(environ.get("HOME") or "/nonexistent", os.W_OK | os.X_OK):
@@ -200,7 +204,7 @@ def _killed_by(number: int) -> ExecutorError:
     if number == signal.SIGKILL:
         return OutOfMemoryError(
             f"the task was killed from outside (SIGKILL), most likely because the host's memory"
-            f"{memory_limit()} ran out; use a smaller batch_size or image_size, fewer num_workers,"
+            f"{_limit_text()} ran out; use a smaller batch_size or image_size, fewer num_workers,"
             " or give the container more memory"
         )
     if number == signal.SIGBUS:
@@ -220,11 +224,7 @@ def _killed_by(number: int) -> ExecutorError:
     )
 
 
-def memory_limit() -> str:
+def _limit_text() -> str:
     """The container's memory limit as ' (limit 4.0 GiB)'; '' where there is none."""
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):
-            num_bytes = int(Path("/sys/fs/cgroup", name).read_text())
-            if num_bytes < 1 << 50:
-                return f" (limit {num_bytes / (1 << 30):.1f} GiB)"
-    return ""
+    limit = memory_limit()
+    return "" if limit is None else f" (limit {limit / (1 << 30):.1f} GiB)"

@@ -13,6 +13,7 @@ from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
 from app.tasks.candidates import Candidates
 from app.tasks.trained_model import TrainedModel, open_model
+from app.tasks.workers import limited_workers
 from executor.dataset_reader import Asset
 from executor.env import Env
 from executor.hyperparameters import (
@@ -99,7 +100,7 @@ def _detect_all(
     """Hand every candidate to `write`, in the index's order, as a stream."""
     paths, assets = tee(candidates)
     results = model.predictor.detect_files(
-        (asset.image for asset in paths), num_workers=hp.num_workers
+        (asset.image for asset in paths), num_workers=limited_workers(hp.num_workers)
     )
     counts: Counter[str] = Counter()
     for number, (asset, (_, found)) in enumerate(zip(assets, results, strict=True), start=1):

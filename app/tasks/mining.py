@@ -9,6 +9,7 @@ from app.engine.mining import STRATEGIES, MiningOptions, score_files
 from app.engine.predictor import Predictor
 from app.tasks.candidates import Candidates
 from app.tasks.trained_model import open_model
+from app.tasks.workers import limited_workers
 from executor.dataset_reader import Asset
 from executor.env import Env
 from executor.hyperparameters import MiningHyperparameters, load_hyperparameters
@@ -60,7 +61,7 @@ def _scores(
         hp.mining_algorithm,
         predictor,
         (asset.image for asset in paths),
-        num_workers=hp.num_workers,
+        num_workers=limited_workers(hp.num_workers),
         seed=hp.seed,
         options=options,
     )

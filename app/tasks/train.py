@@ -19,6 +19,7 @@ from app.tasks.engine_config import config_path, training_config
 from app.tasks.model_files import find_model, package_class_names
 from app.tasks.records import read_records, require_objects
 from app.tasks.weights_folders import weights_folders
+from app.tasks.workers import limited_workers
 from executor.atomic_file import place_file
 from executor.dataset_reader import read_training_index, read_val_index
 from executor.env import Env
@@ -66,6 +67,7 @@ def run(env: Env, progress: Progress) -> None:
             device_ids=ids,
             initial_weights=initial_weights,
             initial_class_names=package_class_names(env.input.models_dir),
+            num_workers=limited_workers(hp.num_workers, processes=max(len(ids), 1)),
             checkpoint_seconds=CHECKPOINT_SECONDS,
         )
     _last_words(summary)

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from app.task_process import Ending, memory_limit, task_environment
+from app import task_process
+from app.task_process import Ending, task_environment
 from executor.channel import Failure
 
 
@@ -55,5 +56,16 @@ def test_what_an_ending_means(ending: Ending, status: int | None):
     assert (error.exit_status if error else None) == status
 
 
-def test_memory_limit_is_short():
-    assert memory_limit() == "" or memory_limit().endswith("GiB)")
+def test_threads_follow_the_limit_of_the_container(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(task_process, "cpu_count", lambda: 3)
+    assert task_environment({})["OMP_NUM_THREADS"] == "3"
+    assert task_environment({"OMP_NUM_THREADS": "1"})["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [pytest.param(None, "memory ran out", id="none"), pytest.param(2 << 30, "2.0 GiB", id="some")],
+)
+def test_the_memory_limit_is_told(monkeypatch: pytest.MonkeyPatch, limit: int | None, text: str):
+    monkeypatch.setattr(task_process, "memory_limit", lambda: limit)
+    assert text in str(Ending(-9).error())
