@@ -52,8 +52,13 @@ STUFF = (
 )
 """Classes by train id."""
 
+VOID = (-1, 0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)
+"""Label ids that no benchmark judges."""
+
+GROUP_LIMIT = 1000
+"""Instance ids below are label ids: regions, or groups without single objects."""
+
 _IMAGE_SUFFIX = "_leftImg8bit.png"
-_GROUP_LIMIT = 1000  # ids below are groups without single instances
 _THREADS = 8
 
 
@@ -66,13 +71,19 @@ def load_cityscapes_instances(image_dir: Path, label_dir: Path) -> Dataset:
 
 
 def load_cityscapes_semantic(image_dir: Path, label_dir: Path) -> Dataset:
-    """Label maps of train ids (made by the data set's own script), 255 where ignored."""
+    """Label maps of train ids (made by the data set's own script), 255 where ignored.
+
+    Instance maps, where they are there too, let the evaluation weigh objects.
+    """
     records = []
     for image, labels in _pairs(image_dir, label_dir, "_gtFine_labelTrainIds.png"):
         record = empty_record(image, image_size(image), image.name)
         record.extra["sem_seg_path"] = labels
+        instances = labels.with_name(labels.name.replace("labelTrainIds", "instanceIds"))
+        if instances.is_file():
+            record.extra["instance_ids_path"] = instances
         records.append(record)
-    return Dataset(records, [], stuff_names=list(STUFF), evaluation="semantic")
+    return Dataset(records, [], stuff_names=list(STUFF), evaluation="cityscapes")
 
 
 def _pairs(image_dir: Path, label_dir: Path, suffix: str) -> Iterator[tuple[Path, Path]]:
@@ -91,14 +102,14 @@ def _instances(image: Path, labels: Path) -> ImageRecord:
     class_of = {label_id: i for i, label_id in enumerate(CLASSES)}
     boxes, classes, crowd, masks = [], [], [], list[Segmentation | None]()
     for instance in np.unique(ids).tolist():
-        label_id = instance // _GROUP_LIMIT if instance >= _GROUP_LIMIT else instance
+        label_id = instance // GROUP_LIMIT if instance >= GROUP_LIMIT else instance
         if label_id not in class_of:
             continue
         code = coco_mask.encode(np.asfortranarray(ids == instance, dtype=np.uint8))
         x, y, width, height = coco_mask.toBbox(code)
         boxes.append((x, y, x + width, y + height))
         classes.append(class_of[label_id])
-        crowd.append(instance < _GROUP_LIMIT)
+        crowd.append(instance < GROUP_LIMIT)
         masks.append(code)
     return ImageRecord(
         path=image,
@@ -109,4 +120,5 @@ def _instances(image: Path, labels: Path) -> ImageRecord:
         image_id=image.name,
         crowd=np.array(crowd, dtype=np.bool_),
         segmentations=masks or None,
+        extra={"instance_ids_path": labels},
     )

@@ -10,6 +10,10 @@ from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
 from app.engine.data.loader import build_test_loader
 from app.engine.errors import ConfigError
+from app.engine.evaluation.cityscapes import (
+    CityscapesInstanceEvaluator,
+    CityscapesSemanticEvaluator,
+)
 from app.engine.evaluation.coco import CocoEvaluator, Task
 from app.engine.evaluation.evaluator import (
     ClassResult,
@@ -131,15 +135,21 @@ def build_evaluators(
                 f"MODEL.META_ARCHITECTURE {architecture} is evaluated on label maps; "
                 "give a data set that has them"
             )
-        evaluators.append(
-            SemanticEvaluator(names, ignore_label=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE)
-        )
+        evaluators.append(_semantic_evaluator(cfg, names, dataset))
     has_segments = dataset is not None and dataset.stuff_ids and dataset.evaluation != "semantic"
     if architecture == "PanopticFPN" and cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED and has_segments:
         assert dataset is not None
         ids = {"thing_ids": dataset.category_ids, "stuff_ids": dataset.stuff_ids}
         evaluators.append(PanopticEvaluator(**ids))
     return evaluators
+
+
+def _semantic_evaluator(
+    cfg: CfgNode, names: Sequence[str], dataset: Dataset | None
+) -> SemanticEvaluator | CityscapesSemanticEvaluator:
+    if dataset is not None and dataset.evaluation == "cityscapes":
+        return CityscapesSemanticEvaluator()
+    return SemanticEvaluator(names, ignore_label=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE)
 
 
 def _instance_evaluator(
@@ -152,6 +162,8 @@ def _instance_evaluator(
     if cfg.MODEL.MASK_ON:
         tasks.append("segm")
     rules = "coco" if dataset is None else dataset.evaluation
+    if rules == "cityscapes" and cfg.MODEL.MASK_ON:
+        return CityscapesInstanceEvaluator()
     if rules == "voc":
         eleven_point = any("2007" in str(name) for name in cfg.DATASETS.TEST)
         return VocEvaluator(records, class_names, eleven_point=eleven_point)
