@@ -341,3 +341,28 @@ def test_validation_losses_need_no_gradient(switches):
     model = model_of(switches).train()
     with torch.no_grad():
         assert all(not loss.requires_grad for loss in model.losses(samples()).values())
+
+
+@pytest.mark.parametrize("variant", ["b0", "b4"])
+@pytest.mark.parametrize("heads", ["Res5ROIHeads", "StandardROIHeads"])
+def test_efficientnet_as_c4_body(variant, heads):
+    cfg = config(heads="Res5ROIHeads", MASK_ON=heads == "Res5ROIHeads")
+    cfg.MODEL.BACKBONE.NAME = "build_efficientnet_backbone"
+    cfg.MODEL.EFFICIENTNET.VARIANT = variant
+    cfg.MODEL.EFFICIENTNET.OUT_FEATURES = ["ef4"]
+    cfg.MODEL.RPN.IN_FEATURES = cfg.MODEL.ROI_HEADS.IN_FEATURES = ["ef4"]
+    cfg.MODEL.ROI_HEADS.NAME = heads
+    torch.manual_seed(0)
+    model = build_detector(cfg).train()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    sum(model.losses(samples()).values()).backward()
+    optimizer.step()
+    after = dict(model.named_parameters())
+    for part in ("backbone.features.5", "proposal_generator", "roi_heads"):
+        names = [name for name in before if name.startswith(part)]
+        assert any(not torch.equal(before[name], after[name]) for name in names), part
+    with torch.no_grad():
+        found, _ = model.eval().detect(samples())
+    assert len(found) == cfg.TEST.DETECTIONS_PER_IMAGE
+    assert (found.masks is not None) == cfg.MODEL.MASK_ON
