@@ -32,11 +32,14 @@ def run_in_batches(
     bucket_of: Callable[[Sample], Hashable],
     batch_size: Callable[[], int],
     window: int,
+    group: int,
 ) -> Iterator[tuple[Path, T | ImageError]]:
     """`run` on batches of one bucket; the answers come in the order of `samples`.
 
     batch_size  asked before each batch: it may shrink
     window      images held back at most while buckets fill
+    group       images after which all buckets are run: no batch has images of two groups, so that
+                a stream which starts with another group makes the same batches from there on
     """
     queue: deque[_Place[T]] = deque()
     buckets: defaultdict[Hashable, list[_Place[T]]] = defaultdict(list)
@@ -47,7 +50,7 @@ def run_in_batches(
         for place, result in zip(places, results, strict=True):
             place.result, place.sample = result, None
 
-    for path, sample in samples:
+    for number, (path, sample) in enumerate(samples, start=1):
         if isinstance(sample, ImageError):
             queue.append(_Place(path, None, sample))
         else:
@@ -59,6 +62,9 @@ def run_in_batches(
         first = queue[0]
         if len(queue) >= window and first.sample is not None:
             run_bucket(bucket_of(first.sample))
+        if number % group == 0:
+            for bucket in list(buckets):
+                run_bucket(bucket)
         yield from _finished(queue)
     for bucket in list(buckets):
         run_bucket(bucket)

@@ -10,7 +10,7 @@ from app.engine.predictor.batching import run_in_batches
 from app.engine.structures.sample import Sample
 
 
-def _run(sizes, batch_size=2, window=6):
+def _run(sizes, batch_size=2, window=6, group=100):
     """Results, batches, and how many samples had been taken when each result came."""
     taken, batches, arrivals = 0, [], []
 
@@ -32,6 +32,7 @@ def _run(sizes, batch_size=2, window=6):
         bucket_of=lambda sample: sample.size,
         batch_size=lambda: batch_size,
         window=window,
+        group=group,
     ):
         results.append((int(str(path)), result))
         arrivals.append(taken)
@@ -62,3 +63,15 @@ def test_a_rare_size_holds_back_one_window_only():
     assert arrivals[0] == 6
     assert len(results) == 21
     assert all(taken - index <= 6 for index, taken in enumerate(arrivals))
+
+
+@pytest.mark.parametrize("start", [0, 5, 10])
+def test_batches_do_not_depend_on_the_groups_before(start):
+    sizes = [1, 2, 1, None, 1, 2, 2, 2, 1, 1, None, 2, 1]
+    results, batches, arrivals = _run(sizes, group=5)
+    _, later, _ = _run(sizes[start:], group=5)
+    whole = [[sizes[i] for i in batch] for batch in batches]
+    from_start = [[sizes[start + i] for i in batch] for batch in later]
+    assert whole[len(whole) - len(from_start) :] == from_start
+    assert [index for index, _ in results] == list(range(len(sizes)))
+    assert arrivals[4] == 5
