@@ -20,7 +20,7 @@ pytest := OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n 2 --dist loadfile
 install = $(bin)/uv pip install -q --python $(bin)/python --require-hashes -r $(1) \
     || $(bin)/python -m pip install -qq --require-hashes -r $(1)
 
-.PHONY: demo test check lint templates lock image clean
+.PHONY: demo test check lint templates lock licences image image-test sbom clean
 
 ## demo       train, mine and infer on aerial photographs of trees; ends with a picture
 demo: $(VENV)/.runtime
@@ -32,7 +32,7 @@ test: $(VENV)/.dev
 
 ## check      format, lint, types, import rules, and the tests that need neither GPU nor network
 check: lint
-	$(pytest) -m "not gpu and not slow and not network"
+	$(pytest) -m "not gpu and not slow and not network and not image"
 
 ## lint       the part of `check` that runs no test
 lint: $(VENV)/.dev
@@ -40,6 +40,8 @@ lint: $(VENV)/.dev
 	$(bin)/ruff check .
 	$(bin)/mypy
 	$(bin)/lint-imports
+	$(bin)/hadolint Dockerfile
+	$(bin)/shellcheck $(wildcard docker/*.sh) .ci/run
 
 ## templates  write docker/img-man from the hyper-parameter models
 templates: $(VENV)/.runtime
@@ -51,10 +53,22 @@ lock: $(VENV)/.dev
 	  $(bin)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-annotate $$name.in -o $$name.txt; done
 
+## licences   write docs/dependencies.md; WITH_IMAGE=1 renews the image's Debian packages, too
+licences: $(VENV)/.dev
+	DOCKER=$(DOCKER) $(bin)/python docker/documents.py licences $(if $(WITH_IMAGE),$(IMAGE))
+
 ## image      build the container image
 image:
-	$(DOCKER) build --build-arg BASE_IMAGE=$(BASE_IMAGE) \
-	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) -t $(IMAGE) .
+	BASE_IMAGE=$(BASE_IMAGE) DOCKER=$(DOCKER) docker/build.sh $(IMAGE)
+
+## image-test build the image and test it, with an engine of its own where there is none
+image-test: $(VENV)/.dev
+	BASE_IMAGE=$(BASE_IMAGE) PYTHON=$(bin)/python docker/image-test.sh $(IMAGE)
+
+## sbom       build/sbom.cdx.json: what is in the image, or would be
+sbom: $(VENV)/.dev
+	DOCKER=$(DOCKER) $(bin)/python docker/documents.py sbom \
+	  $$($(DOCKER) image inspect -f '$(IMAGE)' $(IMAGE) 2>/dev/null || true)
 
 clean:
 	rm -rf $(VENV) .cache demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
