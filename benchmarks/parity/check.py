@@ -16,7 +16,12 @@ from app.engine.structures.masks import PolygonMasks
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth, Proposals
 from benchmarks.parity import scenes
-from benchmarks.parity.compare import Comparison, compare_detections, compare_losses
+from benchmarks.parity.compare import (
+    Comparison,
+    compare_detections,
+    compare_gradients,
+    compare_losses,
+)
 from benchmarks.parity.golden import Array, Case, Golden, Labels, Training
 from benchmarks.parity.scenes import Image
 from benchmarks.parity.weights import make_state_dict
@@ -57,7 +62,7 @@ def check_case(golden: Golden, case: Case) -> Comparison:
 
 
 def check_training(golden: Golden, training: Training) -> Iterator[Comparison]:
-    """Losses of successive SGD steps on one batch against detectron2's."""
+    """Losses of successive SGD steps on one batch, and the first gradients."""
     model = build(golden, training.opts).train()
     optimizer = torch.optim.SGD(
         [p for p in model.parameters() if p.requires_grad],
@@ -76,7 +81,18 @@ def check_training(golden: Golden, training: Training) -> Iterator[Comparison]:
         yield compare_losses(f"{golden.config} losses at step {step}", expected, actual, step=step)
         optimizer.zero_grad()
         torch.autograd.backward(torch.stack(list(losses.values())).sum())
+        if step == 0 and training.gradients:
+            name = f"{golden.config} gradients at step 0"
+            yield compare_gradients(name, training.gradients, _gradients(model))
         optimizer.step()
+
+
+def _gradients(model: Detector) -> dict[str, tuple[float, float, int]]:
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {
+        name: (float(grad.double().norm()), float(grad.double().sum()), grad.numel())
+        for name, grad in found.items()
+    }
 
 
 def sample(image: Image, original_size: tuple[int, int], labels: Labels | None = None) -> Sample:

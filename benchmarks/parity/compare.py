@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 SCORE, BOX, SHARE, LOSS, KEYPOINT, MASK_IOU, SEMANTIC = 3e-4, 0.05, 0.98, 2e-4, 1.0, 0.98, 0.999
+GRADIENT = 5e-3
 
 Array = npt.NDArray[Any]
 
@@ -105,6 +106,28 @@ def compare_losses(
     }
     passed = set(expected) == set(actual) and all(value <= tolerance for value in off.values())
     return Comparison(name, passed, off)
+
+
+def compare_gradients(
+    name: str,
+    expected: Mapping[str, tuple[float, float]],
+    actual: Mapping[str, tuple[float, float, int]],
+) -> Comparison:
+    """Norms and sums of the gradients of the same parameters, relative to what they can be.
+
+    A norm is measured against itself, a sum of n numbers against norm * sqrt(n), its largest value;
+    gradients a million times smaller than the largest against that one's millionth.
+    """
+    least = 1e-6 * max((norm for norm, _ in expected.values()), default=0.0)
+    norms, sums = [0.0], [0.0]
+    for key in set(expected) & set(actual):
+        (norm, total), (actual_norm, actual_total, n) = expected[key], actual[key]
+        whole = max(norm, least)
+        norms.append(abs(actual_norm - norm) / whole)
+        sums.append(abs(actual_total - total) / (whole * n**0.5))
+    largest = {"gradient_norm": max(norms), "gradient_sum": max(sums)}
+    passed = set(expected) == set(actual) and max(largest.values()) <= GRADIENT
+    return Comparison(name, passed, largest)
 
 
 def _match(expected: Mapping[str, Array], actual: Mapping[str, Array]) -> list[tuple[int, int]]:

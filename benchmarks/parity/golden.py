@@ -5,7 +5,7 @@ stored, the scenes are generated again; a folder made elsewhere may bring its ow
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,17 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A fixed batch and the losses of successive SGD steps of constant rate."""
+    """A fixed batch and what came of successive SGD steps of constant rate.
+
+    gradients  norm and sum of each parameter's gradient at the first step; empty: not recorded
+    """
 
     images: list[scenes.Image]
     labels: list[Labels]
     opts: list[Any]
     lr: float
     losses: list[dict[str, float]]
+    gradients: dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ def save(
     *,
     cases: Sequence[dict[str, Array]],
     losses: Sequence[dict[str, float]],
+    gradients: Mapping[str, tuple[float, float]],
 ) -> None:
     """Write one golden: arrays compressed, masks as run lengths."""
     arrays: dict[str, Array] = {}
@@ -123,8 +128,9 @@ def save(
                 text = "\n".join(_run_lengths(mask) for mask in value)
                 value = np.frombuffer(text.encode(), dtype=np.uint8)
             arrays[f"{i}/{key}"] = value
-    about = json.dumps({"recipe": asdict(recipe), "losses": list(losses)})
-    arrays["about"] = np.asarray(about)
+    arrays["gradients"] = np.asarray(list(gradients.values()), dtype=np.float32).reshape(-1, 2)
+    about = {"recipe": asdict(recipe), "losses": list(losses), "parameters": list(gradients)}
+    arrays["about"] = np.asarray(json.dumps(about))
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
@@ -133,6 +139,7 @@ def load(path: Path) -> Golden:
     with np.load(path) as file:
         arrays = dict(file)
     about = json.loads(str(arrays.pop("about")))
+    gradients = arrays.pop("gradients", np.zeros((0, 2))).tolist()
     recipe = Recipe(**about["recipe"])
     cases = []
     for i, (height, width, *original_size) in enumerate(recipe.sizes):
@@ -149,6 +156,7 @@ def load(path: Path) -> Golden:
         recipe.train_opts,
         recipe.lr,
         about["losses"],
+        dict(zip(about.get("parameters", []), gradients, strict=True)),
     )
     return Golden(
         recipe.config,
@@ -191,7 +199,8 @@ def _folder_training(root: Path, train: dict[str, Any]) -> Training:
         )
         for entry, image in zip(train["batch"], images, strict=True)
     ]
-    return Training(images, labels, train["opts"], train["sgd"]["lr"], train["sgd"]["losses"])
+    sgd, gradients = train["sgd"], train["grad_norm_and_sum_step0"]
+    return Training(images, labels, train["opts"], sgd["lr"], sgd["losses"], gradients)
 
 
 def _read_bgr(path: Path) -> scenes.Image:

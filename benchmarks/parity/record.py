@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import detectron2.modeling.backbone.resnet
 import numpy as np
 import torch
 from detectron2 import model_zoo
@@ -19,12 +20,35 @@ from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.structures import Boxes, Instances, Keypoints, PolygonMasks
 from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
 
 from benchmarks.parity import curve
 from benchmarks.parity.golden import Array, Labels, Recipe, save
 from benchmarks.parity.recipes import RECIPES
 from benchmarks.parity.scenes import Image, proposals
+from benchmarks.parity.variants import VARIANTS
 from benchmarks.parity.weights import make_state_dict
+
+
+class DeformConv(nn.Module):
+    """Stands in for the two convolutions of detectron2's compiled extension."""
+
+    def __init__(self, channels: int, out_channels: int, kernel_size: int, **options: Any) -> None:
+        super().__init__()
+        size = (out_channels, channels // options.pop("groups", 1), kernel_size, kernel_size)
+        self.weight = nn.Parameter(torch.zeros(size))
+        self.bias = None
+        self.norm: nn.Module = options.pop("norm")
+        self.options = {key: options[key] for key in ("stride", "padding", "dilation")}
+
+    def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
+        """torchvision's operator does both; the number of deformable groups follows from shapes."""
+        y: Tensor = self.norm(deform_conv2d(x, offset, self.weight, mask=mask, **self.options))
+        return y
+
+
+detectron2.modeling.backbone.resnet.DeformConv = DeformConv
+detectron2.modeling.backbone.resnet.ModulatedDeformConv = DeformConv
 
 TARGET = Path(__file__).parents[2] / "tests" / "parity"
 
@@ -37,11 +61,12 @@ def main() -> None:
             curve.GOLDENS.mkdir(exist_ok=True)
             (curve.GOLDENS / f"{name}.json").write_text(json.dumps(_curve(name)))
         return
-    for name in sys.argv[1:] or RECIPES:
-        recipe = RECIPES[name]
+    for name in sys.argv[1:] or [*RECIPES, *VARIANTS]:
+        recipe = RECIPES.get(name) or VARIANTS[name]
+        path = (TARGET if name in RECIPES else TARGET / "variants") / f"{name}.npz"
         cases = [_detect(recipe, i) for i in range(len(recipe.sizes))]
-        losses = _train(recipe)
-        save(TARGET / f"{name}.npz", recipe, cases=cases, losses=losses)
+        losses, gradients = _train(recipe)
+        save(path, recipe, cases=cases, losses=losses, gradients=gradients)
         counts = [len(case.get("scores", ())) for case in cases]
         sys.stdout.write(f"{name}: detections {counts}, losses {losses}\n")
         sys.stdout.flush()
@@ -103,7 +128,8 @@ def _arrays(output: dict[str, Any]) -> dict[str, Array]:
     return result
 
 
-def _train(recipe: Recipe) -> list[dict[str, float]]:
+def _train(recipe: Recipe) -> tuple[list[dict[str, float]], dict[str, tuple[float, float]]]:
+    """Losses of successive steps, and the first gradients: norm and sum."""
     model = _build(recipe, recipe.train_opts).train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=recipe.lr, momentum=0.9, weight_decay=1e-4)
@@ -111,7 +137,7 @@ def _train(recipe: Recipe) -> list[dict[str, float]]:
         _training_input(recipe, recipe.train_image(i), recipe.labels(i))
         for i in range(len(recipe.train_sizes))
     ]
-    recorded = []
+    recorded, gradients = [], dict[str, tuple[float, float]]()
     for step in range(recipe.steps):
         with EventStorage(step):
             torch.manual_seed(step)
@@ -119,8 +145,13 @@ def _train(recipe: Recipe) -> list[dict[str, float]]:
         recorded.append({key: float(value.detach()) for key, value in losses.items()})
         optimizer.zero_grad()
         torch.autograd.backward(torch.stack(list(losses.values())).sum())
+        if step == 0:
+            found = {
+                name: p.grad.double() for name, p in model.named_parameters() if p.grad is not None
+            }
+            gradients = {name: (float(g.norm()), float(g.sum())) for name, g in found.items()}
         optimizer.step()
-    return recorded
+    return recorded, gradients
 
 
 def _curve(name: str) -> list[dict[str, float]]:
