@@ -4,11 +4,14 @@ Paths may hold spaces and any other character; bytes that are not UTF-8 survive 
 """
 
 import logging
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from executor.errors import DatasetError
+from executor.novelty import Novelty
 
 logger = logging.getLogger(__name__)
 
@@ -67,43 +70,105 @@ def read_val_index(path: Path | None) -> list[Asset]:
 
 
 def read_candidates(path: Path | None) -> list[Asset]:
-    """All candidates; see `iter_candidates`."""
-    return list(iter_candidates(path))
+    """All candidates, in memory; see `CandidateIndex`."""
+    return list(CandidateIndex(path))
 
 
-def iter_candidates(path: Path | None) -> Iterator[Asset]:
-    """The images to mine or to infer, as they come; none if the index is empty."""
-    if path is None:
-        raise DatasetError("env.yaml: candidate_index_file is not set; nothing to work on")
-    yield from iter_index(path)
+class CandidateIndex:
+    """The images to mine or to infer, each once, in the index's order.
+
+    Memory holds where each line starts, 8 bytes an image; the lines stay in the file.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """DatasetError if there is no index or it cannot be read; an empty one is fine."""
+        if path is None:
+            raise DatasetError("env.yaml: candidate_index_file is not set; nothing to work on")
+        self._path = path
+        self._starts = array("Q")
+        novelty = Novelty(asset.image_text for _, asset in _lines(path))
+        num_duplicates = 0
+        for start, asset in _lines(path):
+            if novelty.is_new(asset.image_text):
+                self._starts.append(start)
+            else:
+                num_duplicates += 1
+        _report_duplicates(path, num_duplicates)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[Asset]:
+        return self.since(0)
+
+    def since(self, number: int) -> Iterator[Asset]:
+        """The images from position `number` on."""
+        starts = islice(self._starts, number, None)
+        wanted = next(starts, None)
+        if wanted is None:
+            return
+        for start, asset in _lines(self._path, wanted):
+            if start == wanted:
+                yield asset
+                wanted = next(starts, None)
+
+    def pick(self, numbers: Iterable[int]) -> Iterator[Asset]:
+        """The images at these positions, in any order."""
+        try:
+            with self._path.open("rb") as stream:
+                for number in numbers:
+                    stream.seek(self._starts[number])
+                    asset = _asset(stream.readline())
+                    assert asset is not None, "the index was changed during the run"
+                    yield asset
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
 
 
 def iter_index(path: Path) -> Iterator[Asset]:
     """Assets of an index file, each image once; DatasetError if it cannot be read."""
     seen: set[str] = set()
     num_duplicates = 0
-    for line in _lines(path):
-        image, *rest = line.split("\t")
-        if not image.strip():
-            continue
-        if image in seen:
+    for _, asset in _lines(path):
+        if asset.image_text in seen:
             num_duplicates += 1
             continue
-        seen.add(image)
-        yield Asset(image, rest[0] if rest and rest[0].strip() else None)
-    if num_duplicates:
-        logger.warning("%s: %d repeated images are taken once", path, num_duplicates)
+        seen.add(asset.image_text)
+        yield asset
+    _report_duplicates(path, num_duplicates)
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path, start: int = 0) -> Iterator[tuple[int, Asset]]:
+    """Each line that names an image: at which byte it starts (from `start` on), what it says."""
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
+        with path.open("rb") as stream:
+            stream.seek(start)
             for line in stream:
-                yield line.removesuffix("\n").removesuffix("\r")
+                asset = _asset(line)
+                if asset is not None:
+                    yield start, asset
+                start += len(line)
     except OSError as error:
-        raise DatasetError(
-            f"{path}: the index cannot be read ({error.strerror}); check what is mounted as input"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _asset(line: bytes) -> Asset | None:
+    text = line.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
+    image, *rest = text.split("\t")
+    if not image.strip():
+        return None
+    return Asset(image, rest[0] if rest and rest[0].strip() else None)
+
+
+def _unreadable(path: Path, error: OSError) -> DatasetError:
+    return DatasetError(
+        f"{path}: the index cannot be read ({error.strerror}); check what is mounted as input"
+    )
+
+
+def _report_duplicates(path: Path, count: int) -> None:
+    if count:
+        logger.warning("%s: %d repeated images are taken once", path, count)
 
 
 def _report_missing_annotations(path: Path, assets: list[Asset]) -> None:

@@ -7,12 +7,12 @@ lie inside the image; result.tsv lists every candidate once, the one to label fi
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TextIO
 
 from executor.atomic_file import atomic_writer
+from executor.dataset_reader import Asset
+from executor.novelty import Novelty
 
 logger = logging.getLogger(__name__)
 
@@ -20,72 +20,75 @@ Size = tuple[int, int]
 """(height, width) in pixels."""
 
 
-class InferResult:
-    """infer-result.json in the making; see `infer_result`."""
+class InferEntries:
+    """Makes the part of infer-result.json that tells of one image.
 
-    def __init__(self, stream: TextIO, class_names: Sequence[str], *, boxes_key: str) -> None:
-        self._stream = stream
-        self._class_names = list(class_names)
-        self._boxes_key = boxes_key
-        self._names: set[str] = set()
+    num_dropped  detections left out because they were not finite or lay outside their image
+    """
+
+    def __init__(self, class_names: Sequence[str], *, boxes_key: str = "boxes") -> None:
+        self._class_names = [json.dumps(name) for name in class_names]
+        self._boxes_key = json.dumps(boxes_key)
         self.num_dropped = 0
 
-    def add(
+    def entry(
         self,
-        image_text: str,
         *,
         boxes: Iterable[Sequence[float]] = (),
         classes: Iterable[int] = (),
         scores: Iterable[float] = (),
         size: Size | None = None,
-    ) -> None:
-        """One image, named as the index names it, with its detections (none: unreadable or empty).
+    ) -> str:
+        """JSON of an image's detections, best first (none: unreadable or empty).
 
         boxes are x0 y0 x1 y1 in pixels of the image as shown, clipped here to `size`; boxes outside
         it and detections that are not finite are left out. classes count from 0.
         """
-        found = []
-        for box, class_index, score in zip(boxes, classes, scores, strict=True):
+        found: list[tuple[float, str]] = []
+        for box, class_index, given_score in zip(boxes, classes, scores, strict=True):
             box_xywh = integer_box(box, size)
-            if box_xywh is None or not math.isfinite(score):
+            if box_xywh is None or not math.isfinite(given_score):
                 self.num_dropped += 1
                 continue
-            found.append(
-                {
-                    "box": dict(zip("xywh", box_xywh, strict=True)),
-                    "class_name": self._class_names[class_index],
-                    "score": round(min(max(float(score), 0.0), 1.0), 6),
-                }
-            )
-        found.sort(key=lambda detection: -float(str(detection["score"])))
-        name = self._name(image_text)
-        separator = ",\n" if len(self._names) > 1 else "\n"
-        entry = json.dumps({self._boxes_key: found}, separators=(",", ":"))
-        self._stream.write(f"{separator}{json.dumps(name)}:{entry}")
-
-    def _name(self, image_text: str) -> str:
-        """The base name; the whole path where another image has the same."""
-        name = image_text.rsplit("/", 1)[-1]
-        if name in self._names:
-            logger.warning("%s: another image has this name; listed with its path", image_text)
-            name = image_text
-        assert name not in self._names, f"{image_text} was added twice"
-        self._names.add(name)
-        return name
+            x, y, w, h = box_xywh
+            score = round(min(max(float(given_score), 0.0), 1.0), 6)
+            text = f'{{"box":{{"x":{x},"y":{y},"w":{w},"h":{h}}},"class_name":'
+            found.append((score, f'{text}{self._class_names[class_index]},"score":{score}}}'))
+        found.sort(key=lambda detection: -detection[0])
+        return f"{{{self._boxes_key}:[{','.join(text for _, text in found)}]}}"
 
 
-@contextmanager
-def infer_result(
-    path: Path, class_names: Sequence[str], *, boxes_key: str = "boxes"
-) -> Iterator[InferResult]:
-    """Write infer-result.json: add images inside the block; the file appears, whole, at its end."""
+def write_infer_result(path: Path, images: Iterable[Asset], entries: Iterable[str]) -> None:
+    """Write infer-result.json: each image's base name with its entry (see `InferEntries`).
+
+    Where several images have the same base name, the later ones are listed with their paths.
+    `images` is walked through twice.
+    """
+    novelty = Novelty(_base_name(image.image_text) for image in images)
+    renamed: set[str] = set()
+    separator = "\n"
     with atomic_writer(path) as stream:
         stream.write('{"detection":{')
-        result = InferResult(stream, class_names, boxes_key=boxes_key)
-        yield result
+        for image, entry in zip(images, entries, strict=True):
+            name = _base_name(image.image_text)
+            if not novelty.is_new(name):
+                name = image.image_text
+                while "/" not in name or name in renamed:
+                    name = f"./{name}"
+                renamed.add(name)
+            stream.write(f"{separator}{json.dumps(name)}:{entry}")
+            separator = ",\n"
         stream.write("}}\n")
-    if result.num_dropped:
-        logger.warning("%d detections were not finite or outside", result.num_dropped)
+    if renamed:
+        logger.warning(
+            "%d images share the base name of another, such as %s; listed with their paths",
+            len(renamed),
+            min(renamed),
+        )
+
+
+def _base_name(image_text: str) -> str:
+    return image_text.rsplit("/", 1)[-1]
 
 
 def integer_box(box: Sequence[float], size: Size | None) -> tuple[int, int, int, int] | None:
@@ -108,36 +111,19 @@ def _integer_span(start: float, stop: float, length: int) -> tuple[int, int]:
 
 
 def write_mining_result(
-    path: Path, scores: Iterable[tuple[str, float]], *, unreadable: Iterable[str] = ()
+    path: Path, ranked: Iterable[tuple[str, float]], *, last: Iterable[str] = ()
 ) -> None:
-    """Write result.tsv from (image as the index names it, mining score), higher = label first.
+    """Write result.tsv from images, as the index names them, and their finite scores.
 
-    Equal scores are ordered by name, so that the order of the input does not matter; images that
-    are unreadable or whose score is not finite come last.
+    ranked  each image once, the one to label first on top
+    last    images that have no score
     """
-    ranked, last = _ranked(scores, unreadable)
-    lowest = min((score for _, score in ranked), default=0.0) - 1.0
+    lowest = math.inf
     with atomic_writer(path) as stream:
         for image_text, score in ranked:
+            assert -math.inf < score <= lowest, "not ranked"
+            lowest = score
             stream.write(f"{image_text}\t{score:.9g}\n")
+        below = (lowest if lowest < math.inf else 0.0) - 1.0
         for image_text in last:
-            stream.write(f"{image_text}\t{lowest:.9g}\n")
-
-
-def _ranked(
-    scores: Iterable[tuple[str, float]], unreadable: Iterable[str]
-) -> tuple[list[tuple[str, float]], list[str]]:
-    """Best first, and those that have no place in the order; each image once."""
-    known: dict[str, float] = {}
-    last: set[str] = set(unreadable)
-    num_undefined = 0
-    for image_text, score in scores:
-        if math.isfinite(score):
-            known.setdefault(image_text, float(score))
-        else:
-            num_undefined += 1
-            last.add(image_text)
-    if num_undefined:
-        logger.warning("%d images have no finite score; they come last", num_undefined)
-    ranked = sorted(known.items(), key=lambda item: (-item[1], item[0]))
-    return ranked, sorted(last - known.keys())
+            stream.write(f"{image_text}\t{below:.9g}\n")

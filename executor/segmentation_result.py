@@ -2,13 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from executor.atomic_file import atomic_writer
+from executor.dataset_reader import Asset
 from executor.result_writer import Size, integer_box
 
 
@@ -30,28 +29,19 @@ class Segment:
     area: float
 
 
-class SegmentationResult:
-    """The file in the making; see `segmentation_result`."""
+def segmentation_entry(segments: Sequence[Segment] = (), *, size: Size) -> str:
+    """What the file has to tell of one image: its size, then its objects, parted by TABs."""
+    height, width = size
+    return "\t".join([f"{height} {width}", *_annotations(segments, size)])
 
-    def __init__(self, stream: TextIO, num_classes: int) -> None:
-        self._stream = stream
-        self._num_classes = num_classes
-        self._num_annotations = 0
-        self.images: list[tuple[str, Size]] = []
 
-    def add(self, image_text: str, segments: Sequence[Segment] = (), *, size: Size) -> None:
-        """One image, named as the index names it, with what was found in it."""
-        self.images.append((image_text.rsplit("/", 1)[-1], size))
-        for segment in segments:
-            assert 0 <= segment.class_index < self._num_classes
-            box_xywh = integer_box(segment.box, size)
-            if box_xywh is not None and math.isfinite(segment.score) and segment.area > 0:
-                self._write(segment, box_xywh, size)
-
-    def _write(self, segment: Segment, box_xywh: tuple[int, int, int, int], size: Size) -> None:
+def _annotations(segments: Sequence[Segment], size: Size) -> Iterator[str]:
+    """JSON of each object, without the numbers that it gets in the file."""
+    for segment in segments:
+        box_xywh = integer_box(segment.box, size)
+        if box_xywh is None or not math.isfinite(segment.score) or segment.area <= 0:
+            continue
         annotation = {
-            "id": self._num_annotations + 1,
-            "image_id": len(self.images),
             "category_id": segment.class_index,
             "bbox": list(box_xywh),
             "area": segment.area,
@@ -59,21 +49,29 @@ class SegmentationResult:
             "segmentation": {"counts": segment.counts, "size": list(size)},
             "confidence": round(min(max(segment.score, 0.0), 1.0), 6),
         }
-        separator = ",\n" if self._num_annotations else "\n"
-        self._stream.write(separator + json.dumps(annotation, separators=(",", ":")))
-        self._num_annotations += 1
+        yield json.dumps(annotation, separators=(",", ":"))
 
 
-@contextmanager
-def segmentation_result(path: Path, class_names: Sequence[str]) -> Iterator[SegmentationResult]:
-    """Write the COCO json: add images inside the block; the file appears, whole, at its end."""
+def write_segmentation_result(
+    path: Path, images: Iterable[Asset], entries: Iterable[str], class_names: Sequence[str]
+) -> None:
+    """Write the COCO json of images and their `segmentation_entry`s, both walked through twice."""
     categories = [{"id": index, "name": name} for index, name in enumerate(class_names)]
     with atomic_writer(path) as stream:
         stream.write('{"annotations":[')
-        result = SegmentationResult(stream, len(categories))
-        yield result
+        number, separator = 0, "\n"
+        for image_id, entry in enumerate(entries, start=1):
+            for annotation in entry.split("\t")[1:]:
+                number += 1
+                ids = f'{{"id":{number},"image_id":{image_id},'
+                stream.write(f"{separator}{ids}{annotation[1:]}")
+                separator = ",\n"
         stream.write(f'],\n"categories":{json.dumps(categories)},\n"images":[')
-        for index, (name, (height, width)) in enumerate(result.images):
-            image = {"id": index + 1, "file_name": name, "width": width, "height": height}
-            stream.write((",\n" if index else "\n") + json.dumps(image))
+        separator = "\n"
+        for image_id, (image, entry) in enumerate(zip(images, entries, strict=True), start=1):
+            height, width = map(int, entry.partition("\t")[0].split())
+            name = image.image_text.rsplit("/", 1)[-1]
+            about = {"id": image_id, "file_name": name, "width": width, "height": height}
+            stream.write(separator + json.dumps(about))
+            separator = ",\n"
         stream.write("]}\n")

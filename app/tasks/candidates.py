@@ -1,36 +1,79 @@
-"""The images to mine or to infer, streamed from the index; memory does not hold the list."""
+"""The images to mine or to infer, streamed from the index; memory does not hold the list.
+
+What is found in each goes to a journal, so that a run which was killed goes on where it was.
+"""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import tee
 from pathlib import Path
+from typing import TypeVar
 
 from app.engine.data.problems import Problems
 from app.engine.errors import ImageError
-from executor.dataset_reader import Asset, iter_candidates
+from app.tasks.stop_flag import stop_flag
+from executor.dataset_reader import Asset, CandidateIndex
+from executor.errors import StoppedError
+from executor.journal import Journal
+from executor.monitor import Progress
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-class Candidates:
+Find = Callable[[Iterable[Path]], Iterator[tuple[Path, T | ImageError]]]
+"""Says something of each file, or why it cannot, in order and as a stream."""
+
+Entry = Callable[[Asset, T | None], str]
+"""Puts into one line what was found in an image (None: it is unreadable)."""
+
+
+class Candidates(CandidateIndex):
     """Each candidate once, in the index's order; can be walked through several times."""
 
     def __init__(self, index_file: Path | None) -> None:
-        self._index_file = index_file
-        self._length = sum(1 for _ in iter_candidates(index_file))
-        self._problems = Problems()
-        if not self._length:
+        super().__init__(index_file)
+        self.problems = Problems()
+        if not len(self):
             logger.warning("%s lists no images: the result is empty", index_file)
 
-    def __len__(self) -> int:
-        return self._length
+    def work_through(
+        self,
+        journal: Journal,
+        find: Find[T],
+        entry: Entry[T],
+        *,
+        group_size: int,
+        progress: Progress,
+    ) -> None:
+        """Bring the journal's entries, one for each candidate, from where it stands to the end.
 
-    def __iter__(self) -> Iterator[Asset]:
-        return iter_candidates(self._index_file)
-
-    def unreadable(self, asset: Asset, error: ImageError) -> None:
-        """Remember that an image could not be read."""
-        self._problems.add("unreadable image", f"{asset.image_text}: {error}")
-
-    def report(self) -> None:
-        """One warning for each kind of problem met."""
-        self._problems.report(logger)
+        Recorded are whole groups of `group_size` images. StoppedError when asked to stop.
+        """
+        if journal.num_done:
+            logger.info(
+                "%s of %s images were finished by an earlier run; going on from there",
+                f"{journal.num_done:,}",
+                f"{len(self):,}",
+            )
+        paths, assets = tee(self.since(journal.num_done))
+        found = zip(assets, find(asset.image for asset in paths), strict=True)
+        group: list[str] = []
+        with stop_flag() as should_stop:
+            for number, (asset, (_, result)) in enumerate(found, start=journal.num_done + 1):
+                if isinstance(result, ImageError):
+                    self.problems.add("unreadable image", f"{asset.image_text}: {result}")
+                    group.append(entry(asset, None))
+                else:
+                    group.append(entry(asset, result))
+                if len(group) == group_size:
+                    journal.add(group)
+                    group.clear()
+                progress(number / len(self))
+                if should_stop():
+                    raise StoppedError(
+                        f"stopped as asked after {journal.num_done:,} of {len(self):,} images; "
+                        "start the run again with the same /out to go on"
+                    )
+        journal.add(group)
+        self.problems.report(logger)

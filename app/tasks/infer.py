@@ -2,8 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
-from itertools import tee
+from functools import partial
 
 from pycocotools import mask as coco_mask
 
@@ -12,23 +11,21 @@ from app.engine.errors import ImageError
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
 from app.tasks.candidates import Candidates
-from app.tasks.trained_model import TrainedModel, open_model
+from app.tasks.journals import open_journal
+from app.tasks.trained_model import open_model
 from app.tasks.workers import limited_workers
 from executor.dataset_reader import Asset
-from executor.env import Env
+from executor.env import Env, Task
 from executor.hyperparameters import (
     INSTANCE_SEGMENTATION,
     InferHyperparameters,
     load_hyperparameters,
 )
 from executor.monitor import Progress, span
-from executor.result_writer import infer_result
-from executor.segmentation_result import Segment, segmentation_result
+from executor.result_writer import InferEntries, write_infer_result
+from executor.segmentation_result import Segment, segmentation_entry, write_segmentation_result
 
 logger = logging.getLogger(__name__)
-
-Write = Callable[[Asset, Detections | None], None]
-"""Takes an image and what was found in it (None: unreadable)."""
 
 
 def run(env: Env, progress: Progress) -> None:
@@ -38,87 +35,56 @@ def run(env: Env, progress: Progress) -> None:
     model = open_model(env, hp, score_threshold=hp.conf_threshold, boxes_only=not masks)
     progress(0.02)
     candidates = Candidates(env.input.candidate_index_file)
-    found = span(progress, 0.02, 1.0)
-    if masks:
-        _infer_masks(env, hp, model, candidates, found)
-    else:
-        _infer_boxes(env, hp, model, candidates, found)
-
-
-def _infer_boxes(
-    env: Env,
-    hp: InferHyperparameters,
-    model: TrainedModel,
-    candidates: Candidates,
-    progress: Progress,
-) -> None:
-    boxes_key = env.dialect.boxes_key
-    with infer_result(
-        env.output.infer_result_file, model.class_names, boxes_key=boxes_key
-    ) as result:
-
-        def write(asset: Asset, detections: Detections | None) -> None:
-            if detections is None:
-                result.add(asset.image_text)
-                return
-            result.add(
-                asset.image_text,
-                boxes=detections.boxes.tolist(),
-                classes=detections.classes.tolist(),
-                scores=detections.scores.tolist(),
-                size=detections.image_size,
-            )
-
-        _detect_all(hp, model, candidates, write, progress)
-
-
-def _infer_masks(
-    env: Env,
-    hp: InferHyperparameters,
-    model: TrainedModel,
-    candidates: Candidates,
-    progress: Progress,
-) -> None:
-    with segmentation_result(env.output.infer_result_file, model.class_names) as result:
-
-        def write(asset: Asset, detections: Detections | None) -> None:
-            if detections is None:
-                result.add(asset.image_text, size=_size_of(asset))
-            else:
-                result.add(asset.image_text, segments(detections), size=detections.image_size)
-
-        _detect_all(hp, model, candidates, write, progress)
-
-
-def _detect_all(
-    hp: InferHyperparameters,
-    model: TrainedModel,
-    candidates: Candidates,
-    write: Write,
-    progress: Progress,
-) -> None:
-    """Hand every candidate to `write`, in the index's order, as a stream."""
-    paths, assets = tee(candidates)
-    results = model.predictor.detect_files(
-        (asset.image for asset in paths), num_workers=limited_workers(hp.num_workers)
-    )
-    counts: Counter[str] = Counter()
-    for number, (asset, (_, found)) in enumerate(zip(assets, results, strict=True), start=1):
-        if isinstance(found, ImageError):
-            candidates.unreadable(asset, found)
-            write(asset, None)
+    with open_journal(env, Task.INFER, hp, uses_model=True) as journal:
+        counts: Counter[int] = Counter()
+        num_earlier = journal.num_done
+        entries = InferEntries(model.class_names, boxes_key=env.dialect.boxes_key)
+        candidates.work_through(
+            journal,
+            partial(model.predictor.detect_files, num_workers=limited_workers(hp.num_workers)),
+            partial(_masks_entry if masks else partial(_boxes_entry, entries), counts),
+            group_size=model.predictor.group_size,
+            progress=span(progress, 0.02, 0.98),
+        )
+        path = env.output.infer_result_file
+        if masks:
+            write_segmentation_result(path, candidates, journal, model.class_names)
         else:
-            counts.update(model.class_names[i] for i in found.classes.tolist())
-            write(asset, found)
-        progress(number / len(candidates))
-    candidates.report()
+            write_infer_result(path, candidates, journal)
+    if entries.num_dropped:
+        logger.warning("%d detections were not finite or outside", entries.num_dropped)
+    names = Counter({model.class_names[index]: count for index, count in counts.items()})
     logger.info(
-        "infer: %d images, %d objects with a score from %g (%s)",
+        "infer: %d images, %d objects with a score from %g (%s) in the %d of this run",
         len(candidates),
-        counts.total(),
+        names.total(),
         hp.conf_threshold,
-        ", ".join(f"{name} {count}" for name, count in counts.most_common(20)) or "none",
+        ", ".join(f"{name} {count}" for name, count in names.most_common(20)) or "none",
+        len(candidates) - num_earlier,
     )
+    progress(1.0)
+
+
+def _boxes_entry(
+    entries: InferEntries, counts: Counter[int], _asset: Asset, detections: Detections | None
+) -> str:
+    if detections is None:
+        return entries.entry()
+    classes = detections.classes.tolist()
+    counts.update(classes)
+    return entries.entry(
+        boxes=detections.boxes.tolist(),
+        classes=classes,
+        scores=detections.scores.tolist(),
+        size=detections.image_size,
+    )
+
+
+def _masks_entry(counts: Counter[int], asset: Asset, detections: Detections | None) -> str:
+    if detections is None:
+        return segmentation_entry(size=_size_of(asset))
+    counts.update(detections.classes.tolist())
+    return segmentation_entry(segments(detections), size=detections.image_size)
 
 
 def _size_of(asset: Asset) -> Size:

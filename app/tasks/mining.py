@@ -1,22 +1,34 @@
-"""The mining task: which candidates to label first -> result.tsv."""
+"""The mining task: which candidates to label first -> result.tsv.
 
+N: candidates
+"""
+
+import hashlib
 import logging
-from collections.abc import Iterator
-from itertools import tee
+import math
+from collections.abc import Iterable
+from functools import partial
+from itertools import islice
 
-from app.engine.errors import ImageError
+import numpy as np
+import numpy.typing as npt
+
 from app.engine.mining import STRATEGIES, MiningOptions, score_files
-from app.engine.predictor import Predictor
 from app.tasks.candidates import Candidates
+from app.tasks.journals import open_journal
 from app.tasks.trained_model import open_model
 from app.tasks.workers import limited_workers
 from executor.dataset_reader import Asset
-from executor.env import Env
+from executor.env import Env, Task
 from executor.hyperparameters import MiningHyperparameters, load_hyperparameters
+from executor.journal import Journal
 from executor.monitor import Progress, span
 from executor.result_writer import write_mining_result
 
 logger = logging.getLogger(__name__)
+
+GROUP_WITHOUT_MODEL = 100
+"""Images that are recorded as finished together where no model sets the pace."""
 
 
 def run(env: Env, progress: Progress) -> None:
@@ -27,50 +39,63 @@ def run(env: Env, progress: Progress) -> None:
         empty_policy=hp.empty_policy,
         class_weights=hp.class_weights or (),
     )
+    uses_model = STRATEGIES[hp.mining_algorithm].uses_model
     predictor = None
-    if STRATEGIES[hp.mining_algorithm].uses_model:
+    if uses_model:
         predictor = open_model(env, hp, score_threshold=options.score_thresh).predictor
     progress(0.02)
     candidates = Candidates(env.input.candidate_index_file)
-    unreadable: list[str] = []
-    scores = list(
-        _scores(hp, options, predictor, candidates, unreadable, span(progress, 0.02, 0.99))
-    )
-    write_mining_result(env.output.mining_result_file, scores, unreadable=unreadable)
-    candidates.report()
+    with open_journal(env, Task.MINING, hp, uses_model=uses_model) as journal:
+        candidates.work_through(
+            journal,
+            partial(
+                score_files,
+                hp.mining_algorithm,
+                predictor,
+                num_workers=limited_workers(hp.num_workers),
+                seed=hp.seed,
+                options=options,
+            ),
+            _entry,
+            group_size=GROUP_WITHOUT_MODEL if predictor is None else predictor.group_size,
+            progress=span(progress, 0.02, 0.98),
+        )
+        num_unreadable = _publish(env, candidates, journal)
     logger.info(
         "mining: %d images ranked by %s, %d unreadable ones last",
-        len(candidates) - len(unreadable),
+        len(candidates) - num_unreadable,
         hp.mining_algorithm,
-        len(unreadable),
+        num_unreadable,
     )
     progress(1.0)
 
 
-def _scores(
-    hp: MiningHyperparameters,
-    options: MiningOptions,
-    predictor: Predictor | None,
-    candidates: Candidates,
-    unreadable: list[str],
-    progress: Progress,
-) -> Iterator[tuple[str, float]]:
-    """(image as the index names it, score) of the readable ones; the others go to `unreadable`."""
-    paths, assets = tee(candidates)
-    results = score_files(
-        hp.mining_algorithm,
-        predictor,
-        (asset.image for asset in paths),
-        num_workers=limited_workers(hp.num_workers),
-        seed=hp.seed,
-        options=options,
+def _entry(_asset: Asset, score: float | None) -> str:
+    return repr(math.nan if score is None else score)
+
+
+def _publish(env: Env, candidates: Candidates, journal: Journal) -> int:
+    """Write result.tsv from the journal's scores; how many candidates have none."""
+    scores = np.fromiter(map(float, journal), dtype=np.float64, count=len(candidates))
+    order = ranking(scores, (asset.image.name for asset in candidates))
+    num_ranked = int(np.isfinite(scores).sum())
+    names = (asset.image_text for asset in candidates.pick(map(int, order)))
+    ranked = zip(islice(names, num_ranked), map(float, scores[order[:num_ranked]]), strict=True)
+    write_mining_result(env.output.mining_result_file, ranked, last=names)
+    return len(candidates) - num_ranked
+
+
+def ranking(scores: npt.NDArray[np.float64], names: Iterable[str]) -> npt.NDArray[np.int64]:
+    """(N,) positions of the candidates, the highest score first, those that are NaN last.
+
+    Equal scores come in an order that depends on the names but follows no alphabet: neighbours in
+    name are often neighbours in a film, and a platform takes the first so many of the list.
+    """
+    digests = (
+        hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+        for name in names
     )
-    numbered: Iterator[tuple[int, tuple[Asset, tuple[object, float | ImageError]]]]
-    numbered = enumerate(zip(assets, results, strict=True), start=1)
-    for number, (asset, (_, score)) in numbered:
-        if isinstance(score, ImageError):
-            candidates.unreadable(asset, score)
-            unreadable.append(asset.image_text)
-        else:
-            yield asset.image_text, score
-        progress(number / len(candidates))
+    ties = np.fromiter(
+        (int.from_bytes(digest, "big") for digest in digests), dtype=np.uint64, count=len(scores)
+    )
+    return np.lexsort((ties, np.where(np.isfinite(scores), -scores, np.inf)))

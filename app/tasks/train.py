@@ -2,10 +2,7 @@
 
 import logging
 import math
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Mapping
 
 from app.engine.checkpoint.weights import find_weights
 from app.engine.config import CfgNode, load_config
@@ -18,6 +15,7 @@ from app.tasks.devices import device_ids, device_name, gains_by_mixed_precision
 from app.tasks.engine_config import config_path, training_config
 from app.tasks.model_files import find_model, package_class_names
 from app.tasks.records import read_records, require_objects
+from app.tasks.stop_flag import stop_flag
 from app.tasks.weights_folders import weights_folders
 from app.tasks.workers import limited_workers
 from executor.atomic_file import place_file
@@ -52,7 +50,7 @@ def run(env: Env, progress: Progress) -> None:
     check_task(cfg, hp.object_type, train_records)
     initial_weights = find_weights(cfg.MODEL.WEIGHTS, weights_folders(), allow_download=True)
     progress(0.02)
-    with _stop_flag() as should_stop:
+    with stop_flag() as should_stop:
         summary = train(
             cfg,
             train_records,
@@ -163,24 +161,6 @@ def stage_metrics(metrics: Mapping[str, float], object_type: int) -> dict[str, f
 
 def _rate(percent: float) -> float:
     return percent / 100 if math.isfinite(percent) else 0.0
-
-
-@contextmanager
-def _stop_flag() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or SIGINT came; inside, they end the run only between two iterations."""
-    asked = False
-
-    def remember(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, remember) for number in signals]
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _last_words(summary: TrainSummary) -> None:

@@ -1,13 +1,15 @@
 import logging
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from executor.dataset_reader import (
     Asset,
-    iter_candidates,
+    CandidateIndex,
+    iter_index,
     read_candidates,
     read_training_index,
     read_val_index,
@@ -40,7 +42,8 @@ def index(tmp_path: Path) -> Path:
 )
 def test_lines(index: Path, content: str, expected: list[tuple[str, str | None]]):
     index.write_bytes(content.encode())
-    assert [(a.image_text, a.annotation_text) for a in read_candidates(index)] == expected
+    assert [(a.image_text, a.annotation_text) for a in iter_index(index)] == expected
+    assert read_candidates(index) == list(iter_index(index))
 
 
 def test_paths():
@@ -92,10 +95,28 @@ def test_candidates(index: Path):
     assert read_candidates(index) == []
 
 
+def test_candidates_by_position(index: Path):
+    index.write_bytes("/a\r\n\n/b\t/b.txt\n/a\n/ä\n/b\n/c".encode())
+    candidates = CandidateIndex(index)
+    names = ["/a", "/b", "/ä", "/c"]
+    assert len(candidates) == 4
+    for start in range(5):
+        assert [asset.image_text for asset in candidates.since(start)] == names[start:]
+    assert [asset.image_text for asset in candidates.pick([3, 0, 2, 2])] == ["/c", "/a", "/ä", "/ä"]
+
+
 def test_many_candidates_are_cheap(index: Path, caplog: pytest.LogCaptureFixture):
     num = 200_000
-    index.write_text("".join(f"/in/assets/{i % 100:02d}/{i:040d}.jpg\n" for i in range(num)) * 2)
+    index.write_text("".join(f"/in/assets/{i % 100:02d}/{i:040d}.jpg\n" for i in range(num)))
     start = time.process_time()
-    assert sum(1 for _ in iter_candidates(index)) == num
-    assert time.process_time() - start < 2
-    assert f"{num} repeated images are taken once" in caplog.text
+    tracemalloc.start()
+    candidates = CandidateIndex(index)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(candidates) == num
+    assert peak < 20_000_000
+    with index.open("a") as stream:
+        stream.write("/in/assets/00/" + f"{0:040d}.jpg\n" * 2)
+    assert sum(1 for _ in CandidateIndex(index)) == num + 1
+    assert time.process_time() - start < 6
+    assert "1 repeated images are taken once" in caplog.text

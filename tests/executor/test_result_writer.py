@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.result_writer import infer_result, integer_box, write_mining_result
+from executor.dataset_reader import Asset
+from executor.result_writer import (
+    InferEntries,
+    integer_box,
+    write_infer_result,
+    write_mining_result,
+)
 
 
 def read(path: Path) -> dict[str, dict[str, list[dict[str, object]]]]:
@@ -16,23 +22,29 @@ def read(path: Path) -> dict[str, dict[str, list[dict[str, object]]]]:
     return content["detection"]
 
 
+def publish(path: Path, entries: dict[str, str]) -> None:
+    write_infer_result(path, [Asset(name) for name in entries], iter(entries.values()))
+
+
 def test_infer_result(tmp_path: Path):
     path = tmp_path / "infer-result.json"
-    with infer_result(path, ["cat", "red box"]) as result:
-        result.add(
-            "/in/assets/a b.JPG",
-            boxes=[[1.4, 2.0, 10.6, 20.0], [0.0, 0.0, 5.0, 5.0]],
-            classes=[1, 0],
-            scores=[0.25, 0.8999999761581421],
-            size=(100, 200),
-        )
-        result.add("/in/assets/empty.png")
-        assert not path.exists()
+    maker = InferEntries(["cat", 'red "box"'])
+    entry = maker.entry(
+        boxes=[[1.4, 2.0, 10.6, 20.0], [0.0, 0.0, 5.0, 5.0]],
+        classes=[1, 0],
+        scores=[0.25, 0.8999999761581421],
+        size=(100, 200),
+    )
+    publish(path, {"/in/assets/a b.JPG": entry, "/in/assets/empty.png": maker.entry()})
     assert read(path) == {
         "a b.JPG": {
             "boxes": [
                 {"box": {"x": 0, "y": 0, "w": 5, "h": 5}, "class_name": "cat", "score": 0.9},
-                {"box": {"x": 1, "y": 2, "w": 10, "h": 18}, "class_name": "red box", "score": 0.25},
+                {
+                    "box": {"x": 1, "y": 2, "w": 10, "h": 18},
+                    "class_name": 'red "box"',
+                    "score": 0.25,
+                },
             ]
         },
         "empty.png": {"boxes": []},
@@ -41,55 +53,52 @@ def test_infer_result(tmp_path: Path):
 
 def test_no_candidates(tmp_path: Path):
     path = tmp_path / "infer-result.json"
-    with infer_result(path, []):
-        pass
+    publish(path, {})
     assert read(path) == {}
 
 
-def test_the_oldest_dialect(tmp_path: Path):
-    path = tmp_path / "infer-result.json"
-    with infer_result(path, ["cat"], boxes_key="annotations") as result:
-        result.add("a", boxes=[[0, 0, 1, 1]], classes=[0], scores=[1])
-    assert list(read(path)["a"]) == ["annotations"]
+def test_the_oldest_dialect():
+    maker = InferEntries(["cat"], boxes_key="annotations")
+    entry = maker.entry(boxes=[[0, 0, 1, 1]], classes=[0], scores=[1])
+    assert list(json.loads(entry)) == ["annotations"]
 
 
-def test_what_is_not_finite_or_outside_is_left_out(tmp_path: Path, caplog):
-    path = tmp_path / "infer-result.json"
+def test_what_is_not_finite_or_outside_is_left_out():
+    maker = InferEntries(["cat"])
     boxes = [[0, 0, math.nan, 1], [0, 0, 1, 1], [50, 0, 60, 5], [0, 0, 1, 1]]
-    with infer_result(path, ["cat"]) as result:
-        scores = [0.5, math.nan, 0.5, 7.0]
-        result.add("a", boxes=boxes, classes=[0] * 4, scores=scores, size=(10, 50))
-    (found,) = read(path)["a"]["boxes"]
+    scores = [0.5, math.nan, 0.5, 7.0]
+    entry = maker.entry(boxes=boxes, classes=[0] * 4, scores=scores, size=(10, 50))
+    (found,) = json.loads(entry)["boxes"]
     assert found["score"] == 1.0
-    assert "3 detections were not finite or outside" in caplog.text
+    assert maker.num_dropped == 3
 
 
 def test_equal_base_names_and_odd_bytes(tmp_path: Path, caplog):
     path = tmp_path / "infer-result.json"
-    with infer_result(path, []) as result:
-        for name in ("/in/1/a.jpg", "/in/2/a.jpg", "/in/\udcff.jpg"):
-            result.add(name)
-    assert list(read(path)) == ["a.jpg", "/in/2/a.jpg", "\udcff.jpg"]
-    assert "another image has this name" in caplog.text
+    images = ["/in/1/a.jpg", "/in/2/a.jpg", "a.jpg", "./a.jpg", "/in/\udcff.jpg"]
+    publish(path, dict.fromkeys(images, "{}"))
+    assert list(read(path)) == ["a.jpg", "/in/2/a.jpg", "./a.jpg", "././a.jpg", "\udcff.jpg"]
+    assert "3 images share the base name of another" in caplog.text
 
 
 def test_a_failed_run_leaves_nothing(tmp_path: Path):
-    with pytest.raises(KeyError), infer_result(tmp_path / "result.json", []) as result:
-        result.add(str({}["missing"]))
+    with pytest.raises(ValueError, match="shorter"):
+        write_infer_result(tmp_path / "result.json", [Asset("a"), Asset("b")], ["{}"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_memory_does_not_grow_with_the_images(tmp_path: Path):
     path = tmp_path / "infer-result.json"
+    maker = InferEntries(["cat"])
     boxes, classes, scores = [[0, 0, 10, 10]] * 50, [0] * 50, [0.5] * 50
+    images = [Asset(f"{index:040d}.jpg") for index in range(500)]
     tracemalloc.start()
-    with infer_result(path, ["cat"]) as result:
-        for index in range(500):
-            result.add(f"{index:040d}.jpg", boxes=boxes, classes=classes, scores=scores)
+    entries = (maker.entry(boxes=boxes, classes=classes, scores=scores) for _ in images)
+    write_infer_result(path, images, entries)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert path.stat().st_size > 1_500_000
-    assert peak < 1_000_000
+    assert peak < 500_000
 
 
 @pytest.mark.parametrize(
@@ -128,30 +137,23 @@ def lines(path: Path) -> list[tuple[str, float]]:
     return [(name, float(score)) for name, score in pairs]
 
 
-def test_mining_result(tmp_path: Path, caplog):
+def test_mining_result(tmp_path: Path):
     path = tmp_path / "result.tsv"
-    scores = [("/c", 0.1), ("/b", 0.9), ("/nan", math.nan), ("/a", 0.1), ("/b", 0.2), ("/d", -3.0)]
-    write_mining_result(path, scores, unreadable=["/z", "/y"])
+    write_mining_result(path, [("/b", 0.9), ("/a", 0.1), ("/c", 0.1), ("/d", -3.0)], last=["/z"])
     found = lines(path)
-    assert [name for name, _ in found] == ["/b", "/a", "/c", "/d", "/nan", "/y", "/z"]
+    assert [name for name, _ in found] == ["/b", "/a", "/c", "/d", "/z"]
     values = [score for _, score in found]
-    assert values == sorted(values, reverse=True)
-    assert values[4] < values[3]
-    assert all(map(math.isfinite, values))
-    assert "1 images have no finite score" in caplog.text
+    assert values == [0.9, 0.1, 0.1, -3.0, -4.0]
 
 
 @pytest.mark.parametrize("names", [[], ["/only \udcff.jpg"]])
 def test_small_mining_results(tmp_path: Path, names: list[str]):
     path = tmp_path / "result.tsv"
-    write_mining_result(path, [], unreadable=names)
+    write_mining_result(path, [], last=names)
     assert [name for name, _ in lines(path)] == names
 
 
-@given(st.permutations([(f"/{i}", float(i % 3)) for i in range(7)]))
-def test_order_of_the_input_does_not_matter(scores: list[tuple[str, float]]):
-    path = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path("/tmp")
-    path = path / "mining-order-test.tsv"
-    write_mining_result(path, scores)
-    assert [name for name, _ in lines(path)] == ["/2", "/5", "/1", "/4", "/0", "/3", "/6"]
-    path.unlink()
+@pytest.mark.parametrize("scores", [[0.1, 0.2], [math.nan], [1.0, math.nan], [-math.inf]])
+def test_what_is_not_ranked_is_refused(tmp_path: Path, scores: list[float]):
+    with pytest.raises(AssertionError, match="not ranked"):
+        write_mining_result(tmp_path / "result.tsv", [(str(score), score) for score in scores])

@@ -2,16 +2,24 @@ import json
 import math
 from pathlib import Path
 
-from executor.segmentation_result import Segment, segmentation_result
+from executor.dataset_reader import Asset
+from executor.segmentation_result import (
+    Segment,
+    segmentation_entry,
+    write_segmentation_result,
+)
 
 
 def test_a_coco_file(tmp_path: Path):
     path = tmp_path / "infer-result.json"
     segment = Segment((1.0, 2.0, 5.0, 8.0), class_index=1, score=0.75, counts="abc", area=24.0)
     broken = Segment((1.0, 2.0, 5.0, 8.0), class_index=0, score=math.nan, counts="abc", area=24.0)
-    with segmentation_result(path, ["cat", "dog"]) as result:
-        result.add("/in/assets/empty.jpg", size=(10, 20))
-        result.add("/in/assets/a.jpg", [segment, broken, segment], size=(30, 40))
+    entries = [
+        segmentation_entry(size=(10, 20)),
+        segmentation_entry([segment, broken, segment], size=(30, 40)),
+    ]
+    images = [Asset("/in/assets/empty.jpg"), Asset("/in/assets/a.jpg")]
+    write_segmentation_result(path, images, entries, ["cat", "dog"])
     content = json.loads(path.read_text())
     assert content["categories"] == [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
     assert [image["file_name"] for image in content["images"]] == ["empty.jpg", "a.jpg"]
@@ -31,7 +39,6 @@ def test_a_coco_file(tmp_path: Path):
 
 def test_no_images(tmp_path: Path):
     path = tmp_path / "infer-result.json"
-    with segmentation_result(path, ["cat"]):
-        pass
+    write_segmentation_result(path, [], [], ["cat"])
     content = json.loads(path.read_text())
     assert content["images"] == content["annotations"] == []

@@ -160,6 +160,30 @@ def test_infer_writes_coco(with_mask_model: Any) -> None:
         check_annotation(annotation, names)
 
 
+def test_an_interrupted_run_leaves_the_same_masks(with_mask_model: Any) -> None:
+    class Killed(BaseException):
+        """Nothing catches it."""
+
+    def interrupt(fraction: float) -> None:
+        if fraction > 0.9:
+            raise Killed
+
+    tree = with_mask_model
+    index = tree.root / "in/candidate-index.tsv"
+    links = [tree.root / f"in/assets/link_{number}.png" for number in range(9)]
+    for link, target in zip(links, index.read_text().splitlines() * 3, strict=True):
+        link.symlink_to(target)
+    tree.write_index("candidate-index.tsv", list(map(str, links)))
+    tree.write_env(run_infer=True)
+    tree.write_config(conf_threshold=0.0, image_size=64, object_type=4, batch_size=2)
+    run_tasks(tree.env, nothing)
+    expected = (tree.out / "infer-result.json").read_bytes()
+    with pytest.raises(Killed):
+        run_tasks(tree.env, interrupt)
+    run_tasks(tree.env, nothing)
+    assert (tree.out / "infer-result.json").read_bytes() == expected
+
+
 def check_annotation(annotation: dict[str, Any], names: dict[int, str]) -> None:
     """What the platform's parser demands of an object."""
     assert names[annotation["image_id"]] not in ("broken.jpg", "cut.png")

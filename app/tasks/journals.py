@@ -1,0 +1,72 @@
+"""The journals of mining and infer: where they lie, and which runs may share one.
+
+A run goes on with an earlier one's work only if everything that decides results is the same: the
+index, the model, the settings, this program. How the work is done (devices, batches, processes)
+may change.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from app.tasks.model_files import find_model
+from executor.env import Env, Task
+from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
+from executor.journal import Journal, fingerprint, journal_path
+
+HOW = {"batch_size", "gpu_count", "gpu_id", "model_params_path", "num_workers", "task_id"}
+"""Settings that do not decide what is found."""
+
+PACKAGES = Path(__file__).resolve().parents[1], Path(__file__).resolve().parents[2] / "executor"
+
+
+@contextmanager
+def open_journal(
+    env: Env, task: Task, hp: InferHyperparameters | MiningHyperparameters, *, uses_model: bool
+) -> Iterator[Journal]:
+    """The journal of a task, with what earlier runs of the same work have finished.
+
+    It stays until `remove_journals`, so that a run of two tasks does neither again.
+    """
+    journal = Journal(
+        journal_path(env.output.root_dir, task.value), run_fingerprint(env, task, hp, uses_model)
+    )
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def run_fingerprint(
+    env: Env,
+    task: Task,
+    hp: InferHyperparameters | MiningHyperparameters,
+    uses_model: bool,
+) -> str:
+    """A digest of all that decides a task's results."""
+    facts: dict[str, object] = {
+        "task": task.value,
+        "settings": hp.model_dump(mode="json", exclude=HOW),
+        "boxes_key": env.dialect.boxes_key,
+        "torch": torch.__version__,
+    }
+    files = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
+    if env.input.candidate_index_file is not None:
+        files.append(env.input.candidate_index_file)
+    if uses_model:
+        model = find_model(hp.model_params_path, env.input.models_dir)
+        files += [path for path in (model.weights, model.config) if path is not None]
+        # Other files may have a say: names of the classes, an exported form of the model.
+        facts["models"] = _listing(env.input.models_dir)
+    return fingerprint(facts, files)
+
+
+def _listing(folder: Path) -> list[tuple[str, int]]:
+    """Names and sizes of all files below a folder."""
+    return sorted(
+        (str(path.relative_to(folder)), path.stat().st_size)
+        for path in folder.rglob("*")
+        if path.is_file()
+    )
