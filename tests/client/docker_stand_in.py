@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Plays the `docker` command for the platform's client, without a daemon.
+"""Plays the `docker` command for the platform's client, with or without an engine.
 
-`docker run` starts STAND_IN_ENTRY, a shell command in place of the image's CMD, in a private mount
-namespace where every `-v` is bound at its container path and `:ro` is honoured. So the executor
-meets the real /in and /out. Needs root and `unshare`; everything else docker can do is answered
-with success.
+Without: `docker run` starts STAND_IN_ENTRY, a shell command in place of the image's CMD, in a
+private mount namespace where every `-v` is bound at its container path and `:ro` is honoured. So
+the executor meets the real /in and /out. Needs root and `unshare`; everything else docker can do is
+answered with success.
+
+With: STAND_IN_DOCKER names the real program, which gets the same arguments. STAND_IN_OPTIONS (shell
+words) are added to those of `run`, so that a run can be hardened beyond what the platform asks for.
 
 STAND_IN_RECORD names a folder: the argument list of each run goes to `<container>.json`, and every
 state that monitor.txt was seen in goes to `<container>.monitor`, one JSON string a line.
@@ -22,26 +25,27 @@ WITH_VALUE = {"--user", "--gpus", "--shm-size", "--name", "-v", "--volume", "-e"
 
 
 def main() -> int:
+    docker = os.environ.get("STAND_IN_DOCKER", "")
     if sys.argv[1:2] != ["run"]:
-        return 0
+        return subprocess.call([docker, *sys.argv[1:]]) if docker else 0
     options, mounts, command = parse(sys.argv[2:])
     name = options.get("--name", "unnamed")
     record = Path(os.environ["STAND_IN_RECORD"])
     (record / f"{name}.json").write_text(json.dumps(sys.argv[1:]), encoding="utf-8")
-    entry = shlex.join(command) if command else os.environ["STAND_IN_ENTRY"]
-    script = "\n".join([*bind(mounts), "set +e", f"exec {as_user(options, entry)}"])
-    executor = subprocess.Popen(["unshare", "-m", "bash", "-ec", script])
+    executor = subprocess.Popen(
+        in_container(docker, command) if docker else in_namespace(options, mounts, command[1:])
+    )
     monitors = [Path(source) / "monitor.txt" for source, target, _ in mounts if target == "/out"]
     watch(executor, monitors, record / f"{name}.monitor")
     for target in (Path("/in"), Path("/out")):  # mount points left empty on the real root
-        if target.is_dir() and not any(target.iterdir()):
+        if not docker and target.is_dir() and not any(target.iterdir()):
             target.rmdir()
     code = executor.wait()
     return code if code >= 0 else 128 - code
 
 
 def parse(arguments: list[str]) -> tuple[dict[str, str], list[tuple[str, str, bool]], list[str]]:
-    """Options, mounts (source, target, read-only) and the command after the image's name."""
+    """Options, mounts (source, target, read-only), and the image's name with the command."""
     options: dict[str, str] = {}
     volumes: list[str] = []
     rest = list(arguments)
@@ -61,7 +65,23 @@ def parse(arguments: list[str]) -> tuple[dict[str, str], list[tuple[str, str, bo
     for volume in volumes:
         source, target, *mode = volume.split(":")
         mounts.append((source, target, "ro" in mode))
-    return options, mounts, rest[1:]
+    return options, mounts, rest
+
+
+def in_container(docker: str, command: list[str]) -> list[str]:
+    """The real `docker run`; of an option given twice, docker takes the last."""
+    given = sys.argv[2 : len(sys.argv) - len(command)]
+    added = shlex.split(os.environ.get("STAND_IN_OPTIONS", ""))
+    return [docker, "run", *given, *added, *command]
+
+
+def in_namespace(
+    options: dict[str, str], mounts: list[tuple[str, str, bool]], command: list[str]
+) -> list[str]:
+    """The command, or the stand-in's entry, with the mounts in place and as the user asked for."""
+    entry = shlex.join(command) if command else os.environ["STAND_IN_ENTRY"]
+    script = "\n".join([*bind(mounts), "set +e", f"exec {as_user(options, entry)}"])
+    return ["unshare", "-m", "bash", "-ec", script]
 
 
 def bind(mounts: list[tuple[str, str, bool]]) -> list[str]:

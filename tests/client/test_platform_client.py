@@ -2,10 +2,11 @@
 
 Judged by content, in the words of the platform: what it stored, packed and would show its user.
 The two trainings list the same classes in different orders, so a class that is carried over by
-position instead of by name would show.
+position instead of by name would show. `make image-test` runs the same against the built image.
 """
 
 import json
+import os
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 import yaml
 from PIL import Image
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+IN_IMAGE = bool(os.environ.get("EXECUTOR_IMAGE"))
+pytestmark = [pytest.mark.image] if IN_IMAGE else [pytest.mark.slow, pytest.mark.network]
 
 TRAIN, MINE, TUNE = (f"t000000{i}00000123456789012345678{i}" for i in (1, 2, 3))
 FIRST_CLASSES = ["green_disc", "red_box"]
