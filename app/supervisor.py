@@ -138,6 +138,7 @@ class _Watch:
         self._signals = signals
         self._fraction = 0.0
         self._message = ""
+        self._stall = ""
         self._failure: Failure | None = None
         self._record_time = time.monotonic()
         self._recorded = (0.0, "")
@@ -180,7 +181,7 @@ class _Watch:
         with suppress(BlockingIOError):
             while data := os.read(process.reports, 1 << 16):
                 for report in reader.feed(data):
-                    self._report_time = time.monotonic()
+                    self._report_time, self._stall = time.monotonic(), ""
                     if report.progress is not None:
                         self._fraction = max(self._fraction, report.progress)
                     self._message = report.message or self._message
@@ -200,12 +201,12 @@ class _Watch:
 
     def _record(self) -> None:
         """A new record once a second if there is news, and every few seconds as a sign of life."""
-        state = (self._fraction, self._message)
+        state = (self._fraction, self._stall or self._message)
         age_s = time.monotonic() - self._record_time
         if age_s >= (_MIN_INTERVAL_S if state != self._recorded else _MAX_INTERVAL_S):
             # The last step belongs to the supervisor, after it has seen the results.
             try:
-                self._monitor.running(min(self._fraction, 0.9999), self._message)
+                self._monitor.running(min(self._fraction, 0.9999), state[1])
             except OutputError as error:
                 logger.warning("%s", error)  # a full disk may be freed; the task goes on
             self._record_time, self._recorded = time.monotonic(), state
@@ -214,10 +215,8 @@ class _Watch:
         silent_s = time.monotonic() - self._report_time
         if silent_s > self._settings.stall_s:
             self._report_time = time.monotonic()
-            logger.warning(
-                "no sign of progress for %.0f s; is the storage of the images slow, or gone?",
-                silent_s,
-            )
+            self._stall = f"no sign of progress for {silent_s:.0f} s"
+            logger.warning("%s; is the storage of the images slow, or gone?", self._stall)
             process.dump_stacks()
 
 

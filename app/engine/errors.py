@@ -6,14 +6,30 @@ EngineError (ValueError)
 ├── ImageError       one image cannot be read
 ├── CheckpointError  weights missing, unreadable, unsafe, or of another model
 ├── DivergedError    the loss became infinite or NaN and did not recover
-└── OutOfMemoryError the device's memory does not suffice, even in the smallest parts
+├── OutOfMemoryError the device's memory does not suffice, even in the smallest parts
+└── RankError        another process of a training was lost, again and again
 
 Every message is one sentence: what was wrong, where, what to do.
 """
 
+_MAX_LINE = 1000  # characters
+
 
 class EngineError(ValueError):
-    """Something a user can put right; the message says how."""
+    """Something a user can put right; the message says how, in `plain` text."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(plain(a) if isinstance(a, str) else a for a in arguments))
+
+
+def plain(text: str) -> str:
+    """Messages quote what strangers wrote: unprintable characters become "?", lines stay short."""
+    return "\n".join(_plain_line(line) for line in text.split("\n"))
+
+
+def _plain_line(line: str) -> str:
+    line = line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 20]} ... (shortened)"
+    return "".join(char if char.isprintable() else "?" for char in line)
 
 
 class ConfigError(EngineError):
@@ -38,3 +54,17 @@ class DivergedError(EngineError):
 
 class OutOfMemoryError(EngineError):
     """The device's memory does not suffice, even in the smallest parts."""
+
+
+class RankError(EngineError):
+    """Another process of a training failed or stopped answering."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory of the device or of the host ran out; torch has no type for the host's."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text
+    )

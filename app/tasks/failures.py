@@ -2,8 +2,6 @@
 
 import errno
 
-import torch
-
 from app.engine import errors as engine
 from executor import errors as contract
 
@@ -14,22 +12,30 @@ TABLE: tuple[tuple[type[BaseException], type[contract.ExecutorError]], ...] = (
     (engine.CheckpointError, contract.ModelError),
     (engine.DivergedError, contract.DivergedError),
     (engine.OutOfMemoryError, contract.OutOfMemoryError),
-    (torch.OutOfMemoryError, contract.OutOfMemoryError),
-    (MemoryError, contract.OutOfMemoryError),
+    (engine.RankError, contract.IncompleteError),
 )
 """First match wins."""
+
+_OUTPUT_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
 def contract_error(error: BaseException) -> contract.ExecutorError | None:
     """The error a user should read, or None when `error` is a bug of ours."""
     if isinstance(error, contract.ExecutorError):
         return error
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
     for kind, replacement in TABLE:
         if isinstance(error, kind):
-            return replacement(str(error).splitlines()[0] if str(error) else kind.__name__)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return replacement(first_line)
+    if engine.is_out_of_memory(error) or getattr(error, "errno", None) == errno.ENOMEM:
+        return contract.OutOfMemoryError(
+            f"memory ran out ({first_line}); use a smaller batch_size or image_size, fewer "
+            "num_workers, or give the container more memory"
+        )
+    if isinstance(error, OSError) and error.errno in _OUTPUT_FAULTS:
+        place = error.filename or "the output folder"
         return contract.OutputError(
-            f"{error.filename or 'the output folder'}: {error.strerror}; "
-            "free some space or mount a larger, writable /out, then run again"
+            f"{place}: {error.strerror}; free some space or mount a larger, sound, writable /out,"
+            " then start again to resume"
         )
     return None

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import torch
 
+from app.engine.errors import is_out_of_memory
 from app.engine.evaluation.evaluator import Evaluator
 from app.engine.modeling.detector import Detector
 from app.engine.structures.detections import Detections
@@ -71,8 +72,8 @@ def detect(model: Detector, samples: list[Sample]) -> list[Detections]:
     """Detections of a batch; a batch too large for the device's memory is halved and retried."""
     try:
         return model.detect(samples)
-    except torch.OutOfMemoryError:
-        if len(samples) == 1:
+    except (MemoryError, RuntimeError) as error:
+        if len(samples) == 1 or not is_out_of_memory(error):
             raise
         logger.warning("Out of device memory with %d images at once: halving", len(samples))
     torch.cuda.empty_cache()

@@ -26,7 +26,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from app.engine.errors import EngineError
+from app.engine.errors import EngineError, RankError, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +42,6 @@ _OWN_BUFFERS: dict[str, Any] = {_BUFFER_OPTION: False}
 
 _PR_SET_PDEATHSIG = 1
 _HOST = "127.0.0.1"
-
-
-class RankError(RuntimeError):
-    """Another process of the run failed or stopped answering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +251,7 @@ def _serve(
 
 
 def _portable(error: Exception) -> Exception | None:
-    if isinstance(error, torch.OutOfMemoryError):
+    if is_out_of_memory(error):
         return torch.OutOfMemoryError(str(error))
     return error if isinstance(error, EngineError) else None
 

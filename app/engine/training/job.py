@@ -51,7 +51,7 @@ class TrainSummary:
     """How a run ended.
 
     iteration  finished iterations
-    stopped    somebody asked it to end: nothing was evaluated, starting again goes on
+    stopped    somebody asked it to end: nothing more was evaluated, starting again goes on
     best       the model with the best TEST.METRIC, if this process saw one
     last       the final weights; None when stopped
     """

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from app.engine.errors import OutOfMemoryError
+from app.engine.errors import OutOfMemoryError, is_out_of_memory
 from app.engine.structures.sample import Sample
 from app.engine.training.distributed import delay_gradients
 from app.engine.training.precision import autocast
@@ -55,7 +55,9 @@ class Stepper:
             try:
                 losses = self._backward(samples)
                 break
-            except torch.OutOfMemoryError as error:
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 self._use_smaller_parts(len(samples), error)
             # Outside the handler, whose traceback holds on to the tensors.
             self.optimizer.zero_grad(set_to_none=True)
@@ -81,11 +83,11 @@ class Stepper:
                 losses[name] = losses[name] + value if name in losses else value
         return losses
 
-    def _use_smaller_parts(self, num_images: int, error: torch.OutOfMemoryError) -> None:
+    def _use_smaller_parts(self, num_images: int, error: Exception) -> None:
         parts = min(self.accumulate, num_images)
         if self._halvings_left == 0 or parts == num_images:
             raise OutOfMemoryError(
-                f"the device's memory is too small for {-(-num_images // parts)} images at once "
+                f"the memory is too small for {-(-num_images // parts)} images at once "
                 f"({str(error).splitlines()[0]}); lower SOLVER.IMS_PER_BATCH or "
                 "INPUT.MIN_SIZE_TRAIN, or free the device of other programs"
             ) from error

@@ -10,10 +10,10 @@ import torch
 
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
-from app.engine.errors import ConfigError, OutOfMemoryError
+from app.engine.errors import ConfigError, OutOfMemoryError, RankError, is_out_of_memory
 from app.engine.solver import auto_scale
 from app.engine.structures.sample import ImageRecord
-from app.engine.training.distributed import RankError, launch
+from app.engine.training.distributed import launch
 from app.engine.training.job import Callbacks, Job, TrainSummary
 from app.engine.training.saved_model import SavedModel
 from app.engine.training.trainer import train_rank
@@ -51,7 +51,8 @@ def train(
     output_dir           of checkpoints, metrics.json and models; None: OUTPUT_DIR
     progress             share of the run that is done, rising from 0 to 1
     on_model             called with each new best model, and with the last one
-    should_stop          polled after every iteration; True saves a checkpoint and ends the run
+    should_stop          polled after every iteration; True saves a checkpoint (and a model, where
+                         no evaluation has found a best one yet) and ends the run
     resume               go on from the checkpoint in `output_dir` if there is one
     device_ids           GPUs, together; none: the CPU
     initial_weights      file to start from; None: from scratch
@@ -101,7 +102,9 @@ def _train_with_restarts(
             return launch(
                 train_rank, job, others_job=others_job, devices=devices, timeout_s=timeout_s
             )
-        except (OutOfMemoryError, torch.OutOfMemoryError) as error:
+        except (OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, OutOfMemoryError) and not is_out_of_memory(error):
+                raise
             parts = 2 * int(job.cfg.SOLVER.ACCUMULATE)
             too_many = parts > job.cfg.SOLVER.IMS_PER_BATCH // len(devices)
             if len(devices) == 1 or too_many or not restarts_left:

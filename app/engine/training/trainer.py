@@ -66,6 +66,7 @@ class Trainer:
         self.book = PictureBook(job.class_names, image_format=self.cfg.INPUT.FORMAT)
         self.run = self._build_run()
         self.judge = self._build_judge()
+        self._kept_at = 0  # iteration of the model that was kept for want of a best one
 
     def train(self) -> TrainSummary:
         """Iterate to the end; keep the last model."""
@@ -76,7 +77,9 @@ class Trainer:
             stopped = self._iterate(writers)
             hooks.log_speed(self.watch, total_s=time.perf_counter() - start)
             run, last = self.run, None
-            if not stopped and writers is not None:
+            if stopped:
+                self._keep_one(run)
+            elif writers is not None:
                 last = self.judge.keep(run, "last")
                 self.meter.done()
                 if run.evaluated_at == run.iteration:
@@ -124,6 +127,18 @@ class Trainer:
     def _save(self, run: Run) -> None:
         self.watch.look()
         self.checkpoints.save(run)
+        if not self._kept_at:
+            self._keep_one(run)
+
+    def _keep_one(self, run: Run) -> None:
+        """Keep the model as it is while no evaluation has found a best one: better than none.
+
+        Once at the first checkpoint, since a run may be killed, and again when the run is stopped.
+        """
+        if run.best_metric is None and self.judge.writers is not None:
+            if run.iteration != self._kept_at:
+                self.judge.keep(run, "last")
+            self._kept_at = run.iteration
 
     def _evaluate_if_due(self, run: Run) -> None:
         if self.judge.is_due(run):

@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 
-from app.engine.errors import ConfigError, DatasetError
-from app.engine.training.distributed import RankError, Ranks, delay_gradients, launch
+from app.engine.errors import ConfigError, DatasetError, RankError
+from app.engine.training.distributed import Ranks, delay_gradients, launch
 
 CPU = torch.device("cpu")
 BATCH = [1.0, 2.0, 3.0, 4.0]

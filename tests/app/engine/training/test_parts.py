@@ -177,6 +177,35 @@ def test_lack_of_memory_halves_the_parts_and_stays_so(caplog):
     assert caplog.text.count("Out of device memory") == 1
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(RuntimeError("DefaultCPUAllocator: can't allocate memory"), id="torch"),
+        pytest.param(MemoryError(), id="Python"),
+    ],
+)
+def test_lack_of_the_hosts_memory_counts_too(error):
+    network = Network()
+    failures = [error]
+
+    def forward(samples):
+        if failures:
+            raise failures.pop()
+        return Network.forward(network, samples)
+
+    network.forward = forward
+    step = stepper(network)
+    step([1.0, 2.0])
+    assert (network.sizes, step.accumulate) == ([1, 1], 2)
+
+
+def test_other_errors_are_no_lack_of_memory():
+    network = Network()
+    network.forward = lambda samples: torch.zeros(2) @ torch.zeros(3)
+    with pytest.raises(RuntimeError, match="size"):
+        stepper(network)([1.0, 2.0])
+
+
 def test_lack_of_memory_for_one_image_is_an_error():
     with pytest.raises(OutOfMemoryError, match=r"IMS_PER_BATCH"):
         stepper(Network(limit=0))([1.0, 2.0])

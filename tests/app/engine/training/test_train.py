@@ -108,7 +108,8 @@ def test_stopped_and_resumed_equals_uninterrupted(tiny, whole_run, tmp_path, sto
         should_stop=lambda: next(polls) >= stop_after,
         on_model=models.append,
     )
-    assert (summary.stopped, summary.iteration, models) == (True, stop_after, [])
+    assert (summary.stopped, summary.iteration) == (True, stop_after)
+    assert [(model.name, model.iteration) for model in models] == [("last", stop_after)]
     tiny.tiny_train(tmp_path / "run", tiny.tiny_config())
     assert_bit_equal(weights(tmp_path / "run"), weights(directory / "run"))
     assert_bit_equal(weights(tmp_path / "run", "best"), weights(directory / "run", "best"))
@@ -130,10 +131,30 @@ def test_stopped_in_an_evaluation_makes_it_again(tiny, whole_run, tmp_path, monk
         should_stop=lambda: bool(asked),
         on_model=models.append,
     )
-    assert (summary.stopped, summary.iteration, models) == (True, 5, [])
+    assert (summary.stopped, summary.iteration) == (True, 5)
+    assert [(model.name, model.iteration) for model in models] == [("last", 5)]
     tiny.tiny_train(tmp_path / "run", tiny.tiny_config())
     assert_bit_equal(weights(tmp_path / "run"), weights(directory / "run"))
     assert_bit_equal(weights(tmp_path / "run", "best"), weights(directory / "run", "best"))
+
+
+def test_a_run_that_is_stopped_after_its_best_keeps_that(tiny, tmp_path):
+    names = []
+    summary = tiny.tiny_train(
+        tmp_path / "run",
+        tiny.tiny_config(),
+        should_stop=lambda: "best" in names,
+        on_model=lambda model: names.append(model.name),
+    )
+    assert (summary.stopped, summary.iteration) == (True, 6)
+    assert names == ["last", "best"]
+
+
+def test_a_run_that_may_be_killed_keeps_a_model_at_its_first_checkpoint(tiny, tmp_path):
+    models = []
+    cfg = tiny.tiny_config("SOLVER.CHECKPOINT_PERIOD", "2")
+    tiny.tiny_train(tmp_path / "run", cfg, on_model=models.append, val_records=[])
+    assert [(model.name, model.iteration) for model in models] == [("last", 2), ("last", 10)]
 
 
 def test_finished_run_started_again_only_reports(tiny, tmp_path, monkeypatch):
