@@ -1,0 +1,106 @@
+"""An /in folder with an index of any length: a few photographs under many names, a tiny model."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+
+from app.engine.config import CfgNode, load_config
+from app.engine.modeling.build import build_detector
+from app.engine.training.saved_model import save_model
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CLASS_NAMES = ["red box", "blue box"]
+NUM_PICTURES = 40
+SIDE = 64
+BATCH_SIZE = 32
+
+TINY = [
+    "MODEL.WEIGHTS ''",
+    "MODEL.BACKBONE.NAME build_retinanet_regnet_fpn_backbone",
+    "MODEL.REGNETS.STEM_WIDTH 8",
+    "MODEL.REGNETS.DEPTH 4",
+    "MODEL.REGNETS.W_0 8",
+    "MODEL.REGNETS.W_A 16",
+    "MODEL.REGNETS.W_M 1.5",
+    "MODEL.REGNETS.GROUP_WIDTH 8",
+    "MODEL.FPN.IN_FEATURES ['s2','s3','s4']",
+    "MODEL.FPN.OUT_CHANNELS 16",
+    "MODEL.RETINANET.NUM_CONVS 1",
+    "MODEL.RETINANET.PRIOR_PROB 0.2",
+    "MODEL.RETINANET.TOPK_CANDIDATES_TEST 50",
+    "TEST.DETECTIONS_PER_IMAGE 5",
+    f"INPUT.MIN_SIZE_TEST {SIDE}",
+    f"INPUT.MAX_SIZE_TEST {2 * SIDE}",
+]
+"""A RetinaNet with a few channels: what is left is the price of the pipeline."""
+
+
+def tiny_config() -> CfgNode:
+    """The model's config."""
+    overrides = [word for setting in TINY for word in setting.split(" ", 1)]
+    path = REPOSITORY / "configs" / "COCO-Detection" / "retinanet_R_50_FPN_1x.yaml"
+    cfg = load_config(path, overrides)
+    cfg.defrost()
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.RETINANET.NUM_CLASSES = len(CLASS_NAMES)
+    cfg.freeze()
+    return cfg
+
+
+def make_inputs(folder: Path, *, task: str, num_lines: int, settings: dict[str, Any]) -> Path:
+    """Fill `folder`/in for one run of `task` ("infer" or "mining"); the path of its env.yaml."""
+    inputs, output = folder / "in", folder / "out"
+    for path in (inputs / "assets", inputs / "models", output):
+        path.mkdir(parents=True, exist_ok=True)
+    _save_model(inputs / "models")
+    _write_index(inputs, num_lines)
+    config = {"class_names": CLASS_NAMES, "gpu_id": "", "batch_size": BATCH_SIZE, **settings}
+    (inputs / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    env = {
+        "input": {"root_dir": str(inputs)},
+        "output": {"root_dir": str(output)},
+        "protocol_version": "1.1.0",
+        "task_id": f"{task}-{num_lines}",
+        f"run_{task}": True,
+    }
+    env_file = inputs / "env.yaml"
+    env_file.write_text(yaml.safe_dump(env), encoding="utf-8")
+    return env_file
+
+
+def _save_model(models: Path) -> None:
+    torch.manual_seed(0)
+    cfg = tiny_config()
+    model = build_detector(cfg)
+    save_model(model, cfg, CLASS_NAMES, name="tiny", directory=models, iteration=1, metrics={})
+
+
+def _write_index(inputs: Path, num_lines: int) -> None:
+    """Hard links in folders of a thousand, named like the platform's, by content hash."""
+    pictures = [_picture(inputs / "assets" / f"picture_{n}.jpg", n) for n in range(NUM_PICTURES)]
+    index = inputs / "candidate-index.tsv"
+    with index.open("w", encoding="utf-8") as stream:
+        for number in range(num_lines):
+            link = inputs / "assets" / f"{number // 1000:04d}" / f"{number:040x}.jpg"
+            if number % 1000 == 0:
+                link.parent.mkdir(exist_ok=True)
+            if not link.exists():
+                os.link(pictures[number % NUM_PICTURES], link)
+            stream.write(f"{link}\n")
+
+
+def _picture(path: Path, seed: int) -> Path:
+    """A noisy JPEG with two coloured boxes."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(60, 160, (SIDE, SIDE, 3), dtype=np.uint8)
+    for colour in ((200, 30, 30), (30, 30, 200)):
+        x, y = rng.integers(0, SIDE // 2, 2)
+        w, h = rng.integers(12, SIDE // 2, 2)
+        pixels[y : y + h, x : x + w] = colour
+    Image.fromarray(pixels).save(path, quality=90)
+    return path

@@ -1,0 +1,42 @@
+"""The records of `benchmarks.growth` as a Markdown table."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+HEAD = (
+    "| task | lines | time | images/s | peak memory, shared pages once | peak RSS, summed"
+    " | against 20,000 lines | SIGKILLs | done again | result |\n"
+    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+)
+REFERENCE = 20_000
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """One row for each task and length, the latest record of each."""
+    latest = {(record["task"], record["lines"]): record for record in records}
+    rows = [
+        _row(record, latest.get((task, REFERENCE))) for (task, _), record in sorted(latest.items())
+    ]
+    return HEAD + "".join(rows)
+
+
+def _row(record: dict[str, Any], reference: dict[str, Any] | None) -> str:
+    growth = "-"
+    if reference is not None:
+        growth = f"{100 * (record['peak_rss_mb'] / reference['peak_rss_mb'] - 1):+.1f} %"
+    pieces = record["pieces"]
+    again = sum(before["finished"] - after["taken_over"] for before, after in pairwise(pieces))
+    cells = [
+        record["task"],
+        f"{record['lines']:,}",
+        f"{record['seconds']:,.0f} s",
+        f"{record['lines'] / record['seconds']:,.0f}",
+        f"{record['peak_pss_mb']:,} MB",
+        f"{record['peak_rss_mb']:,} MB",
+        growth,
+        str(record["kills"]),
+        f"{again} images",
+        f"{record['result_mb']:,} MB",
+    ]
+    return f"| {' | '.join(cells)} |\n"
