@@ -66,7 +66,9 @@ COPY configs /app/configs
 COPY executor /app/executor
 COPY app /app/app
 WORKDIR /app
-RUN python3 -m compileall -q /app
+# Modes of a checkout depend on somebody's umask; the image's do not.
+RUN python3 -m compileall -q /app \
+ && find /app /img-man /opt/weights -perm /022 ! -type l -exec chmod go-w {} +
 USER 10001:0
 STOPSIGNAL SIGTERM
 # tini alone: `docker run IMAGE cat /img-man/manifest.yaml` prints the file and nothing else.
