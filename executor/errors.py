@@ -21,12 +21,25 @@ is the process's. Every message is one sentence: what was wrong, where, what to 
 
 from typing import ClassVar
 
+_MAX_LINE = 1000  # characters
+
 
 class ExecutorError(ValueError):
-    """Something that ends a run; the message says why and what to do."""
+    """Something that ends a run; the message says why and what to do.
+
+    It may quote what strangers wrote: unprintable characters become blanks, long lines are cut.
+    """
 
     code: ClassVar[int] = 160004
     exit_status: ClassVar[int] = 70
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(_plain(line) for line in message.split("\n")))
+
+
+def _plain(line: str) -> str:
+    line = line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 20]} ... (shortened)"
+    return "".join(char if char.isprintable() else " " for char in line)
 
 
 class ConfigError(ExecutorError):

@@ -57,6 +57,14 @@ def package_class_names(models_dir: Path) -> list[str] | None:
     return [str(name) for name in names] if isinstance(names, list) and names else None
 
 
+def _is_file_below(path: Path, folder: Path) -> bool:
+    """Whether there is such a file, reached without leaving the folder by `..` or a link."""
+    try:
+        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):  # a name of 5000 characters, a NUL in it, a circle of links
+        return False
+
+
 def _refuse_escape(path: Path, models_dir: Path) -> None:
     if not path.resolve().is_relative_to(models_dir.resolve()):
         raise ModelError(
@@ -67,7 +75,8 @@ def _refuse_escape(path: Path, models_dir: Path) -> None:
 def _search(models_dir: Path) -> Iterable[Path]:
     """Every file below the folder: those of result.yaml's best stage first, then by name."""
     best = _best_stage_files(models_dir)
-    return [*best, *sorted(path for path in models_dir.rglob("*") if path.is_file())]
+    below = sorted(path for path in models_dir.rglob("*") if _is_file_below(path, models_dir))
+    return [*best, *below]
 
 
 def _best_stage_files(models_dir: Path) -> list[Path]:
@@ -76,12 +85,12 @@ def _best_stage_files(models_dir: Path) -> list[Path]:
         return []
     result = read_yaml(result_file).value
     name = str(result.get("best_stage_name", ""))
-    stages: Any = result.get("model_stages")
-    files = stages.get(name, {}).get("files", []) if isinstance(stages, dict) else []
-    candidates = [
-        folder / str(file) for file in files for folder in (models_dir / name, models_dir)
-    ]
-    return [path for path in candidates if path.is_file()]
+    stage: Any = result.get("model_stages")
+    for key in (name, "files"):
+        stage = stage.get(key) if isinstance(stage, dict) else None
+    files = [file for file in stage if isinstance(file, str)] if isinstance(stage, list) else []
+    candidates = [folder / file for file in files for folder in (models_dir / name, models_dir)]
+    return [path for path in candidates if _is_file_below(path, models_dir)]
 
 
 def _best_weights(paths: Iterable[Path]) -> Path | None:

@@ -35,14 +35,19 @@ def read_config(path: Path, *, above: tuple[Path, ...] = ()) -> ConfigFile:
     bases = own.values.pop(BASE_KEY, [])
     merged = ConfigFile()
     for base in bases if isinstance(bases, list) else [bases]:
-        lower = read_config(_base_path(base, path), above=(*above, path.resolve()))
+        lower_path = _base_path(base, path)
+        if not lower_path.is_file():
+            raise ConfigError(
+                f"{path}: {BASE_KEY} names {lower_path}, which is no file; correct the path"
+            )
+        lower = read_config(lower_path, above=(*above, path.resolve()))
         _merge(lower, into=merged, file=path)
     _merge(own, into=merged, file=path)
     return merged
 
 
 def _base_path(base: Any, path: Path) -> Path:
-    if not isinstance(base, str) or "://" in base:
+    if not isinstance(base, str) or "://" in base or "\0" in base:
         raise ConfigError(
             f"{path}: {BASE_KEY} is {base!r}; give the path of a file, relative to this one"
         )

@@ -8,6 +8,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from app.engine.data.dataset import Dataset
 from app.engine.data.formats.coco import parse_segmentation
 from app.engine.data.problems import Problems
-from app.engine.errors import DatasetError
+from app.engine.errors import DatasetError, EngineError
 from app.engine.structures.boxes import Size
 from app.engine.structures.sample import ImageRecord, Segmentation
 
@@ -25,14 +26,31 @@ logger = logging.getLogger(__name__)
 
 Annotation = dict[str, Any]
 
+_MAX_COORDINATE = 1e9
+
 
 def load_coco(json_path: Path, image_dir: Path) -> Dataset:
     """Instances (and keypoints, where the file has them); images and classes sorted by id."""
-    return coco_dataset(read_coco_json(json_path), json_path, image_dir)
+    with shape_errors(json_path):
+        return coco_dataset(read_coco_json(json_path), json_path, image_dir)
+
+
+@contextmanager
+def shape_errors(json_path: Path) -> Iterator[None]:
+    """Whatever a well-formed JSON file of another shape breaks becomes a DatasetError."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        what = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise DatasetError(
+            f"{json_path}: an entry is not as COCO's format says ({what}); correct the file"
+        ) from error
 
 
 def coco_dataset(content: dict[str, Any], json_path: Path, image_dir: Path) -> Dataset:
-    """The same for a file already read; `json_path` is for messages."""
+    """The same for a file already read, inside `shape_errors`; `json_path` is for messages."""
     categories = sorted_categories(content, json_path)
     classes = {category["id"]: i for i, category in enumerate(categories)}
     annotations = _by_image(content)
@@ -65,9 +83,9 @@ def read_coco_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not valid JSON ({error}); get the file again") from error
-    if not isinstance(content, dict) or "categories" not in content:
+    if not isinstance(content, dict) or not isinstance(content.get("categories"), list):
         raise DatasetError(f"{path}: not a COCO file, it has no categories; check the path")
     return content
 
@@ -153,7 +171,7 @@ def _usable(
         if annotation["category_id"] not in classes:
             problems.add("annotation of a category that the file does not list (left out)", where)
             continue
-        if len(annotation.get("bbox", ())) != 4:
+        if not _is_box(annotation.get("bbox")):
             problems.add("annotation without a box of four numbers (left out)", where)
             continue
         given = annotation.get("segmentation")
@@ -164,10 +182,20 @@ def _usable(
         yield annotation, mask
 
 
+def _is_box(value: Any) -> bool:
+    """Four numbers of a size that single precision holds; others would poison the losses."""
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(v, int | float) and abs(v) < _MAX_COORDINATE for v in value)
+    )
+
+
 def _keypoints(annotation: Annotation, count: int) -> npt.NDArray[np.float32]:
     """(count, 3). COCO gives pixel indices; their centres are half a pixel further."""
     values = annotation.get("keypoints") or [0] * (3 * count)
-    keypoints = np.array(values, dtype=np.float32).reshape(-1, 3)
+    with np.errstate(over="ignore"):
+        keypoints = np.array(values, dtype=np.float32).reshape(-1, 3)
     if len(keypoints) != count:
         raise DatasetError(
             f"annotation {annotation.get('id')} has {len(keypoints)} keypoints but its category"

@@ -9,6 +9,7 @@ H, W: height and width as displayed
 import io
 import stat
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from app.engine.data.problems import printable
 from app.engine.errors import ConfigError, ImageError
-from app.engine.structures.boxes import Size
+from app.engine.structures.size import Size
 
 Pixels = npt.NDArray[Any]
 """(H, W, C) uint8, or float64 for YUV-BT.601."""
@@ -28,6 +29,9 @@ MAX_PIXELS = 180_000_000
 """Larger images are refused by their header, before any memory is taken."""
 
 FORMATS = ("BGR", "RGB", "L", "YUV-BT.601")
+
+# Pillow knows many more: some start other programs (EPS), most were never fuzzed by anyone.
+_FILE_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 
 _RGB_TO_YUV = np.array(
     [[0.299, 0.587, 0.114], [-0.14713, -0.28886, 0.436], [0.615, -0.51499, -0.10001]]
@@ -131,7 +135,10 @@ def _open(file: IO[bytes]) -> Image.Image:
     """Parse the header; refuse what would be too large to decode."""
     # Pillow warns above its own limit: silence it below ours, in this process only.
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-    image = Image.open(file)
+    # What it says about odd metadata of readable images helps nobody. (`catch_warnings` would not
+    # do: sizes are read in threads.)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    image = Image.open(file, formats=_FILE_FORMATS)
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageError(f"its header says {width}x{height} pixels")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from app.engine.data.coco_dataset import coco_dataset, read_coco_json
+from app.engine.data.coco_dataset import coco_dataset, read_coco_json, shape_errors
 from app.engine.data.dataset import Dataset
 
 
@@ -13,7 +13,11 @@ def load_lvis(json_path: Path, image_root: Path) -> Dataset:
     Each record's `extra` says what the annotators looked for: `neg_classes` are surely absent,
     `not_exhaustive_classes` are present but not all of them marked.
     """
-    content = read_coco_json(json_path)
+    with shape_errors(json_path):
+        return _lvis_dataset(read_coco_json(json_path), json_path, image_root)
+
+
+def _lvis_dataset(content: dict[str, Any], json_path: Path, image_root: Path) -> Dataset:
     for entry in content["images"]:
         entry["file_name"] = _file(entry)
     dataset = coco_dataset(content, json_path, image_root)

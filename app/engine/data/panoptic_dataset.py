@@ -12,6 +12,7 @@ from app.engine.data.coco_dataset import (
     empty_record,
     load_coco,
     read_coco_json,
+    shape_errors,
     sorted_categories,
 )
 from app.engine.data.dataset import Dataset
@@ -38,6 +39,18 @@ def load_panoptic(
     dataset = load_coco(instances_json, image_dir)
     if not semantic_dir.is_dir():
         _make_semantic(panoptic_json, panoptic_dir, semantic_dir)
+    with shape_errors(panoptic_json):
+        _add_segments(dataset, instances_json, panoptic_json, panoptic_dir, semantic_dir)
+    return dataset
+
+
+def _add_segments(
+    dataset: Dataset,
+    instances_json: Path,
+    panoptic_json: Path,
+    panoptic_dir: Path,
+    semantic_dir: Path,
+) -> None:
     content = read_coco_json(panoptic_json)
     segments = {entry["image_id"]: entry for entry in content["annotations"]}
     for record in dataset.records:
@@ -54,7 +67,6 @@ def load_panoptic(
     dataset.stuff_names = ["things", *(str(category["name"]) for category in stuff)]
     dataset.stuff_ids = [int(category["id"]) for category in stuff]
     dataset.evaluation = "panoptic"
-    return dataset
 
 
 def stuff_only(dataset: Dataset) -> Dataset:
@@ -77,7 +89,8 @@ def _make_semantic(panoptic_json: Path, panoptic_dir: Path, semantic_dir: Path) 
     logger.info("making the label maps of %s", semantic_dir)
     part = semantic_dir.with_name(f".{semantic_dir.name}.part")
     try:
-        write_semantic(panoptic_json, panoptic_dir, part)
+        with shape_errors(panoptic_json):
+            write_semantic(panoptic_json, panoptic_dir, part)
         part.rename(semantic_dir)
     except OSError as error:
         raise DatasetError(

@@ -50,9 +50,12 @@ def load_voc(folder: Path, split: str, class_names: Sequence[str] = VOC_CLASSES)
     """The images of ImageSets/Main/`split`.txt, in its order; image ids are the names in it."""
     listing = folder / "ImageSets" / "Main" / f"{split}.txt"
     try:
-        names = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
+        lines = listing.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise DatasetError(f"{listing}: cannot be read ({error.strerror}); check it") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{listing}: not a text file; list one image name a line") from error
+    names = [line.split()[0] for line in lines if line.strip()]
     class_ids = class_ids_by_name(class_names)
     problems = Problems()
     records = []

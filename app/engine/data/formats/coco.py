@@ -65,7 +65,7 @@ def _load(path: Path, class_names: Sequence[str], problems: Problems) -> _File |
     try:
         content = json.loads(data)
         images, categories = content["images"], content["categories"]
-        annotations = content.get("annotations", [])
+        annotations = list(content.get("annotations", []))
         names = {entry["id"]: PurePosixPath(str(entry["file_name"])).name for entry in images}
         classes = _classes(categories, class_names, problems)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -73,7 +73,8 @@ def _load(path: Path, class_names: Sequence[str], problems: Problems) -> _File |
         return None
     by_name: dict[str, list[dict[str, Any]]] = {name: [] for name in names.values()}
     for entry in annotations:
-        name = names.get(entry.get("image_id")) if isinstance(entry, dict) else None
+        image_id = entry.get("image_id") if isinstance(entry, dict) else None
+        name = names.get(image_id) if isinstance(image_id, int | str) else None
         if name is None:
             problems.add("annotation of an image that the file does not list (dropped)", str(path))
         else:
@@ -116,7 +117,7 @@ def _objects(
         box_xywh = entry.get("bbox") or _mask_box_xywh(segmentation, size)
         try:
             x, y, width, height = (float(value) for value in box_xywh or ())
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             problems.add("object without a box of four numbers (dropped)", str(file.path))
             continue
         crowd = bool(entry.get("iscrowd", 0))
@@ -138,7 +139,7 @@ def parse_segmentation(value: Any, size: Size) -> Segmentation | None:
 def _parse_polygon(value: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     try:
         polygon = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     valid = polygon.ndim == 1 and len(polygon) >= 6 and len(polygon) % 2 == 0
     return polygon if valid and bool(np.isfinite(polygon).all()) else None
