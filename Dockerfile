@@ -48,13 +48,12 @@ RUN --mount=type=bind,from=uv,source=/opt/uv,target=/opt/uv \
 
 # ---- runtime: the published image ------------------------------------------------------
 FROM deps AS runtime
-# Any uid may run the image, without a passwd entry, on a read-only root: caches go below /tmp.
+# Any uid may run the image, without a passwd entry, on a read-only root: caches go below /tmp
+# (torch, Triton and others follow HOME and XDG_CACHE_HOME).
 ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     LANG=C.UTF-8 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONFAULTHANDLER=1 \
     HOME=/tmp USER=executor LOGNAME=executor \
-    XDG_CACHE_HOME=/tmp/.cache XDG_CONFIG_HOME=/tmp/.config MPLCONFIGDIR=/tmp/.cache/matplotlib \
-    TORCH_HOME=/tmp/.cache/torch TORCHINDUCTOR_CACHE_DIR=/tmp/.cache/inductor \
-    TRITON_CACHE_DIR=/tmp/.cache/triton \
+    XDG_CACHE_HOME=/tmp/.cache XDG_CONFIG_HOME=/tmp/.config \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_REQUIRE_CUDA="cuda>=13.0"
 COPY --from=weights /opt/weights /opt/weights
@@ -71,6 +70,7 @@ RUN python3 -m compileall -q /app \
  && find /app /img-man /opt/weights -perm /022 ! -type l -exec chmod go-w {} +
 USER 10001:0
 STOPSIGNAL SIGTERM
+# No HEALTHCHECK: a task ends by itself and tells how far it is in monitor.txt; docs/image.md.
 # tini alone: `docker run IMAGE cat /img-man/manifest.yaml` prints the file and nothing else.
 ENTRYPOINT ["/usr/bin/tini", "--"]
 CMD ["/bin/bash", "/usr/bin/start.sh"]

@@ -20,7 +20,8 @@ def start_iterations(log: str) -> list[int]:
 
 
 def test_the_default_command_with_nothing_but_in_and_out(runner: Any, task: Any) -> None:
-    """Docker's own 64 MB of shared memory, two reader processes, the image's own user."""
+    """Docker's own 64 MB of shared memory, two reader processes, the image's own user; then what
+    it trained is used by a foreign user within narrow bounds, without even a writable /tmp."""
     task.ask("training", max_iter=4)
     done = runner.run(options=task.mounts)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -31,8 +32,8 @@ def test_the_default_command_with_nothing_but_in_and_out(runner: Any, task: Any)
     shutil.copytree(next((task.out / "models").glob("iter_*")), models / "stage")
     files = [f"/in/models/stage/{file.name}" for file in (models / "stage").iterdir()]
     task.ask("mining", "infer", model_params_path=files)
-    limits = ("--user", "12345:12345", "--cpus", "1", "--pids-limit", "64", "--memory", "2g")
-    done = runner.run(options=(*task.mounts, *limits))
+    bounds = ("--read-only", "--cpus", "1", "--pids-limit", "64", "--memory", "2g")
+    done = runner.run(options=(*task.mounts, "--user", "12345:12345", *bounds))
     assert done.returncode == 0, done.stderr[-3000:]
     assert len((task.out / "result.tsv").read_text().splitlines()) == 3
     assert (task.out / "infer-result.json").stat().st_uid == 12345
