@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from app.engine.layers.norm import FrozenBatchNorm2d
+from app.engine.layers.packed import NONE, RELU, PackedConv2d
 
 
 class Conv2d(nn.Conv2d):
@@ -37,19 +39,33 @@ class Conv2d(nn.Conv2d):
         return x if self.activation is None else self.activation(x)
 
 
-def conv_norm(conv: nn.Conv2d, norm: nn.Module | None, x: Tensor) -> Tensor:
+def conv_norm(conv: nn.Conv2d | PackedConv2d, norm: nn.Module | None, x: Tensor) -> Tensor:
     """`norm(conv(x))`: (N, C, H, W) -> (N, C', H', W').
 
     In training, a frozen norm becomes a scale of the filters: one pass over the activations less,
     and the gradient still reaches the unscaled weight. Otherwise the two run one after the other,
     as detectron2 runs them; `fold_batch_norm` folds a model that is done with training.
     """
+    if isinstance(conv, PackedConv2d):
+        packed: Tensor = conv(x)
+        return packed if norm is None else norm(packed)
     if isinstance(norm, FrozenBatchNorm2d) and norm.training:
         weight, bias = folded(conv, *norm.scale_and_shift())
         y: Tensor = conv._conv_forward(x, weight, bias)
         return y
     y = conv._conv_forward(x, conv.weight, conv.bias)
     return y if norm is None else norm(y)
+
+
+def conv_add(
+    conv: Conv2d | PackedConv2d, x: Tensor, other: Tensor, *, relu: bool = False
+) -> Tensor:
+    """`conv(x) + other`, then a ReLU if asked for: (N, C, H, W), (N, C', H', W') -> the latter."""
+    if isinstance(conv, PackedConv2d):
+        return conv.add(x, other, activation=RELU if relu else NONE)
+    y = conv(x)
+    y += other
+    return F.relu_(y) if relu else y
 
 
 def folded(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:

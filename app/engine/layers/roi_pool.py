@@ -13,6 +13,7 @@ from torchvision.ops import roi_align, roi_pool
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
+from app.engine.layers.roi_align import gather_into
 
 POOLER_TYPES = ("ROIAlignV2", "ROIAlign", "ROIPool")
 
@@ -62,15 +63,40 @@ class ROIPooler:
         """L maps (N, C, H, W) and boxes (M_i, 4) of N images -> (M, C, S, S), image by image."""
         rois = with_image_index(boxes)
         if len(self.strides) == 1:
+            if self._gathers(features[0]):
+                return self._gather(features, rois, torch.zeros_like(rois[:, 0]))
             return self._pool(features[0], rois, self.strides[0])
         levels = assign_levels(rois[:, 1:], self.strides)
         first = features[0]
+        if self._gathers(first):
+            return self._gather(features, rois, levels)
         pooled = first.new_zeros((len(rois), first.shape[1], self.side, self.side))
         for level, (feature, stride) in enumerate(zip(features, self.strides, strict=True)):
             chosen = (levels == level).nonzero()[:, 0]
             # Empty levels too: every map keeps its place in the graph of the gradients.
             pooled.index_put_((chosen,), self._pool(feature, rois[chosen], stride))
         return pooled
+
+    def _gathers(self, feature: Tensor) -> bool:
+        on_cpu = feature.device.type == "cpu" and self.pooler_type != "ROIPool"
+        return on_cpu and not feature.requires_grad
+
+    def _gather(self, features: Sequence[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
+        """All boxes, each from the map of its level (M,), in channels-last memory."""
+        first = features[0]
+        pooled = first.new_empty((len(rois), self.side, self.side, first.shape[1]))
+        for level, (feature, stride) in enumerate(zip(features, self.strides, strict=True)):
+            chosen = (levels == level).nonzero()[:, 0]
+            gather_into(
+                pooled,
+                chosen,
+                feature,
+                rois[chosen],
+                1.0 / stride,
+                self.sampling_ratio,
+                aligned=self.pooler_type == "ROIAlignV2",
+            )
+        return pooled.permute(0, 3, 1, 2)
 
     def _pool(self, feature: Tensor, rois: Tensor, stride: int) -> Tensor:
         # Coordinates need 24 bits: in half precision they would be off by pixels.

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
-from app.engine.layers.conv import Conv2d, init_xavier
+from app.engine.layers.conv import Conv2d, conv_add, init_xavier
 from app.engine.layers.norm import get_norm
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones._base import Backbone
@@ -50,7 +50,8 @@ class LastLevelP6P7(nn.Module):
 
 
 def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    if x.device.type == "cpu" and x.shape[-2:] == (1, 1) and torch.is_autocast_enabled("cpu"):
+    training = torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
+    if training and x.device.type == "cpu" and x.shape[-2:] == (1, 1):
         # torch 2.14 gives such a map's bfloat16 weight gradients at random (tiny images only).
         with torch.autocast("cpu", enabled=False):
             return F.conv2d(x.float(), conv.weight, conv.bias, conv.stride, conv.padding)
@@ -124,9 +125,12 @@ class FPN(Backbone):
         maps: dict[str, Tensor] = {}
         above: Tensor | None = None
         for name, level in zip(reversed(self.in_features), reversed(self.levels), strict=True):
-            merged: Tensor = getattr(self, f"fpn_lateral{level}")(bottom_up[name])
-            if above is not None:
-                merged = merged + F.interpolate(above, scale_factor=2.0, mode="nearest")
+            lateral = getattr(self, f"fpn_lateral{level}")
+            if above is None:
+                merged: Tensor = lateral(bottom_up[name])
+            else:
+                above = F.interpolate(above, scale_factor=2.0, mode="nearest")
+                merged = conv_add(lateral, bottom_up[name], above)
                 if self.average:
                     merged = merged / 2
             maps[f"p{level}"] = getattr(self, f"fpn_output{level}")(merged)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
-from app.engine.layers.conv import Conv2d, init_kaiming
+from app.engine.layers.conv import Conv2d, conv_add, init_kaiming
 from app.engine.layers.deform import DeformConv
 from app.engine.layers.norm import freeze_batch_norm, get_norm
 from app.engine.layers.shape_spec import ShapeSpec
@@ -78,9 +78,8 @@ class _Block(nn.Module):
         if in_channels != spec.out_channels:
             self.shortcut = _conv(in_channels, spec.out_channels, 1, spec.norm, stride=stride)
 
-    def _add(self, residual: Tensor, x: Tensor) -> Tensor:
-        residual += x if self.shortcut is None else self.shortcut(x)
-        return F.relu_(residual)
+    def _add(self, last: Conv2d, inner: Tensor, x: Tensor) -> Tensor:
+        return conv_add(last, inner, x if self.shortcut is None else self.shortcut(x), relu=True)
 
 
 class BasicBlock(_Block):
@@ -89,13 +88,13 @@ class BasicBlock(_Block):
     def __init__(self, spec: StageSpec, *, in_channels: int, stride: int) -> None:
         super().__init__(spec, in_channels=in_channels, stride=stride)
         channels = spec.out_channels
-        self.conv1 = _conv(in_channels, channels, 3, spec.norm, stride=stride, padding=1)
+        self.conv1 = _conv(in_channels, channels, 3, spec.norm, stride=stride, padding=1, relu=True)
         self.conv2 = _conv(channels, channels, 3, spec.norm, padding=1)
         _init(self.conv1, self.conv2, self.shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
-        return self._add(self.conv2(F.relu_(self.conv1(x))), x)
+        return self._add(self.conv2, self.conv1(x), x)
 
 
 class BottleneckBlock(_Block):
@@ -105,7 +104,7 @@ class BottleneckBlock(_Block):
         super().__init__(spec, in_channels=in_channels, stride=stride)
         channels = spec.bottleneck_channels
         stride_1x1, stride_3x3 = (stride, 1) if spec.stride_in_1x1 else (1, stride)
-        self.conv1 = _conv(in_channels, channels, 1, spec.norm, stride=stride_1x1)
+        self.conv1 = _conv(in_channels, channels, 1, spec.norm, stride=stride_1x1, relu=True)
         self._make_conv2(spec, stride_3x3)
         self.conv3 = _conv(channels, spec.out_channels, 1, spec.norm)
         _init(self.conv1, self.conv2, self.conv3, self.shortcut)
@@ -121,11 +120,12 @@ class BottleneckBlock(_Block):
             padding=spec.dilation,
             dilation=spec.dilation,
             groups=spec.num_groups,
+            relu=True,
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
-        return self._add(self.conv3(F.relu_(self._convolve_3x3(F.relu_(self.conv1(x))))), x)
+        return self._add(self.conv3, self._convolve_3x3(self.conv1(x)), x)
 
     def _convolve_3x3(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv2(x)
@@ -165,8 +165,7 @@ class DeformBottleneckBlock(BottleneckBlock):
         if self.modulated:
             first, second, mask_logits = offset.chunk(3, dim=1)
             offset, mask = torch.cat((first, second), dim=1), mask_logits.sigmoid()
-        y: Tensor = self.conv2(x, offset, mask)
-        return y
+        return F.relu_(self.conv2(x, offset, mask))
 
 
 class Stem(nn.Module):
@@ -174,12 +173,12 @@ class Stem(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, norm: str) -> None:
         super().__init__()
-        self.conv1 = _conv(in_channels, out_channels, 7, norm, stride=2, padding=3)
+        self.conv1 = _conv(in_channels, out_channels, 7, norm, stride=2, padding=3, relu=True)
         init_kaiming(self.conv1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H / 4, W / 4)."""
-        return F.max_pool2d(F.relu_(self.conv1(x)), kernel_size=3, stride=2, padding=1)
+        return F.max_pool2d(self.conv1(x), kernel_size=3, stride=2, padding=1)
 
 
 class ResNet(Backbone):
@@ -313,6 +312,7 @@ def _conv(
     padding: int = 0,
     dilation: int = 1,
     groups: int = 1,
+    relu: bool = False,
 ) -> Conv2d:
     return Conv2d(
         in_channels,
@@ -324,6 +324,7 @@ def _conv(
         groups=groups,
         bias=False,
         norm=get_norm(norm, out_channels),
+        activation=F.relu_ if relu else None,
     )
 
 

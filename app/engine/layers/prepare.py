@@ -1,0 +1,69 @@
+"""A model made ready for inference: norms folded, weights in the precision and order they need."""
+
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from app.engine.layers.conv import Conv2d
+from app.engine.layers.fold import fold_batch_norm
+from app.engine.layers.map_linear import MapLinear
+from app.engine.layers.packed import NONE, PackedConv2d, PackedLinear, activation_of, can_pack
+
+M = TypeVar("M", bound=nn.Module)
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Number formats of the convolutions and matrix products; everything else stays fp32."""
+
+_PRODUCTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+
+
+def prepare_for_inference(model: M, *, precision: str = "fp32") -> M:
+    """A copy of `model` that only detects, in one of PRECISIONS; outputs agree to rounding.
+
+    Where it is not fp32, call it under autocast of that type: inputs of what is not packed need it.
+    """
+    dtype = PRECISIONS[precision]
+    copy = fold_batch_norm(model)
+    _pack(copy, dtype)
+    for module in copy.modules():
+        if dtype != torch.float32 and isinstance(module, _PRODUCTS):
+            module.to(dtype)  # once, and not at every call
+    return copy
+
+
+def _pack(module: nn.Module, dtype: torch.dtype) -> None:
+    """Replace what oneDNN can do by its packed form, in place."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.Conv2d):
+            _pack_conv(module, name, child, dtype)
+        elif isinstance(child, nn.Linear):
+            if can_pack(child, dtype) and type(child) in (nn.Linear, MapLinear):
+                maps = child.maps if isinstance(child, MapLinear) else None
+                setattr(module, name, PackedLinear(child, dtype=dtype, maps=maps))
+        else:
+            _pack(child, dtype)
+    if isinstance(module, nn.Sequential):
+        _absorb_activations(module)
+
+
+def _pack_conv(parent: nn.Module, name: str, conv: nn.Conv2d, dtype: torch.dtype) -> None:
+    activation = activation_of(conv.activation) if isinstance(conv, Conv2d) else NONE
+    has_norm = isinstance(conv, Conv2d) and conv.norm is not None
+    known = type(conv) in (nn.Conv2d, Conv2d)
+    if known and activation is not None and not has_norm and can_pack(conv, dtype):
+        setattr(parent, name, PackedConv2d(conv, dtype=dtype, activation=activation))
+
+
+def _absorb_activations(sequence: nn.Sequential) -> None:
+    """Give convolutions the activation right behind them (a folded norm may lie between)."""
+    last: PackedConv2d | None = None
+    for name, module in list(sequence.named_children()):
+        if isinstance(module, PackedConv2d):
+            last = module if module.activation is NONE else None
+        elif not isinstance(module, nn.Identity):
+            activation = activation_of(module) if last is not None else None
+            if last is not None and activation is not None:
+                last.activation = activation
+                setattr(sequence, name, nn.Identity())
+            last = None

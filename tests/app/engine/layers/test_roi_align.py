@@ -1,0 +1,46 @@
+"""RoIAlign by gathering against torchvision's."""
+
+import pytest
+import torch
+from torchvision.ops import roi_align
+
+from app.engine.layers.roi_align import gathered_roi_align
+
+WIDTH, HEIGHT, SCALE = 40, 24, 0.25
+
+ROIS = torch.tensor(
+    [
+        [0, 10.0, 10, 50, 40],
+        [1, 3.3, 70.1, 159.9, 90.7],  # flat
+        [1, 100, -20, 108, 200],  # over both edges
+        [0, -500, -500, -400, -400],  # outside
+        [0, 30, 30, 30, 30],  # empty
+        [0, 12, 8, 12.5, 9],  # less than a cell
+        [1, 0, 0, 160, 96],  # the whole map
+    ]
+)
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("sampling_ratio", [0, 1, 2, 3])
+@pytest.mark.parametrize("side", [1, 7])
+def test_equals_torchvisions(side, sampling_ratio, aligned):
+    feature = torch.rand(2, 5, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    expected = roi_align(feature, ROIS, (side, side), SCALE, sampling_ratio, aligned)
+    found = gathered_roi_align(feature, ROIS, side, SCALE, sampling_ratio, aligned=aligned)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_no_boxes():
+    feature = torch.rand(1, 3, 8, 8)
+    found = gathered_roi_align(feature, torch.zeros(0, 5), 7, 1.0, 0, aligned=True)
+    assert found.shape == (0, 3, 7, 7)
+
+
+def test_many_boxes_are_split(monkeypatch):
+    monkeypatch.setattr("app.engine.layers.roi_align._MAX_ROWS", 100)
+    feature = torch.rand(2, 5, HEIGHT, WIDTH)
+    found = gathered_roi_align(feature, ROIS.repeat(4, 1), 7, SCALE, 0, aligned=True)
+    expected = roi_align(feature, ROIS.repeat(4, 1), (7, 7), SCALE, 0, True)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
