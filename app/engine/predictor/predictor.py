@@ -18,9 +18,10 @@ from app.engine.config import CfgNode
 from app.engine.data.ahead import ahead
 from app.engine.data.image import Pixels, read_image
 from app.engine.data.mapper import TestMapper
-from app.engine.errors import ConfigError, ImageError
-from app.engine.layers.fold import fold_batch_norm
+from app.engine.errors import ConfigError, ImageError, is_out_of_memory
 from app.engine.layers.precision import set_float32_precision
+from app.engine.layers.prepare import PRECISIONS as PRECISIONS
+from app.engine.layers.prepare import prepare_for_inference
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.predictor.batching import run_in_batches
@@ -37,9 +38,6 @@ T = TypeVar("T")
 
 Work = Callable[[list[Sample]], Sequence[T]]
 """Gives one result for each sample of a batch."""
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""Number formats of the convolutions and matrix products; everything else stays fp32."""
 
 WINDOW_IN_BATCHES = 4
 """Images held back, at most, while batches of equal size fill."""
@@ -83,7 +81,7 @@ class Predictor:
             )
         _check_precision(precision, model.device)
         set_float32_precision(cfg)
-        self.model = fold_batch_norm(model)
+        self.model = prepare_for_inference(model, precision=precision)
         if cfg.TEST.AUG.ENABLED:
             self.model = AugmentedDetector.around(self.model, cfg)
         self.num_classes = _num_classes(cfg)
@@ -134,8 +132,8 @@ class Predictor:
     ) -> Iterator[tuple[Path, T | ImageError]]:
         """`work` on batches of equally large files, each file with its result, in order."""
         samples = read_files(paths, partial(_read, self._mapper), num_workers=num_workers)
-        if self.model.device.type == "cuda":
-            # A thread of its own takes samples from the workers while the GPU is waited for.
+        if num_workers or self.model.device.type == "cuda":
+            # A thread of its own takes samples from the workers while the model is at work.
             samples = ahead(samples, depth=self.batch_size)
         return run_in_batches(
             samples,
@@ -214,8 +212,9 @@ def _read(mapper: TestMapper, path: Path) -> Sample:
 def _unless_out_of_memory(batch: list[Sample], work: Work[T]) -> Sequence[T] | None:
     try:
         return work(batch)
-    except (torch.OutOfMemoryError, _DoesNotFitError):
-        pass
+    except (MemoryError, RuntimeError, _DoesNotFitError) as error:
+        if not isinstance(error, _DoesNotFitError) and not is_out_of_memory(error):
+            raise
     # Not in the handler: there the traceback keeps the failed batch's tensors alive.
     torch.cuda.empty_cache()
     return None
