@@ -15,8 +15,9 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from app.engine.structures.boxes import Size
 from app.engine.structures.masks import Polygon
+from app.engine.structures.size import Size
+from app.engine.structures.size import shortest_edge_size as shortest_edge_size
 
 Pixels = npt.NDArray[Any]
 """(H, W, C) uint8 or float."""
@@ -311,19 +312,6 @@ def _cut_side(ring: Points, distance: npt.NDArray[np.float64]) -> Points:
         if here >= 0:
             kept.append(ring[i])
     return np.array(kept).reshape(-1, 2)
-
-
-def shortest_edge_size(size: Size, edge: int, max_size: int) -> Size:
-    """Size whose short side is `edge`, unless the long one would exceed `max_size`; at least 1."""
-    height, width = size
-    scale = edge / min(height, width)
-    new_height, new_width = (
-        (float(edge), scale * width) if height < width else (scale * height, float(edge))
-    )
-    if max(new_height, new_width) > max_size:
-        shrink = max_size / max(new_height, new_width)
-        new_height, new_width = new_height * shrink, new_width * shrink
-    return max(int(new_height + 0.5), 1), max(int(new_width + 0.5), 1)
 
 
 def scaled_to_fit(size: Size, target: Size, factor: float) -> Size:

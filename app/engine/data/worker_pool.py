@@ -28,8 +28,6 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from app.engine.errors import EngineError
 
@@ -149,7 +147,8 @@ def _serve(
     for number in _LEFT_TO_PARENT:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_TO_PARENT)
-    torch.set_num_threads(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     # What was inherited is never collected here: touching it would copy its memory pages.
     gc.freeze()
     while True:
@@ -181,7 +180,8 @@ class _Pickler(pickle.Pickler):
     """Tensors leave as NumPy arrays, whose memory protocol 5 sends without copying."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if not isinstance(obj, Tensor):
+        # Where torch was never imported there are no tensors; it takes seconds to import.
+        if "torch" not in sys.modules or not isinstance(obj, sys.modules["torch"].Tensor):
             return NotImplemented
         strides = obj.stride()
         order = sorted(range(obj.dim()), key=lambda i: -strides[i])
@@ -189,7 +189,9 @@ class _Pickler(pickle.Pickler):
         return _tensor, (dense, [order.index(i) for i in range(obj.dim())])
 
 
-def _tensor(dense: npt.NDArray[Any], order: list[int]) -> Tensor:
+def _tensor(dense: npt.NDArray[Any], order: list[int]) -> Any:
+    import torch
+
     return torch.from_numpy(dense).permute(order)
 
 

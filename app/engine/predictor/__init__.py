@@ -1,5 +1,22 @@
-"""A trained model made easy to use: images or files in, detections out."""
+"""A trained model made easy to use: images or files in, detections out.
 
-from app.engine.predictor.predictor import PRECISIONS, Predictor
+`Predictor` computes with torch, `OnnxPredictor` with ONNX Runtime. Only the one that is used is
+imported: torch alone takes longer to import than ONNX Runtime to find its first objects.
+"""
 
-__all__ = ["PRECISIONS", "Predictor"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from app.engine.predictor.onnx_predictor import OnnxPredictor
+    from app.engine.predictor.predictor import PRECISIONS, Predictor
+
+__all__ = ["PRECISIONS", "OnnxPredictor", "Predictor"]
+
+_HOMES = {"OnnxPredictor": "onnx_predictor", "PRECISIONS": "predictor", "Predictor": "predictor"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from app.engine.errors import ImageError
-from app.engine.structures.sample import Sample
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Place(Generic[T]):
+class _Place(Generic[S, T]):
     """One input's place in the queue of answers."""
 
     path: Path
-    sample: Sample | None
+    sample: S | None
     result: T | ImageError | None
 
 
 def run_in_batches(
-    samples: Iterable[tuple[Path, Sample | ImageError]],
-    run: Callable[[list[Sample]], list[T | ImageError]],
+    samples: Iterable[tuple[Path, S | ImageError]],
+    run: Callable[[list[S]], list[T | ImageError]],
     *,
-    bucket_of: Callable[[Sample], Hashable],
+    bucket_of: Callable[[S], Hashable],
     batch_size: Callable[[], int],
     window: int,
     group: int,
@@ -41,8 +41,8 @@ def run_in_batches(
     group       images after which all buckets are run: no batch has images of two groups, so that
                 a stream which starts with another group makes the same batches from there on
     """
-    queue: deque[_Place[T]] = deque()
-    buckets: defaultdict[Hashable, list[_Place[T]]] = defaultdict(list)
+    queue: deque[_Place[S, T]] = deque()
+    buckets: defaultdict[Hashable, list[_Place[S, T]]] = defaultdict(list)
 
     def run_bucket(bucket: Hashable) -> None:
         places = buckets.pop(bucket)
@@ -71,7 +71,7 @@ def run_in_batches(
     yield from _finished(queue)
 
 
-def _finished(queue: deque[_Place[T]]) -> Iterator[tuple[Path, T | ImageError]]:
+def _finished(queue: deque[_Place[S, T]]) -> Iterator[tuple[Path, T | ImageError]]:
     while queue and queue[0].sample is None:
         place = queue.popleft()
         assert place.result is not None

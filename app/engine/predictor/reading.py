@@ -7,14 +7,16 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
 from app.engine.errors import ImageError
-from app.engine.structures.sample import Sample
 
 logger = logging.getLogger(__name__)
 
-Read = Callable[[Path], Sample]
+S = TypeVar("S")
+
+Read = Callable[[Path], S]
 """Reads one file; raises ImageError for a bad one."""
 
 PREFETCH = 2
@@ -22,8 +24,8 @@ PREFETCH = 2
 
 
 def read_files(
-    paths: Iterable[Path], read: Read, *, num_workers: int
-) -> Iterator[tuple[Path, Sample | ImageError]]:
+    paths: Iterable[Path], read: Read[S], *, num_workers: int
+) -> Iterator[tuple[Path, S | ImageError]]:
     """Each path with its sample, or with the reason why there is none, in the order of `paths`.
 
     Never runs ahead of its consumer by more than `PREFETCH` images for each worker. An image
@@ -52,8 +54,8 @@ def read_files(
 
 
 def _answers(
-    pool: WorkerPool[Path, Sample | ImageError], source: Iterator[Path], waiting: deque[Path]
-) -> Iterator[Sample | ImageError]:
+    pool: WorkerPool[Path, S | ImageError], source: Iterator[Path], waiting: deque[Path]
+) -> Iterator[S | ImageError]:
     """The answer for `waiting[0]`, again and again while the consumer takes it off the queue.
 
     `waiting` (it may hold paths of a pool that died) is topped up from `source`.
@@ -76,7 +78,7 @@ def _answers(
         received += 1
 
 
-def _attempt(read: Read, path: Path) -> Sample | ImageError:
+def _attempt(read: Read[S], path: Path) -> S | ImageError:
     try:
         return read(path)
     except ImageError as error:

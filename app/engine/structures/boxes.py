@@ -6,8 +6,7 @@ N, M: numbers of boxes. A size is (height, width).
 import torch
 from torch import Tensor
 
-Size = tuple[int, int]
-"""(height, width) in pixels."""
+from app.engine.structures.size import Size as Size
 
 
 def area(boxes: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+"""What the graphs of all architectures share: pixels in, padded lists of detections out.
+
+N: images, S: candidates, D: detections of an image at most, K: classes
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from app.engine.modeling.detector import Detector
+
+
+class Found(NamedTuple):
+    """Detections of N images in lists of equal length; a score of 0 marks an empty place.
+
+    boxes        (N, D, 4)
+    scores       (N, D)
+    classes      (N, D) int64
+    class_probs  (N, D, K) or (N, D, K + 1)
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    classes: Tensor
+    class_probs: Tensor
+
+
+def normalized(detector: Detector, images: Tensor, sizes: Tensor) -> Tensor:
+    """(N, H, W, C) uint8 -> (N, C, H, W) with mean 0; exactly 0 beyond each image's size."""
+    pixels = (images.permute(0, 3, 1, 2).float() - detector.pixel_mean) / detector.pixel_std
+    inside_y = torch.arange(images.shape[1])[None, :] < sizes[:, :1]
+    inside_x = torch.arange(images.shape[2])[None, :] < sizes[:, 1:]
+    return pixels * (inside_y[:, None, :, None] & inside_x[:, None, None, :]).float()
+
+
+def best_found(found: Found, limit: int) -> Found:
+    """The `limit` best, best first: (N, S) -> (N, min(limit, S))."""
+    scores, index = found.scores.topk(torch.sym_min(limit, found.scores.shape[1]), dim=1)
+    rows = index[:, :, None]
+    return Found(
+        found.boxes.gather(1, rows.expand(-1, -1, 4)),
+        scores,
+        found.classes.gather(1, index),
+        found.class_probs.gather(1, rows.expand(-1, -1, found.class_probs.shape[2])),
+    )
+
+
+def to_original(found: Found, sizes: Tensor, original_sizes: Tensor) -> Found:
+    """Boxes in pixels of the original images, inside them; those without area get score 0."""
+    scale = original_sizes.float() / sizes.float()
+    boxes = clipped(found.boxes * scale.flip(1).repeat(1, 2)[:, None, :], original_sizes)
+    has_area = (boxes[:, :, 2] > boxes[:, :, 0]) & (boxes[:, :, 3] > boxes[:, :, 1])
+    return found._replace(boxes=boxes, scores=torch.where(has_area, found.scores, 0.0))
+
+
+def clipped(boxes: Tensor, sizes: Tensor) -> Tensor:
+    """Corners moved into the images: (N, S, 4), (N, 2) height and width -> (N, S, 4)."""
+    limits = sizes.float().flip(1).repeat(1, 2)[:, None, :]
+    return torch.minimum(boxes.clamp(min=0), limits)

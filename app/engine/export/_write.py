@@ -1,0 +1,75 @@
+"""From a graph of torch to bytes of ONNX."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from app.engine.export._operators import OPSET, TRANSLATIONS
+
+INPUTS = ("images", "sizes", "original_sizes", "score_threshold")
+
+_SIDE = 192  # of the example; a multiple of every size divisibility, and nothing to export is small
+
+
+def to_onnx(
+    graph: nn.Module, outputs: Sequence[str], *, channels: int, metadata: Mapping[str, str]
+) -> onnx.ModelProto:
+    """The graph for batches of any number and size, with `metadata` in it.
+
+    It takes `INPUTS`: (N, H, W, C) uint8, (N, 2) and (N, 2) int64, () float32.
+    """
+    free = torch.export.Dim.DYNAMIC
+    with warnings.catch_warnings():
+        # About the insides of torch's exporter; nothing a user could act on.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph.eval(),
+            _example(channels),
+            input_names=INPUTS,
+            output_names=list(outputs),
+            dynamic_shapes=({0: free, 1: free, 2: free}, {0: free}, {0: free}, {}),
+            custom_translation_table=TRANSLATIONS,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    _name_dimensions(model)
+    set_metadata(model, metadata)
+    return model
+
+
+def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    """Replace all that the file says about itself."""
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(metadata))
+
+
+def _example(channels: int) -> tuple[Tensor, ...]:
+    # Two images of unequal sides: no two dimensions are equal by chance.
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, _SIDE, 2 * _SIDE, channels)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    sizes = torch.tensor([[_SIDE, 2 * _SIDE], [_SIDE - 5, 2 * _SIDE - 9]])
+    return images, sizes, sizes * 2, torch.tensor(0.0)
+
+
+def _name_dimensions(model: onnx.ModelProto) -> None:
+    """`s26` and its like are torch's names for dimensions; readers want to know what they are."""
+    names = {"images": ("N", "H", "W", ""), "sizes": ("N", ""), "original_sizes": ("N", "")}
+    for given in model.graph.input:
+        for axis, name in zip(
+            given.type.tensor_type.shape.dim, names.get(given.name, ()), strict=False
+        ):
+            if name:
+                axis.dim_param = name
+    for given in (*model.graph.output, *model.graph.value_info):
+        for axis in given.type.tensor_type.shape.dim:
+            if axis.dim_param:
+                axis.ClearField("dim_param")
+    for given in model.graph.output:
+        given.type.tensor_type.shape.dim[0].dim_param = "N"

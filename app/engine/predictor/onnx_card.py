@@ -1,0 +1,77 @@
+"""What an exported file says about itself, in the ONNX metadata: enough to use it alone.
+
+Knows neither torch nor ONNX; values are text, as the file format wants them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from app.engine.errors import CheckpointError
+
+FORMAT = 1
+"""Version of inputs, outputs and of this card."""
+
+USAGE = (
+    "images: (N, H, W, C) uint8 in the channel order image_format, resized so that the short side "
+    "is min_size unless the long one would exceed max_size, then padded at right and bottom with "
+    "anything to multiples of size_divisibility; sizes: (N, 2) height and width before padding; "
+    "original_sizes: (N, 2) height and width before resizing; score_threshold: lowest score. "
+    "boxes: x0 y0 x1 y1 in pixels of the originals, best first; a score of 0 marks an empty row; "
+    "masks: probabilities to be stretched over the boxes."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxCard:
+    """The card of a file.
+
+    class_names     in the order of the classes
+    architecture    MODEL.META_ARCHITECTURE
+    image_format    BGR, RGB or L
+    min_size        short side of resized images, 0: not resized
+    max_size        longest long side
+    score_thresh    the model's own lowest score
+    precision       fp32 or int8
+    weights_sha256  of the file with the weights it was made from; "" where that is not known
+    agreement       how its detections were compared with the engine's, and what came out
+    accuracy        AP on validation data of the exported model and of the one it was made from
+    """
+
+    class_names: tuple[str, ...]
+    architecture: str
+    image_format: str
+    min_size: int
+    max_size: int
+    size_divisibility: int
+    score_thresh: float
+    has_masks: bool = False
+    precision: str = "fp32"
+    weights_sha256: str = ""
+    agreement: Mapping[str, float] = field(default_factory=dict)
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def metadata(self) -> dict[str, str]:
+        """Keys and values for the file."""
+        values = {name: json.dumps(value) for name, value in asdict(self).items()}
+        return {**values, "usage": USAGE}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], where: str) -> Self:
+        """The card of a file; CheckpointError where it was not exported by this program."""
+        try:
+            values: dict[str, Any] = {f.name: json.loads(metadata[f.name]) for f in fields(cls)}
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"{where}: not exported by this program ({error} in its metadata); export the "
+                "model again with `python -m app.cli export --format onnx`"
+            ) from error
+        if values["format"] != FORMAT:
+            raise CheckpointError(
+                f"{where}: exported by another version of this program (format "
+                f"{values['format']}, not {FORMAT}); export the model again"
+            )
+        values["class_names"] = tuple(values["class_names"])
+        return cls(**values)

@@ -1,0 +1,198 @@
+"""Detection with an exported model through ONNX Runtime; torch is never imported.
+
+N: images of a batch, R: objects of an image, S: side of small masks
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from PIL import Image
+
+from app.engine.data.image import Pixels, read_image
+from app.engine.errors import CheckpointError, ImageError
+from app.engine.predictor.array_detections import ArrayDetections
+from app.engine.predictor.batching import run_in_batches
+from app.engine.predictor.onnx_card import OnnxCard
+from app.engine.predictor.reading import read_files
+from app.engine.structures.size import Size, shortest_edge_size
+
+logger = logging.getLogger(__name__)
+
+GROUP_IN_BATCHES = 4
+"""Batches of files lie within groups of so many batches, see `Predictor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResizedImage:
+    """An image as the network takes it, before padding.
+
+    pixels         (H, W, C) uint8
+    original_size  on disk
+    """
+
+    pixels: Pixels
+    original_size: Size
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of `pixels`."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReader:
+    """Files or pixels to resized images.
+
+    image_format  channel order: BGR, RGB or L
+    edge          short side of resized images, unless the long one would exceed max_size; 0: as is
+    """
+
+    image_format: str
+    edge: int
+    max_size: int
+
+    def __call__(self, path: Path) -> ResizedImage:
+        """The image of a file; ImageError where it cannot be read."""
+        return self.from_pixels(read_image(path, self.image_format))
+
+    def from_pixels(self, pixels: Pixels) -> ResizedImage:
+        """(H, W, C) uint8 in the right channel order -> as the network takes it."""
+        size = (pixels.shape[0], pixels.shape[1])
+        if not self.edge:
+            return ResizedImage(pixels, size)
+        return ResizedImage(
+            resize(pixels, shortest_edge_size(size, self.edge, self.max_size)), size
+        )
+
+
+class OnnxPredictor:
+    """Detects objects in images of any size; see `Predictor`, whose streams it shares.
+
+    image_size  short side of resized images; 0: as the file says
+    device      cpu, or cuda:N where the GPU's libraries are there
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        batch_size: int = 1,
+        score_threshold: float | None = None,
+        image_size: int = 0,
+        boxes_only: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        assert batch_size >= 1
+        self._session = open_session(path, device)
+        self.card = OnnxCard.from_metadata(
+            self._session.get_modelmeta().custom_metadata_map, str(path)
+        )
+        self.batch_size = batch_size
+        self.group_size = GROUP_IN_BATCHES * batch_size
+        self.num_classes = len(self.card.class_names)
+        threshold = self.card.score_thresh if score_threshold is None else score_threshold
+        self._threshold = np.float32(threshold)
+        self.reader = ImageReader(self.card.image_format, *_edges(self.card, image_size))
+        self._outputs = ["boxes", "scores", "classes"]
+        if self.card.has_masks and not boxes_only:
+            self._outputs.append("masks")
+
+    def detect(self, images: Sequence[Pixels]) -> list[ArrayDetections]:
+        """Detections of each image, (H, W, 3) uint8 BGR, one by one."""
+        flipped = self.card.image_format == "RGB"
+        return [
+            self.detect_batch([self.reader.from_pixels(image[..., ::-1] if flipped else image)])[0]
+            for image in images
+        ]
+
+    def detect_files(
+        self, paths: Iterable[Path], *, num_workers: int = 0
+    ) -> Iterator[tuple[Path, ArrayDetections | ImageError]]:
+        """Detections of each file, or why there are none, in the order of `paths`: a stream."""
+        return run_in_batches(
+            read_files(paths, self.reader, num_workers=num_workers),
+            lambda images: list(self.detect_batch(images)),
+            bucket_of=self.network_size,
+            batch_size=lambda: self.batch_size,
+            window=GROUP_IN_BATCHES * self.batch_size,
+            group=self.group_size,
+        )
+
+    def detect_batch(self, images: Sequence[ResizedImage]) -> list[ArrayDetections]:
+        """Detections of images whose padded sizes are equal."""
+        found = self._session.run(self._outputs, self.inputs(images))
+        return [
+            ArrayDetections.from_row(image.original_size, *(output[row] for output in found))
+            for row, image in enumerate(images)
+        ]
+
+    def inputs(self, images: Sequence[ResizedImage]) -> dict[str, npt.NDArray[Any]]:
+        """What the file's graph takes of a batch, padded with zeros."""
+        height, width = self.network_size(images[0])
+        channels = images[0].pixels.shape[2]
+        batch = np.zeros((len(images), height, width, channels), dtype=np.uint8)
+        for row, image in zip(batch, images, strict=True):
+            row[: image.size[0], : image.size[1]] = image.pixels
+        return {
+            "images": batch,
+            "sizes": np.array([image.size for image in images], dtype=np.int64),
+            "original_sizes": np.array([i.original_size for i in images], dtype=np.int64),
+            "score_threshold": np.asarray(self._threshold),
+        }
+
+    def network_size(self, image: ResizedImage) -> Size:
+        """(height, width) of the padded network input."""
+        step = max(self.card.size_divisibility, 1)
+        return -(-image.size[0] // step) * step, -(-image.size[1] // step) * step
+
+
+def resize(pixels: Pixels, size: Size) -> Pixels:
+    """(H, W, C) uint8 -> (*size, C), bilinear with antialiasing: what detectron2 does."""
+    if pixels.shape[:2] == size:
+        return pixels
+    # PIL takes one channel without, three with a last axis.
+    image = Image.fromarray(
+        np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    )
+    resized = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return resized[:, :, None] if resized.ndim == 2 else resized
+
+
+def open_session(path: Path, device: str) -> Any:
+    """A session of the file on a device; CheckpointError where it cannot be used there."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(
+        os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))
+    )
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
+    except Exception as error:  # what ONNX Runtime raises has no class of its own
+        first_line = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path}: ONNX Runtime cannot open this file on {device} ({first_line}); export the "
+            "model again, or use backend torch"
+        ) from error
+
+
+def _providers(device: str) -> list[Any]:
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return ["CPUExecutionProvider"]
+    # Exact float32 products: the file was compared with the engine's.
+    options = {"device_id": int(number or 0), "use_tf32": 0}
+    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
+
+
+def _edges(card: OnnxCard, image_size: int) -> tuple[int, int]:
+    """Short and longest side of resized images; `image_size` keeps the card's proportion."""
+    if not image_size or not card.min_size:
+        return image_size or card.min_size, card.max_size
+    return image_size, round(card.max_size * image_size / card.min_size)
