@@ -6,6 +6,7 @@ safetensors, and pickles (`.pkl` of detectron2's zoo, of Detectron1 and of Image
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -68,9 +69,22 @@ def read_checkpoint(path: Path) -> StateFile:
     }
     if not model:
         raise CheckpointError(f"{path}: holds no weights; choose another file")
+    _check_tensors(path, model)
     return StateFile(
         _without_prefix(model, "module."), state.naming, state.heuristics or forced, state.extra
     )
+
+
+def _check_tensors(path: Path, model: Mapping[str, Tensor]) -> None:
+    """Every weight must be there in full: a view can claim more elements than a disk could hold."""
+    size = path.stat().st_size
+    for name, tensor in model.items():
+        is_dense = tensor.layout is torch.strided and not tensor.is_quantized
+        if not is_dense or tensor.is_meta or tensor.numel() * tensor.element_size() > size:
+            raise CheckpointError(
+                f"{path}: refused, because {name} says it is a {tuple(tensor.shape)} tensor and its"
+                " numbers are not in the file; use a file that holds plain weights"
+            )
 
 
 def _read(path: Path) -> tuple[Any, bool]:
@@ -93,8 +107,9 @@ def _read(path: Path) -> tuple[Any, bool]:
 def load_tensors(path: Path) -> Any:
     """A file of `torch.save`, if it holds nothing but tensors, numbers, text and containers."""
     try:
-        _check_zip_sizes(path)
-        with torch.serialization.safe_globals(_SAFE_GLOBALS):
+        _check_zip(path)
+        with torch.serialization.safe_globals(_SAFE_GLOBALS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file, which is refused anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
@@ -108,17 +123,28 @@ def load_tensors(path: Path) -> Any:
         ) from error
     except Exception as error:  # a damaged file can fail anywhere in torch's readers
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "weights_only" in reason:  # torch's advice here is to run what the file holds
+            raise CheckpointError(
+                f"{path}: refused, because reading this kind of file could run code; "
+                "use a file that was written by torch.save in a current version"
+            ) from error
         raise CheckpointError(
             f"{path}: not a whole checkpoint ({reason}); copy or download it again"
         ) from error
 
 
-def _check_zip_sizes(path: Path) -> None:
+def _check_zip(path: Path) -> None:
     """torch stores its records as they are; a file that unpacks to more is an attack on memory."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         total = sum(record.file_size for record in archive.infolist())
+        is_program = any(name.endswith("/constants.pkl") for name in archive.namelist())
+    if is_program:
+        raise CheckpointError(
+            f"{path}: refused, because it is a TorchScript program, which could run code; "
+            "use a file that holds only weights"
+        )
     if total > path.stat().st_size * 1.05:
         raise CheckpointError(
             f"{path}: refused, because it unpacks to {total} bytes; "

@@ -102,7 +102,7 @@ class CheckpointStore:
             ]
         except CheckpointError:
             raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             logger.warning("%s: damaged (%s); its checkpoints cannot be trusted", path, error)
             return []
 

@@ -40,7 +40,10 @@ def read_config(path: Path, *, above: tuple[Path, ...] = ()) -> ConfigFile:
             raise ConfigError(
                 f"{path}: {BASE_KEY} names {lower_path}, which is no file; correct the path"
             )
-        lower = read_config(lower_path, above=(*above, path.resolve()))
+        try:
+            lower = read_config(lower_path, above=(*above, path.resolve()))
+        except ConfigError as error:
+            raise ConfigError(f"{error} (a base of {path})") from error
         _merge(lower, into=merged, file=path)
     _merge(own, into=merged, file=path)
     return merged

@@ -197,9 +197,9 @@ def _keypoints(annotation: Annotation, count: int) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore"):
         keypoints = np.array(values, dtype=np.float32).reshape(-1, 3)
     if len(keypoints) != count:
-        raise DatasetError(
-            f"annotation {annotation.get('id')} has {len(keypoints)} keypoints but its category"
-            f" {count}; correct the file"
+        raise ValueError(
+            f"annotation {annotation.get('id')} has {len(keypoints)} keypoints,"
+            f" its category {count}"
         )
     keypoints[:, :2] += 0.5
     return keypoints
