@@ -111,7 +111,9 @@ class ROIPooler:
 
 
 def with_image_index(boxes: Sequence[Tensor]) -> Tensor:
-    """Boxes (M_i, 4) of N images -> (M, 5): image index, x0, y0, x1, y1."""
+    """Boxes (M_i, 4) of N images -> (M, 5): image index, x0, y0, x1, y1; on the CPU without any."""
+    if not boxes:
+        return torch.zeros((0, 5))
     columns = [torch.full_like(image_boxes[:, :1], i) for i, image_boxes in enumerate(boxes)]
     return torch.cat((torch.cat(columns), torch.cat(list(boxes))), dim=1)
 

@@ -94,6 +94,15 @@ def test_boxes(transform: Transform, expected: list[float]) -> None:
     assert transform_boxes([transform], np.zeros((0, 4))).shape == (0, 4)
 
 
+def test_published_polygon_and_bitmap_of_a_mirror_image() -> None:
+    flip = FlipHorizontal(400)
+    (moved,) = transform_polygons([flip], [np.array([10.0, 10, 100, 100, 100, 10])])
+    assert moved.tolist() == [390, 10, 300, 100, 300, 10]
+    left = np.zeros((300, 400), dtype=np.bool_)
+    left[:, :200] = True
+    assert np.array_equal(transform_labels([flip], left), ~left)
+
+
 @pytest.mark.parametrize(
     "transform",
     [FlipHorizontal(20), FlipVertical(12), Crop(3, 2, 9, 7), Pad(3, 4), Resize((12, 20), (24, 40))],

@@ -98,3 +98,30 @@ def test_half_precision_keeps_coordinates():
 def test_what_cannot_work_is_refused(strides, pooler_type):
     with pytest.raises(ConfigError):
         ROIPooler(strides, side=7, sampling_ratio=0, pooler_type=pooler_type)
+
+
+def test_a_box_without_height_gives_zeros_and_no_gradient():
+    """detectron2's own test."""
+    feature = torch.rand(1, 1, 5, 5, requires_grad=True)
+    pooler = ROIPooler([1], side=7, sampling_ratio=0, pooler_type="ROIAlignV2")
+    pooled = pooler([feature], [torch.tensor([[3.0, 4, 5, 4]])])
+    pooled.sum().backward()
+    assert pooled.shape == (1, 1, 7, 7)
+    assert not pooled.any()
+    assert not feature.grad.any()
+
+
+@pytest.mark.parametrize("side", [7, 14])
+def test_no_images(side):
+    pooler = ROIPooler([1], side=side, sampling_ratio=0, pooler_type="ROIAlignV2")
+    assert pooler([torch.rand(0, 32, 32, 32)], []).shape == (0, 32, side, side)
+
+
+def test_half_the_size_gives_the_same():
+    """detectron2's own test: what is read at a box does not depend on the resolution."""
+    torch.manual_seed(0)
+    image = torch.rand(1, 1, 30, 30) * 100
+    half = torch.nn.functional.avg_pool2d(image, 2)
+    pooler = ROIPooler([1], side=5, sampling_ratio=0, pooler_type="ROIAlignV2")
+    whole = pooler([image], [torch.tensor([[10.0, 10, 20, 20]])])
+    torch.testing.assert_close(pooler([half], [torch.tensor([[5.0, 5, 10, 10]])]), whole)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from app.engine.modeling.mask_paste import paste_masks
-from app.engine.structures.masks import BitMasks
+from app.engine.structures.masks import BitMasks, PolygonMasks, rasterize
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,19 @@ def test_crop_and_paste_are_inverse():
     pasted = paste_masks(small[:, None], boxes, (60, 80))
     iou = (pasted & disk).sum() / (pasted | disk).sum()
     assert iou > 0.95
+
+
+def test_polygons_cropped_and_pasted_cover_what_they_covered():
+    """detectron2 asks for 0.94 on average over a hundred COCO objects, which are not here."""
+    angles = torch.arange(24) * 2 * torch.pi / 24
+    radius = 150 + 40 * torch.sin(3 * angles)
+    points = torch.stack((320 + radius * angles.cos(), 240 + radius * angles.sin()), dim=1)
+    polygon = points.double().numpy().reshape(-1)
+    masks = PolygonMasks([[polygon]])
+    boxes = masks.tight_boxes()
+    whole = torch.from_numpy(rasterize([polygon], 480, 640))
+    pasted = paste_masks(masks.crop_and_resize(boxes, 28).float()[:, None], boxes, (480, 640))[0]
+    assert (pasted & whole).sum() / (pasted | whole).sum() > 0.94
 
 
 def test_no_masks():
