@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 
 from benchmarks.fuzz.attack import attack, keep
-from benchmarks.fuzz.parsers import parsers
+from benchmarks.fuzz.parsers import parsers, whole_runs
 
+_RUN_SHARE = 10  # a whole run takes ten times as long as a parser
 _MEMORY_LIMIT = 8 << 30  # bytes of address space; what libraries reserve is below half of it
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     arguments = _arguments()
     if arguments.child:
         return _attack_one(arguments.child, arguments)
-    names = arguments.parser or [parser.name for parser in parsers()]
+    names = arguments.parser or [parser.name for parser in (*parsers(), *whole_runs())]
     return max(_in_child(name, arguments) for name in names)
 
 
@@ -54,8 +55,9 @@ def _in_child(name: str, arguments: argparse.Namespace) -> int:
 
 def _attack_one(name: str, arguments: argparse.Namespace) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
-    parser = next(parser for parser in parsers() if parser.name == name)
-    outcome = attack(parser, inputs=arguments.inputs, seed=arguments.seed)
+    parser = next(parser for parser in (*parsers(), *whole_runs()) if parser.name == name)
+    inputs = arguments.inputs // (_RUN_SHARE if parser in whole_runs() else 1)
+    outcome = attack(parser, inputs=max(inputs, 1), seed=arguments.seed)
     _add(
         arguments.out,
         {**outcome.record(), "seed": arguments.seed, "python": platform.python_version()},

@@ -28,7 +28,7 @@ from app.engine.errors import EngineError
 from app.engine.structures.sample import ImageRecord
 from app.tasks.args_options import parse_args_options
 from app.tasks.model_files import find_model, package_class_names
-from benchmarks.fuzz import samples
+from benchmarks.fuzz import runs, samples
 from benchmarks.fuzz.mutations import (
     WEIRD_WORDS,
     WEIRD_YAML,
@@ -338,6 +338,18 @@ def _read_proposals(path: Path) -> None:
     for record in records:
         boxes, logits = record.extra["proposals"]
         assert boxes.shape == (len(logits), 4)
+
+
+@cache
+def whole_runs() -> tuple[Parser, ...]:
+    """The supervisor as a reader of its two files; see `runs`."""
+    env = {key: value for key, value in samples.ENV.items() if key != "output"}
+    return (
+        Parser("runs: env.yaml", runs.run_with_env, "env.yaml", _yaml_inputs(env)),
+        Parser(
+            "runs: config.yaml", runs.run_with_config, "config.yaml", _yaml_inputs(samples.SETTINGS)
+        ),
+    )
 
 
 @cache

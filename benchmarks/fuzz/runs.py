@@ -1,0 +1,66 @@
+"""Whole runs of the supervisor with hostile settings: each must end with a terminal record.
+
+Only for processes of their own: the supervisor takes over signals and children. The task is
+`true`, so no run can succeed; where results go is not up to the input, for the machine's sake.
+"""
+
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+
+from app.stop_signals import StopSignals
+from app.supervisor import Settings, supervise
+from executor.env import Env, OutputPaths
+
+_FIELDS = 6
+
+
+def run_with_env(path: Path) -> None:
+    """A run whose env.yaml is at `path`; what it calls /in is the folder around it."""
+    path.write_bytes(path.read_bytes().replace(b" /in", b" " + bytes(path.parent)))
+    (path.parent / "config.yaml").write_text("class_names: [cat]\n")
+    _run(path)
+
+
+def run_with_config(path: Path) -> None:
+    """A run whose config.yaml is at `path`."""
+    env_file = path.parent / "env.yaml"
+    env_file.write_text(f"input: {{root_dir: {path.parent}}}\nrun_training: 1\n")
+    _run(env_file)
+
+
+def _run(env_file: Path) -> None:
+    out = env_file.parent / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    _send_output_to(out)
+    settings = Settings(
+        env_file=env_file,
+        task_command=("/bin/true",),
+        environ=dict(os.environ),
+        grace_s=1.0,
+        stall_s=600.0,
+    )
+    status = supervise(settings, _signals())
+    lines = (out / "monitor.txt").read_text().split("\n")
+    fields = lines[0].split("\t")
+    assert len(fields) == _FIELDS, lines
+    assert fields[3] == "4", lines
+    assert int(fields[4]) >= 160004, lines
+    assert 0 < status < 128, status
+    assert "report it" not in fields[5] or "ended without" in fields[5], lines
+
+
+def _send_output_to(folder: Path) -> None:
+    """Let the defaults of env.yaml's `output` lie in `folder`."""
+    fields = OutputPaths.model_fields
+    old: Path = fields["root_dir"].default
+    for field in fields.values():
+        field.default = folder / Path(field.default).relative_to(old)
+    assert Env().output.root_dir == folder
+
+
+@cache
+def _signals() -> StopSignals:
+    return StopSignals()
