@@ -11,6 +11,7 @@ import torch
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
 from app.engine.errors import ConfigError, OutOfMemoryError, RankError, is_out_of_memory
+from app.engine.files import remove_remains
 from app.engine.solver import auto_scale
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.distributed import launch
@@ -84,6 +85,7 @@ def train(
         score_thresh=score_thresh,
         val_dataset=val_dataset,
     )
+    remove_remains(job.output_dir)
     return _train_with_restarts(job, devices, timeout_s)
 
 
