@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _SUFFIX = ".part"
+_BUFFER_BYTES = 1 << 20  # a model is hundreds of small tensors
 
 
 def write_atomically(path: Path, content: bytes | str | Callable[[BinaryIO], None]) -> None:
@@ -24,7 +25,7 @@ def write_atomically(path: Path, content: bytes | str | Callable[[BinaryIO], Non
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
     part = Path(name)
     try:
-        _fill(_DiskFile(io.FileIO(handle, "w")), content, path)
+        _fill(_DiskFile(io.FileIO(handle, "w"), _BUFFER_BYTES), content, path)
         part.chmod(0o644)  # temporary files start private; the host reads ours as another user
         part.replace(path)
     except BaseException:
