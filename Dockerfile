@@ -44,7 +44,7 @@ RUN --mount=type=bind,from=uv,source=/opt/uv,target=/opt/uv \
     /opt/uv/bin/uv venv --python /usr/bin/python3 /opt/venv \
  && VIRTUAL_ENV=/opt/venv /opt/uv/bin/uv pip sync --require-hashes --only-binary=:all: \
       --compile-bytecode /tmp/requirements.txt \
- && rm -rf /opt/.uv-cache
+ && rm -rf /opt/.uv-cache /opt/venv/.lock
 
 # ---- runtime: the published image ------------------------------------------------------
 FROM deps AS runtime
