@@ -1,0 +1,58 @@
+"""detectron2 the way its `DefaultPredictor` runs it: resize by PIL, one image, fp32."""
+
+import logging
+import warnings
+from typing import Any
+
+import torch
+
+from benchmarks.parity.weights import Rule, make_state_dict
+from benchmarks.speed.engines import Array, Engine, Task
+
+OVERRIDES: dict[str, list[Rule]] = {
+    "faster_rcnn_R_50_C4_1x": [(r"box_predictor\.cls_score\.weight$", "conv", (1.8, True))],
+    "keypoint_rcnn_R_50_FPN_1x": [
+        (r"box_predictor\.cls_score\.weight$", "conv", (0.6, True)),
+        (r"box_predictor\.cls_score\.bias$", "affine_bg", (0.0, 0.3, 1.0)),
+    ],
+}
+
+
+def load(task: Task, precision: str) -> Engine:
+    """Detections of one image."""
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.CRITICAL)
+    from detectron2 import model_zoo
+    from detectron2.data import transforms
+    from detectron2.modeling import build_model
+
+    if precision != "fp32":
+        raise ValueError("detectron2's predictor knows fp32 only")
+    torch.set_num_threads(task.threads)
+    cfg = model_zoo.get_config(task.file, trained=False)
+    cfg.MODEL.DEVICE = "cpu"
+    model = build_model(cfg).eval()
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    model.load_state_dict(make_state_dict(shapes, overrides=OVERRIDES.get(task.config, ())))
+    resize = transforms.ResizeShortestEdge([task.short, task.short], task.max_size)
+
+    def detect(image: Array) -> dict[str, Array]:
+        height, width = image.shape[:2]
+        pixels = resize.get_transform(image).apply_image(image)
+        tensor = torch.as_tensor(pixels.astype("float32").transpose(2, 0, 1))
+        with torch.no_grad():
+            found: Any = model([{"image": tensor, "height": height, "width": width}])[0]
+        return _arrays(found["instances"])
+
+    return detect
+
+
+def _arrays(found: Any) -> dict[str, Array]:
+    result = {
+        "boxes": found.pred_boxes.tensor.numpy(),
+        "scores": found.scores.numpy(),
+        "classes": found.pred_classes.numpy(),
+    }
+    if found.has("pred_masks"):
+        result["masks"] = found.pred_masks.numpy()
+    return result

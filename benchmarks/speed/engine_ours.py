@@ -1,0 +1,43 @@
+"""This engine, as `Predictor` runs it."""
+
+import torch
+
+from app.engine.config import CfgNode, load_config
+from app.engine.modeling.build import build_detector
+from app.engine.modeling.detector import Detector
+from app.engine.predictor import Predictor
+from benchmarks.parity.check import arrays
+from benchmarks.parity.recipes import RECIPES
+from benchmarks.parity.weights import make_state_dict
+from benchmarks.speed.engines import REPOSITORY, Array, Engine, Task
+
+
+def build(task: Task, precision: str) -> Predictor:
+    """A predictor with the seeded weights of the parity checks."""
+    model, cfg = build_model(task)
+    return Predictor(model, cfg, precision=precision)
+
+
+def build_model(task: Task) -> tuple[Detector, CfgNode]:
+    """The model as training and parity checks use it, with its config."""
+    torch.set_num_threads(task.threads)
+    cfg = load_config(
+        REPOSITORY / "configs" / task.file,
+        ["INPUT.MIN_SIZE_TEST", str(task.short), "INPUT.MAX_SIZE_TEST", str(task.max_size)],
+    )
+    cfg.MODEL.DEVICE = "cpu"
+    model = build_detector(cfg)
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    recipe = RECIPES.get(task.config)
+    model.load_state_dict(make_state_dict(shapes, overrides=recipe.overrides if recipe else ()))
+    return model.eval(), cfg
+
+
+def load(task: Task, precision: str) -> Engine:
+    """Detections of one image."""
+    predictor = build(task, precision)
+
+    def detect(image: Array) -> dict[str, Array]:
+        return arrays(predictor.detect([image])[0])
+
+    return detect

@@ -1,0 +1,81 @@
+"""The engines that can be compared. Each is loaded in a process of its own, by its own python.
+
+An engine is a callable: uint8 BGR pixels (H, W, 3) -> detections as arrays, in the pixels given.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+Array = npt.NDArray[Any]
+Engine = Callable[[Array], dict[str, Array]]
+
+KINDS = {
+    "ours": "benchmarks.speed.engine_ours",
+    "d2": "benchmarks.speed.anchor_detectron2",
+    "torchvision": "benchmarks.speed.anchor_torchvision",
+}
+"""Module with `load(task: Task, precision: str) -> Engine`."""
+
+CONFIGS = {
+    "retinanet_R_50_FPN_1x": "COCO-Detection",
+    "retinanet_R_101_FPN_3x": "COCO-Detection",
+    "faster_rcnn_R_50_FPN_1x": "COCO-Detection",
+    "faster_rcnn_R_50_C4_1x": "COCO-Detection",
+    "mask_rcnn_R_50_FPN_1x": "COCO-InstanceSegmentation",
+    "keypoint_rcnn_R_50_FPN_1x": "COCO-Keypoints",
+}
+"""Folder of each config."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Which model, at which size (shorter side, limit of the longer one), on how many threads."""
+
+    config: str
+    short: int
+    max_size: int
+    threads: int
+
+    @property
+    def file(self) -> str:
+        """The config's path below `configs/`."""
+        return f"{CONFIGS[self.config]}/{self.config}.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """`KIND[:PRECISION][+malloc|-malloc][=PYTHON]`.
+
+    malloc  whether the C library's allocator is told to keep large blocks; ours is unless
+            `-malloc` says otherwise, for that is how the product starts its tasks
+    """
+
+    label: str
+    kind: str
+    precision: str
+    malloc: bool
+    python: str
+
+    @classmethod
+    def parse(cls, text: str, *, default_python: str) -> "EngineSpec":
+        """ValueError where the text is none."""
+        label, _, python = text.partition("=")
+        match = re.fullmatch(r"(\w+?)(?::(\w+))?([+-]malloc)?", label)
+        if not match or match[1] not in KINDS:
+            raise ValueError(f"{text!r} is no engine; KIND is one of {', '.join(KINDS)}")
+        malloc = match[3] == "+malloc" if match[3] else match[1] == "ours"
+        return cls(label, match[1], match[2] or "fp32", malloc, python or default_python)
+
+
+def load_engine(kind: str, task: Task, precision: str) -> Engine:
+    """Import and build one; only ever called in the engine's own process."""
+    engine: Engine = import_module(KINDS[kind]).load(task, precision)
+    return engine

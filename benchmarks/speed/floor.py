@@ -1,0 +1,92 @@
+"""How near the machine's limit a model runs: its arithmetic over the fastest kernel known.
+
+The floor is what a detection would take if every multiplication ran as fast as the best sustained
+convolution (3x3, 256 channels, a 100 x 152 map, weights packed) and all the rest cost nothing.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from app.engine.data.mapper import TestMapper
+from app.engine.layers.packed import PackedConv2d
+from app.engine.layers.prepare import PRECISIONS
+from benchmarks.speed.engine_ours import build, build_model
+from benchmarks.speed.engines import Array, Task
+
+_CHANNELS, _HEIGHT, _WIDTH = 256, 100, 152
+
+
+def measure(task: Task, image: Path, precisions: list[str], *, rounds: int) -> dict[str, Any]:
+    """The content of a `floor` record; kernel and model take turns."""
+    with Image.open(image) as opened:
+        pixels = np.ascontiguousarray(np.asarray(opened.convert("RGB"))[:, :, ::-1])
+    flops = count_flops(task, pixels)
+    return {
+        "key": [task.config, task.short, task.threads],
+        "config": task.config,
+        "short": task.short,
+        "threads": task.threads,
+        "gflop": flops / 1e9,
+        "precisions": [_of_precision(task, pixels, p, flops, rounds) for p in precisions],
+    }
+
+
+def count_flops(task: Task, pixels: Array) -> int:
+    """Operations of convolutions and matrix products, 2 for each multiply-add."""
+    model, cfg = build_model(task)
+    sample = TestMapper.from_config(cfg).from_pixels(pixels)
+    # Counted where nothing is packed: packed operators are unknown to the counter.
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.detect([sample])
+    return int(counter.get_total_flops())
+
+
+def _of_precision(
+    task: Task, pixels: Array, precision: str, flops: int, rounds: int
+) -> dict[str, Any]:
+    predictor, (kernel, kernel_flops) = build(task, precision), peak_kernel(precision)
+    kernels, models = [], []
+    for number in range(rounds + 1):
+        kernel_s = min(_seconds(kernel) for _ in range(5))
+        model_s = _seconds(lambda: predictor.detect([pixels]))
+        if number:
+            kernels.append(kernel_s)
+            models.append(model_s)
+    peak = kernel_flops / min(kernels)
+    return {
+        "precision": precision,
+        "peak_gflops": peak / 1e9,
+        "floor_s": flops / peak,
+        "median_s": statistics.median(models),
+        "share_of_floor": flops / peak / statistics.median(models),
+    }
+
+
+def peak_kernel(precision: str) -> tuple[Callable[[], Any], int]:
+    """The fastest sustained kernel of this machine, and its operations."""
+    conv = nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1)
+    packed = PackedConv2d(conv, dtype=PRECISIONS[precision])
+    x = torch.rand(1, _CHANNELS, _HEIGHT, _WIDTH).to(
+        PRECISIONS[precision], memory_format=torch.channels_last
+    )
+
+    def run() -> None:
+        with torch.inference_mode():
+            packed(x)
+
+    return run, 2 * 9 * _CHANNELS * _CHANNELS * _HEIGHT * _WIDTH
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
