@@ -7,12 +7,14 @@ and /out, and the environment variable DEFAULT_ENV_FILE_PATH says where env.yaml
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import yaml
@@ -20,6 +22,23 @@ import yaml
 from demo.tiles import Tile
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def run_and_relay(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """The exit status of a command that gets the stop signals this process gets meanwhile."""
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as process:
+        signals = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.signal(number, _relay(process)) for number in signals]
+        try:
+            return process.wait()
+        finally:
+            for number, handler in zip(signals, before, strict=True):
+                signal.signal(number, handler)
+
+
+def _relay(process: "subprocess.Popen[bytes]") -> Callable[[int, FrameType | None], None]:
+    """Ctrl-C in a terminal reaches both anyway, and the second signal means "at once"."""
+    return lambda number, _: process.send_signal(number) if number == signal.SIGTERM else None
 
 
 @dataclass
@@ -102,9 +121,9 @@ class Task:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
         start = [str(REPOSITORY / "docker" / "start.sh")]
-        done = subprocess.run(start, cwd=REPOSITORY, env=environment, check=False)
-        if done.returncode:
-            sys.exit(f"The executor ended with code {done.returncode}; its last words are above.")
+        status = run_and_relay(start, environment)
+        if status:
+            sys.exit(f"The executor ended with code {status}; its last words are above.")
 
     @property
     def _task_id(self) -> str:

@@ -19,7 +19,7 @@ from app.tasks.stop_flag import stop_flag
 from app.tasks.weights_folders import weights_folders
 from app.tasks.workers import limited_workers
 from executor.atomic_file import place_file
-from executor.dataset_reader import read_training_index, read_val_index
+from executor.dataset_reader import read_training_index, read_val_index, warn_of_overlap
 from executor.env import Env
 from executor.errors import ObjectTypeError, StoppedError
 from executor.hyperparameters import (
@@ -93,16 +93,12 @@ def check_task(cfg: CfgNode, object_type: int, records: list[ImageRecord]) -> No
 
 def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], list[ImageRecord]]:
     export_format = hp.export_format or env.dialect.default_export_format
-    train_records = read_records(
-        read_training_index(env.input.training_index_file),
-        export_format,
-        hp.class_names,
-        name="training",
-    )
+    train_assets = read_training_index(env.input.training_index_file)
+    train_records = read_records(train_assets, export_format, hp.class_names, name="training")
     require_objects(train_records, hp.class_names)
-    val_records = read_records(
-        read_val_index(env.input.val_index_file), export_format, hp.class_names, name="validation"
-    )
+    val_assets = read_val_index(env.input.val_index_file)
+    warn_of_overlap(train_assets, val_assets)
+    val_records = read_records(val_assets, export_format, hp.class_names, name="validation")
     return train_records, val_records
 
 

@@ -1,10 +1,15 @@
 """The demo's folders are what the executor's own readers expect of the platform."""
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from demo.platform import Task
+from demo.platform import Task, run_and_relay
 from demo.tiles import TILE, Tile
 from executor.dataset_reader import read_training_index
 from executor.env import load_env
@@ -32,3 +37,27 @@ def test_creating_a_task_removes_what_an_earlier_run_left(tmp_path: Path) -> Non
     (task.output / "infer-result.json").write_text("{}")
     task.create()
     assert {path.name for path in task.output.iterdir()} == {"models", "tensorboard"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_executor_is_stopped_with_the_demo(number: signal.Signals, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+
+    def stop() -> None:
+        while not ready.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+        if number == signal.SIGINT:  # a terminal sends it to the executor, too
+            os.kill(int(ready.read_text()), number)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    script = f"""
+        trap 'exit 143' TERM INT
+        echo $$ > {ready}.part; mv {ready}.part {ready}
+        for i in $(seq 500); do sleep 0.02; done
+    """
+    before = signal.getsignal(number)
+    assert run_and_relay(["bash", "-c", script], os.environ) == 143
+    thread.join()
+    assert signal.getsignal(number) is before

@@ -86,8 +86,9 @@ def test_reads_only_a_few_files_ahead(make, paint, num_workers):
     results = make(2).detect_files(endless, num_workers=num_workers)
     for _ in range(20):
         next(results)
-    # 20 delivered, one window of 4 batches, and what two workers hold.
-    assert next(taken) <= 20 + 4 * 2 + 2 * num_workers + 1
+    # 20 delivered, one window of 4 batches, a batch in the queue (and one item on its way there
+    # and from there), and what two workers hold.
+    assert next(taken) <= 20 + 4 * 2 + (2 + 2 if num_workers else 0) + 2 * num_workers + 1
     results.close()
 
 
