@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.engine.data.formats import FORMATS
-from app.engine.data.problems import Problems
+from app.engine.data.formats import BROKEN_FILES, FORMATS
+from app.engine.data.problems import Problems, printable
 from app.engine.structures.sample import ImageRecord
 from executor.dataset_reader import Asset
 from executor.errors import DatasetError
@@ -14,6 +14,10 @@ logger = logging.getLogger(__name__)
 
 SUFFIX_FORMATS = {".txt": "ark", ".xml": "voc", ".json": "coco"}
 """What the platform calls its annotation files in each format."""
+
+
+MAX_BROKEN_SHARE = 0.05
+"""Of the files of a set; with more it is not the set that somebody meant to train on."""
 
 
 def read_records(
@@ -31,6 +35,7 @@ def read_records(
     records = FORMATS[word](pairs, class_names, problems)
     for line in problems.lines():
         logger.warning("%s set: %s", name, line)
+    _refuse_a_broken_set(problems, len(pairs), name)
     num_objects = sum(len(record) for record in records)
     logger.info(
         "%s set: %d of %d images usable, %d objects, %d images without objects",
@@ -41,6 +46,18 @@ def read_records(
         sum(len(record) == 0 for record in records),
     )
     return records
+
+
+def _refuse_a_broken_set(problems: Problems, num_images: int, name: str) -> None:
+    """DatasetError where more than 5 % of the files (and more than one) are missing or damaged."""
+    broken = {kind: n for kind, n in problems.counts.items() if kind in BROKEN_FILES}
+    num_broken = sum(broken.values())
+    if num_broken > max(MAX_BROKEN_SHARE * num_images, 1):
+        example = printable(problems.examples(next(iter(broken)))[0])
+        raise DatasetError(
+            f"{name} set: {num_broken} of {num_images} images or their annotations cannot be read,"
+            f" for example {example}; repair the data set or leave these images out"
+        )
 
 
 def format_of(annotations: Sequence[Path], export_format: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.engine.data.formats import ark, coco, voc
+from app.engine.data.formats._records import NO_ANNOTATION, NO_IMAGE
 from app.engine.data.problems import Problems
 from app.engine.structures.sample import ImageRecord
 
@@ -22,3 +23,6 @@ FORMATS: dict[str, Format] = {
     "det-coco": coco.read,
 }
 """Reader for the word before the colon of an export format (`ark:raw`)."""
+
+BROKEN_FILES = (NO_IMAGE, NO_ANNOTATION)
+"""Kinds of problems that leave an image out because a file is missing or damaged."""

@@ -18,6 +18,10 @@ _THREADS = 16
 _MIN_SIDE = 1.0  # pixels; what is left of a box after clipping must be at least this large
 
 
+NO_IMAGE = "unreadable image (left out)"
+NO_ANNOTATION = "annotation file missing or unreadable (image left out)"
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedObject:
     """One annotated object before any check.
@@ -44,7 +48,7 @@ def read_annotation(path: Path, problems: Problems) -> bytes | None:
             return path.read_bytes()
     except OSError:
         pass
-    problems.add("annotation file missing or unreadable (image left out)", str(path))
+    problems.add(NO_ANNOTATION, str(path))
     return None
 
 
@@ -61,7 +65,7 @@ def readable_pairs(
     found = []
     for (image, annotation), size in zip(unique.items(), _sizes(list(unique)), strict=True):
         if isinstance(size, ImageError):
-            problems.add("unreadable image (left out)", str(size))
+            problems.add(NO_IMAGE, str(size))
         else:
             found.append((image, annotation, size))
     return found
