@@ -17,6 +17,8 @@ from executor.yaml_reader import Document, Value, read_yaml
 
 MAX_CLASSES = 10_000
 
+EXPORT_FORMS = ("onnx", "int8")
+
 BOXES = 2
 INSTANCE_SEGMENTATION = 4
 
@@ -142,9 +144,26 @@ class TrainHyperparameters(Hyperparameters):
     """Stop after so many evaluations without a better result. 0: never stop early."""
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """Start of all random numbers; the same seed gives the same training."""
+    export: str = "none"
+    """Forms of the best model to add to its files at the end, comma-separated: onnx, int8 (with a
+    validation set; left out if it loses over one point of AP). none: nothing, and no time spent."""
     ymir_saved_file_patterns: str = ""
     """Keep only model files whose names match one of these comma-separated patterns (regular
     expressions). Empty: all."""
+
+    @field_validator("export")
+    @classmethod
+    def _known_forms(cls, text: str) -> str:
+        words = [word.strip() for word in text.split(",")]
+        unknown = [word for word in words if word not in ("none", *EXPORT_FORMS)]
+        if unknown or ("none" in words and len(words) > 1):
+            raise ValueError("not a list of forms; allowed none, onnx, int8 or onnx,int8")
+        return ",".join(words)
+
+    @property
+    def export_forms(self) -> tuple[str, ...]:
+        """What `export` lists, in the order in which to do it."""
+        return tuple(form for form in EXPORT_FORMS if form in self.export.split(","))
 
     @field_validator("class_names")
     @classmethod
@@ -173,8 +192,14 @@ class _CandidateHyperparameters(Hyperparameters):
     """Processes that read images, per GPU. 0: none, read in the task itself."""
     image_size: int = Field(0, ge=0, le=8192)
     """Pixels to which the shorter side of images is scaled. 0: as in the training."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Numbers the detector computes with; bf16 and fp16 are faster where hardware has them."""
+    backend: Literal["auto", "torch", "onnxruntime"] = "auto"
+    """What computes infer's detections: torch, onnxruntime (a model trained with `export`), or
+    auto: an exported model on the CPU, where it finds the same faster, else torch. Mining uses
+    torch."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """Numbers the detector computes with: fp32 is exact, bf16 and fp16 are faster where hardware
+    has them, int8 (infer; a model trained with `export`) is faster still; auto is fp32 on the CPU
+    and bf16 on GPUs that have it."""
 
     @field_validator("image_size")
     @classmethod

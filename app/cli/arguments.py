@@ -11,7 +11,7 @@ VERBS = {
     "train": "learn from DATASETS.TRAIN, evaluate on DATASETS.TEST",
     "evaluate": "measure MODEL.WEIGHTS on DATASETS.TEST; results files go to OUTPUT/inference",
     "detect": "write what MODEL.WEIGHTS finds in images to OUTPUT/detections",
-    "export": "write MODEL.WEIGHTS and the config for detectron2",
+    "export": "write MODEL.WEIGHTS for other programs: detectron2, ONNX, ...",
 }
 
 
@@ -24,7 +24,8 @@ class Options:
     output        None: the config's OUTPUT_DIR
     weights_dirs  folders in which MODEL.WEIGHTS is looked for first
     coco          data sets of one's own: name, JSON file, folder of images
-    inputs        images and folders of images (detect)
+    inputs        images and folders of images (detect; export compares and calibrates on them)
+    formats       kinds of files to export
     overrides     KEY VALUE KEY VALUE ...
     """
 
@@ -38,6 +39,7 @@ class Options:
     resume: bool = False
     num_gpus: int = 1
     inputs: tuple[Path, ...] = ()
+    formats: tuple[str, ...] = ()
 
     @property
     def data_root(self) -> Path:
@@ -90,14 +92,25 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
         add("--resume", action="store_true", help=text[verb])
     if verb == "train":
         add("--num-gpus", type=int, default=1, metavar="N", help="when MODEL.DEVICE is cuda")
-    if verb == "detect":
+    if verb in ("detect", "export"):
+        text = {"detect": "to look at", "export": "to compare with the engine and calibrate on"}
         add(
             "--input",
             metavar="PATH",
             dest="inputs",
             type=Path,
             action="append",
-            required=True,
-            help="an image or a folder of images; may be repeated",
+            required=verb == "detect",
+            default=[],
+            help=f"an image or a folder of images {text[verb]}; may be repeated",
+        )
+    if verb == "export":
+        add(
+            "--format",
+            metavar="NAMES",
+            dest="formats",
+            type=lambda text: text.split(","),
+            default=["detectron2"],
+            help="any of detectron2, safetensors, onnx, int8, separated by commas (detectron2)",
         )
     add("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="keys of the config")

@@ -1,57 +1,61 @@
-"""`export`: the way back to detectron2, `model_final.pth` and a `config.yaml` it loads."""
+"""`export`: MODEL.WEIGHTS for other programs, in the formats that `--format` names."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 from app.cli.arguments import Options
-from app.cli.settings import FINAL_WEIGHTS, open_config, open_model, require_weights
-from app.engine.checkpoint.detectron2_file import detectron2_yaml, save_detectron2
+from app.cli.data_sets import test_sets
+from app.cli.detect import find_images
+from app.cli.settings import open_config, open_model, require_weights
 from app.engine.checkpoint.files import read_checkpoint
 from app.engine.config import CfgNode
-from app.engine.files import write_atomically
+from app.engine.data.dataset import Dataset
+from app.engine.errors import ConfigError
+from app.engine.export import EXPORTERS, ExportJob, spread
 
 logger = logging.getLogger(__name__)
 
-_RESNETS = (
-    "build_resnet_backbone",
-    "build_resnet_fpn_backbone",
-    "build_retinanet_resnet_fpn_backbone",
-)
+NUM_IMAGES = 64
+"""Photographs that files are compared with and calibrated on, where there are more."""
 
 
 def run(options: Options) -> None:
-    """Write both to OUTPUT; only the weights where detectron2's YAML cannot say the model."""
+    """Write every format into OUTPUT."""
     cfg = open_config(options).clone()
     cfg.defrost()
     wanted_device, cfg.MODEL.DEVICE = cfg.MODEL.DEVICE, "cpu"
+    unknown = [name for name in options.formats if name not in EXPORTERS]
+    if unknown:
+        raise ConfigError(f"--format {unknown[0]} is unknown; choose from {', '.join(EXPORTERS)}")
     weights = require_weights(cfg, options)
     model = open_model(cfg, weights)
     names = cfg.MODEL.CLASS_NAMES or read_checkpoint(weights).extra.get("class_names") or ()
-    output_dir = Path(cfg.OUTPUT_DIR)
-    path = output_dir / FINAL_WEIGHTS
-    save_detectron2(model, path, iteration=int(cfg.SOLVER.MAX_ITER) - 1, class_names=names)
-    logger.info("Saved %s", path)
-    obstacles = list(unknown_to_detectron2(cfg))
-    if obstacles:
-        logger.warning(
-            "detectron2 cannot build this model from a YAML file (%s): only the weights are saved",
-            "; ".join(obstacles),
-        )
-        return
-    cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = str(path.resolve()), wanted_device
-    write_atomically(output_dir / "config.yaml", detectron2_yaml(cfg))
-    logger.info("Saved %s", output_dir / "config.yaml")
+    cfg.MODEL.DEVICE = wanted_device
+    validation = _validation(cfg, options)
+    job = ExportJob(
+        model=model,
+        cfg=cfg,
+        class_names=[str(name) for name in names],
+        directory=Path(cfg.OUTPUT_DIR),
+        weights=weights,
+        images=_images(options, validation),
+        validation=[] if validation is None else validation.records,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+    for name in options.formats:
+        EXPORTERS[name](job)
 
 
-def unknown_to_detectron2(cfg: CfgNode) -> Iterator[str]:
-    """What makes this model another one in detectron2, or none."""
-    model = cfg.MODEL
-    if model.META_ARCHITECTURE == "FCOS":
-        yield "MODEL.META_ARCHITECTURE FCOS"
-    if model.BACKBONE.NAME not in _RESNETS:
-        yield f"MODEL.BACKBONE.NAME {model.BACKBONE.NAME}"
-    if model.FPN.TOP_BLOCK_IN_FEATURE not in ("", "res5"):
-        yield f"MODEL.FPN.TOP_BLOCK_IN_FEATURE {model.FPN.TOP_BLOCK_IN_FEATURE}"
-    if model.META_ARCHITECTURE == "RetinaNet" and model.RETINANET.CONV_DIM:
-        yield f"MODEL.RETINANET.CONV_DIM {model.RETINANET.CONV_DIM}"
+def _validation(cfg: CfgNode, options: Options) -> Dataset | None:
+    """The first of DATASETS.TEST, where the command line says where it lies."""
+    if not (options.data or options.coco) or not cfg.DATASETS.TEST:
+        return None
+    return next(iter(test_sets(cfg, options).values()))
+
+
+def _images(options: Options, validation: Dataset | None) -> list[Path]:
+    if options.inputs:
+        return spread(find_images(options.inputs), NUM_IMAGES)
+    if validation is None:
+        return []
+    return spread([record.path for record in validation.records], NUM_IMAGES)

@@ -1,13 +1,15 @@
 """`gpu_id` of config.yaml -> the devices a run uses."""
 
 import logging
-
-import torch
+from pathlib import Path
 
 from executor.errors import DeviceError, NoDeviceError
 from executor.hyperparameters import Hyperparameters
 
 logger = logging.getLogger(__name__)
+
+GPU_FILES = ("nvidia[0-9]*", "nvidiactl", "dxg")
+"""What a driver shows in /dev (dxg: under Windows)."""
 
 
 def device_ids(hp: Hyperparameters) -> list[int]:
@@ -41,12 +43,26 @@ def gains_by_mixed_precision(device: str) -> bool:
     """Whether 16-bit numbers make training faster there: GPUs, and CPUs that multiply bfloat16."""
     if device != "cpu":
         return True
+    import torch
+
     # Older releases of torch do not tell; 32-bit numbers are right everywhere.
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+def computes_bfloat16(device: str) -> bool:
+    """Whether a GPU multiplies bfloat16 numbers itself."""
+    import torch
+
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def _available() -> int:
+    # torch takes seconds to import, so it is asked only where there is something to ask about.
+    if not any(path for pattern in GPU_FILES for path in Path("/dev").glob(pattern)):
+        return 0
+    import torch
+
     if torch.version.cuda is None or not torch.cuda.is_available():
         return 0
     for index in range(torch.cuda.device_count()):

@@ -10,6 +10,7 @@ TABLE: tuple[tuple[type[BaseException], type[contract.ExecutorError]], ...] = (
     (engine.DatasetError, contract.DatasetError),
     (engine.ImageError, contract.ImageError),
     (engine.CheckpointError, contract.ModelError),
+    (engine.ExportError, contract.ModelError),
     (engine.DivergedError, contract.DivergedError),
     (engine.OutOfMemoryError, contract.OutOfMemoryError),
     (engine.RankError, contract.IncompleteError),

@@ -4,12 +4,13 @@ import logging
 from collections import Counter
 from functools import partial
 
+import numpy as np
 from pycocotools import mask as coco_mask
 
 from app.engine.data.image import image_size
 from app.engine.errors import ImageError
-from app.engine.structures.boxes import Size
-from app.engine.structures.detections import Detections
+from app.engine.predictor.array_detections import ArrayDetections
+from app.engine.structures.size import Size
 from app.tasks.candidates import Candidates
 from app.tasks.journals import open_journal
 from app.tasks.trained_model import open_model
@@ -66,7 +67,7 @@ def run(env: Env, progress: Progress) -> None:
 
 
 def _boxes_entry(
-    entries: InferEntries, counts: Counter[int], _asset: Asset, detections: Detections | None
+    entries: InferEntries, counts: Counter[int], _asset: Asset, detections: ArrayDetections | None
 ) -> str:
     if detections is None:
         return entries.entry()
@@ -80,7 +81,7 @@ def _boxes_entry(
     )
 
 
-def _masks_entry(counts: Counter[int], asset: Asset, detections: Detections | None) -> str:
+def _masks_entry(counts: Counter[int], asset: Asset, detections: ArrayDetections | None) -> str:
     if detections is None:
         return segmentation_entry(size=_size_of(asset))
     counts.update(detections.classes.tolist())
@@ -95,10 +96,10 @@ def _size_of(asset: Asset) -> Size:
         return 0, 0
 
 
-def segments(detections: Detections) -> list[Segment]:
+def segments(detections: ArrayDetections) -> list[Segment]:
     """Detections with pasted masks -> one segment each."""
     assert detections.masks is not None
-    masks = detections.masks.cpu().numpy().astype("uint8").transpose(1, 2, 0)
+    masks = np.asarray(detections.masks).astype(np.uint8).transpose(1, 2, 0)
     codes = coco_mask.encode(masks.copy(order="F"))
     areas = coco_mask.area(codes)
     return [

@@ -7,9 +7,8 @@ may change.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-
-import torch
 
 from app.tasks.model_files import find_model
 from executor.env import Env, Task
@@ -50,7 +49,7 @@ def run_fingerprint(
         "task": task.value,
         "settings": hp.model_dump(mode="json", exclude=HOW),
         "boxes_key": env.dialect.boxes_key,
-        "torch": torch.__version__,
+        "libraries": [version(name) for name in ("torch", "onnxruntime-gpu")],
     }
     files = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
     if env.input.candidate_index_file is not None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from app.engine.mining import STRATEGIES, MiningOptions, score_files
 from app.tasks.candidates import Candidates
 from app.tasks.journals import open_journal
-from app.tasks.trained_model import open_model
+from app.tasks.torch_model import open_torch_model
 from app.tasks.workers import limited_workers
 from executor.dataset_reader import Asset
 from executor.env import Env, Task
@@ -42,7 +42,7 @@ def run(env: Env, progress: Progress) -> None:
     uses_model = STRATEGIES[hp.mining_algorithm].uses_model
     predictor = None
     if uses_model:
-        predictor = open_model(env, hp, score_threshold=options.score_thresh).predictor
+        predictor = open_torch_model(env, hp, score_threshold=options.score_thresh).predictor
     progress(0.02)
     candidates = Candidates(env.input.candidate_index_file)
     with open_journal(env, Task.MINING, hp, uses_model=uses_model) as journal:

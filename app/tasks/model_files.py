@@ -13,6 +13,9 @@ from executor.errors import ModelError
 from executor.yaml_reader import read_yaml
 
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".pkl", ".pyth", ".safetensors")
+ONNX_NAMES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
+"""Names of exported models by the numbers they compute with."""
+
 PREFERRED_NAMES = ("model.pth", "model_final.pth", "best.pth")
 
 
@@ -44,6 +47,17 @@ def find_model(listed: Sequence[Path], models_dir: Path) -> ModelFiles:
             "choose a model trained by this image or upload a detectron2 checkpoint"
         )
     return ModelFiles(weights, _config_beside(weights, listed, models_dir))
+
+
+def find_onnx(name: str, listed: Sequence[Path], models_dir: Path) -> Path | None:
+    """The exported model of a name: listed, else anywhere below `models_dir`, best stage first."""
+    for path in listed:
+        _refuse_escape(path, models_dir)
+    listed_files = (path for path in listed if path.is_file())
+    for path in (*listed_files, *_search(models_dir)):
+        if path.name == name:
+            return path
+    return None
 
 
 def package_class_names(models_dir: Path) -> list[str] | None:

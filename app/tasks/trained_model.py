@@ -1,90 +1,143 @@
-"""The model that mining and infer use: found, checked against the task, ready to detect."""
+"""The model that infer uses: an exported file in ONNX Runtime, or the weights in torch.
 
+An exported file is used when it is asked for (`backend`, `precision: int8`), and by itself
+(`backend: auto`) when it is the faster of two equals: on the CPU, in float32, made from the very
+weights that lie beside it. Only the chosen library is imported.
+"""
+
+import hashlib
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
-from app.engine.config import CfgNode
-from app.engine.predictor import Predictor
+from app.engine.errors import CheckpointError, ImageError
 from app.tasks.devices import device_ids, device_name
-from app.tasks.engine_config import inference_config, num_classes
-from app.tasks.model_files import find_model, package_class_names
+from app.tasks.model_files import ONNX_NAMES, find_model, find_onnx
 from executor.env import Env
-from executor.errors import ModelError, ObjectTypeError
-from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
+from executor.errors import ConfigError, ModelError, ObjectTypeError
+from executor.hyperparameters import InferHyperparameters
 
 logger = logging.getLogger(__name__)
+
+
+class DetectsFiles(Protocol):
+    """What infer asks of a predictor; detections have boxes, scores, classes, masks, image_size."""
+
+    group_size: int
+
+    def detect_files(
+        self, paths: Iterable[Path], *, num_workers: int = 0
+    ) -> Iterator[tuple[Path, Any | ImageError]]:
+        """Detections of each file, in order, as a stream."""
+        ...
 
 
 @dataclass(frozen=True)
 class TrainedModel:
     """A model with the names of its classes, in the order of its outputs."""
 
-    predictor: Predictor
-    cfg: CfgNode
+    predictor: DetectsFiles
     class_names: list[str]
 
 
 def open_model(
-    env: Env,
-    hp: InferHyperparameters | MiningHyperparameters,
-    *,
-    score_threshold: float,
-    boxes_only: bool = True,
+    env: Env, hp: InferHyperparameters, *, score_threshold: float, boxes_only: bool = True
 ) -> TrainedModel:
-    """Load the model of /in/models.
+    """Open the model of /in/models.
 
     `score_threshold` replaces the model's own lower limit of scores; `boxes_only` spares the masks.
-    Raises ModelError when there is no usable model or when its classes are unknown,
-    ObjectTypeError when it does not find what the task asks for.
+    Raises ConfigError for a backend and precision that do not go together, ModelError when there is
+    no usable model, ObjectTypeError when it does not find what the task asks for.
     """
-    files = find_model(hp.model_params_path, env.input.models_dir)
-    if files.config is None:
+    _check_choice(hp)
+    path = _onnx_file(env, hp)
+    if path is not None:
+        model = _open_onnx(env, hp, path, score_threshold, boxes_only)
+        if model is not None:
+            return model
+    from app.tasks.torch_model import open_torch_model
+
+    torch_model = open_torch_model(env, hp, score_threshold=score_threshold, boxes_only=boxes_only)
+    return TrainedModel(torch_model.predictor, torch_model.class_names)
+
+
+def _check_choice(hp: InferHyperparameters) -> None:
+    if hp.backend == "torch" and hp.precision == "int8":
+        raise ConfigError(
+            "precision: int8 is computed by ONNX Runtime; set backend to onnxruntime or auto"
+        )
+    if hp.backend == "onnxruntime" and hp.precision in ("bf16", "fp16"):
+        raise ConfigError(
+            f"precision: {hp.precision} is computed by torch; set backend to torch or auto, or "
+            "precision to fp32 or int8"
+        )
+
+
+def _onnx_file(env: Env, hp: InferHyperparameters) -> Path | None:
+    """The exported file to use, None for torch; ModelError where one was asked for in vain."""
+    if hp.backend == "torch" or hp.precision in ("bf16", "fp16"):
+        return None
+    name = ONNX_NAMES["int8" if hp.precision == "int8" else "fp32"]
+    path = find_onnx(name, hp.model_params_path, env.input.models_dir)
+    if path is None and _is_asked_for(hp):
         raise ModelError(
-            f"{files.weights}: no config.yaml lies beside the weights; put the model's config "
-            "there (its detectron2 YAML with MODEL.CLASS_NAMES) and choose the model again"
+            f"{env.input.models_dir}: there is no {name}; train with export set to "
+            f"{'int8' if hp.precision == 'int8' else 'onnx'}, or set backend to torch and "
+            "precision to fp32"
         )
+    return path
+
+
+def _open_onnx(
+    env: Env, hp: InferHyperparameters, path: Path, score_threshold: float, boxes_only: bool
+) -> TrainedModel | None:
+    """The exported model; None where torch serves better and nobody asked for this one."""
     device = device_name(device_ids(hp))
-    cfg = inference_config(files.config, hp, device=device, score_threshold=score_threshold)
-    _check_task(cfg, boxes_only=boxes_only)
-    names = _class_names(cfg, hp.class_names, package_class_names(env.input.models_dir))
-    logger.info("model: %s (%s), classes: %s", files.weights, device, ", ".join(names))
-    predictor = Predictor.from_files(
-        cfg,
-        files.weights,
-        batch_size=hp.batch_size,
-        precision=hp.precision,
-        boxes_only=boxes_only,
-    )
-    return TrainedModel(predictor, cfg, names)
+    if not _is_asked_for(hp) and device != "cpu":
+        return None
+    from app.engine.predictor.onnx_predictor import OnnxPredictor
 
-
-def _check_task(cfg: CfgNode, *, boxes_only: bool) -> None:
-    if cfg.MODEL.META_ARCHITECTURE in ("ProposalNetwork", "SemanticSegmentor"):
-        raise ObjectTypeError(
-            f"the model ({cfg.MODEL.META_ARCHITECTURE}) finds no boxes of classes; choose a "
-            "detection or instance segmentation model"
+    try:
+        predictor = OnnxPredictor(
+            path,
+            batch_size=hp.batch_size if device != "cpu" else 1,
+            score_threshold=score_threshold,
+            image_size=hp.image_size,
+            boxes_only=boxes_only,
+            device=device,
         )
-    if not boxes_only and not cfg.MODEL.MASK_ON:
+    except CheckpointError as error:
+        if _is_asked_for(hp):
+            raise
+        logger.warning("%s", error)
+        return None
+    if not boxes_only and not predictor.card.has_masks:
+        if not _is_asked_for(hp):
+            return None
         raise ObjectTypeError(
-            "object_type 4 asks for instance segmentation but the model finds boxes only; choose "
-            "a Mask R-CNN model, or object_type 2"
+            "object_type 4 asks for instance segmentation but the exported model finds boxes only; "
+            "choose a Mask R-CNN model, or object_type 2"
         )
-
-
-def _class_names(cfg: CfgNode, asked: tuple[str, ...], packaged: list[str] | None) -> list[str]:
-    """The model's own names, else the package's, else config.yaml's."""
-    own = [str(name) for name in cfg.MODEL.CLASS_NAMES]
-    expected = num_classes(cfg)
-    for names in (own, packaged or [], list(asked)):
-        if names and len(names) == expected:
-            if asked and list(asked) != names:
-                logger.warning(
-                    "class_names (%s) are not the model's (%s), which are used",
-                    ", ".join(asked),
-                    ", ".join(names),
-                )
-            return names
-    raise ModelError(
-        f"the model has {expected} classes but class_names lists {len(asked)}; "
-        "list the names the model was trained with, in their order"
+    if not _is_asked_for(hp) and not _is_of_weights_beside(predictor.card.weights_sha256, env, hp):
+        logger.info("%s was made from other weights than those beside it: not used", path)
+        return None
+    names = list(predictor.card.class_names)
+    if hp.class_names and list(hp.class_names) != names:
+        logger.warning("class_names are not the model's (%s), which are used", ", ".join(names))
+    logger.info(
+        "model: %s (ONNX Runtime, %s, %s), classes: %s",
+        *(path, predictor.card.precision, device, ", ".join(names)),
     )
+    return TrainedModel(predictor, names)
+
+
+def _is_asked_for(hp: InferHyperparameters) -> bool:
+    return hp.backend == "onnxruntime" or hp.precision == "int8"
+
+
+def _is_of_weights_beside(sha256: str, env: Env, hp: InferHyperparameters) -> bool:
+    """Whether the weights that torch would use are those the file was made from."""
+    with find_model(hp.model_params_path, env.input.models_dir).weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256

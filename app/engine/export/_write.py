@@ -1,5 +1,6 @@
 """From a graph of torch to bytes of ONNX."""
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -22,6 +23,8 @@ def to_onnx(
     It takes `INPUTS`: (N, H, W, C) uint8, (N, 2) and (N, 2) int64, () float32.
     """
     free = torch.export.Dim.DYNAMIC
+    for name in ("onnx_ir", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # About the insides of torch's exporter; nothing a user could act on.
         warnings.simplefilter("ignore")

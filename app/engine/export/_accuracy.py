@@ -1,0 +1,35 @@
+"""COCO's AP of an exported model."""
+
+from collections.abc import Sequence
+
+import torch
+
+from app.engine.errors import ImageError
+from app.engine.evaluation.coco import CocoEvaluator
+from app.engine.predictor.onnx_predictor import OnnxPredictor
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import ImageRecord
+
+
+def average_precision(
+    predictor: OnnxPredictor,
+    records: Sequence[ImageRecord],
+    class_names: Sequence[str],
+    *,
+    num_workers: int = 0,
+) -> float:
+    """AP of boxes over IoU 0.5 to 0.95, 0..100; unreadable images are left out."""
+    evaluator = CocoEvaluator(records, class_names)
+    files = predictor.detect_files((r.path for r in records), num_workers=num_workers)
+    for record, (_, found) in zip(records, files, strict=True):
+        if not isinstance(found, ImageError):
+            evaluator.add(
+                record,
+                Detections(
+                    found.image_size,
+                    torch.from_numpy(found.boxes),
+                    torch.from_numpy(found.scores),
+                    torch.from_numpy(found.classes),
+                ),
+            )
+    return evaluator.results()["bbox"]["AP"]

@@ -1,0 +1,55 @@
+"""The way back to detectron2: `model_final.pth` and a `config.yaml` it loads."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.engine.checkpoint.detectron2_file import detectron2_yaml, save_detectron2
+from app.engine.config import CfgNode
+from app.engine.export._job import ExportJob
+from app.engine.files import write_atomically
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "model_final.pth"
+
+_RESNETS = (
+    "build_resnet_backbone",
+    "build_resnet_fpn_backbone",
+    "build_retinanet_resnet_fpn_backbone",
+)
+
+
+def export(job: ExportJob) -> list[Path]:
+    """Write both; only the weights where detectron2's YAML cannot say the model."""
+    path = job.directory / FILE_NAME
+    iteration = int(job.cfg.SOLVER.MAX_ITER) - 1
+    save_detectron2(job.model, path, iteration=iteration, class_names=job.class_names)
+    logger.info("Saved %s", path)
+    obstacles = list(unknown_to_detectron2(job.cfg))
+    if obstacles:
+        logger.warning(
+            "detectron2 cannot build this model from a YAML file (%s): only the weights are saved",
+            "; ".join(obstacles),
+        )
+        return [path]
+    cfg = job.cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.WEIGHTS = str(path.resolve())
+    config_file = job.directory / "config.yaml"
+    write_atomically(config_file, detectron2_yaml(cfg))
+    logger.info("Saved %s", config_file)
+    return [path, config_file]
+
+
+def unknown_to_detectron2(cfg: CfgNode) -> Iterator[str]:
+    """What makes this model another one in detectron2, or none."""
+    model = cfg.MODEL
+    if model.META_ARCHITECTURE == "FCOS":
+        yield "MODEL.META_ARCHITECTURE FCOS"
+    if model.BACKBONE.NAME not in _RESNETS:
+        yield f"MODEL.BACKBONE.NAME {model.BACKBONE.NAME}"
+    if model.FPN.TOP_BLOCK_IN_FEATURE not in ("", "res5"):
+        yield f"MODEL.FPN.TOP_BLOCK_IN_FEATURE {model.FPN.TOP_BLOCK_IN_FEATURE}"
+    if model.META_ARCHITECTURE == "RetinaNet" and model.RETINANET.CONV_DIM:
+        yield f"MODEL.RETINANET.CONV_DIM {model.RETINANET.CONV_DIM}"

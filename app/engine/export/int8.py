@@ -1,0 +1,116 @@
+"""`model.int8.onnx`: convolutions in 8-bit integers, calibrated on photographs, AP loss measured.
+
+Weights are quantised for each output channel, activations for each tensor by the range seen on the
+photographs. The file is kept only if it loses little AP on the validation images.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import onnx
+
+from app.engine.errors import CheckpointError, ConfigError, ExportError
+from app.engine.export import onnx as onnx_export
+from app.engine.export._accuracy import average_precision
+from app.engine.export._job import ExportJob
+from app.engine.export._quantize import last_convolutions, quantized
+from app.engine.export._write import set_metadata
+from app.engine.files import write_atomically
+from app.engine.predictor.onnx_card import OnnxCard
+from app.engine.predictor.onnx_predictor import OnnxPredictor
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "model.int8.onnx"
+REPORT_NAME = "model.int8.json"
+MAX_AP_LOSS = 1.0
+"""Points of AP (0..100) that integers may cost."""
+
+
+def export(job: ExportJob) -> list[Path]:
+    """Write DIRECTORY/model.int8.onnx and model.int8.json, which holds the AP of both models.
+
+    ConfigError without labelled images to measure on; ExportError where too much AP is lost.
+    """
+    if not job.images or not job.validation:
+        raise ConfigError(
+            "int8 needs photographs to calibrate on and labelled images to measure its loss of AP "
+            "on; name DATASETS.TEST with --data or --coco, or give the training a validation set"
+        )
+    model, card = _float_model(job)
+    with TemporaryDirectory(prefix="export-") as folder:
+        source = Path(folder) / onnx_export.FILE_NAME
+        source.write_bytes(model.SerializeToString())
+        before = _ap(source, job)
+        smaller, accuracy = _best_attempt(job, source, before, Path(folder))
+    set_metadata(smaller, replace(card, precision="int8", accuracy=accuracy).metadata())
+    path, report = job.directory / FILE_NAME, job.directory / REPORT_NAME
+    write_atomically(path, smaller.SerializeToString())
+    write_atomically(report, json.dumps(accuracy, indent=2) + "\n")
+    logger.info("Saved %s: %s", path, accuracy)
+    return [path, report]
+
+
+def _float_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
+    """That of an earlier export of the same weights, else a new one."""
+    path = job.directory / onnx_export.FILE_NAME
+    if path.is_file() and job.weights is not None:
+        try:
+            card = OnnxPredictor(path).card
+        except CheckpointError:
+            return onnx_export.verified_model(job)
+        if card.weights_sha256 == onnx_export.sha256_of(job.weights):
+            return onnx.load(path), card
+    return onnx_export.verified_model(job)
+
+
+def _best_attempt(
+    job: ExportJob, source: Path, before: float, folder: Path
+) -> tuple[onnx.ModelProto, Mapping[str, float]]:
+    """First with all convolutions in integers, then with the last ones of each branch in floats.
+
+    ExportError where neither keeps the AP.
+    """
+    reader = OnnxPredictor(source)
+    losses = []
+    for number, kept in enumerate(([], last_convolutions(onnx.load(source)))):
+        target = folder / f"{number}.onnx"
+        quantized(source, target, reader, job.images, excluded=kept)
+        after = _ap(target, job)
+        losses.append(before - after)
+        logger.info(
+            "int8 with %d convolutions left in float: AP %.2f -> %.2f", len(kept), before, after
+        )
+        if losses[-1] <= MAX_AP_LOSS:
+            return onnx.load(target), _report(job, before, after, kept)
+    raise ExportError(
+        f"{FILE_NAME}: 8-bit integers cost {min(losses):.1f} points of AP on {len(job.validation)} "
+        f"validation images, more than the {MAX_AP_LOSS:g} allowed; the file is not kept, use fp32"
+    )
+
+
+def _ap(path: Path, job: ExportJob) -> float:
+    return average_precision(
+        OnnxPredictor(path, boxes_only=True),
+        job.validation,
+        job.class_names,
+        num_workers=job.num_workers,
+    )
+
+
+def _report(
+    job: ExportJob, before: float, after: float, kept: Sequence[str]
+) -> Mapping[str, float]:
+    return {
+        "ap_fp32": round(before, 3),
+        "ap_int8": round(after, 3),
+        "ap_loss": round(before - after, 3),
+        "max_ap_loss": MAX_AP_LOSS,
+        "validation_images": len(job.validation),
+        "calibration_images": len(job.images),
+        "convolutions_in_float": len(kept),
+    }

@@ -1,0 +1,114 @@
+"""`model.onnx`: the whole detector, pixels in, final boxes out, for ONNX Runtime and others."""
+
+import hashlib
+import logging
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+
+from app.engine.errors import ExportError, ImageError
+from app.engine.export._graphs import Graph, graph_of
+from app.engine.export._job import ExportJob
+from app.engine.export._verify import MIN_MATCHED, Agreement, compare
+from app.engine.export._write import set_metadata, to_onnx
+from app.engine.files import write_atomically
+from app.engine.predictor.onnx_card import OnnxCard
+from app.engine.predictor.onnx_predictor import ImageReader, OnnxPredictor, ResizedImage
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "model.onnx"
+NUM_COMPARED = 8
+"""Photographs on which file and engine are compared."""
+
+
+def export(job: ExportJob) -> list[Path]:
+    """Write DIRECTORY/model.onnx, once it finds on photographs what the engine finds."""
+    path = job.directory / FILE_NAME
+    model, _ = verified_model(job)
+    write_atomically(path, model.SerializeToString())
+    logger.info("Saved %s", path)
+    return [path]
+
+
+def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
+    """The model as ONNX with its card; ExportError where it does not find the same."""
+    graph = graph_of(job.model)
+    card = card_of(job, graph)
+    logger.info("Writing %s as ONNX: takes about a minute", card.architecture)
+    model = to_onnx(graph.module, graph.outputs, channels=_channels(card), metadata=card.metadata())
+    agreement = _compare(job, graph, model)
+    figures = agreement.figures()
+    if agreement.matched < MIN_MATCHED:
+        raise ExportError(
+            f"{FILE_NAME}: only {agreement.matched:.1%} of {agreement.num_objects} objects agree "
+            f"with the engine's on {agreement.num_images} images; the file is not kept, use the "
+            "weights themselves"
+        )
+    logger.info("ONNX agrees with the engine: %s", figures)
+    card = replace(card, agreement=figures)
+    set_metadata(model, card.metadata())
+    return model, card
+
+
+def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
+    """What the file will say about itself."""
+    cfg = job.cfg
+    if cfg.INPUT.FORMAT not in ("BGR", "RGB", "L"):
+        raise ExportError(
+            f"INPUT.FORMAT {cfg.INPUT.FORMAT}: ONNX files take BGR, RGB or L; this model cannot "
+            "be exported"
+        )
+    return OnnxCard(
+        class_names=tuple(job.class_names),
+        architecture=str(cfg.MODEL.META_ARCHITECTURE),
+        image_format=str(cfg.INPUT.FORMAT),
+        min_size=int(cfg.INPUT.MIN_SIZE_TEST),
+        max_size=int(cfg.INPUT.MAX_SIZE_TEST),
+        size_divisibility=max(graph.module.detector.size_divisibility, 1),
+        score_thresh=graph.score_thresh,
+        has_masks="masks" in graph.outputs,
+        weights_sha256="" if job.weights is None else sha256_of(job.weights),
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_images(reader: ImageReader, paths: tuple[Path, ...]) -> list[ResizedImage]:
+    """Those that can be read."""
+    images = []
+    for path in paths:
+        try:
+            images.append(reader(path))
+        except ImageError as error:
+            logger.warning("%s", error)
+    return images
+
+
+def _compare(job: ExportJob, graph: Graph, model: onnx.ModelProto) -> Agreement:
+    with TemporaryDirectory(prefix="export-") as folder:
+        path = Path(folder) / FILE_NAME
+        path.write_bytes(model.SerializeToString())
+        predictor = OnnxPredictor(path)
+        images = read_images(predictor.reader, tuple(job.images[:NUM_COMPARED]))
+        if not images:
+            logger.warning("no photograph to compare with: a made-up picture is taken")
+            images = [predictor.reader.from_pixels(_made_up(_channels(predictor.card)))]
+        return compare(graph.module.detector, predictor, images)
+
+
+def _made_up(channels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Coarse coloured noise: (480, 640, channels)."""
+    coarse = np.random.default_rng(0).integers(0, 256, (15, 20, channels), dtype=np.uint8)
+    return coarse.repeat(32, axis=0).repeat(32, axis=1)
+
+
+def _channels(card: OnnxCard) -> int:
+    return 1 if card.image_format == "L" else 3

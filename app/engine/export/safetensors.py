@@ -1,0 +1,22 @@
+"""`model.safetensors`: the weights in a file that cannot run code, under detectron2's names."""
+
+import logging
+from pathlib import Path
+
+from safetensors.torch import save
+
+from app.engine.export._job import ExportJob
+from app.engine.files import write_atomically
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "model.safetensors"
+
+
+def export(job: ExportJob) -> list[Path]:
+    """Write DIRECTORY/model.safetensors; class names go into its header, one a line."""
+    path = job.directory / FILE_NAME
+    tensors = {name: t.detach().contiguous() for name, t in job.model.state_dict().items()}
+    write_atomically(path, save(tensors, metadata={"class_names": "\n".join(job.class_names)}))
+    logger.info("Saved %s", path)
+    return [path]

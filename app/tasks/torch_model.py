@@ -1,0 +1,100 @@
+"""The model of mining and infer in torch: found, checked against the task, ready to detect."""
+
+import logging
+from dataclasses import dataclass
+
+from app.engine.config import CfgNode
+from app.engine.predictor import Predictor
+from app.tasks.devices import computes_bfloat16, device_ids, device_name
+from app.tasks.engine_config import inference_config, num_classes
+from app.tasks.model_files import find_model, package_class_names
+from executor.env import Env
+from executor.errors import ConfigError, ModelError, ObjectTypeError
+from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TorchModel:
+    """A model with the names of its classes, in the order of its outputs."""
+
+    predictor: Predictor
+    class_names: list[str]
+
+
+def open_torch_model(
+    env: Env,
+    hp: InferHyperparameters | MiningHyperparameters,
+    *,
+    score_threshold: float,
+    boxes_only: bool = True,
+) -> TorchModel:
+    """Load the model of /in/models.
+
+    `score_threshold` replaces the model's own lower limit of scores; `boxes_only` spares the masks.
+    Raises ModelError when there is no usable model or when its classes are unknown,
+    ObjectTypeError when it does not find what the task asks for.
+    """
+    files = find_model(hp.model_params_path, env.input.models_dir)
+    if files.config is None:
+        raise ModelError(
+            f"{files.weights}: no config.yaml lies beside the weights; put the model's config "
+            "there (its detectron2 YAML with MODEL.CLASS_NAMES) and choose the model again"
+        )
+    device = device_name(device_ids(hp))
+    cfg = inference_config(files.config, hp, device=device, score_threshold=score_threshold)
+    _check_task(cfg, boxes_only=boxes_only)
+    names = _class_names(cfg, hp.class_names, package_class_names(env.input.models_dir))
+    logger.info("model: %s (%s), classes: %s", files.weights, device, ", ".join(names))
+    predictor = Predictor.from_files(
+        cfg,
+        files.weights,
+        batch_size=hp.batch_size,
+        precision=_precision(hp.precision, device),
+        boxes_only=boxes_only,
+    )
+    return TorchModel(predictor, names)
+
+
+def _check_task(cfg: CfgNode, *, boxes_only: bool) -> None:
+    if cfg.MODEL.META_ARCHITECTURE in ("ProposalNetwork", "SemanticSegmentor"):
+        raise ObjectTypeError(
+            f"the model ({cfg.MODEL.META_ARCHITECTURE}) finds no boxes of classes; choose a "
+            "detection or instance segmentation model"
+        )
+    if not boxes_only and not cfg.MODEL.MASK_ON:
+        raise ObjectTypeError(
+            "object_type 4 asks for instance segmentation but the model finds boxes only; choose "
+            "a Mask R-CNN model, or object_type 2"
+        )
+
+
+def _class_names(cfg: CfgNode, asked: tuple[str, ...], packaged: list[str] | None) -> list[str]:
+    """The model's own names, else the package's, else config.yaml's."""
+    own = [str(name) for name in cfg.MODEL.CLASS_NAMES]
+    expected = num_classes(cfg)
+    for names in (own, packaged or [], list(asked)):
+        if names and len(names) == expected:
+            if asked and list(asked) != names:
+                logger.warning(
+                    "class_names (%s) are not the model's (%s), which are used",
+                    ", ".join(asked),
+                    ", ".join(names),
+                )
+            return names
+    raise ModelError(
+        f"the model has {expected} classes but class_names lists {len(asked)}; "
+        "list the names the model was trained with, in their order"
+    )
+
+
+def _precision(asked: str, device: str) -> str:
+    """What `auto` means: bfloat16 on GPUs that compute it, exact float32 everywhere else."""
+    if asked == "int8":
+        raise ConfigError(
+            "precision: int8 is for infer with an exported model; set it to auto, fp32 or bf16"
+        )
+    if asked != "auto":
+        return asked
+    return "bf16" if device != "cpu" and computes_bfloat16(device) else "fp32"
