@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 Size = tuple[int, int]
 """(height, width) in pixels."""
 
+_BOUNDLESS = (2**31 - 1, 2**31 - 1)
+
 
 class InferEntries:
     """Makes the part of infer-result.json that tells of one image.
@@ -93,21 +95,16 @@ def _base_name(image_text: str) -> str:
 
 def integer_box(box: Sequence[float], size: Size | None) -> tuple[int, int, int, int] | None:
     """x0 y0 x1 y1 -> integer x y w h inside the image, at least 1 x 1; None if it lies outside."""
-    if not all(math.isfinite(value) for value in box):
+    x0, y0, x1, y1 = box
+    if not math.isfinite(x0 + y0 + x1 + y1):
         return None
-    height, width = size if size is not None else (2**31 - 1, 2**31 - 1)
-    x, w = _integer_span(box[0], box[2], width)
-    y, h = _integer_span(box[1], box[3], height)
-    return None if w == 0 or h == 0 else (x, y, w, h)
-
-
-def _integer_span(start: float, stop: float, length: int) -> tuple[int, int]:
-    """Pixels from start to stop as (first, count), at least one; (0, 0) outside [0, length)."""
-    if stop < start or stop <= 0 or start >= length:
-        return 0, 0
-    first = min(max(round(start), 0), length - 1)
-    end = min(max(round(stop), first + 1), length)
-    return first, end - first
+    height, width = size or _BOUNDLESS
+    if x1 < x0 or y1 < y0 or x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        return None
+    x, y = max(round(x0), 0), max(round(y0), 0)
+    x, y = min(x, width - 1), min(y, height - 1)
+    # Half a pixel or less is still one.
+    return x, y, min(max(round(x1), x + 1), width) - x, min(max(round(y1), y + 1), height) - y
 
 
 def write_mining_result(
