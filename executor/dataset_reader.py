@@ -5,6 +5,7 @@ Paths may hold spaces and any other character; bytes that are not UTF-8 survive 
 
 import logging
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -156,6 +157,8 @@ def _lines(path: Path, start: int = 0) -> Iterator[tuple[int, Asset]]:
         with path.open("rb") as stream:
             stream.seek(start)
             for line in stream:
+                if start == 0 and line.startswith(BOM_UTF8):
+                    start, line = len(BOM_UTF8), line[len(BOM_UTF8) :]
                 asset = _asset(line)
                 if asset is not None:
                     yield start, asset

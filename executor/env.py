@@ -175,7 +175,8 @@ def _resolved(
     if not isinstance(values, Mapping):
         return values
     default_root: Path = model.model_fields["root_dir"].default
-    root = Path(values.get("root_dir") or default_root)
+    given_root = values.get("root_dir")
+    root = Path(given_root) if given_root and isinstance(given_root, str | Path) else default_root
     root = root if root.is_absolute() else Path("/") / root
     paths: dict[str, Any] = {}
     for key, field in model.model_fields.items():

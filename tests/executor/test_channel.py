@@ -55,7 +55,11 @@ def test_nobody_listens():
     Reporter(None).progress(0.5)
     reading, writing = os.pipe()
     os.close(reading)
-    Reporter(writing).message("to nobody")
+    reporter = Reporter(writing)
+    reporter.message("to nobody")
+    reporter.failure(OutOfMemoryError("nor this"))  # the second time, too
+    with pytest.raises(BrokenPipeError):
+        os.write(writing, b"x")  # nobody listens, indeed
     os.close(writing)
 
 

@@ -111,6 +111,9 @@ def test_tasks_in_order(yaml_file: YamlFile, flags: str, tasks: tuple[Task, ...]
         pytest.param("run_mining: maybe", r"yaml:1:1: run_mining: not true or false", id="flag"),
         pytest.param("input: [a]", r"yaml:1:1: input: not a mapping", id="section"),
         pytest.param(
+            "input: {root_dir: [a]}", r"yaml:1:9: input.root_dir: not a path", id="root is a list"
+        ),
+        pytest.param(
             "output:\n  models_dir: [a]", r"yaml:2:3: output.models_dir: not a path", id="path"
         ),
     ],

@@ -1,7 +1,7 @@
 import re
 
 import executor.errors
-from executor.errors import ExecutorError
+from executor.errors import ConfigError, ExecutorError
 
 
 def all_kinds(kind: type[ExecutorError]) -> list[type[ExecutorError]]:
@@ -23,3 +23,11 @@ def test_a_code_and_status_name_one_error():
 
 def test_no_failure_looks_like_success():
     assert all(kind.exit_status not in (0, 1) and kind.code for kind in all_kinds(ExecutorError))
+
+
+def test_messages_cannot_steer_a_terminal_or_fill_a_log():
+    text = str(ConfigError("a\x1b[2J\tb\u2028\0" + "x" * 5000 + "\nsecond"))
+    first, second = text.split("\n")
+    assert first.startswith("a [2J b  x")
+    assert len(first) <= 1000
+    assert second == "second"

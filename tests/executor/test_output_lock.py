@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from executor.errors import OutputError
-from executor.output_lock import output_lock
+from executor.output_lock import LOCK_NAME, output_lock
 
 HOLDER = """
 import sys
@@ -31,9 +31,14 @@ def test_one_at_a_time_and_free_after_a_kill(tmp_path: Path):
 
 
 def test_again_in_the_same_process(tmp_path: Path):
-    for _ in range(2):
-        with output_lock(tmp_path, "me"):
-            pass
+    for holder in ("first", "second"):
+        with output_lock(tmp_path, holder):
+            assert (tmp_path / LOCK_NAME).read_text() == holder
+            with (
+                pytest.raises(OutputError, match=f"locked by {holder}"),
+                output_lock(tmp_path, "another"),
+            ):
+                pass
 
 
 def test_no_folder(tmp_path: Path):

@@ -70,6 +70,33 @@ def test_bare_copy_of_a_models_folder_gives_the_best_stage(tmp_path: Path) -> No
     assert found.config == tmp_path / "b/config.yaml"
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        "best_stage_name: a\nmodel_stages: [a]",
+        "best_stage_name: a\nmodel_stages: {a: [x]}",
+        "best_stage_name: a\nmodel_stages: {a: {files: model.pth}}",
+        "best_stage_name: [a]\nmodel_stages: {a: {files: [[x], {y: z}]}}",
+        'best_stage_name: "\\0"\nmodel_stages: {"\\0": {files: ["\\0"]}}',
+        "best_stage_name: ..\nmodel_stages: {..: {files: [secret.pth, /etc/passwd]}}",
+        f"best_stage_name: a\nmodel_stages: {{a: {{files: [{'x' * 5000}]}}}}",
+    ],
+    ids=[
+        "list",
+        "stage is a list",
+        "files is a text",
+        "odd names",
+        "NUL",
+        "leads out",
+        "long name",
+    ],
+)
+def test_a_result_file_of_another_shape_is_passed_over(tmp_path: Path, result: str) -> None:
+    make(tmp_path, "models/z/model.pth", "secret.pth")
+    (tmp_path / "models/result.yaml").write_text(result)
+    assert find_model([], tmp_path / "models").weights == tmp_path / "models/z/model.pth"
+
+
 def test_no_weights(tmp_path: Path) -> None:
     make(tmp_path, "readme.txt")
     with pytest.raises(ModelError, match="no weights found"):

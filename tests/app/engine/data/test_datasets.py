@@ -259,6 +259,105 @@ def test_wrong_proposal_files(tmp_path: Path, content: bytes, message: str) -> N
         attach_proposals([], path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"ids": 3}, id="ids is a number"),
+        pytest.param({"bbox_mode": [0, 1]}, id="bbox_mode is a list"),
+        pytest.param({"boxes": []}, id="too few lists of boxes"),
+        pytest.param({"boxes": [[[1, 2, 3]]]}, id="three numbers"),
+        pytest.param({"boxes": [[["a", "b", "c", "d"]]]}, id="words"),
+        pytest.param({"boxes": [[[1, 2, 3, 1e999]]]}, id="infinite"),
+        pytest.param({"objectness_logits": [[1, 2]]}, id="more logits than boxes"),
+        pytest.param({"objectness_logits": 5}, id="logits are a number"),
+    ],
+)
+def test_proposals_of_another_shape(change: dict[str, Any], make_record, tmp_path: Path) -> None:
+    table = {"ids": [0], "boxes": [[[1, 2, 3, 4]]], "objectness_logits": [[1.0]], **change}
+    path = _write(tmp_path / "proposals.json", table)
+    with pytest.raises(DatasetError, match=r"proposals\.json"):
+        attach_proposals([make_record(image_id=0)], path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18, b"\x93NUMPY"])
+def test_damaged_npz_files(content: bytes, make_record, tmp_path: Path) -> None:
+    (tmp_path / "proposals.npz").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"proposals\.npz"):
+        attach_proposals([make_record(image_id=0)], tmp_path / "proposals.npz")
+
+
+ENTRY = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}
+IMAGE = {"id": 1, "file_name": "a.png", "height": 4, "width": 4}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"images": [{"id": 1}]}, id="image without a size"),
+        pytest.param({"images": [{**IMAGE, "height": "x"}]}, id="height is a word"),
+        pytest.param({"images": [IMAGE, {**IMAGE, "id": None}]}, id="image without an id"),
+        pytest.param({"images": 7}, id="images is a number"),
+        pytest.param({"categories": None}, id="no categories"),
+        pytest.param({"categories": [{"id": []}]}, id="category id is a list"),
+        pytest.param({"annotations": [7]}, id="annotation is a number"),
+        pytest.param({"annotations": [{"id": 1}]}, id="annotation of no image"),
+        pytest.param({"annotations": [{**ENTRY, "category_id": []}]}, id="category is a list"),
+        pytest.param({"annotations": [{**ENTRY, "area": "x"}]}, id="area is a word"),
+    ],
+)
+def test_json_of_another_shape(change: dict[str, Any], tmp_path: Path) -> None:
+    content = {
+        "images": [IMAGE],
+        "categories": [{"id": 1, "name": "a", "isthing": 0}],
+        "annotations": [ENTRY],
+        **change,
+    }
+    path = _write(tmp_path / "set.json", content)
+    with pytest.raises(DatasetError, match=r"set\.json"):
+        load_coco(path, tmp_path)
+    with pytest.raises(DatasetError, match=r"set\.json"):
+        load_lvis(path, tmp_path)
+    with pytest.raises(DatasetError, match=r"set\.json"):
+        read_panoptic(path, tmp_path)
+
+
+def read_panoptic(path: Path, folder: Path) -> Dataset:
+    """The panoptic reader, with sound instances."""
+    instances = _write(folder / "instances.json", {"images": [IMAGE], "categories": []})
+    return load_panoptic(
+        instances,
+        folder,
+        panoptic_json=path,
+        panoptic_dir=folder,
+        semantic_dir=folder,
+    )
+
+
+def test_huge_coordinates_are_left_out(tmp_path: Path) -> None:
+    boxes = ([1, 1, 2, 2], [1, 1, 2, 1e300], [1, 1, 2, 10**400], [1, 1, 2, float("nan")])
+    content = {
+        "images": [IMAGE],
+        "categories": [{"id": 1, "name": "a"}],
+        "annotations": [{**ENTRY, "id": i, "bbox": box} for i, box in enumerate(boxes)],
+    }
+    (record,) = load_coco(_write(tmp_path / "set.json", content), tmp_path).records
+    assert record.boxes.tolist() == [[1, 1, 3, 3]]
+
+
+def test_deep_json(tmp_path: Path) -> None:
+    (tmp_path / "set.json").write_text("[" * 200_000)
+    with pytest.raises(DatasetError, match=r"set\.json: not valid JSON"):
+        load_coco(tmp_path / "set.json", tmp_path)
+
+
+def test_a_voc_list_that_is_no_text(tmp_path: Path) -> None:
+    listing = tmp_path / "ImageSets/Main/train.txt"
+    listing.parent.mkdir(parents=True)
+    listing.write_bytes("a\n".encode("utf-16"))
+    with pytest.raises(DatasetError, match=r"train\.txt: not a text file"):
+        load_voc(tmp_path, "train")
+
+
 def test_concatenate(make_record) -> None:
     one, two = Dataset([make_record()], ["a", "b"]), Dataset([make_record()], ["a", "b"])
     both = concatenate([one, two], ["first", "second"])

@@ -47,7 +47,11 @@ def test_frozen_norm_keeps_half_precision():
 
 def test_frozen_norm_takes_the_state_of_a_batch_norm():
     batch_norm = nn.BatchNorm2d(4)
-    FrozenBatchNorm2d(4).load_state_dict(batch_norm.state_dict())
+    batch_norm(torch.randn(8, 4, 3, 3) + 2)  # statistics of its own
+    frozen = FrozenBatchNorm2d(4)
+    assert not any(frozen.load_state_dict(batch_norm.state_dict()))  # nothing missing or unexpected
+    x = torch.randn(2, 4, 3, 5)
+    torch.testing.assert_close(frozen(x), batch_norm.eval()(x).detach())
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,26 @@ def test_run_lengths_round_trip_and_damage_is_safe(bits: list[bool], code: str) 
     damaged = parse_segmentation({"size": [3, 4], "counts": code}, (3, 4))
     if damaged is not None:
         assert coco_mask.decode(damaged).shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param({"image_id": [1], "bbox": [1, 1, 2, 2]}, id="image id is a list"),
+        pytest.param({"image_id": {}, "bbox": [1, 1, 2, 2]}, id="image id is a mapping"),
+        pytest.param({"bbox": [1, 1, 2, 10**400]}, id="a number beyond floating point"),
+        pytest.param({"segmentation": [[10**400] * 6]}, id="a corner beyond floating point"),
+    ],
+)
+def test_odd_annotations_are_dropped_and_counted(save_image, entry: dict[str, Any]) -> None:
+    problems = Problems()
+    (record,) = _read(save_image(), _content({"bbox": [1, 1, 2, 2]}, entry), problems)
+    assert len(record) == 1
+    assert problems.total >= 1
+
+
+@pytest.mark.parametrize("annotations", [3, True, 0.5], ids=repr)
+def test_annotations_that_are_no_list(save_image, annotations: Any) -> None:
+    problems = Problems()
+    assert _read(save_image(), {**_content(), "annotations": annotations}, problems) == []
+    assert problems.counts["annotation file is not COCO JSON"] == 1
