@@ -14,6 +14,7 @@ from app.tasks.args_options import EngineOptions, parse_args_options
 from app.tasks.devices import device_ids, device_name, gains_by_mixed_precision
 from app.tasks.engine_config import config_path, training_config
 from app.tasks.model_files import find_model, package_class_names
+from app.tasks.model_forms import add_forms
 from app.tasks.records import read_records, require_objects
 from app.tasks.stop_flag import stop_flag
 from app.tasks.weights_folders import weights_folders
@@ -50,6 +51,8 @@ def run(env: Env, progress: Progress) -> None:
     check_task(cfg, hp.object_type, train_records)
     initial_weights = find_weights(cfg.MODEL.WEIGHTS, weights_folders(), allow_download=True)
     progress(0.02)
+    stages = _stages(env, hp)
+    num_workers = limited_workers(hp.num_workers, processes=max(len(ids), 1))
     with stop_flag() as should_stop:
         summary = train(
             cfg,
@@ -58,17 +61,23 @@ def run(env: Env, progress: Progress) -> None:
             list(hp.class_names),
             output_dir=env.output.root_dir / "training",
             tensorboard_dir=env.output.tensorboard_dir,
-            progress=span(progress, 0.02, 1.0),
-            on_model=_stage_writer(env, hp),
+            progress=span(progress, 0.02, 0.97 if hp.export_forms else 1.0),
+            on_model=_stage_writer(stages, hp),
             should_stop=should_stop,
             resume=True,
             device_ids=ids,
             initial_weights=initial_weights,
             initial_class_names=package_class_names(env.input.models_dir),
-            num_workers=limited_workers(hp.num_workers, processes=max(len(ids), 1)),
+            num_workers=num_workers,
             checkpoint_seconds=CHECKPOINT_SECONDS,
         )
     _last_words(summary)
+    add_forms(
+        *(stages, hp.export_forms),
+        train_records=train_records,
+        val_records=val_records,
+        num_workers=num_workers,
+    )
     progress(1.0)
 
 
@@ -119,15 +128,19 @@ def _config(
     )
 
 
-def _stage_writer(env: Env, hp: TrainHyperparameters) -> Callable[[SavedModel], None]:
-    """What publishes each saved model as a stage of result.yaml."""
-    stages = ModelStages.resume(
+def _stages(env: Env, hp: TrainHyperparameters) -> ModelStages:
+    """The stages of result.yaml, with those that an earlier run left."""
+    return ModelStages.resume(
         env.output,
         dialect=env.dialect,
         object_type=hp.object_type,
         file_patterns=hp.ymir_saved_file_patterns,
         max_stages=MAX_STAGES,
     )
+
+
+def _stage_writer(stages: ModelStages, hp: TrainHyperparameters) -> Callable[[SavedModel], None]:
+    """What publishes each saved model as a stage of result.yaml."""
 
     def publish(saved: SavedModel) -> None:
         name = f"iter_{saved.iteration:07d}"

@@ -17,6 +17,10 @@ BETWEEN = ("Add", "AveragePool", "Clip", "Concat", "MaxPool", "Relu", "Resize")
 """What hands on integers from one convolution to the next."""
 
 
+BOX_LAYERS = ("bbox_pred", "anchor_deltas", "ctrness")
+"""Parts of the names of their weights."""
+
+
 def quantized(
     source: Path,
     target: Path,
@@ -74,6 +78,15 @@ def last_convolutions(model: onnx.ModelProto) -> list[str]:
         for node in model.graph.node
         if node.op_type == "Conv"
         and not any(reader.name in network for reader in readers.get(node.output[0], []))
+    ]
+
+
+def box_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Names of convolutions that predict boxes: few channels, and pixels depend on them."""
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and any(word in node.input[1] for word in BOX_LAYERS)
     ]
 
 

@@ -1,0 +1,94 @@
+"""Other forms of the best model beside its weights: what `export` of config.yaml asks for.
+
+They are extras: whatever goes wrong with them is said in the log and costs nothing else.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from app.engine.checkpoint.load import load_weights
+from app.engine.config import load_config
+from app.engine.errors import EngineError
+from app.engine.modeling.build import build_detector
+from app.engine.structures.sample import ImageRecord
+from executor.atomic_file import place_file
+from executor.model_stages import ModelStages, Stage
+
+logger = logging.getLogger(__name__)
+
+NUM_CALIBRATION_IMAGES = 64
+
+
+def add_forms(
+    stages: ModelStages,
+    forms: Sequence[str],
+    *,
+    train_records: Sequence[ImageRecord],
+    val_records: Sequence[ImageRecord],
+    num_workers: int,
+) -> None:
+    """Add files of these forms to the best stage, as far as they can be made."""
+    best = stages.best
+    if best is None or not forms:
+        return
+    # Beside the stages: files that turn out well are linked to, not copied.
+    with TemporaryDirectory(prefix=".export-", dir=stages.folder(best.name).parent) as folder:
+        for form in forms:
+            try:
+                files = _export(
+                    form, stages, best, Path(folder), train_records, val_records, num_workers
+                )
+            except EngineError as error:
+                logger.warning("export: %s", error)
+            except Exception as error:  # a defect in an extra must not cost the training
+                logger.warning("export: no %s file can be made", form, exc_info=error)
+            else:
+                best = _publish(stages, best, files)
+
+
+def _export(
+    form: str,
+    stages: ModelStages,
+    best: Stage,
+    directory: Path,
+    train_records: Sequence[ImageRecord],
+    val_records: Sequence[ImageRecord],
+    num_workers: int,
+) -> list[Path]:
+    # Only here: ONNX takes a while to import.
+    from app.engine.export import EXPORTERS, ExportJob, spread
+
+    stage = stages.folder(best.name)
+    cfg = load_config(stage / "config.yaml", ["MODEL.DEVICE", "cpu"])
+    model = build_detector(cfg)
+    load_weights(model, stage / "model.pth").require_whole()
+    images = [record.path for record in train_records]
+    job = ExportJob(
+        model=model.eval(),
+        cfg=cfg,
+        class_names=[str(name) for name in cfg.MODEL.CLASS_NAMES],
+        directory=directory,
+        weights=stage / "model.pth",
+        images=spread(images, NUM_CALIBRATION_IMAGES),
+        validation=val_records,
+        num_workers=num_workers,
+    )
+    return EXPORTERS[form](job)
+
+
+def _publish(stages: ModelStages, stage: Stage, files: Sequence[Path]) -> Stage:
+    """The same stage with more files."""
+    folder = stages.folder(stage.name)
+    for file in files:
+        place_file(file, folder / file.name)
+    names = dict.fromkeys([*stage.files, *(file.name for file in files)])
+    metrics = dict(stage.metrics)
+    return stages.add(
+        stage.name,
+        [folder / name for name in names],
+        mAP=metrics.pop("mAP"),
+        timestamp=stage.timestamp,
+        **metrics,
+    )
