@@ -4,10 +4,11 @@ A bin's value is the mean of bilinear samples on a grid. Each sample reads four 
 samples mostly the same ones; the weights of a bin are the product of weights along y and along x,
 so cells read several times are merged before anything is gathered.
 
-M: boxes, C: channels, H, W: sides of the map, S: side of the output, G: samples along a bin's side,
-T: cells along a bin's side
+L: levels, M: boxes, N: images, C: channels, H, W: sides of the map, S: side of the output,
+G: samples along a bin's side, T: cells along a bin's side
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,60 +34,69 @@ class _Axis:
 
 
 def gathered_roi_align(
-    feature: Tensor, rois: Tensor, side: int, scale: float, sampling_ratio: int, *, aligned: bool
-) -> Tensor:
-    """torchvision's `roi_align` without gradients: (N, C, H, W), (M, 5) -> (M, C, S, S).
-
-    `rois` are image index, x0, y0, x1, y1. The result lies in channels-last memory.
-    """
-    pooled = feature.new_empty((len(rois), side, side, feature.shape[1]))
-    gather_into(
-        pooled,
-        torch.arange(len(rois), device=rois.device),
-        feature,
-        rois,
-        scale,
-        sampling_ratio,
-        aligned=aligned,
-    )
-    return pooled.permute(0, 3, 1, 2)
-
-
-def gather_into(
-    pooled: Tensor,
-    places: Tensor,
-    feature: Tensor,
+    features: Sequence[Tensor],
+    scales: Sequence[float],
     rois: Tensor,
-    scale: float,
-    sampling_ratio: int,
+    levels: Tensor,
     *,
+    side: int,
+    sampling_ratio: int,
     aligned: bool,
-) -> None:
-    """`gathered_roi_align` of rois (M, 5), put at `places` (M,) of `pooled` (M', S, S, C)."""
-    if not len(rois):
-        return
+) -> Tensor:
+    """torchvision's `roi_align` without gradients, each box from the map of its level.
+
+    L maps (N, C, H, W), L scales, boxes (M, 5) of image index, x0, y0, x1, y1, and their levels
+    (M,) in [0, L) -> (M, C, S, S) in channels-last memory.
+    """
+    channels = features[0].shape[1]
+    # Written in the order in which they are gathered, then put in place all at once.
+    gathered = features[0].new_empty((len(rois), side * side, channels))
+    places: list[Tensor] = []
+    start = 0
+    for level, (feature, scale) in enumerate(zip(features, scales, strict=True)):
+        chosen = (levels == level).nonzero()[:, 0]
+        if not len(chosen):
+            continue
+        pooled = _of_level(feature, rois[chosen].float(), scale, side, sampling_ratio, aligned)
+        for index, bins in pooled:
+            gathered[start : start + len(bins)] = bins
+            start += len(bins)
+            places.append(chosen[index])
+    if places:
+        gathered = gathered.index_select(0, torch.cat(places).argsort())
+    return gathered.view(-1, side, side, channels).permute(0, 3, 1, 2)
+
+
+def _of_level(
+    feature: Tensor, rois: Tensor, scale: float, side: int, sampling_ratio: int, aligned: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Indices of boxes, and their bins (M, S * S, C): all boxes (M, 5), some at a time."""
     _, channels, height, width = feature.shape
-    side = pooled.shape[1]
     table = feature.permute(0, 2, 3, 1).reshape(-1, channels)
-    flat = pooled.view(len(pooled), side * side, channels)
-    rois = rois.float()
     corners = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
     x = _axis(corners[:, 0], corners[:, 2], side, width, sampling_ratio, aligned=aligned)
     y = _axis(corners[:, 1], corners[:, 3], side, height, sampling_ratio, aligned=aligned)
-    first_row = (rois[:, 0].to(torch.int32) * (height * width))[:, None, None]
-    rows = y.cells * width + first_row
     # Boxes that read equally many cells go together: none is padded to the largest.
-    kinds, kind_of = torch.unique(y.count * (x.cells.shape[2] + 1) + x.count, return_inverse=True)
+    kind_of = y.count * (x.cells.shape[2] + 1) + x.count
     order = kind_of.argsort()
-    sizes = torch.bincount(kind_of, minlength=len(kinds)).tolist()
-    for kind, chosen in zip(kinds.tolist(), torch.split(order, sizes), strict=True):
+    kinds, sizes = torch.unique_consecutive(kind_of[order], return_counts=True)
+    first_row = (rois[:, 0].to(torch.int32) * (height * width))[:, None, None]
+    rows, row_weights = (y.cells * width + first_row)[order], y.weights[order]
+    columns, column_weights = x.cells[order], x.weights[order]
+    end = 0
+    for kind, size in zip(kinds.tolist(), sizes.tolist(), strict=True):
+        begin, end = end, end + size
         tall, wide = divmod(kind, x.cells.shape[2] + 1)
         step = max(1, _MAX_ROWS // max(side * side * tall * wide, 1))
-        for part in torch.split(chosen, step):
-            flat[places[part]] = _gather(
-                table,
-                (rows[part, :, :tall], y.weights[part, :, :tall]),
-                (x.cells[part, :, :wide], x.weights[part, :, :wide]),
+        for start in range(begin, end, step):
+            part = slice(start, min(start + step, end))
+            yield (
+                order[part],
+                _gather(
+                    table,
+                    (rows[part, :, :tall], row_weights[part, :, :tall]),
+                    (columns[part, :, :wide], column_weights[part, :, :wide]),
+                ),
             )
 
 

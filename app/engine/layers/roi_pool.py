@@ -13,7 +13,7 @@ from torchvision.ops import roi_align, roi_pool
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
-from app.engine.layers.roi_align import gather_into
+from app.engine.layers.roi_align import gathered_roi_align
 
 POOLER_TYPES = ("ROIAlignV2", "ROIAlign", "ROIPool")
 
@@ -83,20 +83,15 @@ class ROIPooler:
 
     def _gather(self, features: Sequence[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
         """All boxes, each from the map of its level (M,), in channels-last memory."""
-        first = features[0]
-        pooled = first.new_empty((len(rois), self.side, self.side, first.shape[1]))
-        for level, (feature, stride) in enumerate(zip(features, self.strides, strict=True)):
-            chosen = (levels == level).nonzero()[:, 0]
-            gather_into(
-                pooled,
-                chosen,
-                feature,
-                rois[chosen],
-                1.0 / stride,
-                self.sampling_ratio,
-                aligned=self.pooler_type == "ROIAlignV2",
-            )
-        return pooled.permute(0, 3, 1, 2)
+        return gathered_roi_align(
+            features,
+            [1.0 / stride for stride in self.strides],
+            rois,
+            levels,
+            side=self.side,
+            sampling_ratio=self.sampling_ratio,
+            aligned=self.pooler_type == "ROIAlignV2",
+        )
 
     def _pool(self, feature: Tensor, rois: Tensor, stride: int) -> Tensor:
         # Coordinates need 24 bits: in half precision they would be off by pixels.

@@ -21,26 +21,47 @@ ROIS = torch.tensor(
 )
 
 
+def gather(features, rois, levels=None, *, sampling_ratio=0, aligned=True, side):
+    return gathered_roi_align(
+        features,
+        [SCALE / 2**level for level in range(len(features))],
+        rois,
+        torch.zeros(len(rois)) if levels is None else levels,
+        side=side,
+        sampling_ratio=sampling_ratio,
+        aligned=aligned,
+    )
+
+
 @pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("sampling_ratio", [0, 1, 2, 3])
 @pytest.mark.parametrize("side", [1, 7])
 def test_equals_torchvisions(side, sampling_ratio, aligned):
     feature = torch.rand(2, 5, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
     expected = roi_align(feature, ROIS, (side, side), SCALE, sampling_ratio, aligned)
-    found = gathered_roi_align(feature, ROIS, side, SCALE, sampling_ratio, aligned=aligned)
+    found = gather([feature], ROIS, side=side, sampling_ratio=sampling_ratio, aligned=aligned)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_no_boxes():
     feature = torch.rand(1, 3, 8, 8)
-    found = gathered_roi_align(feature, torch.zeros(0, 5), 7, 1.0, 0, aligned=True)
+    found = gather([feature], torch.zeros(0, 5), side=7)
     assert found.shape == (0, 3, 7, 7)
 
 
 def test_many_boxes_are_split(monkeypatch):
     monkeypatch.setattr("app.engine.layers.roi_align._MAX_ROWS", 100)
     feature = torch.rand(2, 5, HEIGHT, WIDTH)
-    found = gathered_roi_align(feature, ROIS.repeat(4, 1), 7, SCALE, 0, aligned=True)
+    found = gather([feature], ROIS.repeat(4, 1), side=7)
     expected = roi_align(feature, ROIS.repeat(4, 1), (7, 7), SCALE, 0, True)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_each_box_is_read_from_its_level():
+    features = [torch.rand(2, 5, HEIGHT, WIDTH), torch.rand(2, 5, HEIGHT // 2, WIDTH // 2)]
+    levels = torch.tensor([1, 0, 1, 0, 0, 1, 1])
+    found = gather(features, ROIS, levels, side=3)
+    for level, (feature, scale) in enumerate(zip(features, (SCALE, SCALE / 2), strict=True)):
+        expected = roi_align(feature, ROIS[levels == level], (3, 3), scale, 0, True)
+        torch.testing.assert_close(found[levels == level], expected, atol=1e-5, rtol=0)
