@@ -32,8 +32,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 def check(golden: Golden, *, cases: bool = True, training: bool = True) -> Iterator[Comparison]:
     """One comparison for each case of the golden, then one for each training step."""
     if cases:
-        for case in golden.cases:
-            yield check_case(golden, case)
+        yield from check_cases(golden)
     if training and golden.training is not None:
         yield from check_training(golden, golden.training)
 
@@ -48,13 +47,20 @@ def build(golden: Golden, opts: list[Any]) -> Detector:
     return model
 
 
-def check_case(golden: Golden, case: Case) -> Comparison:
+def check_cases(golden: Golden) -> Iterator[Comparison]:
+    """Detections of each image against detectron2's."""
+    thresholds = [case.score_thresh for case in golden.cases]
+    section = "RETINANET" if "retinanet" in golden.config else "ROI_HEADS"
+    for threshold in dict.fromkeys(thresholds):
+        opts = [] if threshold is None else [f"MODEL.{section}.SCORE_THRESH_TEST", threshold]
+        model = build(golden, opts).eval()
+        for case in golden.cases:
+            if case.score_thresh == threshold:
+                yield check_case(golden, case, model)
+
+
+def check_case(golden: Golden, case: Case, model: Detector) -> Comparison:
     """Detections of one image against detectron2's."""
-    opts: list[Any] = []
-    if case.score_thresh is not None:
-        section = "RETINANET" if "retinanet" in golden.config else "ROI_HEADS"
-        opts = [f"MODEL.{section}.SCORE_THRESH_TEST", case.score_thresh]
-    model = build(golden, opts).eval()
     inputs = sample(case.image, case.original_size)
     with torch.no_grad():
         (found,) = model.detect([_with_proposals(golden, inputs)])

@@ -80,7 +80,16 @@ RECIPES: dict[str, Recipe] = {
         "COCO-PanopticSegmentation/panoptic_fpn_R_50_1x.yaml", train_opts=ALL
     ),
     "semantic_R_50_FPN_1x": Recipe("Misc/semantic_R_50_FPN_1x.yaml"),
+    "mask_rcnn_regnetx_4gf_dds_fpn_1x": Recipe(
+        "COCO-InstanceSegmentation/mask_rcnn_regnetx_4gf_dds_fpn_1x.py", steps=0
+    ),
     "mask_rcnn_regnety_4gf_dds_fpn_1x": Recipe(
         "COCO-InstanceSegmentation/mask_rcnn_regnety_4gf_dds_fpn_1x.py", steps=0
+    ),
+    "mask_rcnn_regnety_4gf_dds_FPN_100ep_LSJ": Recipe(
+        "new_baselines/mask_rcnn_regnety_4gf_dds_FPN_100ep_LSJ.py", steps=0
+    ),
+    "mask_rcnn_R_50_FPN_100ep_LSJ": Recipe(
+        "new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ.py", steps=0
     ),
 }

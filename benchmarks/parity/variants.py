@@ -7,7 +7,7 @@ anchors and proposals at random: it proves that both engines draw alike from the
 from typing import Any
 
 from benchmarks.parity.golden import Recipe
-from benchmarks.parity.recipes import ALL
+from benchmarks.parity.recipes import ALL, SURE
 from benchmarks.parity.weights import Rule
 
 NARROW: list[Any] = [
@@ -58,6 +58,11 @@ PERSON: list[Rule] = [
     (r"box_predictor\.cls_score\.weight$", "conv", (0.6, True)),
     (r"box_predictor\.cls_score\.bias$", "affine_bg", (0.0, 0.3, 1.0)),
 ]
+# Of many random blocks, rounding would grow until detectron2 does not find its own boxes again.
+CALM: list[Rule] = [
+    (r"\.conv3\.norm\.weight$", "affine", (0.1, 0.05)),
+    (r"\.conv2_offset\.weight$", "conv", (0.1, True)),
+]
 NO_BACKGROUND: list[Rule] = [(r"box_predictor\.cls_score\.bias$", "affine", (-2.0, 0.3))]
 
 FASTER = "COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml"
@@ -66,21 +71,41 @@ KEYPOINT = "COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x.yaml"
 PANOPTIC = "COCO-PanopticSegmentation/panoptic_fpn_R_50_1x.yaml"
 
 
+RETINANET = "COCO-Detection/retinanet_R_50_FPN_1x.yaml"
+
+
 def _recipe(config: str, opts: list[Any], *changes: Any, **kwargs: Any) -> Recipe:
     kwargs.setdefault("num_classes", 7)
     kwargs.setdefault("train_opts", ALL)
     kwargs.setdefault("lr", 0.0005)
+    kwargs.setdefault("steps", 2)
     return Recipe(
         config,
         opts=[*opts, *changes],
         sizes=[(96, 128, 144, 192), (128, 96, 128, 96)],
         train_sizes=[(96, 128), (80, 112)],
-        steps=2,
         **kwargs,
     )
 
 
 VARIANTS: dict[str, Recipe] = {
+    "retinanet": _recipe(
+        RETINANET,
+        PYRAMID,
+        *("MODEL.RETINANET.NUM_CLASSES", 7),
+        train_opts=[],
+        overrides=SURE,
+    ),
+    "retinanet_group_norm_giou": _recipe(
+        RETINANET,
+        PYRAMID,
+        *("MODEL.RETINANET.NUM_CLASSES", 7, "MODEL.RETINANET.NORM", "GN"),
+        *("MODEL.FPN.OUT_CHANNELS", 64),
+        *("MODEL.RETINANET.NUM_CONVS", 2, "MODEL.RETINANET.BBOX_REG_LOSS_TYPE", "giou"),
+        *("MODEL.RETINANET.FOCAL_LOSS_GAMMA", 1.5, "MODEL.RETINANET.IOU_THRESHOLDS", [0.3, 0.6]),
+        train_opts=[],
+        overrides=SURE,
+    ),
     "faster": _recipe(FASTER, PYRAMID),
     "faster_sampled": _recipe(
         FASTER,
@@ -94,6 +119,7 @@ VARIANTS: dict[str, Recipe] = {
         *("MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64),
         *("MODEL.RESNETS.STEM_OUT_CHANNELS", 64, "MODEL.RESNETS.WIDTH_PER_GROUP", 64),
     ),
+    "faster_r101": _recipe(FASTER, PYRAMID, "MODEL.RESNETS.DEPTH", 101, overrides=CALM),
     "faster_resnext": _recipe(
         FASTER,
         PYRAMID,
@@ -110,6 +136,17 @@ VARIANTS: dict[str, Recipe] = {
     "mask_c4": _recipe("COCO-InstanceSegmentation/mask_rcnn_R_50_C4_1x.yaml", ONE_MAP),
     "mask_dc5": _recipe("COCO-InstanceSegmentation/mask_rcnn_R_50_DC5_1x.yaml", ONE_MAP),
     "mask_group_norm": _recipe("Misc/mask_rcnn_R_50_FPN_3x_gn.yaml", GROUPED, lr=0.0001),
+    "mask_scratch_group_norm": _recipe(
+        "Misc/scratch_mask_rcnn_R_50_FPN_3x_gn.yaml", GROUPED, lr=0.00001
+    ),
+    # Without a GPU, detectron2's synchronised norms cannot train.
+    "mask_sync_norm": _recipe("Misc/mask_rcnn_R_50_FPN_3x_syncbn.yaml", GROUPED, steps=0),
+    "mask_lvis": _recipe(
+        "LVISv1-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml",
+        PYRAMID,
+        *("MODEL.ROI_HEADS.NUM_CLASSES", 60, "TEST.DETECTIONS_PER_IMAGE", 100),
+        num_classes=60,
+    ),
     "mask_agnostic": _recipe(
         "Misc/mask_rcnn_R_50_FPN_1x_cls_agnostic.yaml",
         PYRAMID,
@@ -152,6 +189,23 @@ VARIANTS: dict[str, Recipe] = {
         "Misc/mask_rcnn_R_50_FPN_1x_dconv_c3-c5.yaml",
         PYRAMID,
         *("MODEL.RESNETS.DEFORM_MODULATED", True, "MODEL.RESNETS.DEFORM_NUM_GROUPS", 2),
+    ),
+    "cascade_x152_deform": _recipe(
+        "Misc/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv.yaml",
+        GROUPED,
+        *("MODEL.RESNETS.NUM_GROUPS", 4, "MODEL.RESNETS.WIDTH_PER_GROUP", 8),
+        overrides=CALM,
+        lr=0.0001,
+    ),
+    "panoptic_cascade_deform": _recipe(
+        "Misc/panoptic_fpn_R_101_dconv_cascade_gn_3x.yaml", GROUPED, overrides=CALM, lr=0.0001
+    ),
+    "keypoint_roi_align_v1": _recipe(
+        "Detectron1-Comparisons/keypoint_rcnn_R_50_FPN_1x.yaml",
+        PYRAMID,
+        *("MODEL.ROI_HEADS.NUM_CLASSES", 1, "TEST.DETECTIONS_PER_IMAGE", 15),
+        overrides=PERSON,
+        num_classes=1,
     ),
     "keypoint": _recipe(
         KEYPOINT,

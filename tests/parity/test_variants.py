@@ -13,7 +13,8 @@ GOLDENS = Path(__file__).parent / "variants"
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))
 def test_variant(name):
-    comparisons = list(check(load(GOLDENS / f"{name}.npz")))
+    golden = load(GOLDENS / f"{name}.npz")
+    comparisons = list(check(golden))
     failed = [str(comparison) for comparison in comparisons if not comparison.passed]
     assert not failed, "\n".join(failed)
-    assert len(comparisons) == 4  # two images, two steps
+    assert len(comparisons) == (5 if golden.training else 2)  # images; steps, and gradients

@@ -1,10 +1,11 @@
 """Detections and losses against detectron2's, recorded on generated images and weights."""
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from benchmarks.parity.check import check_case, check_training
+from benchmarks.parity.check import check_cases, check_training
 from benchmarks.parity.compare import compare_detections
 from benchmarks.parity.golden import load
 
@@ -20,8 +21,7 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_detections(name):
     golden = load(ROOT / f"{name}.npz")
-    for case in golden.cases:
-        comparison = check_case(golden, case)
+    for comparison in check_cases(golden):
         assert comparison.passed, comparison
 
 
@@ -30,8 +30,8 @@ def test_losses(name):
     golden = load(ROOT / f"{name}.npz")
     if golden.training is None:
         pytest.skip("recorded without training")
-    comparison = next(check_training(golden, golden.training))
-    assert comparison.passed, comparison
+    for comparison in islice(check_training(golden, golden.training), 2):
+        assert comparison.passed, comparison  # the first losses and gradients
 
 
 def test_the_judge_notices_a_shift_of_two_pixels():
