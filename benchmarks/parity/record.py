@@ -1,10 +1,9 @@
-"""python -m benchmarks.parity.record [NAME ...] [--curves]: write goldens with detectron2.
+"""python -m benchmarks.parity.record [NAME ...]: write goldens with detectron2.
 
 Needs an environment with detectron2 and this repository; detectron2's compiled extension is not
 needed. Not used by any test: the files it writes are.
 """
 
-import json
 import sys
 import warnings
 from pathlib import Path
@@ -16,13 +15,11 @@ import torch
 from detectron2 import model_zoo
 from detectron2.config import CfgNode, instantiate
 from detectron2.modeling import build_model
-from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.structures import Boxes, Instances, Keypoints, PolygonMasks
 from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from benchmarks.parity import curve
 from benchmarks.parity.golden import Array, Labels, Recipe, save
 from benchmarks.parity.recipes import RECIPES
 from benchmarks.parity.scenes import Image, proposals
@@ -56,11 +53,6 @@ TARGET = Path(__file__).parents[2] / "tests" / "parity"
 def main() -> None:
     """Record the named configs, or all."""
     warnings.filterwarnings("ignore")
-    if "--curves" in sys.argv:
-        for name in curve.CURVES:
-            curve.GOLDENS.mkdir(exist_ok=True)
-            (curve.GOLDENS / f"{name}.json").write_text(json.dumps(_curve(name)))
-        return
     for name in sys.argv[1:] or [*RECIPES, *VARIANTS]:
         recipe = RECIPES.get(name) or VARIANTS[name]
         path = (TARGET if name in RECIPES else TARGET / "variants") / f"{name}.npz"
@@ -152,30 +144,6 @@ def _train(recipe: Recipe) -> tuple[list[dict[str, float]], dict[str, tuple[floa
             gradients = {name: (float(g.norm()), float(g.sum())) for name, g in found.items()}
         optimizer.step()
     return recorded, gradients
-
-
-def _curve(name: str) -> list[dict[str, float]]:
-    config, opts = curve.CURVES[name]
-    cfg = model_zoo.get_config(config, trained=False)
-    cfg.MODEL.DEVICE = "cpu"
-    cfg.merge_from_list(opts)
-    model: nn.Module = build_model(cfg).train()
-    shapes = {key: value.shape for key, value in model.state_dict().items()}
-    model.load_state_dict(make_state_dict(shapes, overrides=curve.FRESH_HEADS))
-    optimizer = build_optimizer(cfg, model)
-    schedule = build_lr_scheduler(cfg, optimizer)
-    recorded = []
-    for iteration, batch in enumerate(curve.batches()):
-        inputs = [_training_input(Recipe(config), image, labels) for image, labels in batch]
-        with EventStorage(iteration):
-            torch.manual_seed(iteration)
-            losses: dict[str, Tensor] = model(inputs)
-        recorded.append({key: float(value.detach()) for key, value in losses.items()})
-        optimizer.zero_grad()
-        torch.autograd.backward(torch.stack(list(losses.values())).sum())
-        optimizer.step()
-        schedule.step()
-    return recorded
 
 
 def _training_input(recipe: Recipe, image: Image, labels: Labels) -> dict[str, Any]:
