@@ -52,13 +52,36 @@ def tiny_config() -> CfgNode:
     return cfg
 
 
-def make_inputs(folder: Path, *, task: str, num_lines: int, settings: dict[str, Any]) -> Path:
-    """Fill `folder`/in for one run of `task` ("infer" or "mining"); the path of its env.yaml."""
+def light_config() -> CfgNode:
+    """The demo's model, at half its usual size: fast enough for reading images to matter."""
+    path = REPOSITORY / "configs" / "Mobile" / "retinanet_mobilenetv2_FPN_light.yaml"
+    cfg = load_config(path, ["MODEL.WEIGHTS", "", "INPUT.MIN_SIZE_TEST", "400"])
+    cfg.defrost()
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.RETINANET.NUM_CLASSES = len(CLASS_NAMES)
+    cfg.freeze()
+    return cfg
+
+
+def make_inputs(
+    folder: Path,
+    *,
+    task: str,
+    num_lines: int,
+    settings: dict[str, Any],
+    cfg: CfgNode | None = None,
+    size: tuple[int, int] = (SIDE, SIDE),
+) -> Path:
+    """Fill `folder`/in for one run of `task` ("infer" or "mining"); the path of its env.yaml.
+
+    cfg   the model's, `tiny_config` if None
+    size  (height, width) of the photographs
+    """
     inputs, output = folder / "in", folder / "out"
     for path in (inputs / "assets", inputs / "models", output):
         path.mkdir(parents=True, exist_ok=True)
-    _save_model(inputs / "models")
-    _write_index(inputs, num_lines)
+    _save_model(inputs / "models", cfg or tiny_config())
+    _write_index(inputs, num_lines, size)
     config = {"class_names": CLASS_NAMES, "gpu_id": "", "batch_size": BATCH_SIZE, **settings}
     (inputs / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     env = {
@@ -73,20 +96,20 @@ def make_inputs(folder: Path, *, task: str, num_lines: int, settings: dict[str, 
     return env_file
 
 
-def _save_model(models: Path) -> None:
+def _save_model(models: Path, cfg: CfgNode) -> None:
     torch.manual_seed(0)
-    cfg = tiny_config()
     model = build_detector(cfg)
     save_model(model, cfg, CLASS_NAMES, name="tiny", directory=models, iteration=1, metrics={})
 
 
-def _write_index(inputs: Path, num_lines: int) -> None:
+def _write_index(inputs: Path, num_lines: int, size: tuple[int, int]) -> None:
     """Hard links in folders of a thousand, named like the platform's, by content hash."""
-    pictures = [_picture(inputs / "assets" / f"picture_{n}.jpg", n) for n in range(NUM_PICTURES)]
+    assets = inputs / "assets"
+    pictures = [_picture(assets / f"picture_{n}.jpg", n, size) for n in range(NUM_PICTURES)]
     index = inputs / "candidate-index.tsv"
     with index.open("w", encoding="utf-8") as stream:
         for number in range(num_lines):
-            link = inputs / "assets" / f"{number // 1000:04d}" / f"{number:040x}.jpg"
+            link = assets / f"{number // 1000:04d}" / f"{number:040x}.jpg"
             if number % 1000 == 0:
                 link.parent.mkdir(exist_ok=True)
             if not link.exists():
@@ -94,13 +117,17 @@ def _write_index(inputs: Path, num_lines: int) -> None:
             stream.write(f"{link}\n")
 
 
-def _picture(path: Path, seed: int) -> Path:
-    """A noisy JPEG with two coloured boxes."""
+def _picture(path: Path, seed: int, size: tuple[int, int]) -> Path:
+    """A JPEG with large and small structures and two coloured boxes."""
     rng = np.random.default_rng(seed)
-    pixels = rng.integers(60, 160, (SIDE, SIDE, 3), dtype=np.uint8)
+    height, width = size
+    coarse = rng.integers(60, 160, (height // 16, width // 16, 3), dtype=np.uint8)
+    smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    noise = rng.integers(0, 20, (height, width, 3), dtype=np.uint8)
+    pixels = np.asarray(smooth) // 2 + noise + 40
     for colour in ((200, 30, 30), (30, 30, 200)):
-        x, y = rng.integers(0, SIDE // 2, 2)
-        w, h = rng.integers(12, SIDE // 2, 2)
+        x, y = rng.integers(0, (width // 2, height // 2))
+        w, h = rng.integers(height // 6, height // 2, 2)
         pixels[y : y + h, x : x + w] = colour
     Image.fromarray(pixels).save(path, quality=90)
     return path
