@@ -183,6 +183,7 @@ finish()
             id="a reported failure, but status 0",
         ),
         pytest.param("os.kill(os.getpid(), 9)", 6, 300103, "memory", id="killed"),
+        pytest.param("os.kill(os.getpid(), 11)", 70, 160004, "SIGSEGV", id="crashed"),
         pytest.param("raise ValueError('x')", 70, 160004, "status 1", id="a traceback"),
         pytest.param("pass", 70, 160004, "without", id="success without results"),
     ],
@@ -335,7 +336,9 @@ def test_silence_is_told_and_stacks_are_dumped(start: Start):
 import faulthandler
 time.sleep(0.9)
 faulthandler.register(signal.SIGUSR1)
-time.sleep(0.9)
+time.sleep(1.9)
+record = open(out + "/monitor.txt").read()
+assert "no sign of progress for" in record, record
 finish()
 """,
         EXECUTOR_STALL_S="0.5",

@@ -301,6 +301,24 @@ def test_resume_with_another_batch_size_goes_on_in_the_data(tiny, tmp_path, capl
     assert state["counters"]["images"] == 4 * 2 + 2 * 4
 
 
+def test_resume_with_fewer_processes(tiny, tmp_path, caplog):
+    caplog.set_level("INFO")
+    tiny.tiny_train(tmp_path / "run", tiny.tiny_config("SOLVER.MAX_ITER", "2"), val_records=[])
+    store = CheckpointStore(tmp_path / "run/checkpoints")
+    state = store.load()
+    store.save({**state, "processes": state["processes"] * 2})
+    cfg = tiny.tiny_config("SOLVER.MAX_ITER", "3")
+    assert tiny.tiny_train(tmp_path / "run", cfg, val_records=[]).iteration == 3
+    assert "resuming with 1 processes, not 2" in caplog.text
+
+
+def test_one_image_and_a_larger_batch(tiny, tmp_path, monkeypatch):
+    one = tiny.tiny_records(tmp_path / "images", 1)
+    monkeypatch.setattr(tiny, "tiny_records", lambda *_, **__: one)
+    cfg = tiny.tiny_config("SOLVER.IMS_PER_BATCH", "4", "SOLVER.MAX_ITER", "2")
+    assert tiny.tiny_train(tmp_path / "run", cfg).last is not None
+
+
 def test_metric_without_value_is_said(tiny, tmp_path, caplog):
     cfg = tiny.tiny_config("TEST.METRIC", "segm/AP", "SOLVER.MAX_ITER", "1")
     summary = tiny.tiny_train(tmp_path / "run", cfg)

@@ -1,0 +1,458 @@
+"""The faults that the product must bear: what is expected, and the tests that inject each."""
+
+from dataclasses import dataclass
+
+_DATA = "tests/app/engine/data"
+_TRAINING = "tests/app/engine/training"
+_STORE = "tests/app/engine/checkpoint/test_store.py"
+_START = "tests/app/test_start.py"
+_REAL = "tests/faults/test_real_runs.py"
+_TRAIN = f"{_TRAINING}/test_train.py"
+_PARTS = f"{_TRAINING}/test_parts.py"
+_RANKS = f"{_TRAINING}/test_distributed.py"
+_ATOMIC = "tests/executor/test_atomic_file.py"
+_CONFIG = "tests/executor/test_hyperparameters.py"
+_YAML = "tests/executor/test_yaml_reader.py"
+_READER = "tests/executor/test_dataset_reader.py"
+_RESULT = "tests/executor/test_result_writer.py"
+_STAGES = "tests/executor/test_model_stages.py"
+_HOSTILE = "tests/faults/test_hostile_files.py"
+_FUZZ = "tests/fuzz/test_parsers.py"
+_IMAGE = "tests/image/test_tasks.py"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row: `tests` are pytest node ids (a file, or file::function)."""
+
+    name: str
+    expected: str
+    tests: tuple[str, ...] = ()
+
+
+GROUPS: dict[str, tuple[Fault, ...]] = {
+    "Process and host": (
+        Fault(
+            "training killed (SIGKILL) at any instant",
+            "at most one checkpoint interval is done again; stages stay; the resumed run ends with"
+            " bit-equal weights",
+            (f"{_TRAIN}::test_killed_at_random_instants_equals_uninterrupted", _STAGES),
+        ),
+        Fault(
+            "mining or infer killed",
+            "finished images are not looked at again, results are the same bytes",
+            ("tests/app/tasks/test_resumption.py", "tests/executor/test_journal.py"),
+        ),
+        Fault(
+            "supervisor killed",
+            "everything it started dies within a second, files are valid, the lock is free",
+            (
+                f"{_REAL}::test_everybody_dies_with_the_supervisor",
+                f"{_START}::test_the_task_dies_with_the_supervisor",
+                f"{_DATA}/test_loader.py::test_workers_die_with_a_killed_parent",
+            ),
+        ),
+        Fault(
+            "SIGTERM in a training",
+            "checkpoint, a stage with the current weights if there is no better one, status 143"
+            " within 10 s",
+            (
+                f"{_REAL}::test_a_stopped_training_leaves_a_model",
+                f"{_TRAIN}::test_stopped_and_resumed_equals_uninterrupted",
+                f"{_START}::test_stop_lets_the_task_save",
+            ),
+        ),
+        Fault(
+            "SIGTERM in an evaluation",
+            "the evaluation is abandoned and made again after the restart",
+            (f"{_TRAIN}::test_stopped_in_an_evaluation_makes_it_again",),
+        ),
+        Fault(
+            "a task that does not hear SIGTERM",
+            "killed after the grace time, status 143",
+            (f"{_START}::test_a_deaf_task_is_killed_after_the_grace_time",),
+        ),
+        Fault(
+            "second SIGTERM",
+            "the run ends at once, files are valid",
+            (
+                f"{_REAL}::test_two_signals_end_the_run_at_once",
+                f"{_START}::test_a_second_signal_does_not_wait",
+            ),
+        ),
+        Fault(
+            "SIGTERM to every process",
+            "readers ignore it, the task saves as if only the first process had got it",
+            (
+                f"{_REAL}::test_a_stopped_training_leaves_a_model",
+                f"{_DATA}/test_loader.py::test_workers_ignore_signals_for_the_group_and_end_with_the_pool",
+            ),
+        ),
+        Fault(
+            "frozen (SIGSTOP, SIGCONT)",
+            "goes on",
+            (f"{_REAL}::test_a_dead_reader_and_a_frozen_run_cost_nothing",),
+        ),
+        Fault(
+            "reader process dies, or an image kills it",
+            "goes on with fewer readers, without the image that kills",
+            (
+                f"{_DATA}/test_loader.py::test_dead_worker_is_survived",
+                f"{_DATA}/test_loader.py::test_image_that_kills_workers_is_banned_and_never_read_by_the_parent",
+                "tests/app/engine/predictor/test_reading.py",
+                f"{_REAL}::test_a_dead_reader_and_a_frozen_run_cost_nothing",
+            ),
+        ),
+        Fault(
+            "shared memory too small",
+            "not used at all",
+            (
+                f"{_REAL}::test_a_dead_reader_and_a_frozen_run_cost_nothing",
+                f"{_IMAGE}::test_shared_memory_is_not_needed",
+            ),
+        ),
+        Fault(
+            "memory of the host runs out",
+            "batch in smaller parts where a request fails; 300103, status 6 where the task is"
+            " killed",
+            (
+                f"{_REAL}::test_the_task_dies",
+                f"{_PARTS}::test_lack_of_the_hosts_memory_counts_too",
+                "tests/app/tasks/test_failures.py",
+                f"{_IMAGE}::test_too_little_memory_is_told_as_such",
+            ),
+        ),
+        Fault(
+            "memory of the GPU runs out in training (also taken by another program)",
+            "the batch in 2, 4, 8, 16 parts with the same result, then 300103",
+            (
+                f"{_PARTS}::test_lack_of_memory_halves_the_parts_and_stays_so",
+                f"{_PARTS}::test_lack_of_memory_for_one_image_is_an_error",
+            ),
+        ),
+        Fault(
+            "memory of the GPU runs out in evaluation, infer or mining",
+            "half the batch, down to one image, which then is reported",
+            (
+                "tests/app/engine/predictor/test_predictor.py::test_memory_that_runs_out_halves_the_batch",
+                "tests/app/engine/predictor/test_predictor.py::test_an_image_too_large_for_memory_is_reported",
+                "tests/app/engine/evaluation/test_inference.py::test_lack_of_memory_halves_the_batch",
+            ),
+        ),
+        Fault(
+            "GPU missing or too old",
+            "300102 or 300101, status 5; an empty gpu_id is the CPU",
+            ("tests/app/tasks/test_devices.py",),
+        ),
+        Fault(
+            "a process of several hangs in an exchange, crashes or is killed",
+            "all end; start again from the checkpoint, up to 4 times; then status 75 with the"
+            " reason",
+            (
+                f"{_RANKS}::test_one_failing_process_ends_all",
+                f"{_RANKS}::test_lost_process_is_replaced_from_the_checkpoint",
+                f"{_RANKS}::test_no_process_is_left_behind",
+                "tests/app/tasks/test_failures.py",
+            ),
+        ),
+        Fault("a machine or the network between machines is lost", "a run uses one machine"),
+        Fault(
+            "clock set back or forth",
+            "durations do not care, records of monitor.txt still differ",
+            ("tests/executor/test_monitor.py::test_fractions_rise_and_times_change",),
+        ),
+        Fault(
+            "storage stalls",
+            "told in log and monitor.txt, with the stacks of all threads",
+            (
+                f"{_START}::test_silence_is_told_and_stacks_are_dumped",
+                "tests/app/tasks/test_main.py",
+            ),
+        ),
+        Fault(
+            "two runs on one /out",
+            "the second ends with status 8 and names the first; a dead run's lock is free",
+            (
+                f"{_START}::test_two_runs_on_one_folder",
+                "tests/executor/test_output_lock.py",
+                f"{_IMAGE}::test_a_second_run_into_the_same_out_is_refused",
+            ),
+        ),
+        Fault(
+            "disk full at any write",
+            "nothing torn, the older checkpoint goes first, then status 8",
+            (
+                f"{_ATOMIC}::test_the_nth_call_fails",
+                f"{_ATOMIC}::test_a_really_full_disk",
+                f"{_STORE}::test_a_full_disk_costs_the_older_file_only",
+                f"{_TRAIN}::test_full_disk_costs_the_checkpoint_not_the_run",
+                "tests/app/engine/test_files.py",
+                f"{_IMAGE}::test_a_full_out_ends_with_a_reason",
+            ),
+        ),
+        Fault(
+            "disk broken or read-only in the middle of a run",
+            "the same",
+            (f"{_ATOMIC}::test_the_nth_call_fails", "tests/app/tasks/test_failures.py"),
+        ),
+        Fault(
+            "/out missing or not writable; no home, no name, any user",
+            "folders are made; else status 8 within seconds",
+            (
+                f"{_START}::test_an_output_folder_that_cannot_be_written",
+                "tests/app/test_task_process.py::test_the_homeless_get_a_home",
+                f"{_IMAGE}::test_missing_folders_are_named",
+            ),
+        ),
+        Fault(
+            "read-only root, no network, no privileges",
+            "a full run passes",
+            (f"{_IMAGE}::test_the_default_command_with_nothing_but_in_and_out",),
+        ),
+        Fault(
+            "few processors, processes or little memory",
+            "threads and readers follow the limits of the container, said in the log",
+            (
+                "tests/app/test_host_limits.py",
+                "tests/app/tasks/test_workers.py",
+                f"{_DATA}/test_loader.py::test_fewer_processes_than_asked_for_is_no_error",
+            ),
+        ),
+        Fault(
+            "crash in our code or below it",
+            "status 70, the reason as last line, stacks above it",
+            (f"{_START}::test_failures", f"{_REAL}::test_the_task_dies"),
+        ),
+    ),
+    "Configuration": (
+        Fault(
+            "YAML: syntax, encodings, NUL, size, aliases, depth", "300001, place named", (_YAML,)
+        ),
+        Fault(
+            "duplicate, unknown or misspelt key",
+            "300001 with a suggestion, or a warning",
+            (
+                f"{_YAML}::test_what_is_refused_says_where",
+                f"{_CONFIG}::test_keys_of_no_effect",
+                f"{_START}::test_every_wrong_key_is_named",
+            ),
+        ),
+        Fault("text for numbers and switches", "understood", (f"{_CONFIG}::test_coercion",)),
+        Fault(
+            "odd class names, duplicates, none",
+            "kept as written, or 300001",
+            (
+                f"{_CONFIG}::test_class_names_are_kept_as_written",
+                f"{_CONFIG}::test_wrong_class_names",
+            ),
+        ),
+        Fault("NaN, infinite, negative, huge", "300001", (f"{_CONFIG}::test_wrong_values",)),
+        Fault(
+            "env.yaml missing, partial, other dialect",
+            "defaults, or 300001",
+            ("tests/executor/test_env.py", f"{_START}::test_an_env_file_that_is_not_there"),
+        ),
+        Fault(
+            "paths that lead out",
+            "refused",
+            (
+                "tests/app/tasks/test_model_files.py::test_listed_path_must_not_lead_out",
+                "tests/app/tasks/test_engine_config.py::test_wrong_config_file",
+                f"{_STORE}::test_a_manifest_cannot_lead_elsewhere",
+                f"{_HOSTILE}::test_links_in_a_models_folder_do_not_lead_out",
+            ),
+        ),
+        Fault(
+            "names as parts of files and log lines",
+            "made harmless",
+            (
+                f"{_STAGES}::test_stage_names",
+                "tests/executor/test_monitor.py::test_one_line",
+                f"{_DATA}/test_image.py::test_names_of_files_cannot_forge_log_lines",
+            ),
+        ),
+    ),
+    "Data set": (
+        Fault(
+            "empty training list",
+            "300002",
+            ("tests/app/tasks/test_whole_runs.py::test_empty_training_index",),
+        ),
+        Fault(
+            "empty validation list",
+            "trains without evaluation, mAP 0, said",
+            (f"{_READER}::test_validation_may_be_empty",),
+        ),
+        Fault(
+            "no candidates",
+            "complete, empty results",
+            ("tests/app/tasks/test_whole_runs.py::test_no_candidates_is_a_complete_result",),
+        ),
+        Fault(
+            "no objects at all, or none of a class",
+            "300002, or a warning",
+            (
+                f"{_READER}::test_training_needs_images",
+                f"{_READER}::test_training_images_without_annotation_are_told",
+            ),
+        ),
+        Fault(
+            "missing, empty, folders, pipes, devices instead of images",
+            "training leaves them out, infer lists them empty, mining last",
+            (
+                f"{_DATA}/test_image.py::test_what_is_no_file_is_refused_without_waiting",
+                f"{_DATA}/test_image.py::test_no_picture_is_a_typed_error",
+                f"{_DATA}/test_loader.py::test_unreadable_image_is_replaced_and_counted",
+                f"{_DATA}/test_loader.py::test_no_readable_image_ends_training",
+                "tests/app/tasks/test_whole_runs.py::test_every_mining_algorithm_ranks_every_candidate",
+            ),
+        ),
+        Fault(
+            "truncated or damaged images, bombs",
+            "a typed error before memory is taken",
+            (
+                f"{_DATA}/test_image.py::test_cut_jpeg",
+                f"{_DATA}/test_image.py::test_bomb_is_refused_by_its_header",
+                f"{_DATA}/test_image.py::test_random_bytes_inside_never_escape_the_typed_error",
+                f"{_HOSTILE}::test_picture",
+            ),
+        ),
+        Fault(
+            "orientation; 16 bits, grey, palette, CMYK, float, animated",
+            "a defined picture",
+            (
+                f"{_DATA}/test_image.py::test_orientation_applies_to_pixels_and_size",
+                f"{_DATA}/test_image.py::test_modes_become_rgb",
+                f"{_DATA}/test_image.py::test_animation_gives_its_first_frame",
+            ),
+        ),
+        Fault(
+            "wrong boxes, classes and annotation files of every format",
+            "clipped or left out, counted, said",
+            (f"{_DATA}/formats", f"{_HOSTILE}::test_xml"),
+        ),
+        Fault(
+            "duplicates, equal base names, images in both lists",
+            "once; said",
+            (
+                f"{_READER}::test_candidates",
+                f"{_RESULT}::test_equal_base_names_and_odd_bytes",
+                f"{_READER}::test_validation_on_training_images_is_told",
+            ),
+        ),
+        Fault(
+            "names with spaces, tabs, CRLF, unicode, bytes that are no text",
+            "kept byte by byte",
+            (f"{_READER}::test_lines", f"{_READER}::test_bytes_that_are_no_text_survive"),
+        ),
+        Fault(
+            "hostile archives, pickles, tags, entities",
+            "refused, nothing is run",
+            (_HOSTILE, "tests/app/engine/test_pickles.py"),
+        ),
+        Fault("mutations of every file that is read", "a value or one of our errors", (_FUZZ,)),
+    ),
+    "Training": (
+        Fault(
+            "loss or weights become NaN",
+            "back to the last checkpoint with half the learning rate, twice; then 300201; such"
+            " weights are never saved",
+            (
+                f"{_TRAIN}::test_divergence_goes_back_with_half_the_learning_rate",
+                f"{_TRAIN}::test_lasting_divergence_is_an_error_in_detectron2s_words",
+                f"{_TRAIN}::test_weights_that_are_not_finite_are_never_saved",
+            ),
+        ),
+        Fault(
+            "metric without value",
+            "0 in result.yaml, said in the log",
+            (
+                f"{_TRAIN}::test_metric_without_value_is_said",
+                f"{_STAGES}::test_metrics_that_the_platform_would_refuse",
+            ),
+        ),
+        Fault(
+            "evaluation or TensorBoard fails",
+            "a warning; training goes on",
+            (
+                f"{_TRAIN}::test_failing_evaluation_is_a_warning",
+                f"{_TRAINING}/test_log.py::test_a_full_disk_is_reported_once_and_survived",
+            ),
+        ),
+        Fault(
+            "same seed twice, other numbers of readers",
+            "bit-equal weights on the CPU",
+            (f"{_TRAIN}::test_same_seed_same_weights_whatever_the_number_of_workers",),
+        ),
+        Fault(
+            "resumed with another batch, number of processes or length",
+            "goes on where it was, said",
+            (
+                f"{_TRAIN}::test_resume_with_another_batch_size_goes_on_in_the_data",
+                f"{_TRAIN}::test_resume_with_fewer_processes",
+                f"{_TRAIN}::test_finished_run_started_again_only_reports",
+            ),
+        ),
+        Fault(
+            "checkpoint cut or flipped at 200 places, newer, of another model",
+            "the one before, or 300004",
+            (
+                "tests/faults/test_checkpoints.py",
+                _STORE,
+                f"{_TRAIN}::test_checkpoint_of_another_model_is_refused",
+            ),
+        ),
+        Fault(
+            "one image, a batch larger than the data",
+            "works",
+            (f"{_TRAIN}::test_one_image_and_a_larger_batch",),
+        ),
+        Fault(
+            "early end (patience)",
+            "a success with the best model",
+            (f"{_TRAIN}::test_patience_ends_the_run_early",),
+        ),
+    ),
+    "Results": (
+        Fault(
+            "readers poll while files are written",
+            "never half a file",
+            (
+                "tests/executor/test_monitor.py::test_readers_never_see_half_a_record",
+                f"{_ATOMIC}::test_kills_tear_nothing",
+                f"{_STAGES}::test_kills_leave_a_valid_result",
+            ),
+        ),
+        Fault(
+            "progress",
+            "rises from 0 to 1, a new record at least every 5 s",
+            (
+                f"{_START}::test_progress_is_relayed_and_never_falls",
+                "tests/client/test_platform_client.py::test_monitor_records_are_whole_and_never_fall",
+            ),
+        ),
+        Fault(
+            "boxes and scores that are not finite, outside, or too small",
+            "integers inside the image, every image listed",
+            (f"{_RESULT}::test_integer_boxes_lie_inside", f"{_RESULT}::test_infer_result"),
+        ),
+        Fault(
+            "mining scores that are not finite",
+            "last; each candidate once",
+            (f"{_RESULT}::test_small_mining_results",),
+        ),
+        Fault(
+            "long lists",
+            "streamed, flat memory",
+            (
+                f"{_RESULT}::test_memory_does_not_grow_with_the_images",
+                "tests/benchmarks/test_growth.py",
+            ),
+        ),
+        Fault(
+            "several processes",
+            "one writes",
+            (f"{_RANKS}::test_training_with_two_processes_stopped_and_resumed",),
+        ),
+    ),
+}
