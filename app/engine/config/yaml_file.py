@@ -135,7 +135,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[str] = set()
         for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:merge" and key.value in keys:
+            if key.tag != "tag:yaml.org,2002:merge" and str(key.value) in keys:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{key.value} is written twice", key.start_mark
                 )

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 _EXAMPLES = 3
+_MAX_LENGTH = 300  # characters of an example
 
 
 class Problems:
@@ -19,6 +20,8 @@ class Problems:
 
         True when the example is kept: the first three different ones are.
         """
+        if len(example) > _MAX_LENGTH:
+            example = f"{example[:_MAX_LENGTH]}..."
         self._counts[kind] += 1
         examples = self._examples.setdefault(kind, [])
         is_kept = len(examples) < _EXAMPLES and example not in examples

@@ -160,7 +160,8 @@ def _parse_rle(value: dict[str, Any], size: Size) -> dict[str, Any] | None:
         return {"size": [height, width], "counts": code["counts"]}
     if isinstance(counts, str):
         counts = counts.encode("ascii", errors="replace")
-    return {"size": [height, width], "counts": counts} if _fills(counts, size) else None
+    is_whole = isinstance(counts, bytes) and _fills(counts, size)
+    return {"size": [height, width], "counts": counts} if is_whole else None
 
 
 def _fills(counts: bytes, size: Size) -> bool:

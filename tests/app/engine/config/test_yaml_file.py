@@ -62,6 +62,7 @@ def test_empty_files_and_sections_change_nothing(tmp_path: Path):
         pytest.param("SEED: !!python/tuple [1]", "refused", id="python tuple"),
         pytest.param("SEED: !!python/module:os", "refused", id="python module"),
         pytest.param("SEED: 2020-01-01", "SEED", id="date"),
+        pytest.param("? [a]\n: 1", "top.yaml", id="list as key"),
         pytest.param("_BASE_: top.yaml", "circle", id="base of itself"),
         pytest.param("_BASE_: http://x/y.yaml", "path of a file", id="base from the network"),
         pytest.param("_BASE_: 3", "path of a file", id="base is a number"),

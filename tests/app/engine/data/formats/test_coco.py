@@ -161,6 +161,8 @@ def test_run_lengths_round_trip_and_damage_is_safe(bits: list[bool], code: str) 
         pytest.param({"image_id": {}, "bbox": [1, 1, 2, 2]}, id="image id is a mapping"),
         pytest.param({"bbox": [1, 1, 2, 10**400]}, id="a number beyond floating point"),
         pytest.param({"segmentation": [[10**400] * 6]}, id="a corner beyond floating point"),
+        pytest.param({"segmentation": {"size": [24, 32], "counts": 1.5}}, id="counts is a number"),
+        pytest.param({"segmentation": {"size": [24, 32], "counts": {"a": 1}}}, id="a mapping"),
     ],
 )
 def test_odd_annotations_are_dropped_and_counted(save_image, entry: dict[str, Any]) -> None:
