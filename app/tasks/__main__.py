@@ -3,9 +3,12 @@
 import argparse
 import faulthandler
 import logging
+import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from app.tasks import run_task
 from app.tasks.failures import contract_error
@@ -58,5 +61,18 @@ def report_failure(error: Exception, reporter: Reporter) -> int:
     return known.exit_status
 
 
+def leave(status: int) -> NoReturn:
+    """End the process without taking the interpreter apart.
+
+    With torch loaded that takes seconds, which are missing to save something when the run is
+    stopped. Everything is written by now; readers that are left die with this process.
+    """
+    logging.shutdown()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

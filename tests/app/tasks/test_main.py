@@ -34,3 +34,20 @@ def test_a_signal_shows_where_a_stuck_run_stands() -> None:
     assert done.returncode == 0, done.stderr
     assert "in stuck" in done.stderr
     assert "still alive" in done.stdout
+
+
+LEAVING = """
+import atexit
+from app.tasks.__main__ import leave
+
+atexit.register(print, "taken apart")
+print("last words", end="")
+leave(7)
+"""
+
+
+def test_the_end_is_quick_but_says_everything() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "last words", "")
