@@ -15,7 +15,7 @@ from benchmarks.speed.engines import REPOSITORY, Array, Engine, Task
 def build(task: Task, precision: str) -> Predictor:
     """A predictor with the seeded weights of the parity checks."""
     model, cfg = build_model(task)
-    return Predictor(model, cfg, precision=precision)
+    return Predictor(model, cfg, precision=precision, consume=True)
 
 
 def build_model(task: Task) -> tuple[Detector, CfgNode]:

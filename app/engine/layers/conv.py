@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.layers.norm import FrozenBatchNorm2d
-from app.engine.layers.packed import NONE, RELU, PackedConv2d
+from app.engine.layers.packed import PackedConv2d
 
 
 class Conv2d(nn.Conv2d):
@@ -58,11 +58,19 @@ def conv_norm(conv: nn.Conv2d | PackedConv2d, norm: nn.Module | None, x: Tensor)
 
 
 def conv_add(
-    conv: Conv2d | PackedConv2d, x: Tensor, other: Tensor, *, relu: bool = False
+    conv: Conv2d | PackedConv2d,
+    x: Tensor,
+    other: Tensor,
+    *,
+    relu: bool = False,
+    last_use: bool = False,
 ) -> Tensor:
-    """`conv(x) + other`, then a ReLU if asked for: (N, C, H, W), (N, C', H', W') -> the latter."""
+    """`conv(x) + other`, then a ReLU if asked for: (N, C, H, W), (N, C', H', W') -> the latter.
+
+    last_use  `other` is needed nowhere else: inference may put the result there
+    """
     if isinstance(conv, PackedConv2d):
-        return conv.add(x, other, activation=RELU if relu else NONE)
+        return conv.add(x, other, relu=relu, last_use=last_use)
     y = conv(x)
     y += other
     return F.relu_(y) if relu else y

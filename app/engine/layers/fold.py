@@ -13,13 +13,14 @@ from app.engine.layers.norm import FrozenBatchNorm2d
 M = TypeVar("M", bound=nn.Module)
 
 
-def fold_batch_norm(model: M) -> M:
+def fold_batch_norm(model: M, *, consume: bool = False) -> M:
     """A copy of `model` for inference only, without batch norms; outputs agree to rounding.
 
     A norm is folded when it is the `norm` of a `Conv2d`, or the sibling right behind an
-    `nn.Conv2d` of as many channels. The copy shares no tensor with `model`.
+    `nn.Conv2d` of as many channels. The copy shares no tensor with `model`, or is `model` itself
+    if that may be consumed.
     """
-    copy = deepcopy(model).eval().requires_grad_(False)
+    copy = (model if consume else deepcopy(model)).eval().requires_grad_(False)
     for module in list(copy.modules()):
         if isinstance(module, Conv2d) and _is_batch_norm(module.norm):
             _fold(module, module.norm)

@@ -98,23 +98,26 @@ class PackedConv2d(nn.Module):
         )
         return y
 
-    def add(self, x: Tensor, other: Tensor, *, activation: Activation = NONE) -> Tensor:
-        """`activation(conv(x) + other)`, `other` of the shape of the result."""
+    def add(
+        self, x: Tensor, other: Tensor, *, relu: bool = False, last_use: bool = False
+    ) -> Tensor:
+        """`conv(x) + other`, then a ReLU if asked for; `other` has the shape of the result.
+
+        last_use  `other` is needed nowhere else: its memory may take the result
+        """
         assert self.activation is NONE
         if not x.numel():
             return self._empty(x)
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
-            self._input(x),
-            other.to(self.dtype).contiguous(memory_format=torch.channels_last),
-            self._weight,
-            self._bias,
-            *self._geometry,
-            "add",
-            1.0,
-            None if activation is NONE else activation.name,
-            list(activation.parameters),
-            "",
-        )
+        x, other = self._input(x), self._input(other)
+        how: tuple[Any, ...] = (*self._geometry, "add", 1.0, "relu" if relu else None, [], "")
+        operators: Any = torch.ops.mkldnn
+        y: Tensor
+        if last_use:
+            into = operators._convolution_pointwise_.binary
+            y = into(other, x, self._weight, self._bias, *how)
+        else:
+            new = operators._convolution_pointwise.binary
+            y = new(x, other, self._weight, self._bias, *how)
         return y
 
     def _input(self, x: Tensor) -> Tensor:

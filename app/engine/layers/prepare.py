@@ -9,6 +9,7 @@ from app.engine.layers.conv import Conv2d
 from app.engine.layers.fold import fold_batch_norm
 from app.engine.layers.map_linear import MapLinear
 from app.engine.layers.packed import NONE, PackedConv2d, PackedLinear, activation_of, can_pack
+from app.engine.layers.winograd import WinogradConv2d, pays_off
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -18,13 +19,14 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 _PRODUCTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
-def prepare_for_inference(model: M, *, precision: str = "fp32") -> M:
+def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = False) -> M:
     """A copy of `model` that only detects, in one of PRECISIONS; outputs agree to rounding.
 
+    To spare memory, a model that nobody else needs may be consumed: it becomes the result.
     Where it is not fp32, call it under autocast of that type: inputs of what is not packed need it.
     """
     dtype = PRECISIONS[precision]
-    copy = fold_batch_norm(model)
+    copy = fold_batch_norm(model, consume=consume)
     _pack(copy, dtype)
     for module in copy.modules():
         if dtype != torch.float32 and isinstance(module, _PRODUCTS):
@@ -52,7 +54,8 @@ def _pack_conv(parent: nn.Module, name: str, conv: nn.Conv2d, dtype: torch.dtype
     has_norm = isinstance(conv, Conv2d) and conv.norm is not None
     known = type(conv) in (nn.Conv2d, Conv2d)
     if known and activation is not None and not has_norm and can_pack(conv, dtype):
-        setattr(parent, name, PackedConv2d(conv, dtype=dtype, activation=activation))
+        kind = WinogradConv2d if pays_off(conv, dtype) else PackedConv2d
+        setattr(parent, name, kind(conv, dtype=dtype, activation=activation))
 
 
 def _absorb_activations(sequence: nn.Sequential) -> None:

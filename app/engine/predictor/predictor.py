@@ -68,8 +68,9 @@ class Predictor:
         batch_size: int = 1,
         precision: str = "fp32",
         boxes_only: bool = False,
+        consume: bool = False,
     ) -> None:
-        """`model` itself stays as it is: a copy with folded batch norms does the work.
+        """`model` itself stays as it is unless it may be consumed: a copy does the work.
 
         Looks at the views of TEST.AUG where that is enabled.
         """
@@ -81,7 +82,7 @@ class Predictor:
             )
         _check_precision(precision, model.device)
         set_float32_precision(cfg)
-        self.model = prepare_for_inference(model, precision=precision)
+        self.model = prepare_for_inference(model, precision=precision, consume=consume)
         if cfg.TEST.AUG.ENABLED:
             self.model = AugmentedDetector.around(self.model, cfg)
         self.num_classes = _num_classes(cfg)
@@ -104,7 +105,14 @@ class Predictor:
         """The model of `cfg` with the weights of a file."""
         model = build_detector(cfg)
         load_weights(model, weights).require_whole()
-        return cls(model, cfg, batch_size=batch_size, precision=precision, boxes_only=boxes_only)
+        return cls(
+            model,
+            cfg,
+            batch_size=batch_size,
+            precision=precision,
+            boxes_only=boxes_only,
+            consume=True,
+        )
 
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:
         """Detections of each image. ImageError when GPU memory cannot hold a single one."""

@@ -130,7 +130,7 @@ class FPN(Backbone):
                 merged: Tensor = lateral(bottom_up[name])
             else:
                 above = F.interpolate(above, scale_factor=2.0, mode="nearest")
-                merged = conv_add(lateral, bottom_up[name], above)
+                merged = conv_add(lateral, bottom_up[name], above, last_use=True)
                 if self.average:
                     merged = merged / 2
             maps[f"p{level}"] = getattr(self, f"fpn_output{level}")(merged)

@@ -63,14 +63,21 @@ def make_stage(spec: StageSpec) -> nn.Sequential:
     blocks = []
     for i in range(spec.num_blocks):
         in_channels, stride = (spec.in_channels, spec.stride) if i == 0 else (spec.out_channels, 1)
-        blocks.append(block_class(spec, in_channels=in_channels, stride=stride))
+        block = block_class(spec, in_channels=in_channels, stride=stride)
+        # What comes into a stage may be one of the maps asked for.
+        block.owns_input = i > 0
+        blocks.append(block)
     return nn.Sequential(*blocks)
 
 
 class _Block(nn.Module):
-    """A residual block; `shortcut` projects where the number of channels changes."""
+    """A residual block; `shortcut` projects where the number of channels changes.
+
+    owns_input  nobody else needs the input: inference may put the result there
+    """
 
     shortcut: Conv2d | None
+    owns_input: bool = False
 
     def __init__(self, spec: StageSpec, *, in_channels: int, stride: int) -> None:
         super().__init__()
@@ -79,7 +86,9 @@ class _Block(nn.Module):
             self.shortcut = _conv(in_channels, spec.out_channels, 1, spec.norm, stride=stride)
 
     def _add(self, last: Conv2d, inner: Tensor, x: Tensor) -> Tensor:
-        return conv_add(last, inner, x if self.shortcut is None else self.shortcut(x), relu=True)
+        if self.shortcut is None:
+            return conv_add(last, inner, x, relu=True, last_use=self.owns_input)
+        return conv_add(last, inner, self.shortcut(x), relu=True, last_use=True)
 
 
 class BasicBlock(_Block):
@@ -216,9 +225,11 @@ class ResNet(Backbone):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(N, C, H, W) -> the maps of `out_features`."""
-        maps = {"stem": (x := self.stem(x))}
-        for name in self.stage_names:
-            maps[name] = x = getattr(self, name)(x)
+        maps = {}
+        for name in ("stem", *self.stage_names):
+            x = getattr(self, name)(x)
+            if name in self.out_features:  # the others are large and can go
+                maps[name] = x
         return {name: maps[name] for name in self.out_features}
 
 

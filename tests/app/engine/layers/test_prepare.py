@@ -99,3 +99,13 @@ def test_without_onednn_nothing_is_packed(net, monkeypatch):
         ready = prepare_for_inference(net)
         assert not any(isinstance(m, PackedConv2d | PackedLinear) for m in ready.modules())
         torch.testing.assert_close(ready(x), net(x), atol=1e-5, rtol=1e-4)
+
+
+def test_a_model_may_be_consumed(net):
+    x = torch.rand(1, 3, 16, 16)
+    expected = net(x)
+    ready = prepare_for_inference(net, consume=True)
+    assert ready is net
+    assert not list(net.body[0].parameters())
+    with torch.inference_mode():
+        torch.testing.assert_close(ready(x), expected, atol=1e-5, rtol=1e-4)

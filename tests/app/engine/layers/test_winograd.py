@@ -1,0 +1,68 @@
+"""Winograd's convolution against the direct one."""
+
+import pytest
+import torch
+from torch import nn
+
+from app.engine.layers import winograd
+from app.engine.layers.packed import RELU, Activation
+from app.engine.layers.winograd import WinogradConv2d, pays_off
+
+
+def conv(in_channels=128, out_channels=130, **kwargs):
+    torch.manual_seed(0)
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1, **kwargs)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param((1, 40, 44), id="whole tiles"),
+        pytest.param((1, 41, 43), id="cut tiles"),
+        pytest.param((9, 14, 14), id="small maps of many boxes"),
+        pytest.param((2, 80, 90), id="several portions of several images"),
+        pytest.param((2, 5, 7), id="too few tiles"),
+        pytest.param((0, 14, 14), id="no boxes"),
+    ],
+)
+def test_equals_the_direct_sum(shape, bias):
+    count, height, width = shape
+    layer = conv(bias=bias).requires_grad_(False)
+    x = torch.randn(count, 128, height, width).relu_()
+    found = WinogradConv2d(layer, dtype=torch.float32, activation=RELU)(x)
+    torch.testing.assert_close(found, layer(x).relu_(), atol=5e-5, rtol=0)
+
+
+def test_other_activations_are_done_directly():
+    layer = conv().requires_grad_(False)
+    clamp = Activation("hardtanh", (0.0, 0.5))
+    x = torch.randn(1, 128, 44, 44)
+    found = WinogradConv2d(layer, dtype=torch.float32, activation=clamp)(x)
+    torch.testing.assert_close(found, layer(x).clamp(0, 0.5), atol=1e-5, rtol=0)
+
+
+def test_large_inputs_are_worked_in_portions():
+    covered = torch.zeros(2, 70, dtype=torch.int64)
+    for images, rows in winograd._portions(2, 70, 100):
+        covered[images, rows] += 1
+        assert (rows.stop - rows.start) * 100 <= 152
+    assert bool((covered == 1).all())
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        pytest.param(conv(), True, id="wide enough"),
+        pytest.param(conv(64), False, id="narrow"),
+        pytest.param(conv(512, 512), False, id="too wide"),
+        pytest.param(conv(stride=2), False, id="strided"),
+        pytest.param(conv(128, 128, groups=2), False, id="grouped"),
+        pytest.param(nn.Conv2d(128, 128, 1), False, id="1x1"),
+        pytest.param(nn.Conv2d(128, 128, 3), False, id="unpadded"),
+        pytest.param(nn.Conv2d(128, 128, 3, padding="same"), False, id="padding by name"),
+    ],
+)
+def test_what_gains(layer, expected):
+    assert pays_off(layer, torch.float32) == expected
+    assert not pays_off(layer, torch.bfloat16)
