@@ -24,6 +24,10 @@ ONE_CLASS: list[Rule] = [
     (r"box_predictor\.cls_score\.bias$", "affine_bg", (0.0, 0.3, 1.0)),
 ]
 C4: list[Rule] = [(r"box_predictor\.cls_score\.weight$", "conv", (1.8, True))]
+STRONG: list[Rule] = [
+    (r"box_predictor\.cls_score\.weight$", "conv", (4.0, True)),
+    (r"box_predictor\.cls_score\.bias$", "affine", (0.0, 0.3)),
+]
 SURE: list[Rule] = [(r"^head\.cls_score\.bias$", "affine", (-2.0, 0.5))]
 
 RECIPES: dict[str, Recipe] = {
@@ -87,7 +91,7 @@ RECIPES: dict[str, Recipe] = {
         "COCO-InstanceSegmentation/mask_rcnn_regnety_4gf_dds_fpn_1x.py", steps=0
     ),
     "mask_rcnn_regnety_4gf_dds_FPN_100ep_LSJ": Recipe(
-        "new_baselines/mask_rcnn_regnety_4gf_dds_FPN_100ep_LSJ.py", steps=0
+        "new_baselines/mask_rcnn_regnety_4gf_dds_FPN_100ep_LSJ.py", overrides=STRONG, steps=0
     ),
     "mask_rcnn_R_50_FPN_100ep_LSJ": Recipe(
         "new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ.py", steps=0
