@@ -78,20 +78,14 @@ class WinogradConv2d(PackedConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, O, H, W) in channels-last memory."""
-        count, channels, height, width = x.shape
+        count, _, height, width = x.shape
         down, across = -(-height // TILE), -(-width // TILE)
         if count * down * across < _FEWEST_TILES or self.activation not in (NONE, RELU):
             return super().forward(x)
-        margins = (0, 0, 1, across * TILE - width + 1, 1, down * TILE - height + 1)
-        padded = F.pad(self._input(x).permute(0, 2, 3, 1), margins)
-        image, row, column, _ = padded.stride()
-        tiles = padded.as_strided(
-            (count, down, across, _SIDE, _SIDE, channels),
-            (image, TILE * row, TILE * column, row, column, 1),
-        )
+        x = self._input(x).permute(0, 2, 3, 1)
         result = x.new_empty((count, height, width, self.out_channels), dtype=self.dtype)
         for images, rows in _portions(count, down, across):
-            part = self._convolve(tiles[images, rows])
+            part = self._convolve(_tiles(x[images], rows, across))
             target = result[images, rows.start * TILE : rows.stop * TILE]
             part = part[:, : target.shape[1], :width]
             if self._bias is None:
@@ -117,6 +111,23 @@ class WinogradConv2d(PackedConv2d):
         values = torch.matmul(self._output_transform, values)
         values = values.view(count, down, across, TILE, TILE, -1).permute(0, 1, 3, 2, 4, 5)
         return values.reshape(count, down * TILE, across * TILE, -1)
+
+
+def _tiles(maps: Tensor, rows: slice, across: int) -> Tensor:
+    """Overlapping inputs of some rows of tiles, zeros beyond the edges: (n, h, w, 6, 6, C) view.
+
+    maps  (n, H, W, C)
+    """
+    _, height, width, channels = maps.shape
+    first, last = rows.start * TILE - 1, rows.stop * TILE + 1
+    inside = maps[:, max(first, 0) : last]
+    margins = (0, 0, 1, across * TILE - width + 1, max(-first, 0), max(last - height, 0))
+    padded = F.pad(inside, margins)
+    image, row, column, _ = padded.stride()
+    return padded.as_strided(
+        (len(maps), rows.stop - rows.start, across, _SIDE, _SIDE, channels),
+        (image, TILE * row, TILE * column, row, column, 1),
+    )
 
 
 def _transformed_filters(weight: Tensor) -> Tensor:

@@ -126,13 +126,16 @@ class FPN(Backbone):
         above: Tensor | None = None
         for name, level in zip(reversed(self.in_features), reversed(self.levels), strict=True):
             lateral = getattr(self, f"fpn_lateral{level}")
+            is_needed = self.top_block is not None and name == self.top_block.in_feature
+            below = bottom_up[name] if is_needed else bottom_up.pop(name)
             if above is None:
-                merged: Tensor = lateral(bottom_up[name])
+                merged: Tensor = lateral(below)
             else:
                 above = F.interpolate(above, scale_factor=2.0, mode="nearest")
-                merged = conv_add(lateral, bottom_up[name], above, last_use=True)
+                merged = conv_add(lateral, below, above, last_use=True)
                 if self.average:
                     merged = merged / 2
+            del below  # the finest maps are the largest things in memory
             maps[f"p{level}"] = getattr(self, f"fpn_output{level}")(merged)
             above = merged
         if self.top_block is not None:
