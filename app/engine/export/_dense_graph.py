@@ -7,8 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.export._operators import nms_mask
-from app.engine.export._parts import Found, best_found, normalized, to_original
-from app.engine.modeling.meta_arch._selection import decode
+from app.engine.export._parts import (
+    Found,
+    anchors_at,
+    best_found,
+    decoded,
+    normalized,
+    rows_of,
+    to_original,
+)
 from app.engine.modeling.meta_arch.fcos import FCOS
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
 
@@ -65,7 +72,7 @@ class DenseGraph(nn.Module):
         if centerness is not None:
             best = (best.sigmoid() * centerness.flatten(1).sigmoid()).sqrt()
         _, anchors = best.topk(torch.sym_min(topk, best.shape[1]), dim=1)
-        rows = _rows(logits, anchors, num_cells, num_classes).sigmoid()
+        rows = rows_of(logits, anchors, num_cells, num_classes).sigmoid()
         if centerness is not None:
             centers = centerness.flatten(1).gather(1, anchors).sigmoid()
             rows = (rows * centers[:, :, None]).sqrt()
@@ -73,36 +80,10 @@ class DenseGraph(nn.Module):
         scores, index = flat.topk(torch.sym_min(topk, flat.shape[1]), dim=1)
         place = index // num_classes
         chosen = anchors.gather(1, place)
-        boxes = decode(
+        boxes = decoded(
             self.detector.coder,
-            _rows(deltas, chosen, num_cells, 4),
-            self._anchors(level, chosen, height, width),
+            rows_of(deltas, chosen, num_cells, 4),
+            anchors_at(self.detector.anchor_generator, level, chosen, height, width),
         )
         probs = rows.gather(1, place[:, :, None].expand(-1, -1, num_classes))
         return boxes, scores, index - place * num_classes, probs
-
-    def _anchors(self, level: int, index: Tensor, height: int, width: int) -> Tensor:
-        """Anchors by their index (N, S) among (A, H, W): (N, S, 4)."""
-        generator = self.detector.anchor_generator
-        stride = generator.strides[level]
-        shape, cell = _divide(index, height * width)
-        row, column = _divide(cell, width)
-        x = column.float() * stride + generator.offset * stride
-        y = row.float() * stride + generator.offset * stride
-        shifts = torch.stack((x, y, x, y), dim=2)
-        return shifts + generator.get_buffer(f"cell_{level}")[shape]
-
-
-def _rows(maps: Tensor, anchors: Tensor, num_cells: int, num_values: int) -> Tensor:
-    """Values of anchors: (N, A V, H, W), (N, S) in the order (A, H, W) -> (N, S, V)."""
-    shape, cell = _divide(anchors, num_cells)
-    index = (shape * (num_values * num_cells) + cell)[:, :, None] + torch.arange(
-        num_values
-    ) * num_cells
-    return maps.flatten(1).gather(1, index.flatten(1)).view(index.shape)
-
-
-def _divide(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Quotient and remainder; torch's exporter has no remainder by a size that is not fixed."""
-    quotient = torch.div(index, count, rounding_mode="floor")
-    return quotient, index - quotient * count

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 from app.engine.errors import ExportError
 from app.engine.export._dense_graph import DenseGraph
+from app.engine.export._two_stage_graph import TwoStageGraph, stages_of
 from app.engine.layers.fold import fold_batch_norm
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.fcos import FCOS
+from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
+from app.engine.modeling.roi_heads.standard import StandardROIHeads
 
 _BOXES = ("boxes", "scores", "classes", "class_probs")
 
@@ -20,7 +23,7 @@ class Graph:
     outputs  names of what `module` returns
     """
 
-    module: DenseGraph
+    module: DenseGraph | TwoStageGraph
     outputs: tuple[str, ...]
     score_thresh: float
 
@@ -30,4 +33,34 @@ def graph_of(model: Detector) -> Graph:
     detector = fold_batch_norm(model)
     if isinstance(detector, RetinaNet | FCOS):
         return Graph(DenseGraph(detector), _BOXES, detector.selection.score_thresh)
-    raise ExportError(f"{type(model).__name__} cannot be exported as ONNX; RetinaNet and FCOS can")
+    if type(detector) is GeneralizedRCNN:
+        return _two_stage(detector)
+    raise ExportError(
+        f"{type(model).__name__} cannot be exported as ONNX: its results are not lists of boxes; "
+        "RetinaNet, FCOS and GeneralizedRCNN can"
+    )
+
+
+def _two_stage(detector: GeneralizedRCNN) -> Graph:
+    heads, rpn = detector.roi_heads, detector.proposal_generator
+    if rpn is None:
+        raise ExportError(
+            "MODEL.PROPOSAL_GENERATOR.NAME PrecomputedProposals cannot be exported as ONNX: the "
+            "file could not find proposals in new images; use a network with an RPN"
+        )
+    if not isinstance(heads, StandardROIHeads):
+        raise ExportError(
+            f"MODEL.ROI_HEADS.NAME {type(heads).__name__} cannot be exported as ONNX: a network "
+            "that runs its last stage on a thousand crops is no model to deploy; use FPN"
+        )
+    if heads.keypoint_head is not None:
+        raise ExportError(
+            "MODEL.KEYPOINT_ON cannot be exported as ONNX: keypoints are sought in heatmaps as "
+            "large as each object, for which ONNX has no operator; use the weights themselves"
+        )
+    poolers = (heads.box_pooler, heads.mask_pooler)
+    if any(pooler is not None and pooler.pooler_type == "ROIPool" for pooler in poolers):
+        raise ExportError("POOLER_TYPE ROIPool cannot be exported as ONNX; train with ROIAlignV2")
+    outputs = _BOXES if heads.mask_head is None else (*_BOXES, "masks")
+    threshold = stages_of(heads)[-1][1].detection_filter.score_thresh
+    return Graph(TwoStageGraph(detector, rpn, heads), outputs, float(threshold))

@@ -1,6 +1,6 @@
 """What the graphs of all architectures share: pixels in, padded lists of detections out.
 
-N: images, S: candidates, D: detections of an image at most, K: classes
+N: images, S: candidates, D: detections of an image at most, K: classes, A: anchors at a cell
 """
 
 from typing import NamedTuple
@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.box_regression import Coder
 from app.engine.modeling.detector import Detector
 
 
@@ -58,3 +60,34 @@ def clipped(boxes: Tensor, sizes: Tensor) -> Tensor:
     """Corners moved into the images: (N, S, 4), (N, 2) height and width -> (N, S, 4)."""
     limits = sizes.float().flip(1).repeat(1, 2)[:, None, :]
     return torch.minimum(boxes.clamp(min=0), limits)
+
+
+def rows_of(maps: Tensor, anchors: Tensor, num_cells: int, num_values: int) -> Tensor:
+    """Values of anchors: (N, A V, H, W), (N, S) in the order (A, H, W) -> (N, S, V)."""
+    shape, cell = divide(anchors, num_cells)
+    index = (shape * (num_values * num_cells) + cell)[:, :, None]
+    index = index + torch.arange(num_values) * num_cells
+    return maps.flatten(1).gather(1, index.flatten(1)).view(index.shape)
+
+
+def anchors_at(
+    generator: AnchorGenerator, level: int, index: Tensor, height: int, width: int
+) -> Tensor:
+    """Anchors of a level by their index (N, S) in the order (A, H, W): (N, S, 4)."""
+    stride = generator.strides[level]
+    shape, cell = divide(index, height * width)
+    row, column = divide(cell, width)
+    x = column.float() * stride + generator.offset * stride
+    y = row.float() * stride + generator.offset * stride
+    return torch.stack((x, y, x, y), dim=2) + generator.get_buffer(f"cell_{level}")[shape]
+
+
+def decoded(coder: Coder, deltas: Tensor, boxes: Tensor) -> Tensor:
+    """Boxes that lie `deltas` away from `boxes`: (N, S, 4), (N, S, 4) -> (N, S, 4)."""
+    return coder.decode(deltas.flatten(0, 1), boxes.flatten(0, 1)).view(deltas.shape)
+
+
+def divide(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Quotient and remainder; torch's exporter has no remainder by a size that is not fixed."""
+    quotient = torch.div(index, count, rounding_mode="floor")
+    return quotient, index - quotient * count

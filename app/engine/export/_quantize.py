@@ -17,7 +17,7 @@ BETWEEN = ("Add", "AveragePool", "Clip", "Concat", "MaxPool", "Relu", "Resize")
 """What hands on integers from one convolution to the next."""
 
 
-BOX_LAYERS = ("bbox_pred", "anchor_deltas", "ctrness")
+SCORE_LAYERS = ("cls_score", "ctrness", "objectness_logits")
 """Parts of the names of their weights."""
 
 
@@ -81,12 +81,12 @@ def last_convolutions(model: onnx.ModelProto) -> list[str]:
     ]
 
 
-def box_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of convolutions that predict boxes: few channels, and pixels depend on them."""
+def score_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Names of convolutions that say scores: 256 steps are few to rank detections by."""
     return [
         node.name
         for node in model.graph.node
-        if node.op_type == "Conv" and any(word in node.input[1] for word in BOX_LAYERS)
+        if node.op_type == "Conv" and any(word in node.input[1] for word in SCORE_LAYERS)
     ]
 
 

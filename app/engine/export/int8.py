@@ -17,7 +17,7 @@ from app.engine.errors import CheckpointError, ConfigError, ExportError
 from app.engine.export import onnx as onnx_export
 from app.engine.export._accuracy import average_precision
 from app.engine.export._job import ExportJob
-from app.engine.export._quantize import box_convolutions, last_convolutions, quantized
+from app.engine.export._quantize import last_convolutions, quantized, score_convolutions
 from app.engine.export._write import set_metadata
 from app.engine.files import write_atomically
 from app.engine.predictor.onnx_card import OnnxCard
@@ -71,15 +71,15 @@ def _float_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
 def _best_attempt(
     job: ExportJob, source: Path, before: float, folder: Path
 ) -> tuple[onnx.ModelProto, Mapping[str, float]]:
-    """With all convolutions in integers; else those that say boxes in floats, else all last ones.
+    """With all convolutions in integers; else those that say scores in floats, else all last ones.
 
     ExportError where none of the three keeps the AP.
     """
     reader = OnnxPredictor(source)
     losses = []
     last = last_convolutions(onnx.load(source))
-    boxes = [name for name in last if name in set(box_convolutions(onnx.load(source)))]
-    for number, kept in enumerate(([], boxes, last)):
+    scores = [name for name in last if name in set(score_convolutions(onnx.load(source)))]
+    for number, kept in enumerate(([], scores, last)):
         target = folder / f"{number}.onnx"
         quantized(source, target, reader, job.images, excluded=kept)
         after = _ap(target, job)

@@ -57,6 +57,10 @@ def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
 def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
     """What the file will say about itself."""
     cfg = job.cfg
+    if cfg.TEST.AUG.ENABLED:
+        raise ExportError(
+            "TEST.AUG.ENABLED: an ONNX file looks at every image once; set it to False"
+        )
     if cfg.INPUT.FORMAT not in ("BGR", "RGB", "L"):
         raise ExportError(
             f"INPUT.FORMAT {cfg.INPUT.FORMAT}: ONNX files take BGR, RGB or L; this model cannot "

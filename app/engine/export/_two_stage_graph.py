@@ -1,0 +1,184 @@
+"""A two-stage detector as one function of tensors, so that it can be written as a graph.
+
+N: images, L: levels, A: anchors at a cell, P: proposals of an image, M = N P crops, K: classes,
+D: detections of an image at most, S: side of masks. Lists are padded; a flag or a score of 0 marks
+empty places.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from app.engine.export._operators import nms_mask
+from app.engine.export._parts import (
+    Found,
+    anchors_at,
+    clipped,
+    decoded,
+    divide,
+    normalized,
+    rows_of,
+    to_original,
+)
+from app.engine.layers.roi_pool import ROIPooler, assign_levels
+from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
+from app.engine.modeling.roi_heads.box_predictor import BoxPredictions, BoxPredictor
+from app.engine.modeling.roi_heads.cascade import CascadeROIHeads
+from app.engine.modeling.roi_heads.standard import StandardROIHeads
+from app.engine.modeling.rpn import RPN
+
+_ABSENT = -1e30
+"""Logit of a box that is not there."""
+
+
+class TwoStageGraph(nn.Module):
+    """Faster, Mask or Cascade R-CNN on a feature pyramid, from pixels to final boxes and masks."""
+
+    def __init__(self, detector: GeneralizedRCNN, rpn: RPN, heads: StandardROIHeads) -> None:
+        super().__init__()
+        self.detector = detector
+        self.rpn = rpn
+        self.heads = heads
+
+    def forward(
+        self, images: Tensor, sizes: Tensor, original_sizes: Tensor, score_threshold: Tensor
+    ) -> tuple[Tensor, ...]:
+        """(N, H, W, C) uint8, (N, 2), (N, 2) int64, () -> boxes, scores, classes, probs [, masks].
+
+        Masks are probabilities (N, D, S, S) inside the boxes.
+        """
+        features = self.detector.backbone(normalized(self.detector, images, sizes))
+        proposals, present = self._propose(features, sizes)
+        maps = [features[name] for name in self.heads.in_features]
+        found = self._detect(maps, proposals, present, sizes, score_threshold)
+        outputs = tuple(to_original(found, sizes, original_sizes))
+        if self.heads.mask_head is None or self.heads.mask_pooler is None:
+            return outputs
+        crops = pooled(self.heads.mask_pooler, maps, found.boxes)
+        masks = self.heads.mask_head.detect(crops, found.classes.flatten())
+        return *outputs, masks.view(*found.scores.shape, *masks.shape[2:])
+
+    def _propose(self, features: Mapping[str, Tensor], sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Proposals (N, P, 4), best first, and whether they are there (N, P) bool."""
+        maps = [features[name] for name in self.rpn.in_features]
+        levels = [
+            self._best_of_level(level, logits, deltas, sizes)
+            for level, (logits, deltas) in enumerate(zip(*self.rpn.rpn_head(maps), strict=True))
+        ]
+        boxes, logits = (torch.cat([level[i] for level in levels], dim=1) for i in range(2))
+        limit = torch.sym_min(self.rpn.test_filter.post_nms_topk, logits.shape[1])
+        logits, index = logits.topk(limit, dim=1)
+        proposals = boxes.gather(1, index[:, :, None].expand(-1, -1, 4))
+        return proposals, logits > _ABSENT / 2
+
+    def _best_of_level(
+        self, level: int, logits: Tensor, deltas: Tensor, sizes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes (N, P, 4) of a level and their logits (N, P), very low for suppressed ones."""
+        chosen = self.rpn.test_filter
+        height, width = logits.shape[2:]
+        flat = logits.flatten(1)
+        best, anchors = flat.topk(torch.sym_min(chosen.pre_nms_topk, flat.shape[1]), dim=1)
+        boxes = decoded(
+            self.rpn.coder,
+            rows_of(deltas, anchors, height * width, 4),
+            anchors_at(self.rpn.anchor_generator, level, anchors, height, width),
+        )
+        boxes = clipped(boxes, sizes)
+        sides = boxes[:, :, 2:] - boxes[:, :, :2]
+        valid = (sides > chosen.min_size).all(dim=2)
+        # Ranks instead of logits: these may be negative, and 0 means that a box is not there.
+        ranks = torch.arange(best.shape[1], 0, -1).float()[None] * valid.float()
+        kept = nms_mask(boxes, ranks[:, None], chosen.nms_thresh, chosen.post_nms_topk)[:, 0]
+        return boxes, torch.where(kept, best, _ABSENT)
+
+    def _detect(
+        self,
+        maps: Sequence[Tensor],
+        proposals: Tensor,
+        present: Tensor,
+        sizes: Tensor,
+        score_threshold: Tensor,
+    ) -> Found:
+        """Final boxes in the network's input."""
+        predictor, probs, deltas, boxes = self._predict(maps, proposals, sizes)
+        num_images, num_boxes = present.shape
+        num_classes = predictor.spec.num_classes
+        decoded_boxes = decoded(
+            predictor.spec.coder,
+            deltas.flatten(1, 2),
+            boxes[:, :, None].expand(-1, -1, deltas.shape[2], -1).flatten(1, 2),
+        )
+        decoded_boxes = clipped(decoded_boxes, sizes).view(num_images, num_boxes, -1, 4)
+        of_class = decoded_boxes.expand(-1, -1, num_classes, -1).transpose(1, 2)  # (N, K, P, 4)
+        scores = probs[:, :, :num_classes].transpose(1, 2)
+        takes_part = (scores > score_threshold) & present[:, None]
+        scores = torch.where(takes_part, scores, 0.0)
+        rule = predictor.detection_filter
+        limit = rule.max_detections if rule.max_detections >= 0 else num_boxes * num_classes
+        kept = nms_mask(
+            of_class.flatten(0, 1), scores.flatten(0, 1)[:, None], rule.nms_thresh, limit
+        ).view(scores.shape)
+        flat = torch.where(kept, scores, 0.0).flatten(1)
+        best, index = flat.topk(torch.sym_min(limit, flat.shape[1]), dim=1)
+        classes, rows = divide(index, num_boxes)
+        return Found(
+            of_class.flatten(1, 2).gather(1, index[:, :, None].expand(-1, -1, 4)),
+            best,
+            classes,
+            probs.gather(1, rows[:, :, None].expand(-1, -1, probs.shape[2])),
+        )
+
+    def _predict(
+        self, maps: Sequence[Tensor], proposals: Tensor, sizes: Tensor
+    ) -> tuple[BoxPredictor, Tensor, Tensor, Tensor]:
+        """The last predictor, class probabilities (N, P, K + 1), deltas (N, P, k, 4), and boxes.
+
+        The boxes (N, P, 4) are what the deltas start from.
+        """
+        stages = stages_of(self.heads)
+        boxes, probs = proposals, []
+        for number, (head, predictor) in enumerate(stages, start=1):
+            raw: BoxPredictions = predictor(head(pooled(self.heads.box_pooler, maps, boxes)))
+            shape = (*boxes.shape[:2], -1)
+            probs.append(predictor.probs(raw).view(shape))
+            deltas = raw.deltas.view(shape)
+            if number < len(stages):  # a cascade: from here the next stage starts
+                boxes = clipped(decoded(predictor.spec.coder, deltas, boxes), sizes)
+        mean = torch.stack(probs).sum(dim=0) * (1.0 / len(probs))
+        return predictor, mean, deltas.view(*deltas.shape[:2], -1, 4), boxes
+
+
+def stages_of(heads: StandardROIHeads) -> list[tuple[nn.Module, BoxPredictor]]:
+    """Box heads with their predictors: one, or those of a cascade."""
+    pairs: list[tuple[nn.Module, nn.Module]] = [(heads.box_head, heads.box_predictor)]
+    if isinstance(heads, CascadeROIHeads):
+        pairs = list(zip(heads.box_head, heads.box_predictor, strict=True))
+    return [(head, predictor) for head, predictor in pairs if isinstance(predictor, BoxPredictor)]
+
+
+def pooled(pooler: ROIPooler, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
+    """Crops of boxes (N, P, 4) from the level that suits each: (N P, C, S, S)."""
+    num_images, num_boxes, _ = boxes.shape
+    images = torch.arange(num_images)[:, None].expand(-1, num_boxes).reshape(-1, 1)
+    rois = torch.cat((images.to(boxes.dtype), boxes.reshape(-1, 4)), dim=1)
+    if len(pooler.strides) == 1:
+        return _crops(pooler, maps[0], rois, pooler.strides[0])
+    levels = assign_levels(rois[:, 1:], pooler.strides)
+    parts = []
+    # Counted rather than sorted: the exporter then knows how many crops there are.
+    place, before = torch.zeros_like(levels), levels.new_zeros(())
+    for level, (feature, stride) in enumerate(zip(maps, pooler.strides, strict=True)):
+        here = levels == level
+        parts.append(_crops(pooler, feature, rois[here.nonzero()[:, 0]], stride))
+        place = torch.where(here, before + here.to(torch.int64).cumsum(0) - 1, place)
+        before = before + here.to(torch.int64).sum()
+    return torch.cat(parts)[place]
+
+
+def _crops(pooler: ROIPooler, feature: Tensor, rois: Tensor, stride: int) -> Tensor:
+    size, aligned = (pooler.side, pooler.side), pooler.pooler_type == "ROIAlignV2"
+    crops: Tensor = roi_align(feature, rois, size, 1.0 / stride, pooler.sampling_ratio, aligned)
+    return crops

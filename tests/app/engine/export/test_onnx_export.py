@@ -1,0 +1,195 @@
+"""The exported file finds what the engine finds, says so, and can be used alone."""
+
+import importlib.util
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from app.engine.data.image import read_image
+from app.engine.data.transforms import resize as engine_resize
+from app.engine.errors import CheckpointError, ExportError, ImageError
+from app.engine.export import EXPORTERS, spread
+from app.engine.export import onnx as onnx_export
+from app.engine.modeling.build import build_detector
+from app.engine.modeling.mask_paste import paste_masks as engine_paste
+from app.engine.predictor import OnnxPredictor, Predictor
+from app.engine.predictor.array_detections import paste_masks
+from app.engine.predictor.onnx_predictor import resize
+
+REPOSITORY = Path(__file__).resolve().parents[4]
+
+
+def close_to(found, expected):
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(found.scores, expected.scores.numpy(), atol=3e-4)
+    np.testing.assert_allclose(found.boxes, expected.boxes.numpy(), atol=0.05)
+    assert found.classes.tolist() == expected.classes.tolist()
+
+
+def test_the_file_says_what_it_is_and_how_well_it_agrees(onnx_file, job):
+    card = OnnxPredictor(onnx_file).card
+    assert card.class_names == ("ant", "bee", "cat")
+    assert (card.architecture, card.image_format, card.min_size) == ("RetinaNet", "BGR", 64)
+    assert card.agreement["images"] == 3
+    assert card.agreement["objects"] == 60
+    assert card.agreement["matched"] >= 0.98
+    assert card.agreement["max_score_difference"] <= 3e-4
+    onnx.checker.check_model(onnx.load(onnx_file))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("threshold", [None, 0.6])
+def test_a_stream_of_files_gives_the_engines_detections(
+    onnx_file, job, photographs, tmp_path, batch_size, threshold
+):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    paths = [*photographs, broken, photographs[0], photographs[0]]
+    cfg = job.cfg.clone()
+    if threshold:
+        cfg.defrost()
+        cfg.MODEL.RETINANET.SCORE_THRESH_TEST = threshold
+    model = build_detector(cfg).eval()
+    model.load_state_dict(job.model.state_dict())
+    expected = list(Predictor(model, cfg).detect_files(paths))
+    ours = OnnxPredictor(onnx_file, batch_size=batch_size, score_threshold=threshold)
+    found = list(ours.detect_files(paths, num_workers=1))
+    assert [path for path, _ in found] == paths
+    assert isinstance(found[3][1], ImageError)
+    for index in (0, 1, 2, 4, 5):
+        close_to(found[index][1], expected[index][1])
+
+
+def test_padding_between_images_of_a_batch_does_not_show(onnx_file, photographs):
+    predictor = OnnxPredictor(onnx_file)
+    # 64x85 and 64x64: padded to a common size by hand, with rubbish in the padding.
+    images = [predictor.reader(photographs[0]), predictor.reader(photographs[2])]
+    inputs = predictor.inputs([images[0], images[0]])
+    inputs["images"][1] = 255
+    inputs["images"][1, :64, :64] = images[1].pixels
+    inputs["sizes"][1] = images[1].size
+    inputs["original_sizes"][1] = images[1].original_size
+    _, scores = predictor._session.run(["boxes", "scores"], inputs)
+    (alone,) = predictor.detect_batch(images[:1])
+    np.testing.assert_allclose(scores[0][: len(alone)], alone.scores, atol=1e-5)
+
+
+def test_images_in_memory_and_none(onnx_file, photographs):
+    predictor = OnnxPredictor(onnx_file)
+    pixels = read_image(photographs[0])
+    (from_memory,) = predictor.detect([pixels])
+    ((_, from_file),) = predictor.detect_files(photographs[:1])
+    assert from_memory.scores.tolist() == from_file.scores.tolist()
+    assert predictor.detect([]) == []
+    assert list(predictor.detect_files([])) == []
+    assert len(OnnxPredictor(onnx_file, score_threshold=1.0).detect([pixels])[0]) == 0
+
+
+@pytest.mark.parametrize("size", [(20, 31), (97, 64), (64, 97)])
+def test_resizing_is_the_engines_to_one_level(size):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 97, 3), dtype=np.uint8)
+    difference = resize(pixels, size).astype(int) - engine_resize(pixels, size)
+    assert abs(difference).max() <= 1
+
+
+def test_masks_are_pasted_as_the_engine_does():
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.rand((4, 1, 7, 7), generator=generator)
+    boxes = torch.tensor([[2.5, 3.0, 20.2, 17.0], [0, 0, 30, 24], [28.1, 20, 30, 24], [5, 5, 6, 6]])
+    expected = engine_paste(masks, boxes, (24, 30))
+    found = paste_masks(masks[:, 0].numpy(), boxes.numpy(), (24, 30))
+    assert (found != expected.numpy()).mean() < 1e-3
+
+
+def test_a_file_that_disagrees_is_not_kept(job, onnx_file, monkeypatch, tmp_path):
+    model = onnx.load(onnx_file)
+    other = replace(job, directory=tmp_path)
+    monkeypatch.setattr(onnx_export, "to_onnx", lambda *_args, **_kwargs: model)
+    with torch.no_grad():
+        other.model.head.cls_score.bias.add_(0.1)
+    try:
+        with pytest.raises(ExportError, match=r"only 0.0% of 60 objects agree"):
+            EXPORTERS["onnx"](other)
+    finally:
+        with torch.no_grad():
+            other.model.head.cls_score.bias.sub_(0.1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"META_ARCHITECTURE": "SemanticSegmentor"}, "not lists of boxes", id="kind"),
+        pytest.param(
+            {"META_ARCHITECTURE": "GeneralizedRCNN", "KEYPOINT_ON": True},
+            "KEYPOINT_ON",
+            id="joints",
+        ),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_by_name(job, tmp_path, changes, message):
+    cfg = job.cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.ROI_HEADS.IN_FEATURES = cfg.MODEL.RPN.IN_FEATURES = ["p4", "p5"]
+    cfg.MODEL.ROI_HEADS.NAME = "StandardROIHeads"
+    cfg.MODEL.ROI_BOX_HEAD.NAME = "FastRCNNConvFCHead"
+    cfg.MODEL.ROI_BOX_HEAD.NUM_FC, cfg.MODEL.ROI_BOX_HEAD.FC_DIM = 1, 8
+    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = ["p4", "p5"]
+    for key, value in changes.items():
+        cfg.MODEL[key] = value
+    other = replace(job, model=build_detector(cfg).eval(), cfg=cfg, directory=tmp_path)
+    with pytest.raises(ExportError, match=message):
+        EXPORTERS["onnx"](other)
+
+
+def test_views_of_an_image_are_refused(job, tmp_path):
+    cfg = job.cfg.clone()
+    cfg.TEST.AUG.ENABLED = True
+    with pytest.raises(ExportError, match=r"TEST\.AUG"):
+        EXPORTERS["onnx"](replace(job, cfg=cfg, directory=tmp_path))
+
+
+@pytest.mark.parametrize("content", ["nothing", "a foreign file"])
+def test_files_that_are_not_ours_are_refused(onnx_file, tmp_path, content):
+    path = tmp_path / "model.onnx"
+    if content == "nothing":
+        path.write_bytes(b"no model")
+    else:
+        model = onnx.load(onnx_file)
+        del model.metadata_props[:]
+        onnx.save(model, path)
+    with pytest.raises(CheckpointError, match=r"model\.onnx"):
+        OnnxPredictor(path)
+
+
+def test_detecting_never_imports_torch(onnx_file, photographs):
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "import app.tasks.infer\n"
+        "from app.engine.predictor import OnnxPredictor\n"
+        f"found = OnnxPredictor({str(onnx_file)!r}).detect_files([Path({str(photographs[0])!r})],"
+        " num_workers=1)\n"
+        "assert len(next(found)[1]) == 20\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=False)
+    assert done.returncode == 0
+
+
+def test_every_file_of_the_room_is_in_its_table():
+    room = Path(onnx_export.__file__).parent
+    files = {path.stem for path in room.glob("*.py") if not path.stem.startswith("_")}
+    assert files == set(EXPORTERS)
+    assert importlib.util.find_spec("app.engine.export.onnx") is not None
+
+
+def test_pictures_are_spread_over_the_whole_list():
+    assert spread([Path(str(i)) for i in range(10)], 4) == [Path(s) for s in "0257"]
+    assert spread([], 4) == []
