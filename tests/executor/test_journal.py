@@ -58,7 +58,9 @@ def test_what_is_no_journal_is_replaced(path: Path, content: bytes):
     journal.close()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_only_whole_groups_count_whatever_is_damaged(path: Path, data: st.DataObject):
     path.unlink(missing_ok=True)

@@ -1,9 +1,10 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executor.novelty import Novelty
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=2)))
 def test_first_meetings(texts: list[str]):
     novelty = Novelty(texts)
