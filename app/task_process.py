@@ -47,6 +47,9 @@ def task_environment(environ: Mapping[str, str]) -> dict[str, str]:
     defaults = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **_ALLOCATOR}
     # Libraries count the processors of the host, of which a container may use a few.
     defaults["OMP_NUM_THREADS"] = str(cpu_count())
+    # Threads that spin while they wait take the cores from the others that share them: steps of
+    # two trainings on two cores took four times as long (benchmarks/reliability/wait_policy.py).
+    defaults["OMP_WAIT_POLICY"] = "passive"
     result = {**defaults, **environ}
     root = str(Path(__file__).resolve().parents[1])
     result["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environ.get("PYTHONPATH")]))

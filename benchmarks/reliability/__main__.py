@@ -30,7 +30,9 @@ def main(arguments: list[str]) -> int:
     report = parts.add_parser("report")
     report.add_argument("records", type=Path, nargs="+")
     report.add_argument("--fuzz", type=Path, default=Path("build/fuzz.jsonl"))
-    report.add_argument("--junit", type=Path, help="outcomes of an earlier pytest run")
+    report.add_argument(
+        "--junit", type=Path, nargs="+", help="outcomes of pytest -o junit_family=xunit1 --junitxml"
+    )
     options = parser.parse_args(arguments)
     if options.part == "report":
         from benchmarks.reliability.report import write_report

@@ -21,9 +21,12 @@ Written by `python -m benchmarks.reliability report RECORDS... > docs/reliabilit
 """
 
 
-def write_report(paths: Sequence[Path], fuzz: Path, junit: Path | None) -> int:
+def write_report(paths: Sequence[Path], fuzz: Path, junit: Sequence[Path] | None) -> int:
     """Print the report; 1 if anything in it is not as it should be."""
-    outcomes = run_tests() if junit is None else read_junit(junit)
+    if junit is None:
+        outcomes = run_tests()
+    else:
+        outcomes = [outcome for path in junit for outcome in read_junit(path)]
     lines = [
         _HEAD,
         *_machine(),

@@ -60,6 +60,7 @@ def test_threads_follow_the_limit_of_the_container(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(task_process, "cpu_count", lambda: 3)
     assert task_environment({})["OMP_NUM_THREADS"] == "3"
     assert task_environment({"OMP_NUM_THREADS": "1"})["OMP_NUM_THREADS"] == "1"
+    assert task_environment({})["OMP_WAIT_POLICY"] == "passive"
 
 
 @pytest.mark.parametrize(
