@@ -160,7 +160,7 @@ def _groups(stream: IO[bytes]) -> Iterator[tuple[list[str], int]]:
         head = stream.readline(64)
         try:
             crc, num_entries, num_bytes = head.split()
-            if not 0 < int(num_bytes) <= size:
+            if not 0 < int(num_bytes) <= size - stream.tell():
                 return
             body = stream.read(int(num_bytes))
             if zlib.crc32(body) != int(crc, 16) or body.count(b"\n") != int(num_entries):

@@ -82,6 +82,16 @@ def test_only_whole_groups_count_whatever_is_damaged(path: Path, data: st.DataOb
     journal.close()
 
 
+def test_a_size_beyond_the_end_is_damage(path: Path):
+    content = written(path, [["a"], ["bc"]])
+    path.write_bytes(content.replace(b" 1 3\n", b" 1 9\n"))
+    journal = Journal(path, "f")
+    assert list(journal) == ["a"]
+    journal.add(["new"])
+    assert list(journal) == ["a", "new"]
+    journal.close()
+
+
 def test_what_was_added_survives_sigkill(path: Path):
     code = (
         "import os, sys; from pathlib import Path; from executor.journal import Journal\n"
