@@ -104,6 +104,8 @@ start_daemon() {
 down() {
   local pid i
   if pid=$(daemon_pid); then
+    # Of an interrupted test; a container that stops slowly would outlive the daemon.
+    docker ps -q | xargs -r docker kill >/dev/null || true
     kill "$pid"
     for ((i = 0; i < 300; i++)); do
       daemon_pid >/dev/null || break
