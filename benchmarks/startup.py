@@ -1,6 +1,6 @@
 """How long a user waits for the first sign of life and for the first detection.
 
-    python -m benchmarks.startup --image FILE --config FILE --weights FILE [--onnx FILE] [--out FILE]
+    python -m benchmarks.startup --image FILE --config FILE --weights FILE [--onnx FILE] ...
 
 Each run is a process of its own, as a container's is: `app.start` on a folder with one image, and
 the detector alone. Printed, and appended to --out, is one JSON line for each way to compute, of

@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 Engine = Callable[[Array], dict[str, Array]]
 
 KINDS = {
+    "onnx": "benchmarks.speed.engine_onnx",
     "ours": "benchmarks.speed.engine_ours",
     "d2": "benchmarks.speed.anchor_detectron2",
     "torchvision": "benchmarks.speed.anchor_torchvision",

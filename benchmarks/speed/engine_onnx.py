@@ -1,0 +1,59 @@
+"""This engine's exported models in ONNX Runtime: precision fp32 or int8.
+
+Files are made at the first call, in build/speed, from the seeded weights of the parity checks; the
+8-bit ones are calibrated on drawn scenes, so their speed means something and their accuracy does
+not (for that see the card of a trained model).
+"""
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from app.engine.export import EXPORTERS, ExportJob
+from app.engine.export._quantize import quantized
+from app.engine.predictor import OnnxPredictor
+from benchmarks.parity.scenes import image
+from benchmarks.speed.engine_ours import build_model
+from benchmarks.speed.engines import REPOSITORY, Array, Engine, Task
+
+FOLDER = REPOSITORY / "build" / "speed"
+
+
+def load(task: Task, precision: str) -> Engine:
+    """Detections of one image."""
+    os.environ["OMP_NUM_THREADS"] = str(task.threads)
+    path = _file(task, precision)
+    predictor = OnnxPredictor(path, image_size=task.short)
+
+    def detect(pixels: Array) -> dict[str, Array]:
+        (found,) = predictor.detect([pixels])
+        return {"boxes": found.boxes, "scores": found.scores, "classes": found.classes}
+
+    return detect
+
+
+def _file(task: Task, precision: str) -> Path:
+    folder = FOLDER / f"{task.config}_{task.short}"
+    source, target = folder / "model.onnx", folder / f"model.{precision}.onnx"
+    scenes = _scenes(folder)
+    if not source.is_file():
+        model, cfg = build_model(task)
+        names = [f"class {number}" for number in range(80)]
+        job = ExportJob(model=model, cfg=cfg, class_names=names, directory=folder, images=scenes)
+        EXPORTERS["onnx"](job)
+    if precision == "fp32":
+        return source
+    if not target.is_file():
+        quantized(source, target, OnnxPredictor(source, image_size=min(task.short, 480)), scenes)
+    return target
+
+
+def _scenes(folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for seed in range(4):
+        paths.append(folder / f"scene_{seed}.png")
+        if not paths[-1].is_file():
+            Image.fromarray(image(320, 480, seed=seed)).save(paths[-1])
+    return paths
