@@ -79,8 +79,8 @@ class PackedConv2d(nn.Module):
             conv.groups,
         )
         # Plain attributes: a packed weight belongs to no state dict and to no other device.
-        weight = conv.weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
-        self._weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._geometry)
+        self._weight = conv.weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
+        self._is_packed = False
         self._bias = None if conv.bias is None else conv.bias.detach().to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class PackedConv2d(nn.Module):
             return self._empty(x)
         y: Tensor = torch.ops.mkldnn._convolution_pointwise(
             self._input(x),
-            self._weight,
+            self._packed_for(x),
             self._bias,
             *self._geometry,
             self.activation.name,
@@ -114,11 +114,23 @@ class PackedConv2d(nn.Module):
         y: Tensor
         if last_use:
             into = operators._convolution_pointwise_.binary
-            y = into(other, x, self._weight, self._bias, *how)
+            y = into(other, x, self._packed_for(x), self._bias, *how)
         else:
             new = operators._convolution_pointwise.binary
-            y = new(x, other, self._weight, self._bias, *how)
+            y = new(x, other, self._packed_for(x), self._bias, *how)
         return y
+
+    def _packed_for(self, x: Tensor) -> Tensor:
+        """The weight in the order that suits maps like the first one seen.
+
+        Packed without knowing the map, it is reordered at every call, at twice the time.
+        """
+        if not self._is_packed:
+            self._weight = torch.ops.mkldnn._reorder_convolution_weight(
+                self._weight, *self._geometry, list(x.shape)
+            )
+            self._is_packed = True
+        return self._weight
 
     def _input(self, x: Tensor) -> Tensor:
         return x.to(self.dtype).contiguous(memory_format=torch.channels_last)
