@@ -23,6 +23,9 @@ class Activation(NamedTuple):
 
 NONE, RELU = Activation(), Activation("relu")
 
+# Cells of a map below which oneDNN takes another order of some weights.
+_TINY_MAP = 128
+
 
 def activation_of(function: Callable[[Tensor], Tensor] | None) -> Activation | None:
     """oneDNN's name for a function or module; None where it has none."""
@@ -79,8 +82,9 @@ class PackedConv2d(nn.Module):
             conv.groups,
         )
         # Plain attributes: a packed weight belongs to no state dict and to no other device.
-        self._weight = conv.weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
-        self._is_packed = False
+        weight = conv.weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
+        self._unpacked: Tensor | None = weight
+        self._packed: dict[bool, Tensor] = {}  # by whether maps are tiny
         self._bias = None if conv.bias is None else conv.bias.detach().to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,16 +125,21 @@ class PackedConv2d(nn.Module):
         return y
 
     def _packed_for(self, x: Tensor) -> Tensor:
-        """The weight in the order that suits maps like the first one seen.
+        """The weight in the order that suits maps like `x`.
 
-        Packed without knowing the map, it is reordered at every call, at twice the time.
+        In another order it is reordered at every call, which may take longer than the convolution.
         """
-        if not self._is_packed:
-            self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-                self._weight, *self._geometry, list(x.shape)
+        is_tiny = x.shape[2] * x.shape[3] < _TINY_MAP
+        if is_tiny not in self._packed:
+            weight = self._unpacked
+            if weight is None:
+                known = next(iter(self._packed.values())).to_dense()
+                weight = known.contiguous(memory_format=torch.channels_last)
+            self._packed[is_tiny] = torch.ops.mkldnn._reorder_convolution_weight(
+                weight, *self._geometry, list(x.shape)
             )
-            self._is_packed = True
-        return self._weight
+            self._unpacked = None
+        return self._packed[is_tiny]
 
     def _input(self, x: Tensor) -> Tensor:
         return x.to(self.dtype).contiguous(memory_format=torch.channels_last)

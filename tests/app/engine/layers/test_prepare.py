@@ -109,3 +109,12 @@ def test_a_model_may_be_consumed(net):
     assert not list(net.body[0].parameters())
     with torch.inference_mode():
         torch.testing.assert_close(ready(x), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_maps_of_all_sizes_one_after_the_other():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(16, 36, 3, padding=1).requires_grad_(False)
+    ready = PackedConv2d(conv, dtype=torch.float32)
+    for side in (20, 3, 40, 1, 3, 20):
+        x = torch.rand(2, 16, side, side)
+        torch.testing.assert_close(ready(x), conv(x), atol=1e-5, rtol=1e-4)
