@@ -54,11 +54,15 @@ def photographs(tmp_path_factory) -> list[Path]:
 def job(tmp_path_factory, photographs) -> ExportJob:
     torch.manual_seed(0)
     cfg = tiny_cfg()
+    directory = tmp_path_factory.mktemp("export")
+    weights = directory / "model.pth"
+    weights.write_bytes(b"stands for the weights")  # only its digest matters
     return ExportJob(
         model=spread_scores(build_detector(cfg)),
         cfg=cfg,
         class_names=["ant", "bee", "cat"],
-        directory=tmp_path_factory.mktemp("export"),
+        directory=directory,
+        weights=weights,
         images=photographs,
     )
 
