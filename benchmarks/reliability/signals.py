@@ -19,7 +19,7 @@ _BEGUN = ("images usable", " model: ")
 _EARLY_SHARE = 0.15  # of the instants lie anywhere from the start of the process on
 _EARLY_S = 5.0
 _LATE_S = 4.0
-_ORPHANS_S = 2.0
+_ORPHANS_S = 3.0
 
 
 def interrupt_runs(part: str, count: int, seconds: float, *, path: Path, scratch: Path) -> None:
@@ -59,7 +59,7 @@ class Chain:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         run.process.wait()
-        problems = self._orphans(everybody) + problems_of(self.tree, self.known)
+        problems = self._orphans() + problems_of(self.tree, self.known)
         return {
             "kind": "kill",
             "task": self.tree.task,
@@ -71,11 +71,12 @@ class Chain:
 
     def stop(self) -> dict[str, Any] | None:
         """One more run, and a SIGTERM: to the supervisor, to all its processes, or twice."""
+        num_before = len(self.tree.steps())
         run = self._run_until_the_instant()
         if run is None:
             return None
         instant_s = time.monotonic() - run.started
-        phase, num_steps = phase_of(self.tree), len(self.tree.steps())
+        phase, num_steps = phase_of(self.tree), len(self.tree.steps()) - num_before
         how = self.rng.choices(("once", "all", "twice"), (7, 2, 1))[0]
         everybody = run.everybody()
         start = time.monotonic()
@@ -86,8 +87,8 @@ class Chain:
             run.process.send_signal(signal.SIGTERM)
         status = run.process.wait()
         seconds = time.monotonic() - start
-        problems = self._orphans(everybody) + problems_of(self.tree, self.known)
-        problems += self._not_stopped(status, saves=how != "twice" and num_steps > 0)
+        problems = self._orphans() + problems_of(self.tree, self.known)
+        problems += self._not_stopped(status, saves=how != "twice" and num_steps > 1)
         if status == 0:
             self._start_over()
         return {
@@ -122,13 +123,14 @@ class Chain:
         self.tree.forget_output()
         self.known = Known()
 
-    def _orphans(self, everybody: list[int]) -> list[str]:
-        """Processes of the run that still live a moment after its end."""
+    def _orphans(self) -> list[str]:
+        """Processes of the run that still live a moment after its end, whoever started them."""
         end = time.monotonic() + _ORPHANS_S
-        while alive := [pid for pid in everybody if _is_alive(pid)]:
+        mark = f"RELIABILITY_STEPS={self.tree.root / 'steps'}\0".encode()
+        while alive := [pid for pid in _everybody() if mark in _environment(pid)]:
             if time.monotonic() > end:
                 return [f"processes outlive the run: {alive}"]
-            time.sleep(0.02)
+            time.sleep(0.05)
         return []
 
     def _not_stopped(self, status: int, *, saves: bool) -> list[str]:
@@ -160,8 +162,13 @@ def phase_of(tree: Tree) -> str:
     return "start"
 
 
-def _is_alive(pid: int) -> bool:
+def _everybody() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def _environment(pid: int) -> bytes:
+    """Variables that a process was started with; nothing once it has been killed."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/environ").read_bytes() + b"\0"
     except OSError:
-        return False
+        return b""
