@@ -59,7 +59,9 @@ def _inference(records: Sequence[Record]) -> Iterable[str]:
         "Whole path from an image in memory to its detections, batch 1, the same photograph and "
         "seeded weights. Speed-up: median over rounds of the quotient within a round, middle half "
         "in brackets. `+malloc`: with the allocator settings that this engine gives its own tasks. "
-        "Gaps: largest difference of matched detections from the first engine's. torchvision's "
+        "Gaps: largest difference of matched detections from the first engine's; nets of random "
+        "weights amplify that the two resize alike only to one level of 255 (on equal pixels "
+        "`python -m benchmarks.parity` finds scores within 1e-4). torchvision's "
         "nets differ a little, so its detections are not compared. bf16 on random weights is far "
         "from fp32; what it costs a trained model stands in its own table.\n"
     )
@@ -92,10 +94,12 @@ def _inference_row(engine: dict[str, Any]) -> list[str]:
 def _floor(records: Sequence[Record]) -> Iterable[str]:
     yield "## The floor\n"
     yield (
-        "Operations of a model (2 for each multiply-add of its convolutions and matrix products) "
-        "over the fastest sustained kernel of the machine, a packed 3x3 convolution of 256 "
-        "channels that takes turns with the model: no program that does these operations is "
-        "faster. The rest is what memory, small maps, RoIAlign, NMS and Python cost.\n"
+        "Operations of a model (2 for each multiply-add of its convolutions and matrix products, "
+        "summed directly) over the fastest sustained kernel of the machine, a packed direct 3x3 "
+        "convolution of 256 channels that takes turns with the model. In fp32 wide 3x3 "
+        "convolutions run by Winograd's tiles with a quarter of the products, so more than 100 % "
+        "is possible. What is left: 1x1 and narrow convolutions whose memory traffic shows, the "
+        "transforms of the tiles, small maps, RoIAlign, NMS, Python.\n"
     )
     columns = ["model", "px", "GFLOP", "precision", "peak GFLOP/s", "floor s", "s/image", "reached"]
     rows = [
