@@ -1,8 +1,13 @@
 """python -m benchmarks.speed VERB ...
 
     infer     engines side by side, from image to detections
+    train     engines side by side, one training step of a batch
+    data      engines side by side, from files to network inputs
+    evaluation  ways to average precision side by side
+    growth    cost against classes, boxes and image size
     floor     arithmetic of each model over the fastest kernel of this machine
     accuracy  average precision of a trained model in each precision
+    pipeline  files to detections beside the model alone
     report    the page docs/performance.md made of records, on standard output
 
 Records are appended to `--records` (benchmarks/speed/records.jsonl).
@@ -10,10 +15,22 @@ Records are appended to `--records` (benchmarks/speed/records.jsonl).
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from benchmarks.speed import accuracy, floor, infer, records, report
+from benchmarks.speed import (
+    accuracy,
+    cost_growth,
+    data,
+    evaluation,
+    floor,
+    infer,
+    pipeline,
+    records,
+    report,
+    train,
+)
 from benchmarks.speed.engines import CONFIGS, EngineSpec, Task
 
 RECORDS = Path(__file__).with_name("records.jsonl")
@@ -36,23 +53,57 @@ def _parser() -> argparse.ArgumentParser:
     side = verbs.add_parser("infer", help="engines side by side")
     side.add_argument("--engine", action="append", required=True, metavar="KIND[:PREC][=PYTHON]")
     side.set_defaults(run=_infer)
+    step = verbs.add_parser("train", help="training steps side by side")
+    step.add_argument("--engine", action="append", required=True, metavar="KIND[:PREC][=PYTHON]")
+    step.add_argument("--batch", type=int, default=2)
+    step.set_defaults(run=_train)
     near = verbs.add_parser("floor", help="how near the machine's limit")
     near.add_argument("--precision", action="append", help="default: fp32 and bf16")
     near.set_defaults(run=_floor)
-    for verb in (side, near):
+    for verb in (side, step, near):
         verb.add_argument("--config", action="append", choices=list(CONFIGS), required=True)
         verb.add_argument("--short", type=int, default=800)
         verb.add_argument("--max", type=int, help="default: 5/3 of --short, as 1333 for 800")
-        verb.add_argument("--image", type=Path, required=True)
-        verb.add_argument("--rounds", type=int, default=7)
+        photographs = {"nargs": "+"} if verb is step else {}
+        verb.add_argument("--image", type=Path, required=True, **photographs)
+        verb.add_argument("--rounds", type=int, default=3 if verb is step else 7)
         verb.add_argument("--threads", type=int, default=2)
         verb.add_argument("--records", type=Path, default=RECORDS)
+    reading = verbs.add_parser("data", help="files to network inputs, side by side")
+    reading.add_argument("--image", type=Path, nargs="+", required=True)
+    reading.add_argument("--short", type=int, default=800)
+    reading.add_argument("--max", type=int, default=1333)
+    reading.add_argument("--rounds", type=int, default=5)
+    reading.set_defaults(run=_data)
+    judging = verbs.add_parser("evaluation", help="ways to average precision")
+    judging.add_argument("--num-images", type=int, default=5000)
+    judging.set_defaults(run=_evaluation)
+    for verb in (reading, judging):
+        verb.add_argument("--engine", action="append", required=True, metavar="KIND[=PYTHON]")
+        verb.add_argument("--records", type=Path, default=RECORDS)
+    growing = verbs.add_parser("growth", help="cost against classes, boxes, image size")
+    growing.add_argument("--model", action="append", choices=list(cost_growth.MODELS))
+    growing.add_argument("--axis", action="append", choices=list(cost_growth.AXES))
+    growing.add_argument("--repeats", type=int, default=3)
+    growing.add_argument("--records", type=Path, default=RECORDS)
+    growing.set_defaults(run=_growth)
     exact = verbs.add_parser("accuracy", help="average precision by precision")
     exact.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     exact.add_argument("--data", type=Path, required=True, help="folder that holds BCCD/")
     exact.add_argument("--precision", action="append", help="default: fp32 and bf16")
     exact.add_argument("--records", type=Path, default=RECORDS)
     exact.set_defaults(run=_accuracy)
+    flow = verbs.add_parser("pipeline", help="files to detections beside the model alone")
+    flow.add_argument("--model", type=Path, required=True, help="folder of a trained model")
+    flow.add_argument("--images", type=Path, required=True, help="folder of JPEGs")
+    flow.add_argument("--count", type=int, default=200)
+    flow.add_argument("--threads", type=int, default=2)
+    flow.add_argument("--workers", type=int, default=1)
+    flow.add_argument("--batch", type=int, default=4)
+    flow.add_argument("--precision", default="fp32")
+    flow.add_argument("--rounds", type=int, default=3)
+    flow.add_argument("--records", type=Path, default=RECORDS)
+    flow.set_defaults(run=_pipeline)
     page = verbs.add_parser("report", help="docs/performance.md")
     page.add_argument("files", type=Path, nargs="*", default=[RECORDS])
     page.set_defaults(run=_report)
@@ -60,14 +111,58 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _infer(options: argparse.Namespace) -> None:
-    specs = [
-        EngineSpec.parse(text, default_python=infer.default_python()) for text in options.engine
-    ]
+    specs = _specs(options)
     for task in _tasks(options):
         content = infer.measure(task, options.image.resolve(), specs, rounds=options.rounds)
         records.append(options.records, "inference", content)
         sys.stdout.write(infer.describe(content) + "\n")
         sys.stdout.flush()
+
+
+def _train(options: argparse.Namespace) -> None:
+    specs = _specs(options)
+    for task in _tasks(options):
+        content = train.measure(
+            task, options.image, specs, batch=options.batch, rounds=options.rounds
+        )
+        records.append(options.records, "training", content)
+        sys.stdout.write(train.describe(content) + "\n")
+        sys.stdout.flush()
+
+
+def _data(options: argparse.Namespace) -> None:
+    content = data.measure(
+        options.image,
+        _specs(options),
+        short=options.short,
+        max_size=options.max,
+        rounds=options.rounds,
+    )
+    _keep(options, "data path", content)
+
+
+def _evaluation(options: argparse.Namespace) -> None:
+    content = evaluation.measure(_specs(options), num_images=options.num_images)
+    _keep(options, "evaluation", content)
+
+
+def _growth(options: argparse.Namespace) -> None:
+    for model in options.model or cost_growth.MODELS:
+        for axis in options.axis or cost_growth.AXES:
+            _keep(options, "growth", cost_growth.measure(model, axis, repeats=options.repeats))
+
+
+def _keep(options: argparse.Namespace, kind: str, content: Mapping[str, Any]) -> None:
+    records.append(options.records, kind, content)
+    lines = [content["title"], *report.table(content["columns"], content["rows"])]
+    sys.stdout.write("\n".join([*lines, content["notes"], ""]))
+    sys.stdout.flush()
+
+
+def _specs(options: argparse.Namespace) -> list[EngineSpec]:
+    return [
+        EngineSpec.parse(text, default_python=infer.default_python()) for text in options.engine
+    ]
 
 
 def _floor(options: argparse.Namespace) -> None:
@@ -87,6 +182,21 @@ def _accuracy(options: argparse.Namespace) -> None:
     precisions = options.precision or ["fp32", "bf16"]
     content = accuracy.measure(options.model, options.data, precisions)
     records.append(options.records, "accuracy", content)
+    sys.stdout.write(f"{content['rows']}\n")
+
+
+def _pipeline(options: argparse.Namespace) -> None:
+    content = pipeline.measure(
+        options.model,
+        options.images,
+        count=options.count,
+        threads=options.threads,
+        num_workers=options.workers,
+        batch_size=options.batch,
+        precision=options.precision,
+        rounds=options.rounds,
+    )
+    records.append(options.records, "pipeline", content)
     sys.stdout.write(f"{content['rows']}\n")
 
 

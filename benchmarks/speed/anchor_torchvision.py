@@ -50,16 +50,7 @@ _RENAMINGS = (
 
 def load(task: Task, precision: str) -> Engine:
     """Detections of one image; only the net itself runs in the lower precision."""
-    from torchvision.models import detection
-    from torchvision.ops.misc import FrozenBatchNorm2d
-
-    torch.set_num_threads(task.threads)
-    model: nn.Module = getattr(detection, NAMES[task.config])(
-        weights=None, weights_backbone=None, min_size=task.short, max_size=task.max_size
-    )
-    _freeze(model, FrozenBatchNorm2d)
-    model.load_state_dict(_weights(model.state_dict()))
-    model.eval()
+    model = build_model(task).eval()
     lower = precision == "bf16"
 
     def detect(image: Array) -> dict[str, Array]:
@@ -73,6 +64,20 @@ def load(task: Task, precision: str) -> Engine:
         return result
 
     return detect
+
+
+def build_model(task: Task) -> nn.Module:
+    """The model with seeded weights, its norms frozen."""
+    from torchvision.models import detection
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    torch.set_num_threads(task.threads)
+    model: nn.Module = getattr(detection, NAMES[task.config])(
+        weights=None, weights_backbone=None, min_size=task.short, max_size=task.max_size
+    )
+    _freeze(model, FrozenBatchNorm2d)
+    model.load_state_dict(_weights(model.state_dict()))
+    return model
 
 
 def _freeze(module: nn.Module, kind: type[nn.Module]) -> None:

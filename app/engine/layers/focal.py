@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# Logits worked on at once on a CPU: what is computed between them stays in its cache.
+_BLOCK = 1 << 18
+
 
 def focal_loss_of_classes(logits: Tensor, classes: Tensor, *, alpha: float, gamma: float) -> Tensor:
     """Sum over anchors of K independent focal losses: (M, K), (M,) int64 -> scalar float32.
@@ -16,34 +19,63 @@ def focal_loss_of_classes(logits: Tensor, classes: Tensor, *, alpha: float, gamm
     Class K means background: all K targets are 0. Class -1 leaves the anchor out. A negative
     `alpha` switches the class balance off.
     """
-    logits = logits.float()
-    num_classes = logits.shape[1]
-    rows = ((classes >= 0) & (classes < num_classes)).nonzero()[:, 0]
-    positive = logits[rows, classes[rows]]
-    as_negative: Tensor = _NegativeFocalLoss.apply(logits, classes >= 0, gamma)
-    # All targets count as 0 at first; the few that are 1 then change sides.
-    probs = positive.sigmoid()
-    as_positive = (1 - probs) ** gamma * F.softplus(-positive)
-    mistaken = probs**gamma * F.softplus(positive)
     weight_1, weight_0 = (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
-    return weight_0 * (as_negative - mistaken.sum()) + weight_1 * as_positive.sum()
+    loss: Tensor = _FocalLoss.apply(logits, classes, gamma, weight_0, weight_1)
+    return loss
 
 
-class _NegativeFocalLoss(torch.autograd.Function):
-    """Sum of p**gamma * -log(1 - p) over the rows that count; keeps nothing but its input."""
+class _FocalLoss(torch.autograd.Function):
+    """Loss and slope in one pass over the logits, computed in float32; keeps only the slope."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, counts: Tensor, gamma: float) -> Tensor:
-        ctx.save_for_backward(logits, counts)
-        ctx.gamma = gamma
-        loss = F.softplus(logits).mul_(logits.sigmoid().pow_(gamma))
-        return (loss.sum(dim=1) * counts).sum()
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        classes: Tensor,
+        gamma: float,
+        weight_0: float,
+        weight_1: float,
+    ) -> Tensor:
+        slope = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        counts = (classes >= 0).float()
+        # All targets count as 0 at first; the few that are 1 then change sides.
+        loss = weight_0 * _as_negatives(logits, counts, gamma, weight_0, slope)
+        rows = ((classes >= 0) & (classes < logits.shape[1])).nonzero()[:, 0]
+        positive = logits[rows, classes[rows]].float()
+        probs = positive.sigmoid()
+        others, doubt = 1 - probs, F.softplus(-positive)
+        mistaken = probs**gamma * F.softplus(positive)
+        loss = loss - weight_0 * mistaken.sum() + weight_1 * (others**gamma * doubt).sum()
+        if slope is not None:
+            steep = -weight_1 * others**gamma * (gamma * probs * doubt + others)
+            slope[rows, classes[rows]] = steep.to(slope.dtype)
+        if slope is not None:
+            ctx.save_for_backward(slope)
+        return loss
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        logits, counts = ctx.saved_tensors
-        gamma = ctx.gamma
-        probs = logits.sigmoid()
-        slope = F.softplus(logits).mul_(1 - probs).mul_(gamma).add_(probs)
-        slope.mul_(probs.pow_(gamma))
-        return slope.mul_(counts[:, None] * grads[0]), None, None
+        (slope,) = ctx.saved_tensors
+        return slope * grads[0], None, None, None, None
+
+
+def _as_negatives(
+    logits: Tensor, counts: Tensor, gamma: float, weight: float, slope: Tensor | None
+) -> Tensor:
+    """Sum of p**gamma * -log(1 - p) over rows by their `counts` (M,); `slope` gets its own."""
+    if logits.device.type == "cpu":
+        size = max(1, _BLOCK // max(logits.shape[1], 1))
+    else:
+        size = max(1, len(logits))  # there every block costs launches
+    total = counts.new_zeros(())
+    for start in range(0, len(logits), size):
+        part = slice(start, start + size)
+        x = logits[part].float()
+        # F.softplus takes ten times as long on a CPU.
+        probs, wrong = x.sigmoid(), x.abs().neg_().exp_().log1p_().add_(x.clamp(min=0))
+        factor = probs**gamma
+        total += (wrong * factor).sum(dim=1).dot(counts[part])
+        if slope is not None:
+            wrong.mul_(1 - probs).mul_(gamma).add_(probs).mul_(factor)
+            torch.mul(wrong, (weight * counts[part])[:, None], out=slope[part])
+    return total

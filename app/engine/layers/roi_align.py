@@ -1,5 +1,8 @@
 """RoIAlign by gathering rows of a channels-last map: uses all cores, unlike torchvision's.
 
+With gradients, too: each row of the map sums up its share of all bins in their order, by one
+thread, so the result is the same every time.
+
 A bin's value is the mean of bilinear samples on a grid. Each sample reads four cells, neighbouring
 samples mostly the same ones; the weights of a bin are the product of weights along y and along x,
 so cells read several times are merged before anything is gathered.
@@ -8,8 +11,9 @@ L: levels, M: boxes, N: images, C: channels, H, W: sides of the map, S: side of 
 G: samples along a bin's side, T: cells along a bin's side
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,42 +47,129 @@ def gathered_roi_align(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
-    """torchvision's `roi_align` without gradients, each box from the map of its level.
+    """torchvision's `roi_align`, each box from the map of its level.
 
     L maps (N, C, H, W), L scales, boxes (M, 5) of image index, x0, y0, x1, y1, and their levels
     (M,) in [0, L) -> (M, C, S, S) in channels-last memory.
     """
-    channels = features[0].shape[1]
-    # Written in the order in which they are gathered, then put in place all at once.
-    gathered = features[0].new_empty((len(rois), side * side, channels))
-    places: list[Tensor] = []
+    chosen = [(levels == level).nonzero()[:, 0] for level in range(len(features))]
+    by_level = [
+        _taps(feature, rois[of_level].float(), scale, side, sampling_ratio, aligned)
+        for feature, scale, of_level in zip(features, scales, chosen, strict=True)
+    ]
+    with_gradient = torch.is_grad_enabled() and any(f.requires_grad for f in features)
+    gather = _gather_with_gradient if with_gradient else _gather
+    bins, order = gather(features, by_level, chosen, len(rois) * side * side)
+    bins = bins.view(len(rois), side * side, features[0].shape[1])
+    if len(rois):
+        put_back = _PutBack.apply if with_gradient else _put_back
+        bins = put_back(bins, order)
+    return bins.view(-1, side, side, features[0].shape[1]).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taps:
+    """The cells that bins of some boxes read, equally many each.
+
+    boxes    (B,) int64 index of the boxes
+    cells    (B * S * S, T * T') int32 row of the map's table
+    weights  (B * S * S, T * T') float32
+    """
+
+    boxes: Tensor
+    cells: Tensor
+    weights: Tensor
+
+
+def _gather(
+    features: Sequence[Tensor],
+    by_level: Sequence[Iterator[_Taps]],
+    chosen: Sequence[Tensor],
+    num_bins: int,
+) -> tuple[Tensor, Tensor]:
+    """All bins (M * S * S, C) in the order in which they were gathered, and of which boxes (M,)."""
+    bins = features[0].new_empty((num_bins, features[0].shape[1]))
+    order: list[Tensor] = []
     start = 0
-    for level, (feature, scale) in enumerate(zip(features, scales, strict=True)):
-        chosen = (levels == level).nonzero()[:, 0]
-        if not len(chosen):
+    for feature, level_taps, of_level in zip(features, by_level, chosen, strict=True):
+        for taps in level_taps:
+            end = start + len(taps.cells)
+            bins[start:end] = F.embedding_bag(
+                taps.cells,
+                _table(feature),
+                mode="sum",
+                per_sample_weights=taps.weights.to(feature.dtype),
+            )
+            start = end
+            order.append(of_level[taps.boxes])
+    return bins, torch.cat(order) if order else chosen[0]
+
+
+def _gather_with_gradient(
+    features: Sequence[Tensor],
+    by_level: Sequence[Iterator[_Taps]],
+    chosen: Sequence[Tensor],
+    num_bins: int,
+) -> tuple[Tensor, Tensor]:
+    """As `_gather`, in float32 inside: one call for each map, which then gets one gradient."""
+    bins: list[Tensor] = []
+    order: list[Tensor] = []
+    for feature, level_taps, of_level in zip(features, by_level, chosen, strict=True):
+        table, parts = _table(feature).float(), list(level_taps)
+        if not parts:
+            bins.append(table[:0])  # every map keeps its place in the graph of the gradients
             continue
-        pooled = _of_level(feature, rois[chosen].float(), scale, side, sampling_ratio, aligned)
-        for index, bins in pooled:
-            gathered[start : start + len(bins)] = bins
-            start += len(bins)
-            places.append(chosen[index])
-    if places:
-        gathered = gathered.index_select(0, torch.cat(places).argsort())
-    return gathered.view(-1, side, side, channels).permute(0, 3, 1, 2)
+        lengths = torch.cat([t.cells.new_full((len(t.cells),), t.cells.shape[1]) for t in parts])
+        sums = F.embedding_bag(
+            torch.cat([taps.cells.flatten() for taps in parts]),
+            table,
+            lengths.cumsum(0, dtype=lengths.dtype) - lengths,
+            mode="sum",
+            per_sample_weights=torch.cat([taps.weights.flatten() for taps in parts]),
+        )
+        bins.append(sums)
+        order += [of_level[taps.boxes] for taps in parts]
+    gathered = torch.cat(bins).to(features[0].dtype)
+    assert len(gathered) == num_bins
+    return gathered, torch.cat(order) if order else chosen[0]
 
 
-def _of_level(
+def _put_back(rows: Tensor, order: Tensor) -> Tensor:
+    return rows.index_select(0, order.argsort())
+
+
+class _PutBack(torch.autograd.Function):
+    """Rows (M, ...) whose places are `order` (M,), each once, in their places."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, order: Tensor) -> Tensor:
+        ctx.save_for_backward(order)
+        return _put_back(rows, order)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (order,) = ctx.saved_tensors
+        return grads[0].index_select(0, order), None
+
+
+def _table(feature: Tensor) -> Tensor:
+    """(N, C, H, W) -> rows (N * H * W, C)."""
+    return feature.permute(0, 2, 3, 1).reshape(-1, feature.shape[1])
+
+
+def _taps(
     feature: Tensor, rois: Tensor, scale: float, side: int, sampling_ratio: int, aligned: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Indices of boxes, and their bins (M, S * S, C): all boxes (M, 5), some at a time."""
-    _, channels, height, width = feature.shape
-    table = feature.permute(0, 2, 3, 1).reshape(-1, channels)
+) -> Iterator[_Taps]:
+    """What all boxes (M, 5) read from their map, some boxes at a time."""
+    if not len(rois):
+        return
+    height, width = feature.shape[2:]
     corners = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
     x = _axis(corners[:, 0], corners[:, 2], side, width, sampling_ratio, aligned=aligned)
     y = _axis(corners[:, 1], corners[:, 3], side, height, sampling_ratio, aligned=aligned)
     # Boxes that read equally many cells go together: none is padded to the largest.
     kind_of = y.count * (x.cells.shape[2] + 1) + x.count
-    order = kind_of.argsort()
+    order = kind_of.argsort(stable=True)
     kinds, sizes = torch.unique_consecutive(kind_of[order], return_counts=True)
     first_row = (rois[:, 0].to(torch.int32) * (height * width))[:, None, None]
     rows, row_weights = (y.cells * width + first_row)[order], y.weights[order]
@@ -90,29 +181,17 @@ def _of_level(
         step = max(1, _MAX_ROWS // max(side * side * tall * wide, 1))
         for start in range(begin, end, step):
             part = slice(start, min(start + step, end))
-            yield (
+            yield _Taps(
                 order[part],
-                _gather(
-                    table,
-                    (rows[part, :, :tall], row_weights[part, :, :tall]),
-                    (columns[part, :, :wide], column_weights[part, :, :wide]),
-                ),
+                _outer(rows[part, :, :tall], columns[part, :, :wide], torch.add),
+                _outer(row_weights[part, :, :tall], column_weights[part, :, :wide], torch.mul),
             )
 
 
-def _gather(table: Tensor, y: tuple[Tensor, Tensor], x: tuple[Tensor, Tensor]) -> Tensor:
-    """Weighted sums of rows (R, C): cells and weights (M, S, T) -> (M, S * S, C)."""
-    boxes, side, tall = y[0].shape
-    wide = x[0].shape[2]
-    index = y[0][:, :, None, :, None] + x[0][:, None, :, None, :]
-    weights = y[1][:, :, None, :, None] * x[1][:, None, :, None, :]
-    sums = F.embedding_bag(
-        index.view(-1, tall * wide),
-        table,
-        mode="sum",
-        per_sample_weights=weights.view(-1, tall * wide).to(table.dtype),
-    )
-    return sums.view(boxes, side * side, -1)
+def _outer(y: Tensor, x: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Each value along y with each along x: (B, S, T), (B, S, T') -> (B * S * S, T * T')."""
+    pairs = combine(y[:, :, None, :, None], x[:, None, :, None, :])
+    return pairs.reshape(-1, y.shape[2] * x.shape[2])
 
 
 def _axis(

@@ -78,8 +78,7 @@ class ROIPooler:
         return pooled
 
     def _gathers(self, feature: Tensor) -> bool:
-        on_cpu = feature.device.type == "cpu" and self.pooler_type != "ROIPool"
-        return on_cpu and not feature.requires_grad
+        return feature.device.type == "cpu" and self.pooler_type != "ROIPool"
 
     def _gather(self, features: Sequence[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
         """All boxes, each from the map of its level (M,), in channels-last memory."""

@@ -50,9 +50,11 @@ def inside(boxes: Tensor, size: Size, margin: float = 0.0) -> Tensor:
 
 def pairwise_intersection(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """Intersection areas of every pair: (N, 4), (M, 4) -> (N, M). 0 where boxes are apart."""
-    top_left = torch.maximum(boxes1[:, None, :2], boxes2[:, :2])
-    bottom_right = torch.minimum(boxes1[:, None, 2:], boxes2[:, 2:])
-    return (bottom_right - top_left).clamp_(min=0).prod(dim=2)
+    # Column by column: passes over (N, M) values without gaps in memory are several times faster.
+    x0, y0, x1, y1 = boxes2.t().contiguous()
+    width = torch.minimum(boxes1[:, 2:3], x1) - torch.maximum(boxes1[:, 0:1], x0)
+    height = torch.minimum(boxes1[:, 3:4], y1) - torch.maximum(boxes1[:, 1:2], y0)
+    return width.clamp_(min=0) * height.clamp_(min=0)
 
 
 def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:

@@ -65,3 +65,40 @@ def test_each_box_is_read_from_its_level():
     for level, (feature, scale) in enumerate(zip(features, (SCALE, SCALE / 2), strict=True)):
         expected = roi_align(feature, ROIS[levels == level], (3, 3), scale, 0, True)
         torch.testing.assert_close(found[levels == level], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_equal_torchvisions(dtype, sampling_ratio):
+    generator = torch.Generator().manual_seed(0)
+    features = [
+        torch.rand(2, 5, HEIGHT // n, WIDTH // n, generator=generator).to(dtype).requires_grad_()
+        for n in (1, 2)
+    ]
+    levels = torch.tensor([1, 0, 1, 0, 0, 1, 1])
+    found = gather(features, ROIS, levels, sampling_ratio=sampling_ratio, side=7)
+    assert found.dtype == dtype
+    slope = torch.rand(found.shape, generator=generator).to(dtype)
+    gradients = torch.autograd.grad(found, features, slope)
+    again = gather(features, ROIS, levels, sampling_ratio=sampling_ratio, side=7)
+    for first, second in zip(gradients, torch.autograd.grad(again, features, slope), strict=True):
+        assert torch.equal(first, second)
+    for level, feature in enumerate(features):
+        wide = feature.detach().float().requires_grad_()
+        rois, scale = ROIS[levels == level], SCALE / 2**level
+        expected = roi_align(wide, rois, (7, 7), scale, sampling_ratio, True)
+        (gradient,) = torch.autograd.grad(expected, wide, slope[levels == level].float())
+        tolerance = {"atol": 1e-5, "rtol": 1e-5 if dtype == torch.float32 else 1e-2}
+        torch.testing.assert_close(found[levels == level].float(), expected, **tolerance)
+        torch.testing.assert_close(gradients[level].float(), gradient, **tolerance)
+        assert gradients[level].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    "rois", [pytest.param(ROIS[:2], id="some"), pytest.param(ROIS[:0], id="0")]
+)
+def test_every_map_gets_a_gradient(rois):
+    features = [torch.rand(2, 3, 8, 8, requires_grad=True) for _ in range(3)]
+    gather(features, rois, torch.ones(len(rois)), side=2).sum().backward()
+    assert all(feature.grad is not None for feature in features)
+    assert not features[0].grad.any()

@@ -1,0 +1,189 @@
+"""How time and memory of a training step and of a detection grow with what a user may bring.
+
+One thing grows at a time: classes, labelled (or detected) boxes of an image, sides of the image.
+The models are the light ones, so that the body does not hide what the rest costs.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from app.engine.config import load_config
+from app.engine.modeling.build import build_detector
+from app.engine.predictor import Predictor
+from app.engine.solver import build_optimizer
+from app.engine.structures.sample import Sample
+from app.engine.structures.targets import GroundTruth
+from app.engine.training.step import Stepper
+from benchmarks.speed.engines import REPOSITORY
+
+MODELS = {
+    "RetinaNet": "Mobile/retinanet_mobilenetv2_FPN_light.yaml",
+    "Faster R-CNN": "Mobile/faster_rcnn_mobilenetv2_FPN_light.yaml",
+}
+BATCH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a user brings. `side` is the height; images are half as wide again."""
+
+    classes: int = 80
+    boxes: int = 10
+    side: int = 320
+
+
+AXES: dict[str, Sequence[int]] = {
+    "classes": (1, 20, 80, 300, 1200),
+    "boxes": (0, 10, 100, 500, 2000),
+    "side": (160, 320, 480, 640, 960),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU seconds of one call, and the memory it takes beyond the model at rest."""
+
+    seconds: float
+    mb: float
+
+
+def measure(model: str, axis: str, *, repeats: int) -> dict[str, Any]:
+    """The content of a `growth` record: one model along one axis."""
+    steps = [(value, replace(Load(), **{axis: value})) for value in AXES[axis]]
+    costs = [
+        (value, _cost(_training(model, load), repeats), _cost(_detecting(model, load), repeats))
+        for value, load in steps
+    ]
+    rows = [
+        [
+            f"{value:,}",
+            *(f"{cost.seconds:.2f}" for cost in (train, detect)),
+            *(f"{cost.mb:.0f}" for cost in (train, detect)),
+        ]
+        for value, train, detect in costs
+    ]
+    exponents = {
+        "training time": _steepest([(v, train.seconds) for v, train, _ in costs]),
+        "detection time": _steepest([(v, detect.seconds) for v, _, detect in costs]),
+        "training memory": _steepest([(v, train.mb) for v, train, _ in costs]),
+        "detection memory": _steepest([(v, detect.mb) for v, _, detect in costs]),
+    }
+    steepest = ", ".join(f"{name} {value:.2f}" for name, value in exponents.items())
+    return {
+        "key": [model, axis],
+        "title": f"Cost growth: {model} (light), {_TITLES[axis]}",
+        "columns": [
+            axis,
+            f"training step of {BATCH}, CPU s",
+            "detection of 1, CPU s",
+            "training, MB",
+            "detection, MB",
+        ],
+        "rows": rows,
+        "notes": f"{_others(axis)} MB: peak beyond the model at rest. Steepest growth between "
+        f"neighbouring rows, as a power of {_POWERS[axis]}: {steepest} (1 is a straight line).",
+    }
+
+
+_TITLES = {
+    "classes": "number of classes",
+    "boxes": "boxes in an image (labelled in training, detected in detection)",
+    "side": "image size (height; the width is 1.5 times as much)",
+}
+_POWERS = {"classes": "the number", "boxes": "the number", "side": "the number of pixels"}
+
+
+def _others(axis: str) -> str:
+    fixed = {"classes": "classes", "boxes": "boxes", "side": "pixels high"}
+    load = Load()
+    return ", ".join(f"{getattr(load, k)} {name}" for k, name in fixed.items() if k != axis) + "."
+
+
+def _steepest(points: Sequence[tuple[int, float]]) -> float:
+    """Largest exponent between neighbours: 1 where cost grows as its cause."""
+    slopes = [
+        math.log(max(after, 1e-9) / max(before, 1e-9)) / math.log(much / few)
+        for (few, before), (much, after) in pairwise(points)
+        if few > 0
+    ]
+    return max(slopes)
+
+
+def _training(model: str, load: Load) -> Callable[[], Any]:
+    cfg = _config(model, load)
+    detector = build_detector(cfg).train()
+    stepper = Stepper(detector, build_optimizer(cfg, detector), device=torch.device("cpu"))
+    samples = [_sample(load, seed) for seed in range(BATCH)]
+    return lambda: stepper(samples)
+
+
+def _detecting(model: str, load: Load) -> Callable[[], Any]:
+    cfg = _config(model, load)
+    predictor = Predictor(build_detector(cfg).eval(), cfg, consume=True)
+    pixels = _sample(load, 0).image.permute(1, 2, 0).numpy()
+    return lambda: predictor.detect([pixels])
+
+
+def _config(model: str, load: Load) -> Any:
+    cfg = load_config(
+        REPOSITORY / "configs" / MODELS[model],
+        [
+            *("MODEL.RETINANET.NUM_CLASSES", str(load.classes)),
+            *("MODEL.ROI_HEADS.NUM_CLASSES", str(load.classes)),
+            # Fresh weights give every class about the same score: as many pass as may.
+            *("MODEL.RETINANET.SCORE_THRESH_TEST", "0.0"),
+            *("MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"),
+            *("TEST.DETECTIONS_PER_IMAGE", str(load.boxes)),
+            *("INPUT.MIN_SIZE_TEST", str(load.side)),
+            *("INPUT.MAX_SIZE_TEST", str(2 * load.side)),
+            *("MODEL.DEVICE", "cpu"),
+        ],
+    )
+    torch.manual_seed(0)
+    return cfg
+
+
+def _sample(load: Load, seed: int) -> Sample:
+    generator = torch.Generator().manual_seed(seed)
+    height, width = load.side, load.side * 3 // 2
+    sides = torch.rand((load.boxes, 2), generator=generator) * 0.2 * height + 4
+    corners = torch.rand((load.boxes, 2), generator=generator) * (
+        torch.tensor([width, height]) - sides
+    )
+    boxes = torch.cat((corners, corners + sides), dim=1)
+    classes = torch.randint(load.classes, (load.boxes,), generator=generator)
+    image = torch.randint(256, (height, width, 3), generator=generator, dtype=torch.uint8)
+    return Sample(image.permute(2, 0, 1), (height, width), GroundTruth(boxes, classes))
+
+
+def _cost(call: Callable[[], Any], repeats: int) -> Cost:
+    call()
+    seconds, peaks = [], []
+    for _ in range(repeats):
+        before = _reset_peak_mb()
+        started = time.process_time()
+        call()
+        seconds.append(time.process_time() - started)
+        peaks.append(_memory_mb("VmHWM") - before)
+    return Cost(statistics.median(seconds), max(peaks))
+
+
+def _reset_peak_mb() -> float:
+    """Forget the peak; what is resident now."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _memory_mb("VmRSS")
+
+
+def _memory_mb(name: str) -> float:
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / 1024
+    return 0.0

@@ -1,0 +1,84 @@
+"""The data path side by side: files to what a network is given, on one thread.
+
+A round reads, decodes and resizes the same photographs with each engine. Afterwards the pixels are
+compared.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.speed.engines import EngineSpec
+from benchmarks.speed.side_by_side import ended_at_last, start, summary, take_turns
+
+
+def measure(
+    images: Sequence[Path],
+    specs: Sequence[EngineSpec],
+    *,
+    short: int,
+    max_size: int,
+    rounds: int,
+    warmup: int = 1,
+) -> dict[str, Any]:
+    """The content of a `data path` record."""
+    files = [str(image.resolve()) for image in images]
+    with ended_at_last([]) as workers, tempfile.TemporaryDirectory() as folder:
+        for spec in specs:
+            arguments = [spec.kind, str(short), str(max_size), *files]
+            workers.append(start(spec, "data_worker.py", arguments, threads=1))
+            workers[-1].answer()
+        take_turns(workers, rounds=rounds, warmup=warmup)
+        gaps = [_NO_GAP]
+        for number, worker in enumerate(workers):
+            worker.ask(f"save {folder}/{number}")
+            if number:
+                gaps.append(_gap(Path(folder) / "0", Path(folder) / str(number)))
+        summaries = [summary(worker, workers[0]) for worker in workers]
+    rows = [
+        _row(of_engine, len(files), gap) for of_engine, gap in zip(summaries, gaps, strict=True)
+    ]
+    return {
+        "key": short,
+        "title": f"Data path: decode and resize to {short} px, one thread",
+        "columns": [
+            *("engine", "images/s", "CPU ms/image", "speed-up", "by CPU time"),
+            *("largest pixel difference", "values that differ"),
+        ],
+        "rows": rows,
+        "notes": f"{len(files)} photographs as files (in the page cache), {rounds} rounds that "
+        "alternate; from path to the tensor that the network is given: uint8 in channels-last "
+        "memory (ours; the network's device makes floats of it), float32 channels-first "
+        "(detectron2, as its `DefaultPredictor`).",
+        "engines": summaries,
+    }
+
+
+_NO_GAP = ("", "")
+
+
+def _row(of_engine: dict[str, Any], num_images: int, gap: tuple[str, str]) -> list[str]:
+    return [
+        of_engine["label"],
+        f"{num_images / of_engine['median_s']:.0f}",
+        f"{1000 * of_engine['cpu_s'] / num_images:.1f}",
+        f"**{of_engine['speedup']:.2f}** "
+        f"({of_engine['speedup_low']:.2f}-{of_engine['speedup_high']:.2f})",
+        f"{of_engine['cpu_speedup']:.2f}",
+        *gap,
+    ]
+
+
+def _gap(expected: Path, found: Path) -> tuple[str, str]:
+    """Largest difference of any value in levels, and the share of values that differ."""
+    largest, different, total = 0, 0, 0
+    for path in sorted(expected.glob("*.npy")):
+        one, other = np.load(path), np.load(found / path.name)
+        difference = np.abs(one.astype(np.int16) - other)
+        largest = max(largest, int(difference.max()))
+        different += int((difference > 0).sum())
+        total += difference.size
+    return str(largest), f"{100 * different / total:.2f} %"

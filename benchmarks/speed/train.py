@@ -1,0 +1,59 @@
+"""Training side by side: one step of each engine in each round, on the same labelled batch."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.engines import EngineSpec, Task
+from benchmarks.speed.side_by_side import Worker, ended_at_last, start, summary, take_turns
+
+
+def measure(
+    task: Task,
+    images: Sequence[Path],
+    specs: Sequence[EngineSpec],
+    *,
+    batch: int,
+    rounds: int,
+    warmup: int = 1,
+) -> dict[str, Any]:
+    """The content of a `training` record."""
+    numbers = [str(n) for n in (task.short, task.max_size, task.threads, batch)]
+    files = [str(image.resolve()) for image in images]
+    with ended_at_last([]) as workers:
+        for spec in specs:
+            arguments = [spec.kind, spec.precision, task.config, *numbers, *files]
+            workers.append(start(spec, "train_worker.py", arguments, threads=task.threads))
+            workers[-1].answer()
+        take_turns(workers, rounds=rounds, warmup=warmup)
+    return {
+        "key": [task.config, task.short, task.threads, batch],
+        "config": task.config,
+        "short": task.short,
+        "max_size": task.max_size,
+        "threads": task.threads,
+        "batch": batch,
+        "images": [image.name for image in images],
+        "rounds": rounds,
+        "load_average": os.getloadavg()[0],
+        "engines": [summary(worker, workers[0]) | _losses(worker) for worker in workers],
+    }
+
+
+def _losses(worker: Worker) -> dict[str, Any]:
+    """Of the first and the last step that counts."""
+    first, last = worker.runs[0]["losses"], worker.runs[-1]["losses"]
+    return {"losses": last, "total": sum(last.values()), "first_total": sum(first.values())}
+
+
+def describe(content: dict[str, Any]) -> str:
+    """One line for each engine."""
+    return "\n".join(
+        f"{content['config']} {content['short']} px batch {content['batch']} {e['label']:12s} "
+        f"{e['median_s']:.3f} s ({e['min_s']:.3f}-{e['max_s']:.3f}) x{e['speedup']:.2f} "
+        f"({e['speedup_low']:.2f}-{e['speedup_high']:.2f}) cpu {e['cpu_s']:.2f} s "
+        f"x{e['cpu_speedup']:.2f} {e['rss_mb']:.0f} MB "
+        + " ".join(f"{name} {value:.5g}" for name, value in e["losses"].items())
+        for e in content["engines"]
+    )

@@ -1,0 +1,27 @@
+"""Engines that train: each makes one whole step, forward, backward, update, on the same batch."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from benchmarks.speed.engines import Task
+from benchmarks.speed.train_batch import LabelledImage
+
+TrainStep = Callable[[], dict[str, float]]
+"""One step; its losses, read, so that everything has happened."""
+
+MODULES = {
+    "ours": "benchmarks.speed.train_ours",
+    "d2": "benchmarks.speed.train_detectron2",
+    "torchvision": "benchmarks.speed.train_torchvision",
+}
+"""Module with `load(task, precision, batch) -> TrainStep`."""
+
+LEARNING_RATE = 1e-4
+
+
+def load_trainer(
+    kind: str, task: Task, precision: str, batch: Sequence[LabelledImage]
+) -> TrainStep:
+    """Import and build one; only ever called in the engine's own process."""
+    step: TrainStep = import_module(MODULES[kind]).load(task, precision, batch)
+    return step

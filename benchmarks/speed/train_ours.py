@@ -1,0 +1,47 @@
+"""This engine's training step, as the trainer makes it."""
+
+from collections.abc import Sequence
+
+import torch
+
+from app.engine.layers.prepare import PRECISIONS
+from app.engine.solver import build_optimizer
+from app.engine.structures.masks import PolygonMasks
+from app.engine.structures.sample import Sample
+from app.engine.structures.targets import GroundTruth
+from app.engine.training.step import Stepper
+from benchmarks.speed.engine_ours import build_model
+from benchmarks.speed.engines import Task
+from benchmarks.speed.train_batch import LabelledImage
+from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
+
+
+def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
+    """A step on a fixed batch."""
+    model, cfg = build_model(task)
+    cfg.SOLVER.BASE_LR = LEARNING_RATE
+    dtype = PRECISIONS[precision]
+    stepper = Stepper(
+        model.train(),
+        build_optimizer(cfg, model),
+        device=torch.device("cpu"),
+        dtype=None if dtype == torch.float32 else dtype,
+    )
+    samples = [_sample(image, masks=cfg.MODEL.MASK_ON) for image in batch]
+    seeds = iter(range(10**9))
+
+    def step() -> dict[str, float]:
+        torch.manual_seed(next(seeds))
+        return {name: float(loss) for name, loss in stepper(samples).items()}
+
+    return step
+
+
+def _sample(image: LabelledImage, *, masks: bool) -> Sample:
+    height, width = image.pixels.shape[:2]
+    truth = GroundTruth(
+        torch.from_numpy(image.boxes),
+        torch.from_numpy(image.classes),
+        PolygonMasks([[ring] for ring in image.polygons]) if masks else None,
+    )
+    return Sample(torch.from_numpy(image.pixels).permute(2, 0, 1), (height, width), truth)

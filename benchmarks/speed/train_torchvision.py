@@ -1,0 +1,55 @@
+"""torchvision's detection models, trained by a plain loop."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.speed.anchor_torchvision import build_model
+from benchmarks.speed.engines import Task
+from benchmarks.speed.train_batch import LabelledImage
+from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
+
+# detectron2 freezes the stem and the first stage; torchvision's own recipe does, too.
+_FROZEN = ("backbone.body.conv1.", "backbone.body.layer1.")
+
+
+def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
+    """A step on a fixed batch."""
+    model = build_model(task).train()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(_FROZEN))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
+    images = [torch.from_numpy(_chw(image)).float() / 255 for image in batch]
+    targets = [_target(image) for image in batch]
+    lower = precision == "bf16"
+
+    def step() -> dict[str, float]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            losses = model(images, targets)
+        optimizer.zero_grad()
+        total: Any = torch.stack([loss.float() for loss in losses.values()]).sum()
+        total.backward()
+        optimizer.step()
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    return step
+
+
+def _chw(image: LabelledImage) -> Any:
+    return np.ascontiguousarray(image.pixels[:, :, ::-1].transpose(2, 0, 1))
+
+
+def _target(image: LabelledImage) -> dict[str, torch.Tensor]:
+    from pycocotools import mask as coco_mask
+
+    height, width = image.pixels.shape[:2]
+    codes = [coco_mask.frPyObjects([ring], height, width)[0] for ring in image.polygons]
+    masks = np.stack([coco_mask.decode(code) for code in codes])
+    return {
+        "boxes": torch.from_numpy(image.boxes),
+        "labels": torch.from_numpy(image.classes + 1),
+        "masks": torch.from_numpy(masks),
+    }
