@@ -78,7 +78,9 @@ def warn_of_overlap(training: Sequence[Asset], validation: Sequence[Asset]) -> N
         logger.warning(
             "%d of %d validation images are training images, too, such as %s: AP will be higher"
             " than on images the model has never seen; validate on others",
-            *(len(shared), len(validation), shared[0]),
+            len(shared),
+            len(validation),
+            shared[0],
         )
 
 

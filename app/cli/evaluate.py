@@ -31,7 +31,10 @@ def evaluate_set(model: Detector, cfg: CfgNode, name: str, datasets: Mapping[str
     directory = Path(cfg.OUTPUT_DIR) / "inference"
     logger.info("Evaluating on %s", name)
     evaluate(
-        *(model, for_one(cfg, name), dataset.records, dataset.class_names),
+        model,
+        for_one(cfg, name),
+        dataset.records,
+        dataset.class_names,
         dataset=dataset,
         results_dir=directory if len(datasets) == 1 else directory / name,
     )

@@ -38,7 +38,9 @@ def run(options: Options) -> None:
         part.replace(output_dir / _FILE_NAMES[saved.name])
 
     train(
-        *(cfg, train_set.records, [] if val_set is None else val_set.records),
+        cfg,
+        train_set.records,
+        [] if val_set is None else val_set.records,
         _class_names(train_set),
         output_dir=output_dir,
         tensorboard_dir=output_dir,

@@ -73,7 +73,8 @@ def run(env: Env, progress: Progress) -> None:
         )
     _last_words(summary)
     add_forms(
-        *(stages, hp.export_forms),
+        stages,
+        hp.export_forms,
         train_records=train_records,
         val_records=val_records,
         num_workers=num_workers,

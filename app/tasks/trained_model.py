@@ -128,7 +128,10 @@ def _open_onnx(
         logger.warning("class_names are not the model's (%s), which are used", ", ".join(names))
     logger.info(
         "model: %s (ONNX Runtime, %s, %s), classes: %s",
-        *(path, predictor.card.precision, device, ", ".join(names)),
+        path,
+        predictor.card.precision,
+        device,
+        ", ".join(names),
     )
     return TrainedModel(predictor, names)
 

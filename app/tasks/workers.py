@@ -26,6 +26,8 @@ def limited_workers(asked: int, *, processes: int = 1) -> int:
         return asked
     logger.warning(
         "num_workers: %d processes read images, not %d: the container has %s",
-        *(limit, asked, reason),
+        limit,
+        asked,
+        reason,
     )
     return limit

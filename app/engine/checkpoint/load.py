@@ -52,7 +52,9 @@ class LoadReport:
                 "Skip loading parameter '%s' to the model due to incompatible shapes: %s in the "
                 "checkpoint but %s in the model! You might want to double check if this is "
                 "expected.",
-                *(key, in_file, in_model),
+                key,
+                in_file,
+                in_model,
             )
         if self.missing:
             logger.warning(
@@ -90,7 +92,7 @@ def load_weights(
         log_class_mapping(old_classes, class_names)
         values = {
             key: map_class_rows(
-                *(key, value, model_state[key]), file_classes=old_classes, model_classes=class_names
+                key, value, model_state[key], file_classes=old_classes, model_classes=class_names
             )
             for key, value in values.items()
         }

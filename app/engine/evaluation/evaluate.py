@@ -77,7 +77,10 @@ def evaluate(
     def measure(detector: Detector, directory: Path | None) -> Evaluation:
         files = [] if directory is None else _writers(cfg, directory, chosen, class_names, dataset)
         num_images = run_inference(
-            *(detector, loader, by_id, [*files, *chosen]),
+            detector,
+            loader,
+            by_id,
+            [*files, *chosen],
             num_batches=len(loader),
             dtype=dtype,
             progress=progress,
@@ -169,7 +172,8 @@ def _instance_evaluator(
         return VocEvaluator(records, class_names, eleven_point=eleven_point)
     if rules == "lvis" and dataset is not None:
         return LvisEvaluator(
-            *(records, class_names),
+            records,
+            class_names,
             frequencies=dataset.frequencies,
             tasks=tasks,
             max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
@@ -177,7 +181,8 @@ def _instance_evaluator(
     if cfg.MODEL.KEYPOINT_ON:
         tasks.append("keypoints")
     return CocoEvaluator(
-        *(records, class_names),
+        records,
+        class_names,
         tasks=tasks,
         max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
         oks_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS,

@@ -140,7 +140,13 @@ class _Clock:
         logger.info(
             "Inference done %d/%d. Dataloading: %.4f s/iter. Inference: %.4f s/iter. "
             "Eval: %.4f s/iter. Total: %.4f s/iter. ETA=%s",
-            *(index + 1, self.num_batches, data, compute, evaluation, total, eta),
+            index + 1,
+            self.num_batches,
+            data,
+            compute,
+            evaluation,
+            total,
+            eta,
         )
 
     def log_total(self, num_devices: int) -> None:
@@ -149,9 +155,13 @@ class _Clock:
         compute = self.seconds["compute"]
         logger.info(
             "Total inference time: %s (%.6f s / iter per device, on %d devices)",
-            *(timedelta(seconds=total), total / count, num_devices),
+            timedelta(seconds=total),
+            total / count,
+            num_devices,
         )
         logger.info(
             "Total inference pure compute time: %s (%.6f s / iter per device, on %d devices)",
-            *(timedelta(seconds=math.floor(compute)), compute / count, num_devices),
+            timedelta(seconds=math.floor(compute)),
+            compute / count,
+            num_devices,
         )

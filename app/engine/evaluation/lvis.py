@@ -70,7 +70,9 @@ class LvisEvaluator(InstanceStore):
             category["frequency"] = frequency
         images = [self._judged(record) for record in records]
         evaluation = COCOeval_faster(
-            *(gt, coco_detections(gt, images, task=task), task),
+            gt,
+            coco_detections(gt, images, task=task),
+            task,
             print_function=logger.debug,
             lvis_style=True,
         )

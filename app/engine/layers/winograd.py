@@ -70,7 +70,10 @@ class WinogradConv2d(PackedConv2d):
         self._products = _SIDE * _SIDE
         self._filters = torch.ops.mkldnn._reorder_convolution_weight(
             _transformed_filters(conv.weight.detach())[:, :, None, None],
-            *([0, 0], [1, 1], [1, 1], self._products),
+            [0, 0],
+            [1, 1],
+            [1, 1],
+            self._products,
             [1, self._products * conv.in_channels, 1, _TILES_AT_ONCE],
         )
         self._input_transform = _twice(_INPUT)
@@ -105,7 +108,13 @@ class WinogradConv2d(PackedConv2d):
             values.view(1, 1, len(values), -1).permute(0, 3, 1, 2),
             self._filters,
             None,
-            *([0, 0], [1, 1], [1, 1], self._products, "none", [], ""),
+            [0, 0],
+            [1, 1],
+            [1, 1],
+            self._products,
+            "none",
+            [],
+            "",
         )
         values = values.permute(0, 2, 3, 1).reshape(-1, self._products, self.out_channels)
         values = torch.matmul(self._output_transform, values)

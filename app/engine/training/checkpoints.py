@@ -77,7 +77,9 @@ class Checkpoints:
         except OSError as error:
             logger.warning(
                 "No checkpoint after iteration %d (%s); free some space below %s",
-                *(run.iteration, error, self.store.directory),
+                run.iteration,
+                error,
+                self.store.directory,
             )
         self._saved_at = time.monotonic()
         self._cost_s = self._saved_at - start
@@ -105,7 +107,11 @@ class Checkpoints:
         self._last_iteration = -1
         logger.warning(
             "%s. Going back to iteration %d with %g times the learning rate (%d of %d)",
-            *(error, run.iteration, BACKOFF**num_backoffs, num_backoffs, MAX_BACKOFFS),
+            error,
+            run.iteration,
+            BACKOFF**num_backoffs,
+            num_backoffs,
+            MAX_BACKOFFS,
         )
 
 

@@ -99,7 +99,8 @@ class Judge:
         state = model.training_state()
         with rng_preserved(), closed(iter(self.first_batches())) as batches:
             update_statistics(
-                *(model, batches),
+                model,
+                batches,
                 num_batches=settings.NUM_ITER,
                 device=model.device,
                 dtype=self.validator.dtype,
@@ -126,7 +127,8 @@ class Judge:
         if math.isnan(metric):
             logger.warning(
                 "TEST.METRIC %s has no value, so no model is the best; there are: %s",
-                *(name, ", ".join(k for k, v in evaluation.metrics.items() if not math.isnan(v))),
+                name,
+                ", ".join(k for k, v in evaluation.metrics.items() if not math.isnan(v)),
             )
             return
         before, at = run.best_metric, run.best_iteration
@@ -134,7 +136,10 @@ class Judge:
             logger.info(
                 "Not saving as latest eval score for %s is %.5f, not better than best score %.5f "
                 "@ iteration %d.",
-                *(name, metric, before, at),
+                name,
+                metric,
+                before,
+                at,
             )
             return
         logger.info("Saving best model: %s is %.5f @ iteration %d.", name, metric, run.iteration)
@@ -144,7 +149,9 @@ class Judge:
     def keep(self, run: Run, name: str) -> SavedModel:
         """Write the model and tell of it."""
         model = save_model(
-            *(run.best_model, self.cfg, self.job.class_names),
+            run.best_model,
+            self.cfg,
+            self.job.class_names,
             name=name,
             directory=self.job.output_dir,
             iteration=run.iteration,
@@ -158,7 +165,8 @@ class Judge:
         if patience and run.patience_used >= patience:
             logger.info(
                 "Stopping early after iteration %d: the best model is that of iteration %d",
-                *(run.iteration, run.best_iteration),
+                run.iteration,
+                run.best_iteration,
             )
             raise Finished(stopped=False)
 

@@ -49,7 +49,9 @@ class PictureBook:
         gt_boxes = scale(torch.from_numpy(record.boxes), ratio_x, ratio_y).numpy()
         placed = replace(found.to("cpu"), boxes=boxes, keypoints=None, class_probs=None)
         return draw(
-            *(self._pixels(sample), placed, self.class_names),
+            self._pixels(sample),
+            placed,
+            self.class_names,
             score_thresh=score_thresh,
             gt_boxes=gt_boxes,
         )
@@ -83,7 +85,7 @@ class Collector:
             record = self.records.get(sample.image_id)
             if record is not None:
                 picture = self.book.detections(
-                    *(sample, found, record), score_thresh=self.score_thresh
+                    sample, found, record, score_thresh=self.score_thresh
                 )
                 self.pictures.append(picture)
 

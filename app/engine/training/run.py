@@ -164,5 +164,6 @@ def check_same_model(state: dict[str, Any], mine: dict[str, Any], *, source: str
     if saved["ims_per_batch"] != mine["ims_per_batch"]:
         logger.info(
             "resuming with %d images an iteration, not %d",
-            *(mine["ims_per_batch"], saved["ims_per_batch"]),
+            mine["ims_per_batch"],
+            saved["ims_per_batch"],
         )

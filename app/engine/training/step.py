@@ -95,7 +95,8 @@ class Stepper:
         self.accumulate = min(2 * parts, num_images)
         logger.warning(
             "Out of device memory: from now on %d backward passes for each batch of %d images",
-            *(self.accumulate, num_images),
+            self.accumulate,
+            num_images,
         )
 
 

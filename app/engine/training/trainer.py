@@ -94,7 +94,9 @@ class Trainer:
                 self._evaluate_if_due(self.run)  # one that was cut short is made up for
                 with closed(self._batches()) as batches:
                     train_loop(
-                        *(self.run, batches, self._hooks(writers)),
+                        self.run,
+                        batches,
+                        self._hooks(writers),
                         max_iter=self.max_iter,
                         ranks=self.ranks,
                         should_stop=self.job.callbacks.should_stop,
@@ -150,7 +152,8 @@ class Trainer:
 
     def _loader(self, *, skip_batches: int) -> Loader:
         return build_train_loader(
-            *(self.cfg, self.job.train_records),
+            self.cfg,
+            self.job.train_records,
             seed=self.run.seed,
             rank=self.ranks.rank,
             world_size=self.ranks.world_size,
@@ -184,7 +187,9 @@ class Trainer:
 
     def _build_judge(self) -> Judge:
         validator = Validator(
-            *(self.cfg, self.job.val_records, self.job.class_names),
+            self.cfg,
+            self.job.val_records,
+            self.job.class_names,
             ranks=self.ranks,
             dtype=self.dtype,
             num_workers=self.job.num_workers,
@@ -193,7 +198,9 @@ class Trainer:
             should_stop=self.job.callbacks.should_stop,
         )
         return Judge(
-            *(self.job, self.cfg, validator),
+            self.job,
+            self.cfg,
+            validator,
             first_batches=lambda: self._loader(skip_batches=0),
             meter=self.meter,
             scalars=self.watch.scalars,
@@ -214,7 +221,8 @@ class Trainer:
             schedule=build_schedule(self.cfg, optimizer),
             ema=Ema(model, decay=ema.DECAY) if ema.ENABLED else None,
             stepper=Stepper(
-                *(network, optimizer),
+                network,
+                optimizer,
                 device=ranks.device,
                 dtype=self.dtype,
                 accumulate=self.cfg.SOLVER.ACCUMULATE,
@@ -233,7 +241,8 @@ class Trainer:
         model = build_detector(self.cfg)
         if from_scratch and job.initial_weights is not None:
             load_weights(
-                *(model, job.initial_weights),
+                model,
+                job.initial_weights,
                 class_names=job.class_names,
                 file_class_names=job.initial_class_names,
             )

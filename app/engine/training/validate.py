@@ -99,7 +99,7 @@ class Validator:
         self, model: Detector, progress: Progress, on_batch: OnBatch | None
     ) -> Evaluation | None:
         evaluators = build_evaluators(
-            *(self.cfg, self.records, self.class_names), dataset=self.dataset
+            self.cfg, self.records, self.class_names, dataset=self.dataset
         )
         shares = self._together(
             "evaluation", lambda: self._detect(model, evaluators, progress, on_batch)
@@ -144,14 +144,18 @@ class Validator:
         on_batch: OnBatch | None,
     ) -> tuple[int, list[Any]]:
         loader = build_test_loader(
-            *(self.cfg, self.records),
+            self.cfg,
+            self.records,
             batch_size=self._batch_size,
             rank=self.ranks.rank,
             world_size=self.ranks.world_size,
             num_workers=self.num_workers,
         )
         num_images = run_inference(
-            *(model, loader, {record.image_id: record for record in self.records}, evaluators),
+            model,
+            loader,
+            {record.image_id: record for record in self.records},
+            evaluators,
             num_batches=len(loader),
             num_devices=self.ranks.world_size,
             dtype=self.dtype,
@@ -179,7 +183,8 @@ class Validator:
     def _loss_sums(self, model: Detector) -> dict[str, tuple[float, int]]:
         """Sum of each loss over images, and the number of images."""
         loader = build_test_loader(
-            *(self.cfg, self.records),
+            self.cfg,
+            self.records,
             batch_size=self._batch_size,
             rank=self.ranks.rank,
             world_size=self.ranks.world_size,

@@ -64,7 +64,10 @@ def test_log_lines_are_those_that_scripts_grep(caplog):
     records = {i: record(i) for i in range(4)}
     fractions, seen = [], []
     number = run_inference(
-        *(model, [[sample(0), sample(1)], [], [sample(2)]], records, []),
+        model,
+        [[sample(0), sample(1)], [], [sample(2)]],
+        records,
+        [],
         num_batches=3,
         progress=fractions.append,
         on_batch=lambda samples, detections: seen.extend(samples),

@@ -135,8 +135,14 @@ def test_no_process_is_left_behind():
 def test_training_with_two_processes_stopped_and_resumed(tiny, tmp_path):
     # The real model: the other process does not know of the tiny one.
     cfg = tiny.tiny_config(
-        *("SOLVER.IMS_PER_BATCH", "4", "SOLVER.EMA.ENABLED", "False"),
-        *("MODEL.META_ARCHITECTURE", "RetinaNet", "SOLVER.MAX_ITER", "6"),
+        "SOLVER.IMS_PER_BATCH",
+        "4",
+        "SOLVER.EMA.ENABLED",
+        "False",
+        "MODEL.META_ARCHITECTURE",
+        "RetinaNet",
+        "SOLVER.MAX_ITER",
+        "6",
     )
     summary = tiny.tiny_train(tmp_path / "two/run", cfg, num_cpu_processes=2)
     assert summary.iteration == 6
@@ -153,8 +159,16 @@ def test_training_with_two_processes_stopped_and_resumed(tiny, tmp_path):
 @pytest.mark.slow
 def test_lost_process_is_replaced_from_the_checkpoint(tiny, tmp_path, caplog):
     cfg = tiny.tiny_config(
-        *("SOLVER.IMS_PER_BATCH", "4", "MODEL.META_ARCHITECTURE", "RetinaNet"),
-        *("SOLVER.MAX_ITER", "4", "SOLVER.CHECKPOINT_PERIOD", "1", "SOLVER.STEPS", "()"),
+        "SOLVER.IMS_PER_BATCH",
+        "4",
+        "MODEL.META_ARCHITECTURE",
+        "RetinaNet",
+        "SOLVER.MAX_ITER",
+        "4",
+        "SOLVER.CHECKPOINT_PERIOD",
+        "1",
+        "SOLVER.STEPS",
+        "()",
     )
     polls = iter(range(1, 99))
 

@@ -329,8 +329,12 @@ def test_metric_without_value_is_said(tiny, tmp_path, caplog):
 def test_precise_statistics(tiny, tmp_path, caplog):
     caplog.set_level("INFO")
     cfg = tiny.tiny_config(
-        *("TEST.PRECISE_BN.ENABLED", "True", "TEST.PRECISE_BN.NUM_ITER", "2"),
-        *("SOLVER.MAX_ITER", "2"),
+        "TEST.PRECISE_BN.ENABLED",
+        "True",
+        "TEST.PRECISE_BN.NUM_ITER",
+        "2",
+        "SOLVER.MAX_ITER",
+        "2",
     )
     assert tiny.tiny_train(tmp_path / "run", cfg).last is not None
     assert "Running precise-BN for 2 iterations" in caplog.text
@@ -338,8 +342,12 @@ def test_precise_statistics(tiny, tmp_path, caplog):
 
 def test_real_model_in_mixed_precision(tiny, tmp_path):
     cfg = tiny.tiny_config(
-        *("MODEL.META_ARCHITECTURE", "RetinaNet", "SOLVER.MAX_ITER", "2"),
-        *("SOLVER.AMP.ENABLED", "True"),
+        "MODEL.META_ARCHITECTURE",
+        "RetinaNet",
+        "SOLVER.MAX_ITER",
+        "2",
+        "SOLVER.AMP.ENABLED",
+        "True",
     )
     assert math.isfinite(tiny.tiny_train(tmp_path / "run", cfg).last.metrics["validation_loss_cls"])
 
@@ -356,8 +364,14 @@ def test_settings_that_no_evaluation_could_use_end_the_run_at_once(tiny, tmp_pat
 def test_on_a_gpu(tiny, tmp_path, caplog, dtype):
     caplog.set_level("INFO")
     cfg = tiny.tiny_config(
-        *("MODEL.META_ARCHITECTURE", "RetinaNet", "SOLVER.AMP.ENABLED", "True"),
-        *("SOLVER.AMP.DTYPE", dtype, "SOLVER.MAX_ITER", "6"),
+        "MODEL.META_ARCHITECTURE",
+        "RetinaNet",
+        "SOLVER.AMP.ENABLED",
+        "True",
+        "SOLVER.AMP.DTYPE",
+        dtype,
+        "SOLVER.MAX_ITER",
+        "6",
     )
     polls = iter(range(1, 99))
     options = {"device_ids": [0], "should_stop": lambda: next(polls) >= 3}

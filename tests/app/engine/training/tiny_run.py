@@ -35,8 +35,11 @@ class TinyDetector(Detector):
     def __init__(self) -> None:
         super().__init__(pixel_mean=[128.0] * 3, pixel_std=[64.0] * 3, size_divisibility=8)
         self.body = nn.Sequential(
-            *(nn.Conv2d(3, 8, 5, stride=4, padding=2), nn.BatchNorm2d(8), nn.ReLU()),
-            *(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU()),
+            nn.Conv2d(3, 8, 5, stride=4, padding=2),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 16, 3, stride=2, padding=1),
+            nn.ReLU(),
         )
         self.cls_score = nn.Conv2d(16, len(CLASS_NAMES), 3, padding=1)
         self.side = nn.Conv2d(16, 1, 3, padding=1)

@@ -24,7 +24,8 @@ def make_records(tmp_path: Path) -> Callable[[int], list[ImageRecord]]:
             records.append(
                 ImageRecord(
                     path,
-                    *(64, 96),
+                    64,
+                    96,
                     np.array([[10, 10, 40, 40]], np.float32),
                     np.array([number % 3]),
                     image_id=number,

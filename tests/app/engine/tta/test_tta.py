@@ -315,7 +315,10 @@ def test_evaluation_reports_both(tmp_path, make_records) -> None:
     model = detector(cfg).train()
     seen = []
     result = evaluate(
-        *(model, cfg, make_records(2), ["a", "b", "c"]),
+        model,
+        cfg,
+        make_records(2),
+        ["a", "b", "c"],
         on_batch=lambda samples, _: seen.append(len(samples)),
     )
     assert {"bbox/AP", "bbox_TTA/AP", "segm_TTA/AP50", "bbox_TTA/AR"} <= set(result.metrics)
