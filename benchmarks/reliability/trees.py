@@ -36,13 +36,12 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "config_file": _LIGHT,
         "learning_rate": 0.001,
         "image_size": 64,
-        "num_workers": 1,
         "checkpoint_period": CHECKPOINT_PERIOD,
         "export_format": "ark:raw",
         "args_options": "MODEL.WEIGHTS ''",
     },
-    "mining": {"mining_algorithm": "entropy", "image_size": 64, "num_workers": 1},
-    "infer": {"conf_threshold": 0.0, "image_size": 64, "num_workers": 1},
+    "mining": {"mining_algorithm": "entropy", "image_size": 64},
+    "infer": {"conf_threshold": 0.0, "image_size": 64},
 }
 
 
@@ -87,7 +86,13 @@ class Tree:
 
 
 def make_tree(
-    root: Path, task: str, *, num_candidates: int = 200, max_iter: int = 80, eval_period: int = 20
+    root: Path,
+    task: str,
+    *,
+    num_candidates: int = 200,
+    max_iter: int = 80,
+    eval_period: int = 20,
+    num_workers: int = 1,
 ) -> Tree:
     """An /in tree for `task`: ten labelled images of 64 x 96 pixels, candidates, a small model."""
     for folder in ("assets", "annotations", "models"):
@@ -101,7 +106,7 @@ def make_tree(
         lines.append(f"{image}\t{annotation}\n")
     (root / "in/train-index.tsv").write_text("".join(lines[:6]))
     (root / "in/val-index.tsv").write_text("".join(lines[6:]))
-    settings = dict(_SETTINGS[task])
+    settings = {**_SETTINGS[task], "num_workers": num_workers}
     if task == "training":
         settings |= {"max_iter": max_iter, "eval_period": eval_period}
     else:
