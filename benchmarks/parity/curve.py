@@ -2,7 +2,7 @@
 
 Same weights, scenes, order, flips and random draws; each engine uses its own model, optimizer and
 warm-up schedule. Fails where a loss is off by more than its curve allows; see `curves` for which
-there are, and `benchmarks.parity.record --curves` for how detectron2's were recorded.
+there are, and `benchmarks.parity.record_curves` for how detectron2's were recorded.
 """
 
 import argparse
