@@ -142,7 +142,8 @@ def _data(options: argparse.Namespace) -> None:
 
 
 def _evaluation(options: argparse.Namespace) -> None:
-    content = evaluation.measure(_specs(options), num_images=options.num_images)
+    ways = [evaluation.parse_way(text) for text in options.engine]
+    content = evaluation.measure(ways, num_images=options.num_images)
     _keep(options, "evaluation", content)
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> None:
         os.dup2(2, 1)
         torch.set_num_threads(1)
         read = READERS[kind](int(short), int(max_size))
-        for line in ("ready", *map(str.strip, iter(sys.stdin.readline, ""))):
+        for line in chain(("ready",), map(str.strip, sys.stdin)):
             cpu, wall = time.process_time(), time.perf_counter()
             if line == "run":
                 for image in images:

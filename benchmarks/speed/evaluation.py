@@ -4,6 +4,7 @@ A data set is drawn by chance: objects of 80 classes, detections near them and e
 runs in a process of its own on the same arrays.
 """
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,12 @@ DETECTIONS = 100
 OBJECTS = 7.2
 """Mean number in an image: 36,000 in 5,000, as COCO's validation set has."""
 _WIDTH, _HEIGHT = 640, 480
+
+
+def parse_way(text: str) -> EngineSpec:
+    """`ours`, `pycocotools` or `d2`, with `=PYTHON` where another interpreter is to run it."""
+    kind, _, python = text.partition("=")
+    return EngineSpec(kind, kind, "fp32", malloc=False, python=python or sys.executable)
 
 
 def measure(specs: Sequence[EngineSpec], *, num_images: int) -> dict[str, Any]:

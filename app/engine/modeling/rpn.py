@@ -1,6 +1,7 @@
 """Region proposal network (https://arxiv.org/abs/1506.01497): where some object may be.
 
-N: images, L: levels, A: anchors at one cell, R: anchors of all levels (sum of H * W * A)
+N: images, L: levels, A: anchors at one cell, R: anchors of all levels (sum of H * W * A),
+S: sampled anchors of all images
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,52 +14,20 @@ from torch.nn import functional as F
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
-from app.engine.layers.conv import Conv2d, init_normal
+from app.engine.layers.conv import Conv2d
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.proposals import ProposalFilter
+from app.engine.modeling.rpn_head import RPNHead
 from app.engine.modeling.sampling import sample_labels
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
 from app.engine.structures.targets import GroundTruth, Proposals
 
-
-class RPNHead(nn.Module):
-    """3x3 convolutions, then objectness and deltas of A anchors; shared by all levels."""
-
-    def __init__(
-        self, in_channels: int, num_anchors: int, conv_dims: Sequence[int] = (-1,)
-    ) -> None:
-        super().__init__()
-        if not conv_dims or any(dim == 0 or dim < -1 for dim in conv_dims):
-            raise ConfigError(
-                f"MODEL.RPN.CONV_DIMS is {list(conv_dims)}; give the width of each convolution, "
-                "-1 for that of its input"
-            )
-        convs = nn.Sequential()
-        channels = in_channels
-        for i, dim in enumerate(conv_dims):
-            width = channels if dim == -1 else dim
-            conv = Conv2d(channels, width, 3, padding=1, activation=F.relu_)
-            convs.add_module(f"conv{i}", conv)
-            channels = width
-        # A single convolution has no number in detectron2's checkpoints.
-        self.conv: nn.Module = convs if len(convs) > 1 else convs[0]
-        self.objectness_logits = nn.Conv2d(channels, num_anchors, 1)
-        self.anchor_deltas = nn.Conv2d(channels, num_anchors * 4, 1)
-        for layer in (*convs, self.objectness_logits, self.anchor_deltas):
-            init_normal(layer, std=0.01)
-
-    def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """L maps (N, C, H, W) -> L logits (N, A, H, W) and L deltas (N, A * 4, H, W)."""
-        logits, deltas = [], []
-        for feature in features:
-            hidden = self.conv(feature)
-            logits.append(self.objectness_logits(hidden))
-            deltas.append(self.anchor_deltas(hidden))
-        return logits, deltas
+# A sample's patch is nine cells, and its matrix product is slower than a convolution's.
+_CELLS_FOR_A_SAMPLE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +133,18 @@ class RPN(nn.Module):
         ground_truth: Sequence[GroundTruth],
     ) -> tuple[list[Proposals], dict[str, Tensor]]:
         """Proposals to train the next stage on, and `loss_rpn_cls`, `loss_rpn_loc`."""
-        predictions = self.predict(features)
-        losses = self._losses(predictions, sizes, ground_truth)
+        inputs = [features[name] for name in self.in_features]
+        anchors = self.anchor_generator(inputs)
+        samples = self._sample(torch.cat(anchors), sizes, ground_truth)
+        if self._are_few(samples, inputs):
+            # Before all cells are seen: what autocast keeps of the weights then has gradients.
+            found = self._at_cells(samples, inputs, [len(level) for level in anchors])
+            with torch.no_grad():
+                predictions = self.predict(features)
+        else:
+            predictions = self.predict(features)
+            found = _at_anchors(samples, predictions)
+        losses = self._losses(samples, *found, num_images=len(ground_truth))
         return self._filtered(self.train_filter, predictions, sizes), losses
 
     def objectness(self, features: Mapping[str, Tensor]) -> list[Tensor]:
@@ -180,32 +159,48 @@ class RPN(nn.Module):
             predictions.anchors, predictions.logits, predictions.deltas, self.coder, sizes
         )
 
+    def _are_few(self, samples: "_Samples", inputs: Sequence[Tensor]) -> bool:
+        """Whether gradients at the sampled cells alone are cheaper than at all of them."""
+        num_cells = sum(feature[:, 0].numel() for feature in inputs)
+        single = isinstance(self.rpn_head.conv, Conv2d)
+        return single and len(samples.anchor) * _CELLS_FOR_A_SAMPLE <= num_cells
+
+    def _at_cells(
+        self, samples: "_Samples", inputs: Sequence[Tensor], sizes: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (S,) and deltas (S, 4) of the samples; `sizes` are the levels' anchors."""
+        num_anchors = self.rpn_head.objectness_logits.out_channels
+        ends = torch.tensor(sizes, device=samples.anchor.device).cumsum(0)
+        level = torch.bucketize(samples.anchor, ends, right=True)
+        order = level.argsort(stable=True)
+        image, anchor = samples.image[order], samples.anchor[order]
+        of_level = torch.bincount(level, minlength=len(sizes)).tolist()
+        cells, start = [], 0
+        for size, images, anchors in zip(
+            sizes, image.split(of_level), anchor.split(of_level), strict=True
+        ):
+            cells.append((images * size + anchors - start) // num_anchors)
+            start += size
+        logits, deltas = self.rpn_head.at_cells(inputs, cells)
+        kind = (anchor - (ends - ends.new_tensor(sizes))[level[order]]) % num_anchors
+        back = order.argsort()
+        rows = torch.arange(len(kind), device=kind.device)
+        deltas = deltas.view(len(kind), num_anchors, 4)
+        return logits[rows, kind][back], deltas[rows, kind][back]
+
     def _losses(
-        self,
-        predictions: AnchorPredictions,
-        sizes: Sequence[Size],
-        ground_truth: Sequence[GroundTruth],
+        self, samples: "_Samples", logits: Tensor, deltas: Tensor, *, num_images: int
     ) -> dict[str, Tensor]:
-        anchors = torch.cat(predictions.anchors)
-        logits = torch.cat(predictions.logits, dim=1)
-        deltas = torch.cat(predictions.deltas, dim=1)
-        class_loss, box_loss = logits.new_zeros(()), logits.new_zeros(())
-        for i, (size, truth) in enumerate(zip(sizes, ground_truth, strict=True)):
-            matches, positive, negative = self._sample(anchors, size, truth)
-            chosen = torch.cat((positive, negative))
-            targets = torch.zeros_like(chosen, dtype=torch.float32)
-            targets[: len(positive)] = 1.0
-            class_loss = class_loss + F.binary_cross_entropy_with_logits(
-                logits[i, chosen].float(), targets, reduction="sum"
-            )
-            box_loss = box_loss + self.box_loss(
-                self.coder,
-                deltas[i, positive].float(),
-                anchors[positive],
-                truth.boxes[matches[positive]],
-            )
+        """From logits (S,) and deltas (S, 4) of the samples."""
+        class_loss = F.binary_cross_entropy_with_logits(
+            logits.float(), samples.positive.float(), reduction="sum"
+        )
+        positive = samples.positive.nonzero()[:, 0]
+        box_loss = self.box_loss(
+            self.coder, deltas[positive].float(), samples.boxes, samples.gt_boxes
+        )
         # By the size asked for, not by the number of samples found: detectron2's rule.
-        normalizer = self.batch_size_per_image * len(ground_truth)
+        normalizer = self.batch_size_per_image * num_images
         return {
             "loss_rpn_cls": class_loss / normalizer * self.class_loss_weight,
             "loss_rpn_loc": box_loss / normalizer * self.box_loss_weight,
@@ -213,15 +208,48 @@ class RPN(nn.Module):
 
     @torch.no_grad()
     def _sample(
-        self, anchors: Tensor, size: Size, truth: GroundTruth
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        matches, labels = self.matcher.match_boxes(truth.boxes, anchors)
-        if self.boundary_thresh >= 0:
-            labels[~box_ops.inside(anchors, size, self.boundary_thresh)] = -1
-        positive, negative = sample_labels(
-            labels, self.batch_size_per_image, self.positive_fraction, background=0
-        )
-        return matches, positive, negative
+        self, anchors: Tensor, sizes: Sequence[Size], ground_truth: Sequence[GroundTruth]
+    ) -> "_Samples":
+        """Of all images, each image's objects first."""
+        parts = []
+        for i, (size, truth) in enumerate(zip(sizes, ground_truth, strict=True)):
+            matches, labels = self.matcher.match_boxes(truth.boxes, anchors)
+            if self.boundary_thresh >= 0:
+                labels[~box_ops.inside(anchors, size, self.boundary_thresh)] = -1
+            positive, negative = sample_labels(
+                labels, self.batch_size_per_image, self.positive_fraction, background=0
+            )
+            anchor = torch.cat((positive, negative))
+            is_positive = torch.zeros_like(anchor, dtype=torch.bool)
+            is_positive[: len(positive)] = True
+            boxes, gt_boxes = anchors[positive], truth.boxes[matches[positive]]
+            parts.append((torch.full_like(anchor, i), anchor, is_positive, boxes, gt_boxes))
+        return _Samples(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """The S anchors that are trained on; P of them are positive.
+
+    image     (S,) int64
+    anchor    (S,) int64 in [0, R)
+    positive  (S,) bool
+    boxes     (P, 4) positive anchors, in order
+    gt_boxes  (P, 4) their objects
+    """
+
+    image: Tensor
+    anchor: Tensor
+    positive: Tensor
+    boxes: Tensor
+    gt_boxes: Tensor
+
+
+def _at_anchors(samples: _Samples, predictions: AnchorPredictions) -> tuple[Tensor, Tensor]:
+    """Logits (S,) and deltas (S, 4) of the samples, where all anchors have theirs."""
+    logits = torch.cat(predictions.logits, dim=1)
+    deltas = torch.cat(predictions.deltas, dim=1)
+    return logits[samples.image, samples.anchor], deltas[samples.image, samples.anchor]
 
 
 def build_proposal_generator(cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> RPN | None:

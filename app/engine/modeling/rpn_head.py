@@ -1,0 +1,81 @@
+"""What the region proposal network computes at each cell: densely, or at chosen cells only.
+
+N: images, L: levels, A: anchors at one cell, C: channels, S: chosen cells
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from app.engine.errors import ConfigError
+from app.engine.layers.conv import Conv2d, init_normal
+
+
+class RPNHead(nn.Module):
+    """3x3 convolutions, then objectness and deltas of A anchors; shared by all levels."""
+
+    def __init__(
+        self, in_channels: int, num_anchors: int, conv_dims: Sequence[int] = (-1,)
+    ) -> None:
+        super().__init__()
+        if not conv_dims or any(dim == 0 or dim < -1 for dim in conv_dims):
+            raise ConfigError(
+                f"MODEL.RPN.CONV_DIMS is {list(conv_dims)}; give the width of each convolution, "
+                "-1 for that of its input"
+            )
+        convs = nn.Sequential()
+        channels = in_channels
+        for i, dim in enumerate(conv_dims):
+            width = channels if dim == -1 else dim
+            conv = Conv2d(channels, width, 3, padding=1, activation=F.relu_)
+            convs.add_module(f"conv{i}", conv)
+            channels = width
+        # A single convolution has no number in detectron2's checkpoints.
+        self.conv: nn.Module = convs if len(convs) > 1 else convs[0]
+        self.objectness_logits = nn.Conv2d(channels, num_anchors, 1)
+        self.anchor_deltas = nn.Conv2d(channels, num_anchors * 4, 1)
+        for layer in (*convs, self.objectness_logits, self.anchor_deltas):
+            init_normal(layer, std=0.01)
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """L maps (N, C, H, W) -> L logits (N, A, H, W) and L deltas (N, A * 4, H, W)."""
+        logits, deltas = [], []
+        for feature in features:
+            hidden = self.conv(feature)
+            logits.append(self.objectness_logits(hidden))
+            deltas.append(self.anchor_deltas(hidden))
+        return logits, deltas
+
+    def at_cells(
+        self, features: Sequence[Tensor], cells: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """What `forward` says at some cells only: logits (S, A) and deltas (S, A * 4).
+
+        L maps (N, C, H, W) and, for each, indices (S_l,) of cells in the order (N, H, W).
+        """
+        conv, pairs = self.conv, zip(features, cells, strict=True)
+        assert isinstance(conv, Conv2d), "only a single convolution can be evaluated by cells"
+        patches = torch.cat([_patches(feature, of_level) for feature, of_level in pairs])
+        weight = conv.weight.permute(0, 2, 3, 1).flatten(1)
+        hidden = F.relu_(F.linear(patches, weight, conv.bias))
+        logits, deltas = (
+            F.linear(hidden, layer.weight.flatten(1), layer.bias)
+            for layer in (self.objectness_logits, self.anchor_deltas)
+        )
+        return logits, deltas
+
+
+def _patches(feature: Tensor, cells: Tensor) -> Tensor:
+    """The 3x3 neighbourhoods of cells (S,), zero beyond the map: (N, C, H, W) -> (S, 9 * C)."""
+    channels, height, width = feature.shape[1:]
+    table = feature.permute(0, 2, 3, 1).reshape(-1, channels)
+    steps = torch.arange(-1, 2, device=cells.device)
+    rows = (cells // width % height)[:, None] + steps
+    columns = (cells % width)[:, None] + steps
+    inside = ((rows >= 0) & (rows < height))[:, :, None]
+    inside = inside & ((columns >= 0) & (columns < width))[:, None, :]
+    index = cells[:, None, None] + steps[:, None] * width + steps
+    found = table.index_select(0, index.masked_fill(~inside, 0).flatten())
+    return found.masked_fill(~inside.flatten()[:, None], 0.0).view(-1, 9 * channels)
