@@ -141,7 +141,7 @@ def _config(model: str, load: Load) -> Any:
             # Fresh weights give every class about the same score: as many pass as may.
             *("MODEL.RETINANET.SCORE_THRESH_TEST", "0.0"),
             *("MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"),
-            *("TEST.DETECTIONS_PER_IMAGE", str(load.boxes)),
+            *("TEST.DETECTIONS_PER_IMAGE", str(max(load.boxes, 1))),
             *("INPUT.MIN_SIZE_TEST", str(load.side)),
             *("INPUT.MAX_SIZE_TEST", str(2 * load.side)),
             *("MODEL.DEVICE", "cpu"),

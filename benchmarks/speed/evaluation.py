@@ -70,7 +70,7 @@ def measure(specs: Sequence[EngineSpec], *, num_images: int) -> dict[str, Any]:
 
 
 def _largest_gap(found: Sequence[float], expected: Sequence[float]) -> float:
-    return float(np.abs(np.array(found) - expected).max())
+    return float(np.nanmax(np.abs(np.array(found) - expected)))
 
 
 def make(path: Path, num_images: int, *, seed: int = 0) -> None:

@@ -91,6 +91,37 @@ def _inference_row(engine: dict[str, Any]) -> list[str]:
     ]
 
 
+def _training(records: Sequence[Record]) -> Iterable[str]:
+    yield "## Training side by side\n"
+    yield (
+        "One iteration: forward, backward, update, on the same labelled photographs and seeded "
+        "weights; ours with the allocator settings of its own tasks, bf16 by autocast. Losses are "
+        "those of the last iteration: engines draw their samples by the same rule, but not the "
+        "same ones, and torchvision's nets and losses differ. Equality with detectron2's losses "
+        "and gradients without draws is docs/parity.md's subject.\n"
+    )
+    columns = ["engine", "s/iteration", "speed-up", "by CPU time", "CPU s", "peak MB", "losses"]
+    for record in records:
+        yield (
+            f"### {record['config']}, batch {record['batch']}, {record['short']} px, "
+            f"{record['threads']} threads\n"
+        )
+        yield from table(columns, [_training_row(engine) for engine in record["engines"]])
+        yield f"\n{record['rounds']} rounds. {source(record)}\n"
+
+
+def _training_row(engine: dict[str, Any]) -> list[str]:
+    return [
+        engine["label"],
+        f"{engine['median_s']:.2f}",
+        f"**{engine['speedup']:.2f}** ({engine['speedup_low']:.2f}-{engine['speedup_high']:.2f})",
+        f"{engine['cpu_speedup']:.2f}",
+        f"{engine['cpu_s']:.1f}",
+        f"{engine['rss_mb']:.0f}",
+        ", ".join(f"{name} {value:.4f}" for name, value in engine["losses"].items()),
+    ]
+
+
 def _floor(records: Sequence[Record]) -> Iterable[str]:
     yield "## The floor\n"
     yield (
@@ -120,7 +151,7 @@ def _floor(records: Sequence[Record]) -> Iterable[str]:
     yield f"\n{source(records[-1])}\n"
 
 
-SECTIONS: dict[str, Section] = {"inference": _inference, "floor": _floor}
+SECTIONS: dict[str, Section] = {"inference": _inference, "training": _training, "floor": _floor}
 """Kinds with a layout of their own, in the order of the page; others bring their tables."""
 
 

@@ -1,10 +1,20 @@
 """Records of measurements, the page made of them, and the names of engines."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks.speed import records, report
+from benchmarks.speed import (
+    cost_growth,
+    data,
+    evaluation,
+    evaluation_worker,
+    records,
+    report,
+)
 from benchmarks.speed.engines import EngineSpec, Task
 from benchmarks.speed.infer import _difference
+from benchmarks.speed.train_batch import make_batch
 
 
 @pytest.mark.parametrize(
@@ -66,3 +76,58 @@ def test_differences_are_of_the_nearest_box_of_the_same_class():
     empty = {"boxes": [], "scores": [], "classes": []}
     assert _difference(empty, expected)["matched"] == 0
     assert _difference(found, empty)["matched"] == 0
+
+
+def test_a_batch_is_resized_and_labelled(tmp_path):
+    Image.fromarray(np.zeros((40, 60, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    first, second = make_batch([tmp_path / "a.png"], batch=2, short=20, max_size=24)
+    assert first.pixels.shape == second.pixels.shape == (16, 24, 3)
+    assert len(first.boxes) == len(first.classes) == len(first.polygons) == 5
+    assert (second.boxes <= [24, 16, 24, 16]).all()
+    assert len(second.polygons[0]) == 24
+
+
+def test_training_appears_on_the_page(tmp_path):
+    engine = {
+        "label": "ours",
+        "median_s": 2.0,
+        "speedup": 1.5,
+        "speedup_low": 1.4,
+        "speedup_high": 1.6,
+        "cpu_speedup": 1.5,
+        "cpu_s": 3.0,
+        "rss_mb": 10.0,
+        "losses": {"loss_cls": 0.5},
+    }
+    content = {"key": 1, "config": "x", "batch": 2, "short": 8, "threads": 1, "rounds": 3}
+    records.append(tmp_path / "r.jsonl", "training", content | {"engines": [engine]})
+    page = report.page(records.load([tmp_path / "r.jsonl"]))
+    assert "| ours | 2.00 | **1.50** (1.40-1.60) | 1.50 | 3.0 | 10 | loss_cls 0.5000 |" in page
+
+
+def test_ways_of_evaluation_agree(tmp_path):
+    path = tmp_path / "arrays.npz"
+    evaluation.make(path, 12)
+    with np.load(path) as file:
+        arrays = dict(file)
+    assert len(arrays["scores"]) == 12 * evaluation.DETECTIONS
+    stats, classes = zip(
+        *(evaluation_worker.WAYS[kind](arrays)()() for kind in ("ours", "pycocotools")),
+        strict=True,
+    )
+    np.testing.assert_allclose(stats[0], stats[1], atol=1e-12)
+    known = np.array(classes[1]) > -1
+    np.testing.assert_allclose(np.array(classes[0])[known], classes[1][known], atol=1e-12)
+
+
+def test_growth_is_the_steepest_exponent():
+    assert cost_growth._steepest([(0, 1.0), (1, 1.0), (10, 10.0), (20, 40.0)]) == pytest.approx(2)
+
+
+def test_pixel_differences_are_counted(tmp_path):
+    for name, value in (("one", 10), ("other", 12)):
+        (tmp_path / name).mkdir()
+        pixels = np.full((2, 2, 3), 10, dtype=np.uint8)
+        pixels[0, 0, 0] = value
+        np.save(tmp_path / name / "00000.npy", pixels)
+    assert data._gap(tmp_path / "one", tmp_path / "other") == ("2", "8.33 %")

@@ -16,7 +16,7 @@ from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d
 from app.engine.layers.shape_spec import ShapeSpec
-from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.anchors import AnchorGenerator, split_by_level
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.proposals import ProposalFilter
@@ -170,19 +170,8 @@ class RPN(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Logits (S,) and deltas (S, 4) of the samples; `sizes` are the levels' anchors."""
         num_anchors = self.rpn_head.objectness_logits.out_channels
-        ends = torch.tensor(sizes, device=samples.anchor.device).cumsum(0)
-        level = torch.bucketize(samples.anchor, ends, right=True)
-        order = level.argsort(stable=True)
-        image, anchor = samples.image[order], samples.anchor[order]
-        of_level = torch.bincount(level, minlength=len(sizes)).tolist()
-        cells, start = [], 0
-        for size, images, anchors in zip(
-            sizes, image.split(of_level), anchor.split(of_level), strict=True
-        ):
-            cells.append((images * size + anchors - start) // num_anchors)
-            start += size
+        order, cells, kind = split_by_level(samples.image, samples.anchor, sizes, num_anchors)
         logits, deltas = self.rpn_head.at_cells(inputs, cells)
-        kind = (anchor - (ends - ends.new_tensor(sizes))[level[order]]) % num_anchors
         back = order.argsort()
         rows = torch.arange(len(kind), device=kind.device)
         deltas = deltas.view(len(kind), num_anchors, 4)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, init_normal
+from app.engine.layers.conv_cells import patches_of_cells
 
 
 class RPNHead(nn.Module):
@@ -57,7 +58,7 @@ class RPNHead(nn.Module):
         """
         conv, pairs = self.conv, zip(features, cells, strict=True)
         assert isinstance(conv, Conv2d), "only a single convolution can be evaluated by cells"
-        patches = torch.cat([_patches(feature, of_level) for feature, of_level in pairs])
+        patches = torch.cat([patches_of_cells(feature, of_level) for feature, of_level in pairs])
         weight = conv.weight.permute(0, 2, 3, 1).flatten(1)
         hidden = F.relu_(F.linear(patches, weight, conv.bias))
         logits, deltas = (
@@ -65,17 +66,3 @@ class RPNHead(nn.Module):
             for layer in (self.objectness_logits, self.anchor_deltas)
         )
         return logits, deltas
-
-
-def _patches(feature: Tensor, cells: Tensor) -> Tensor:
-    """The 3x3 neighbourhoods of cells (S,), zero beyond the map: (N, C, H, W) -> (S, 9 * C)."""
-    channels, height, width = feature.shape[1:]
-    table = feature.permute(0, 2, 3, 1).reshape(-1, channels)
-    steps = torch.arange(-1, 2, device=cells.device)
-    rows = (cells // width % height)[:, None] + steps
-    columns = (cells % width)[:, None] + steps
-    inside = ((rows >= 0) & (rows < height))[:, :, None]
-    inside = inside & ((columns >= 0) & (columns < width))[:, None, :]
-    index = cells[:, None, None] + steps[:, None] * width + steps
-    found = table.index_select(0, index.masked_fill(~inside, 0).flatten())
-    return found.masked_fill(~inside.flatten()[:, None], 0.0).view(-1, 9 * channels)

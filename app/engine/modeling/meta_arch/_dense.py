@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import init_normal
+from app.engine.layers.conv_cells import convs_at_cells, reach
 from app.engine.layers.focal import focal_loss_of_classes
 from app.engine.layers.norm import PerLevelBatchNorm, get_norm
 from app.engine.layers.shape_spec import ShapeSpec
@@ -21,6 +22,9 @@ from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch._selection import by_anchor
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
+
+# Matrix products on gathered cells are that much slower than a convolution of the map.
+_DENSE = 3
 
 
 class DenseDetector(Detector):
@@ -168,6 +172,32 @@ class DenseHead(nn.Module):
     def box_features(self, features: Sequence[Tensor]) -> list[Tensor]:
         """(N, channels, H, W) for each level, input of `bbox_pred`."""
         return [_run(self.bbox_subnet, feature, level) for level, feature in enumerate(features)]
+
+    def box_deltas_at(self, features: Sequence[Tensor], cells: Sequence[Tensor]) -> Tensor:
+        """Box deltas of some cells only: L maps (N, C, H, W), L indices (S_l,) -> (S, A * 4).
+
+        Indices of cells are in the order (N, H, W). Equal to what `bbox_pred` says of them; a level
+        of which nothing is asked costs nothing.
+        """
+        found = [
+            self._deltas_of_level(feature, of_level, level)
+            for level, (feature, of_level) in enumerate(zip(features, cells, strict=True))
+            # All weights keep their place in the graph of the gradients.
+            if len(of_level) or (level == len(features) - 1 and not any(map(len, cells)))
+        ]
+        return torch.cat(found)
+
+    def _deltas_of_level(self, feature: Tensor, cells: Tensor, level: int) -> Tensor:
+        batch, _, *size = feature.shape
+        convs = [module for module in self.bbox_subnet if isinstance(module, nn.Conv2d)]
+        if 2 * len(convs) == len(self.bbox_subnet):  # no norm, which would ask for the whole map
+            convs.append(self.bbox_pred)
+            reached = reach(cells, (batch, *size), len(convs))
+            if len(reached[0]) * _DENSE <= batch * math.prod(size):
+                rows = convs_at_cells(convs, feature, reached)
+                return rows[torch.searchsorted(reached[-1], cells)]
+        deltas: Tensor = self.bbox_pred(_run(self.bbox_subnet, feature, level))
+        return deltas.permute(0, 2, 3, 1).reshape(batch * math.prod(size), -1)[cells]
 
 
 def _tower_norm(norm: str, channels: int, num_levels: int) -> nn.Module:

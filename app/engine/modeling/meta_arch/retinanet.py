@@ -12,7 +12,7 @@ from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
-from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.anchors import AnchorGenerator, split_by_level
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
@@ -98,14 +98,19 @@ class RetinaNet(DenseDetector):
     def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
         """`loss_cls` (focal) and `loss_box_reg`, over the moving number of positive anchors."""
         features = self.features(samples)
-        logits, deltas = self.predict(features)
-        anchors = torch.cat(self.anchor_generator(features))
+        logits = self.head.class_logits(features)
+        by_level = self.anchor_generator(features)
+        anchors = torch.cat(by_level)
         classes, gt_boxes = self.labels(samples, anchors)
         image, anchor = self.positives(classes)
-        all_deltas = torch.cat([by_anchor(level, 4) for level in deltas], dim=1)
+        num_anchors = self.head.bbox_pred.out_channels // 4
+        # Boxes are learned from positive anchors alone: the branch is computed where they are.
+        order, cells, kind = split_by_level(image, anchor, [len(a) for a in by_level], num_anchors)
+        deltas = self.head.box_deltas_at(features, cells).view(len(kind), num_anchors, 4)
+        image, anchor = image[order], anchor[order]
         loss_box_reg = self.box_loss(
             self.coder,
-            all_deltas[image, anchor].float(),
+            deltas[torch.arange(len(kind), device=kind.device), kind].float(),
             anchors[anchor],
             gt_boxes[image, anchor],
         )

@@ -1,0 +1,67 @@
+"""3x3 convolutions evaluated at some cells of a map, for losses that look at few of them.
+
+Exact, gradients included: a cell's value depends on its neighbourhood only, which grows by one
+cell with each convolution in front of it.
+
+N: images, C: channels, S: cells; a cell is an index in the order (N, H, W)
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def patches_of_cells(feature: Tensor, cells: Tensor) -> Tensor:
+    """The 3x3 neighbourhoods of cells (S,), zero beyond the map: (N, C, H, W) -> (S, 9 * C)."""
+    channels, height, width = feature.shape[1:]
+    index, inside = neighbours(cells, height, width)
+    table = feature.permute(0, 2, 3, 1).reshape(-1, channels)
+    found = table.index_select(0, index.masked_fill(~inside, 0).flatten())
+    return found.masked_fill(~inside.flatten()[:, None], 0.0).view(-1, 9 * channels)
+
+
+def neighbours(cells: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The nine cells around each of (S,), and which of them are on the map: (S, 9), (S, 9)."""
+    steps = torch.arange(-1, 2, device=cells.device)
+    rows = (cells // width % height)[:, None] + steps
+    columns = (cells % width)[:, None] + steps
+    rows_inside = ((rows >= 0) & (rows < height))[:, :, None]
+    inside = rows_inside & ((columns >= 0) & (columns < width))[:, None, :]
+    index = cells[:, None, None] + steps[:, None] * width + steps
+    return index.flatten(1), inside.flatten(1)
+
+
+def reach(cells: Tensor, size: Sequence[int], depth: int) -> list[Tensor]:
+    """Cells that `depth` convolutions in a row read and write, up to `cells` (S,) at the end.
+
+    `size` is (N, H, W). `depth` + 1 tensors of rising indices, those of the input first.
+    """
+    mask = torch.zeros(*size, device=cells.device)
+    mask.view(-1)[cells] = 1.0
+    masks = [mask]
+    for _ in range(depth):
+        masks.append(F.max_pool2d(masks[-1], 3, stride=1, padding=1))
+    return [grown.flatten().nonzero()[:, 0] for grown in reversed(masks)]
+
+
+def convs_at_cells(convs: Sequence[nn.Conv2d], x: Tensor, reached: Sequence[Tensor]) -> Tensor:
+    """3x3 convolutions with ReLUs between them: (N, C, H, W) -> (S, C') at the last of `reached`.
+
+    `reached` comes from `reach` with as many steps as there are convolutions.
+    """
+    batch, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, reached[0])
+    for number, conv in enumerate(convs):
+        if number:
+            rows = F.relu_(rows)
+        # Where each cell's row is; the last one is zero and stands for all that is off the map.
+        place = reached[0].new_zeros(batch * height * width)
+        place[reached[number]] = torch.arange(len(rows), device=x.device)
+        index, inside = neighbours(reached[number + 1], height, width)
+        index = place[index.masked_fill(~inside, 0)].masked_fill(~inside, len(rows))
+        padded = torch.cat((rows, rows.new_zeros((1, rows.shape[1]))))
+        patches = padded.index_select(0, index.flatten()).view(len(index), 9 * rows.shape[1])
+        rows = F.linear(patches, conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias)
+    return rows
