@@ -70,13 +70,6 @@ def measure(model: str, axis: str, *, repeats: int) -> dict[str, Any]:
         ]
         for value, train, detect in costs
     ]
-    exponents = {
-        "training time": _steepest([(v, train.seconds) for v, train, _ in costs]),
-        "detection time": _steepest([(v, detect.seconds) for v, _, detect in costs]),
-        "training memory": _steepest([(v, train.mb) for v, train, _ in costs]),
-        "detection memory": _steepest([(v, detect.mb) for v, _, detect in costs]),
-    }
-    steepest = ", ".join(f"{name} {value:.2f}" for name, value in exponents.items())
     return {
         "key": [model, axis],
         "title": f"Cost growth: {model} (light), {_TITLES[axis]}",
@@ -88,8 +81,7 @@ def measure(model: str, axis: str, *, repeats: int) -> dict[str, Any]:
             "detection, MB",
         ],
         "rows": rows,
-        "notes": f"{_others(axis)} MB: peak beyond the model at rest. Steepest growth between "
-        f"neighbouring rows, as a power of {_POWERS[axis]}: {steepest} (1 is a straight line).",
+        "notes": notes(axis, rows),
     }
 
 
@@ -101,20 +93,37 @@ _TITLES = {
 _POWERS = {"classes": "the number", "boxes": "the number", "side": "the number of pixels"}
 
 
+def notes(axis: str, rows: Sequence[Sequence[str]]) -> str:
+    """What a table of one axis says beside its figures."""
+    values = [[float(cell.replace(",", "")) for cell in row] for row in rows]
+    causes = [row[0] ** (2 if axis == "side" else 1) for row in values]
+    names = ("training time", "detection time", "training memory", "detection memory")
+    slopes = [
+        f"{name} {_steepest(list(zip(causes, column, strict=True)), least=least):.2f}"
+        for name, least, column in zip(
+            names, (0.05, 0.05, 100.0, 100.0), list(zip(*values, strict=True))[1:], strict=True
+        )
+    ]
+    return (
+        f"{_others(axis)} MB: peak beyond the model at rest. Steepest growth between neighbouring "
+        f"rows, as a power of {_POWERS[axis]}: {', '.join(slopes)} (1 is a straight line; costs "
+        "under 0.05 s or 100 MB count as that much)."
+    )
+
+
 def _others(axis: str) -> str:
     fixed = {"classes": "classes", "boxes": "boxes", "side": "pixels high"}
     load = Load()
     return ", ".join(f"{getattr(load, k)} {name}" for k, name in fixed.items() if k != axis) + "."
 
 
-def _steepest(points: Sequence[tuple[int, float]]) -> float:
+def _steepest(points: Sequence[tuple[float, float]], *, least: float) -> float:
     """Largest exponent between neighbours: 1 where cost grows as its cause."""
-    slopes = [
-        math.log(max(after, 1e-9) / max(before, 1e-9)) / math.log(much / few)
+    return max(
+        math.log(max(after, least) / max(before, least)) / math.log(much / few)
         for (few, before), (much, after) in pairwise(points)
         if few > 0
-    ]
-    return max(slopes)
+    )
 
 
 def _training(model: str, load: Load) -> Callable[[], Any]:
