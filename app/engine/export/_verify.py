@@ -1,12 +1,14 @@
 """Whether a file finds what the engine finds: on real images, object by object.
 
-R: objects of one image
+R: objects of one image, M: those of them that have a partner
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from app.engine.modeling.detector import Detector
@@ -15,10 +17,13 @@ from app.engine.predictor.onnx_predictor import OnnxPredictor, ResizedImage
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 
+Array = npt.NDArray[Any]
+
 MAX_SCORE_DIFFERENCE = 3e-4
 MAX_BOX_DIFFERENCE = 0.05
 """In pixels of the network's input; boxes of larger originals may differ by more."""
 MIN_MATCHED = 0.98
+MIN_MASK_IOU = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Agreement:
     num_objects       in the longer list of each image, summed up
     matched           share of them that has a partner within the tolerances
     score_difference  largest among partners; likewise box_difference, in pixels
+    mask_ious         of the masks of partners, summed up; None without masks
     """
 
     num_images: int = 0
@@ -35,20 +41,35 @@ class Agreement:
     num_matched: int = 0
     score_difference: float = 0.0
     box_difference: float = 0.0
+    mask_ious: float | None = None
 
     @property
     def matched(self) -> float:
         """Share of the objects that have a partner; 1 where there are none."""
         return self.num_matched / self.num_objects if self.num_objects else 1.0
 
+    @property
+    def mask_iou(self) -> float:
+        """Mean over partners; 1 where there are no masks."""
+        if self.mask_ious is None or not self.num_matched:
+            return 1.0
+        return self.mask_ious / self.num_matched
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the file may be used in the engine's place."""
+        return self.matched >= MIN_MATCHED and self.mask_iou >= MIN_MASK_IOU
+
     def figures(self) -> Mapping[str, float]:
         """For the file's card."""
+        masks = {} if self.mask_ious is None else {"mean_mask_iou": round(self.mask_iou, 5)}
         return {
             "images": self.num_images,
             "objects": self.num_objects,
             "matched": round(self.matched, 5),
             "max_score_difference": float(f"{self.score_difference:.3g}"),
             "max_box_difference": float(f"{self.box_difference:.3g}"),
+            **masks,
         }
 
 
@@ -74,25 +95,47 @@ def _scale(image: ResizedImage) -> float:
 
 
 def _add(total: Agreement, expected: Detections, found: ArrayDetections, scale: float) -> Agreement:
-    scores, boxes = expected.scores.numpy(), expected.boxes.numpy()
-    classes = expected.classes.numpy()
-    free = np.ones(len(found), dtype=bool)
-    matched, score_difference, box_difference = 0, total.score_difference, total.box_difference
-    for box, score, class_index in zip(boxes, scores, classes, strict=True):
-        away = np.abs(found.boxes - box).max(axis=1, initial=0.0) / scale
-        score_away = np.abs(found.scores - score)
-        fits = free & (found.classes == class_index) & (away <= MAX_BOX_DIFFERENCE)
-        fits &= score_away <= MAX_SCORE_DIFFERENCE
-        if fits.any():
-            partner = int(np.where(fits, away, np.inf).argmin())
-            free[partner] = False
-            matched += 1
-            score_difference = max(score_difference, float(score_away[partner]))
-            box_difference = max(box_difference, float(away[partner]))
+    rows, partners = _partners(expected, found, scale)
+    scores_away = np.abs(expected.scores.numpy()[rows] - found.scores[partners])
+    boxes_away = np.abs(expected.boxes.numpy()[rows] - found.boxes[partners]) / scale
+    mask_ious = total.mask_ious
+    if expected.masks is not None and found.masks is not None:
+        ious = _mask_ious(expected.masks.numpy()[rows], found.masks[partners])
+        mask_ious = (mask_ious or 0.0) + float(ious.sum())
     return Agreement(
         total.num_images + 1,
         total.num_objects + max(len(expected), len(found)),
-        total.num_matched + matched,
-        score_difference,
-        box_difference,
+        total.num_matched + len(rows),
+        max(total.score_difference, float(scores_away.max(initial=0.0))),
+        max(total.box_difference, float(boxes_away.max(initial=0.0))),
+        mask_ious,
     )
+
+
+def _partners(
+    expected: Detections, found: ArrayDetections, scale: float
+) -> tuple[list[int], list[int]]:
+    """Rows of the M objects that fit one another within the tolerances, one to one."""
+    free = np.ones(len(found), dtype=bool)
+    rows, partners = [], []
+    objects = zip(
+        expected.boxes.numpy(), expected.scores.numpy(), expected.classes.numpy(), strict=True
+    )
+    for row, (box, score, class_index) in enumerate(objects):
+        away = np.abs(found.boxes - box).max(axis=1, initial=0.0) / scale
+        fits = free & (found.classes == class_index) & (away <= MAX_BOX_DIFFERENCE)
+        fits &= np.abs(found.scores - score) <= MAX_SCORE_DIFFERENCE
+        if fits.any():
+            partner = int(np.where(fits, away, np.inf).argmin())
+            free[partner] = False
+            rows.append(row)
+            partners.append(partner)
+    return rows, partners
+
+
+def _mask_ious(expected: Array, found: Array) -> Array:
+    """(M, H, W) bool twice -> (M,); two empty masks are equal."""
+    shared = (expected & found).sum(axis=(1, 2))
+    together = (expected | found).sum(axis=(1, 2))
+    ious: Array = np.where(together > 0, shared / np.maximum(together, 1), 1.0)
+    return ious

@@ -12,7 +12,7 @@ import onnx
 from app.engine.errors import ExportError, ImageError
 from app.engine.export._graphs import Graph, graph_of
 from app.engine.export._job import ExportJob
-from app.engine.export._verify import MIN_MATCHED, Agreement, compare
+from app.engine.export._verify import Agreement, compare
 from app.engine.export._write import set_metadata, to_onnx
 from app.engine.files import write_atomically
 from app.engine.predictor.onnx_card import OnnxCard
@@ -42,11 +42,11 @@ def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
     model = to_onnx(graph.module, graph.outputs, channels=_channels(card), metadata=card.metadata())
     agreement = _compare(job, graph, model)
     figures = agreement.figures()
-    if agreement.matched < MIN_MATCHED:
+    if not agreement.is_enough:
         raise ExportError(
             f"{FILE_NAME}: only {agreement.matched:.1%} of {agreement.num_objects} objects agree "
-            f"with the engine's on {agreement.num_images} images; the file is not kept, use the "
-            "weights themselves"
+            f"with the engine's on {agreement.num_images} images (IoU of their masks "
+            f"{agreement.mask_iou:.3f}); the file is not kept, use the weights themselves"
         )
     logger.info("ONNX agrees with the engine: %s", figures)
     card = replace(card, agreement=figures)
