@@ -67,8 +67,10 @@ def check_case(golden: Golden, case: Case, model: Detector) -> Comparison:
     return compare_detections(f"{golden.config} {case.name}", case.expected, arrays(found))
 
 
-def check_training(golden: Golden, training: Training) -> Iterator[Comparison]:
-    """Losses of successive SGD steps on one batch, and the first gradients."""
+def check_training(
+    golden: Golden, training: Training, *, steps: int | None = None
+) -> Iterator[Comparison]:
+    """Losses of successive SGD steps on one batch, and the first gradients; `steps` None: all."""
     model = build(golden, training.opts).train()
     optimizer = torch.optim.SGD(
         [p for p in model.parameters() if p.requires_grad],
@@ -80,7 +82,7 @@ def check_training(golden: Golden, training: Training) -> Iterator[Comparison]:
         _with_proposals(golden, sample(image, (image.shape[0], image.shape[1]), labels))
         for image, labels in zip(training.images, training.labels, strict=True)
     ]
-    for step, expected in enumerate(training.losses):
+    for step, expected in enumerate(training.losses[:steps]):
         torch.manual_seed(step)
         losses = model.losses(batch)
         actual = {name: float(loss.detach()) for name, loss in losses.items()}

@@ -104,9 +104,9 @@ class PolygonMasks:
 def _polygons_in_box(
     polygons: list[Polygon], box: npt.NDArray[np.float32], side: int
 ) -> npt.NDArray[np.bool_]:
-    # Boxes thinner than 0.1 px are stretched as if they were 0.1 px wide: detectron2's guard.
-    ratio_x = side / max(float(box[2] - box[0]), 0.1)
-    ratio_y = side / max(float(box[3] - box[1]), 0.1)
+    # Boxes thinner than 0.1 px are stretched as if they were 0.1 px wide: detectron2's guard. The
+    # ratio is rounded to single precision as there, or points between two pixels would fall apart.
+    ratio_x, ratio_y = np.float32(side) / np.maximum(box[2:] - box[:2], np.float32(0.1))
     moved = []
     for polygon in polygons:
         shifted = polygon.copy()

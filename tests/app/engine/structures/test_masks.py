@@ -37,3 +37,13 @@ def test_selecting_and_none():
     assert masks.select(torch.tensor([True, False, False])).bits.shape == (1, 10, 10)
     assert BitMasks(torch.zeros(0, 100, 100, dtype=torch.bool)).tight_boxes().shape == (0, 4)
     assert PolygonMasks([]).tight_boxes().shape == (0, 4)
+
+
+def test_a_point_between_two_pixels_falls_as_in_detectron2():
+    # Its ratio of sides is rounded to single precision; with a double one, (10, 1) would be inside.
+    star = [152, 48, 136.39, 57.87, 127.12, 70.83, 108.21, 63.98, 86.88, 62.11]
+    star += [90.8, 48, 86.88, 33.89, 108.21, 32.02, 127.12, 25.17, 136.39, 38.13]
+    masks = PolygonMasks([[np.array(star)]])
+    (target,) = masks.crop_and_resize(torch.tensor([[80.0, 24, 152, 72]]), 14)
+    assert not target[10, 1]
+    assert target[10, 2]
