@@ -1,7 +1,6 @@
 """Is what a run has left in /out whole, and is everything still there that was once reported?"""
 
 import json
-import logging
 import math
 import pickle
 import re
@@ -16,8 +15,6 @@ import yaml
 
 from app.engine.checkpoint.store import CheckpointStore
 from benchmarks.reliability.trees import CHECKPOINT_PERIOD, TASK_ID, Tree
-
-logging.getLogger("app.engine.checkpoint.store").setLevel(logging.ERROR)
 
 _RESUMED = re.compile(r"(\d+) of \d+ images were finished by an earlier run")
 

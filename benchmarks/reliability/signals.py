@@ -1,5 +1,6 @@
 """Kills and stops of real runs at random instants; one record for each."""
 
+import logging
 import os
 import random
 import shutil
@@ -24,6 +25,8 @@ _ORPHANS_S = 3.0
 
 def interrupt_runs(part: str, count: int, seconds: float, *, path: Path, scratch: Path) -> None:
     """Kill or stop runs until `path` holds `count` records of that, or the time is over."""
+    # A checkpoint that was being written is passed over with a warning, as it should be.
+    logging.getLogger("app.engine.checkpoint.store").setLevel(logging.ERROR)
     end = time.monotonic() + seconds
     shutil.rmtree(scratch, ignore_errors=True)
     rng = random.Random(f"{time.time_ns()}{scratch}")

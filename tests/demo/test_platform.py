@@ -57,6 +57,8 @@ def test_the_executor_is_stopped_with_the_demo(number: signal.Signals, tmp_path:
         echo $$ > {ready}.part; mv {ready}.part {ready}
         for i in $(seq 500); do sleep 0.02; done
     """
+    # A shell that starts something in the background has it ignore SIGINT, and so would bash.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(number)
     assert run_and_relay(["bash", "-c", script], os.environ) == 143
     thread.join()

@@ -156,7 +156,7 @@ ONLY_DEFAULT = {
 """Key -> a value that is refused, and words of the reason: nothing reads what cannot change."""
 
 OUTSIDE = {
-    "MODEL.CLASS_NAMES": "app/tasks/trained_model.py",
+    "MODEL.CLASS_NAMES": "app/tasks/torch_model.py",
     "MODEL.WEIGHTS": "app/tasks/train.py",
     "VERSION": "app/engine/config/upgrade.py",
 }
