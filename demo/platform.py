@@ -10,11 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import yaml
@@ -26,19 +26,21 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 def run_and_relay(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """The exit status of a command that gets the stop signals this process gets meanwhile."""
-    with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as process:
-        signals = (signal.SIGTERM, signal.SIGINT)
-        before = [signal.signal(number, _relay(process)) for number in signals]
-        try:
-            return process.wait()
-        finally:
-            for number, handler in zip(signals, before, strict=True):
-                signal.signal(number, handler)
-
-
-def _relay(process: "subprocess.Popen[bytes]") -> Callable[[int, FrameType | None], None]:
-    """Ctrl-C in a terminal reaches both anyway, and the second signal means "at once"."""
-    return lambda number, _: process.send_signal(number) if number == signal.SIGTERM else None
+    signals = (signal.SIGTERM, signal.SIGINT)
+    asked: list[int] = []
+    before = [signal.signal(number, lambda number, _: asked.append(number)) for number in signals]
+    try:
+        with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as process:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(timeout=0.1)
+                # Ctrl-C in a terminal reaches both anyway, and the second one means "at once".
+                while signal.SIGTERM in asked:
+                    asked.remove(signal.SIGTERM)
+                    process.terminate()
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 @dataclass
