@@ -145,6 +145,8 @@ def _stage_writer(stages: ModelStages, hp: TrainHyperparameters) -> Callable[[Sa
 
     def publish(saved: SavedModel) -> None:
         name = f"iter_{saved.iteration:07d}"
+        if not saved.metrics and any(stage.name == name for stage in stages.stages):
+            return  # an earlier run of this training, killed since, has evaluated the same model
         files = [stages.folder(name) / file.name for file in (saved.weights, saved.config)]
         place_file(saved.weights, files[0])
         place_file(saved.config, files[1])
