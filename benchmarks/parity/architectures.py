@@ -13,6 +13,10 @@ def architecture(cfg: CfgNode) -> str:
         words.append("deformable")
     if cfg.MODEL.ROI_HEADS.NAME == "CascadeROIHeads" and "Cascade" not in words[0]:
         words.append("cascade")
+    if cfg.MODEL.ROI_BOX_HEAD.USE_FED_LOSS:
+        words.append("federated loss")
+    if cfg.TEST.AUG.ENABLED:
+        words.append("augmented at test time")
     norms = {body.NORM, cfg.MODEL.FPN.NORM, cfg.MODEL.ROI_BOX_HEAD.NORM, cfg.MODEL.RETINANET.NORM}
     words += [words_of for norm, words_of in _NORMS.items() if norm in norms]
     return ", ".join(words)

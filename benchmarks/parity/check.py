@@ -11,10 +11,12 @@ import torch
 from app.engine.config import load_config
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
+from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.structures.detections import Detections
 from app.engine.structures.masks import PolygonMasks
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth, Proposals
+from app.engine.tta import AugmentedDetector
 from benchmarks.parity import scenes
 from benchmarks.parity.compare import (
     Comparison,
@@ -24,7 +26,7 @@ from benchmarks.parity.compare import (
 )
 from benchmarks.parity.golden import Array, Case, Golden, Labels, Training
 from benchmarks.parity.scenes import Image
-from benchmarks.parity.weights import make_state_dict
+from benchmarks.parity.weights import fill
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -42,9 +44,11 @@ def build(golden: Golden, opts: list[Any]) -> Detector:
     path = (CONFIGS / golden.config).with_suffix(".yaml")
     cfg = load_config(path, [str(o) for o in (*golden.opts, *opts, "MODEL.DEVICE", "cpu")])
     model = build_detector(cfg)
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    model.load_state_dict(make_state_dict(shapes, overrides=golden.overrides))
-    return model
+    fill(model, overrides=golden.overrides)
+    if cfg.MODEL.ROI_BOX_HEAD.USE_FED_LOSS and isinstance(model, GeneralizedRCNN):
+        counts = scenes.image_counts(cfg.MODEL.ROI_HEADS.NUM_CLASSES)
+        model.set_image_counts(torch.tensor(counts))
+    return AugmentedDetector.around(model, cfg) if cfg.TEST.AUG.ENABLED else model
 
 
 def check_cases(golden: Golden) -> Iterator[Comparison]:

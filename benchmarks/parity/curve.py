@@ -24,7 +24,7 @@ from benchmarks.parity.check import CONFIGS, sample
 from benchmarks.parity.curves import CURVES, Curve, InDouble, Losses, Recorded
 from benchmarks.parity.golden import Labels
 from benchmarks.parity.scenes import Image
-from benchmarks.parity.weights import make_state_dict
+from benchmarks.parity.weights import fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,7 @@ def train(curve: Curve) -> Iterator[dict[str, float]]:
     opts = [str(o) for o in (*curve.opts, "MODEL.DEVICE", "cpu")]
     cfg = load_config(CONFIGS / curve.config, opts)
     model = build_detector(cfg).train()
-    shapes = {key: value.shape for key, value in model.state_dict().items()}
-    model.load_state_dict(make_state_dict(shapes, overrides=curve.overrides))
+    fill(model, overrides=curve.overrides)
     if curve.double:
         model.double()
     optimizer = build_optimizer(cfg, model)

@@ -48,7 +48,7 @@ DIFFERENCES: dict[str, list[str]] = {
         "Boxes that are not finite are dropped in one-stage models too; detectron2 does so in "
         "two-stage models only.",
         "Test-time augmentation (`TEST.AUG`) works for every architecture; detectron2 has it for "
-        "two-stage models. A view is resized as the network's input, not as the file.",
+        "two-stage models without keypoints.",
         "`Res5ROIHeads` takes the number of channels from the body, so EfficientNet and RegNet "
         "serve as C4 bodies; detectron2 assumes 1024.",
     ],

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from detectron2 import model_zoo
 from detectron2.config import CfgNode, instantiate
-from detectron2.modeling import build_model
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import GeneralizedRCNNWithTTA, build_model
 from detectron2.structures import Boxes, Instances, Keypoints, PolygonMasks
 from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
@@ -22,9 +23,9 @@ from torchvision.ops import deform_conv2d
 
 from benchmarks.parity.golden import Array, Labels, Recipe, save
 from benchmarks.parity.recipes import RECIPES
-from benchmarks.parity.scenes import Image, proposals
+from benchmarks.parity.scenes import Image, image_counts, proposals
 from benchmarks.parity.variants import VARIANTS
-from benchmarks.parity.weights import make_state_dict
+from benchmarks.parity.weights import fill
 
 
 class DeformConv(nn.Module):
@@ -74,16 +75,26 @@ def _build(recipe: Recipe, opts: list[Any]) -> nn.Module:
         assert isinstance(cfg, CfgNode)
         cfg.MODEL.DEVICE = "cpu"
         cfg.merge_from_list([*recipe.opts, *opts])
+        _register(cfg)
         model = build_model(cfg)
-    shapes = {key: value.shape for key, value in model.state_dict().items()}
-    model.load_state_dict(make_state_dict(shapes, overrides=recipe.overrides))
-    return model
+    fill(model, overrides=recipe.overrides)
+    return GeneralizedRCNNWithTTA(cfg, model) if not lazy and cfg.TEST.AUG.ENABLED else model
+
+
+def _register(cfg: CfgNode) -> None:
+    """The data set by which the federated loss draws."""
+    counts = image_counts(cfg.MODEL.ROI_HEADS.NUM_CLASSES)
+    rows = [{"id": i, "image_count": count} for i, count in enumerate(counts)]
+    cfg.DATASETS.TRAIN = ("parity",)
+    MetadataCatalog.pop("parity", None)
+    MetadataCatalog.get("parity").class_image_count = rows
 
 
 def _detect(recipe: Recipe, index: int) -> dict[str, Array]:
     model = _build(recipe, []).eval()
     height, width = recipe.sizes[index][2:]
-    inputs = {"image": _tensor(recipe.image(index)), "height": height, "width": width}
+    image = torch.from_numpy(recipe.image(index).transpose(2, 0, 1).copy())
+    inputs = {"image": image, "height": height, "width": width}
     if "fast_rcnn" in recipe.config:
         inputs["proposals"] = _proposals(recipe.image(index))
     with torch.no_grad():

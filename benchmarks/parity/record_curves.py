@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from benchmarks.parity.curves import CURVES, Curve, InDouble, Recorded
 from benchmarks.parity.golden import Labels
 from benchmarks.parity.scenes import Image
-from benchmarks.parity.weights import make_state_dict
+from benchmarks.parity.weights import fill
 
 
 def main() -> None:
@@ -46,8 +46,7 @@ def _train(curve: Curve, layout: torch.memory_format) -> Iterator[dict[str, floa
     cfg.MODEL.DEVICE = "cpu"
     cfg.merge_from_list(curve.opts)
     model: nn.Module = build_model(cfg).train()
-    shapes = {key: value.shape for key, value in model.state_dict().items()}
-    model.load_state_dict(make_state_dict(shapes, overrides=curve.overrides))
+    fill(model, overrides=curve.overrides)
     model.to(memory_format=layout)  # type: ignore[call-overload]
     if curve.double:
         model.double()

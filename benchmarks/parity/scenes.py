@@ -60,6 +60,11 @@ def semantic(height: int, width: int, *, num_classes: int) -> npt.NDArray[np.int
     return classes
 
 
+def image_counts(num_classes: int) -> list[int]:
+    """In how many images of an imagined training set each class occurs: rare to frequent."""
+    return [1 + 37 * i % 211 for i in range(num_classes)]
+
+
 def proposals(height: int, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Precomputed proposals, best first: a grid of boxes (P, 4) and their logits (P,)."""
     step = 16

@@ -54,6 +54,14 @@ GROUPED: list[Any] = [
     "MODEL.ROI_BOX_HEAD.CONV_DIM",
     32,
 ]
+# Of sixty classes those of the batch and drawn ones, twenty in all, by the images they occur in.
+FEDERATED: list[Any] = [
+    *("MODEL.ROI_HEADS.NUM_CLASSES", 60, "MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE", True),
+    *("MODEL.ROI_BOX_HEAD.USE_FED_LOSS", True, "MODEL.ROI_BOX_HEAD.FED_LOSS_NUM_CLASSES", 20),
+]
+AUGMENTED: list[Any] = [
+    *("TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", (64, 96, 160), "TEST.AUG.MAX_SIZE", 200),
+]
 PERSON: list[Rule] = [
     (r"box_predictor\.cls_score\.weight$", "conv", (0.6, True)),
     (r"box_predictor\.cls_score\.bias$", "affine_bg", (0.0, 0.3, 1.0)),
@@ -63,7 +71,8 @@ CALM: list[Rule] = [
     (r"\.conv3\.norm\.weight$", "affine", (0.1, 0.05)),
     (r"\.conv2_offset\.weight$", "conv", (0.1, True)),
 ]
-NO_BACKGROUND: list[Rule] = [(r"box_predictor\.cls_score\.bias$", "affine", (-2.0, 0.3))]
+NO_BACKGROUND: list[Rule] = [(r"box_predictor(\.\d)?\.cls_score\.bias$", "affine", (-2.0, 0.3))]
+SIXTY_CLASSES: dict[str, Any] = {"num_classes": 60, "overrides": NO_BACKGROUND}
 
 FASTER = "COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml"
 MASK = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"
@@ -230,6 +239,17 @@ VARIANTS: dict[str, Recipe] = {
         *("MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT", 0.5),
         *("MODEL.PANOPTIC_FPN.COMBINE.STUFF_AREA_LIMIT", 200),
         *("MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH", 0.3),
+    ),
+    "faster_federated": _recipe(FASTER, [*PYRAMID, *FEDERATED], **SIXTY_CLASSES),
+    "cascade_federated": _recipe(
+        "Misc/cascade_mask_rcnn_R_50_FPN_1x.yaml", [*PYRAMID, *FEDERATED], **SIXTY_CLASSES
+    ),
+    "mask_augmented": _recipe(MASK, [*PYRAMID, *AUGMENTED], steps=0),
+    "mask_c4_augmented": _recipe(
+        "COCO-InstanceSegmentation/mask_rcnn_R_50_C4_1x.yaml", [*ONE_MAP, *AUGMENTED], steps=0
+    ),
+    "cascade_augmented": _recipe(
+        "Misc/cascade_mask_rcnn_R_50_FPN_1x.yaml", [*PYRAMID, *AUGMENTED], steps=0
     ),
     "semantic": _recipe("Misc/semantic_R_50_FPN_1x.yaml", PYRAMID),
 }

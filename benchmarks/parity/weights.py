@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 VERSION = "parity-v1"
 
@@ -23,6 +23,9 @@ conv       gain, paired: uniform of standard deviation gain / sqrt(fan in). Pair
 affine     a, b: a + b u, u uniform in [-1, 1)
 affine_bg  a, b, c: as affine, c more on the last entry (the background class)
 """
+
+OF_THE_DATA = "fed_loss_cls_weights"
+"""End of the names of tensors that are no weights: made from the images of each class."""
 
 ROOT2 = math.sqrt(2.0)
 RULES: tuple[Rule, ...] = (
@@ -90,6 +93,13 @@ def make_state_dict(
         else _make_tensor(name, tuple(shape), rules, salt)
         for name, shape in shapes.items()
     }
+
+
+def fill(model: nn.Module, *, overrides: Iterable[Rule] = ()) -> None:
+    """Give a model its seeded weights; odds that the training set decides stay."""
+    state = model.state_dict()
+    shapes = {name: t.shape for name, t in state.items() if not name.endswith(OF_THE_DATA)}
+    model.load_state_dict(state | make_state_dict(shapes, overrides=overrides))
 
 
 def digest(state: Mapping[str, Tensor]) -> str:

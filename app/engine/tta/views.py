@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.data.keypoints import COCO_PERSON, flip_indices
 from app.engine.data.mapper import image_tensor
-from app.engine.data.transforms import resize, shortest_edge_size
+from app.engine.data.transforms import Pixels, resize, shortest_edge_size
 from app.engine.errors import ConfigError
 from app.engine.modeling.roi_heads.inside import InsideBoxes
 from app.engine.structures import boxes as box_ops
@@ -21,6 +23,9 @@ from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import Proposals
+
+# A view is padded to the largest of its batch, which near the border changes what is found.
+_BATCH_SIZE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +99,25 @@ class ViewSpec:
         return cls(tuple(aug.MIN_SIZES), aug.MAX_SIZE, aug.FLIP, keypoint_flip)
 
     def __call__(self, sample: Sample) -> Iterator[list[View]]:
-        """Views in groups of one size; a network never pads one because of another."""
+        """Views in the order and the batches of detectron2."""
+        views = list(self._views(sample))
+        for start in range(0, len(views), _BATCH_SIZE):
+            yield views[start : start + _BATCH_SIZE]
+
+    def _views(self, sample: Sample) -> Iterator[View]:
         # From the network's input, as detectron2 does, and not from the file: the same numbers.
         for edge in self.min_sizes:
-            view = _resized(sample, shortest_edge_size(sample.size, edge, self.max_size))
-            yield [View(view, False), *([View(_mirrored(view), True)] if self.flip else [])]
+            resized = _resized(sample, shortest_edge_size(sample.size, edge, self.max_size))
+            yield View(resized, False)
+            if self.flip:
+                yield View(_mirrored(resized), True)
 
 
 def _resized(sample: Sample, size: Size) -> Sample:
     if size == sample.size:
         return sample
     # On the CPU: GPUs cannot resize whole numbers.
-    pixels = resize(sample.image.cpu().permute(1, 2, 0).numpy(), size)
+    pixels = _resized_pixels(sample.image.cpu().permute(1, 2, 0).numpy(), size)
     proposals = sample.proposals
     if proposals is not None:
         scale_y, scale_x = size[0] / sample.size[0], size[1] / sample.size[1]
@@ -114,6 +126,14 @@ def _resized(sample: Sample, size: Size) -> Sample:
     return replace(
         sample, image=image_tensor(pixels), proposals=proposals, ground_truth=None, semantic=None
     )
+
+
+def _resized_pixels(pixels: Pixels, size: Size) -> Pixels:
+    if pixels.dtype != np.uint8 or pixels.shape[2] != 3:
+        return resize(pixels, size)
+    # By PIL as detectron2: torch's kernel is off by a level in some pixels.
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def _mirrored(sample: Sample) -> Sample:

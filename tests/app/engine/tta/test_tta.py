@@ -255,18 +255,26 @@ def test_class_vectors_follow_their_boxes() -> None:
     torch.testing.assert_close(chosen, found.scores)
 
 
+def test_views_are_run_in_detectron2s_batches_of_three() -> None:
+    cfg = config("RetinaNet", TEST__AUG__MIN_SIZES="(32, 64)")
+    groups = list(ViewSpec.from_config(cfg)(picture()))
+    assert [[(v.sample.size[0], v.mirrored) for v in group] for group in groups] == [
+        [(32, False), (32, True), (64, False)],
+        [(64, True)],
+    ]
+
+
 def test_views_keep_to_the_largest_size_and_carry_proposals() -> None:
     cfg = config("RetinaNet", TEST__AUG__MIN_SIZES="(32, 200)", TEST__AUG__MAX_SIZE="120")
     boxes = torch.tensor([[0.0, 0, 48, 64]])
     sample = Sample(
         picture().image, (640, 960), proposals=Proposals((64, 96), boxes, torch.zeros(1))
     )
-    groups = list(ViewSpec.from_config(cfg)(sample))
-    sizes = [[view.sample.size for view in group] for group in groups]
-    assert sizes == [[(32, 48)] * 2, [(80, 120)] * 2]
-    assert [view.mirrored for view in groups[0]] == [False, True]
-    assert all(view.sample.original_size == (640, 960) for group in groups for view in group)
-    plain, other = (view.sample.proposals for view in groups[0])
+    views = [view for group in ViewSpec.from_config(cfg)(sample) for view in group]
+    assert [view.sample.size for view in views] == [(32, 48), (32, 48), (80, 120), (80, 120)]
+    assert [view.mirrored for view in views] == [False, True, False, True]
+    assert all(view.sample.original_size == (640, 960) for view in views)
+    plain, other = (view.sample.proposals for view in views[:2])
     assert plain.boxes.tolist() == [[0, 0, 24, 32]]
     assert other.boxes.tolist() == [[24, 0, 48, 32]]
     assert plain.image_size == other.image_size == (32, 48)
