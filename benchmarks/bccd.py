@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from app.engine.checkpoint.weights import find_weights
-from app.engine.config import CfgNode, load_config
+from app.engine.config import load_config, set_classes
 from app.engine.data.formats import FORMATS
 from app.engine.data.problems import Problems
 from app.engine.structures.sample import ImageRecord
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     options = _options(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, stream=sys.stderr)
     cfg = load_config(REPOSITORY / options.config, [*RECIPE, *options.overrides])
-    _name_classes(cfg)
+    set_classes(cfg, CLASS_NAMES)
     cfg.freeze()
     torch.set_num_threads(options.threads)
     started = time.monotonic()
@@ -73,12 +73,6 @@ def read_split(data: Path, split: str) -> list[ImageRecord]:
         for name in names
     ]
     return FORMATS["voc"](pairs, CLASS_NAMES, Problems())
-
-
-def _name_classes(cfg: CfgNode) -> None:
-    cfg.MODEL.CLASS_NAMES = CLASS_NAMES
-    for part in (cfg.MODEL.RETINANET, cfg.MODEL.ROI_HEADS, cfg.MODEL.FCOS):
-        part.NUM_CLASSES = len(CLASS_NAMES)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -4,13 +4,11 @@ from functools import partial
 from pathlib import Path
 
 from app.cli.arguments import Options
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, class_section, num_classes
 from app.engine.data.catalog import DATASETS, test_datasets, train_dataset
 from app.engine.data.coco_dataset import load_coco
 from app.engine.data.dataset import Dataset
 from app.engine.errors import ConfigError
-
-_HEADS = {"RetinaNet": "RETINANET", "FCOS": "FCOS"}
 
 
 def training_set(cfg: CfgNode, options: Options) -> Dataset:
@@ -54,9 +52,8 @@ def check_classes(cfg: CfgNode, dataset: Dataset, part: str) -> None:
         stuff = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         wanted["MODEL.SEM_SEG_HEAD.NUM_CLASSES"] = stuff, len(dataset.stuff_names)
     if architecture not in ("SemanticSegmentor", "ProposalNetwork"):
-        head = _HEADS.get(architecture, "ROI_HEADS")
-        num_classes = cfg.MODEL[head].NUM_CLASSES
-        wanted[f"MODEL.{head}.NUM_CLASSES"] = num_classes, len(dataset.class_names)
+        key = f"MODEL.{class_section(cfg)}.NUM_CLASSES"
+        wanted[key] = num_classes(cfg), len(dataset.class_names)
     if cfg.MODEL.KEYPOINT_ON:
         num_keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS
         wanted["MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS"] = num_keypoints, len(dataset.keypoint_names)

@@ -8,7 +8,7 @@ from pathlib import Path
 from app.cli.arguments import Options
 from app.cli.data_sets import require_test_sets
 from app.cli.settings import open_config, open_model, require_weights
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, num_classes
 from app.engine.data.coco_classes import COCO_CLASSES
 from app.engine.data.coco_dataset import empty_record
 from app.engine.data.dataset import Dataset
@@ -72,7 +72,7 @@ def find_images(inputs: Iterable[Path]) -> list[Path]:
 def classes_of(cfg: CfgNode, options: Options) -> Dataset:
     """Classes without records: of DATASETS.TEST where `--data` or `--coco` says where it is.
 
-    Else MODEL.CLASS_NAMES, numbered from 1; else COCO's, where the config is for COCO.
+    Else MODEL.CLASS_NAMES, numbered from 1; else COCO's, where config and number are COCO's.
     """
     if (options.data or options.coco) and cfg.DATASETS.TEST:
         known = next(iter(require_test_sets(cfg, options).values()))
@@ -90,10 +90,8 @@ def classes_of(cfg: CfgNode, options: Options) -> Dataset:
     names = [str(name) for name in cfg.MODEL.CLASS_NAMES]
     if names:
         return Dataset([], names)
-    if any("coco" in str(name) for name in cfg.DATASETS.TEST):
-        num_classes = 1 if cfg.MODEL.KEYPOINT_ON else len(COCO_CLASSES)
-        return Dataset(
-            [], list(COCO_CLASSES.values())[:num_classes], list(COCO_CLASSES)[:num_classes]
-        )
-    head = cfg.MODEL.get(cfg.MODEL.META_ARCHITECTURE.upper(), cfg.MODEL.ROI_HEADS)
-    return Dataset([], [f"class {number}" for number in range(1, head.NUM_CLASSES + 1)])
+    count = num_classes(cfg)
+    of_coco = 1 if cfg.MODEL.KEYPOINT_ON else len(COCO_CLASSES)
+    if count == of_coco and any("coco" in str(name) for name in cfg.DATASETS.TEST):
+        return Dataset([], list(COCO_CLASSES.values())[:count], list(COCO_CLASSES)[:count])
+    return Dataset([], [f"class {number}" for number in range(1, count + 1)])

@@ -6,11 +6,10 @@ device; what is chosen on the user's behalf is logged with its reason.
 
 import logging
 import math
-from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from app.engine.config import CfgNode, load_config
+from app.engine.config import CLASS_SECTIONS, CfgNode, load_config, set_classes
 from app.engine.solver.schedule import rescale_schedule
 from app.tasks.args_options import EngineOptions
 from executor.errors import ConfigError
@@ -47,11 +46,11 @@ def training_config(
     Raises ConfigError for a config file or key that is wrong.
     """
     cfg = load_config(config_path(hp.config_file), options.overrides)
-    _set_classes(cfg, hp.class_names)
+    set_classes(cfg, hp.class_names)
     cfg.MODEL.DEVICE = device
     if weights is not None:
         cfg.MODEL.WEIGHTS = weights
-    _set_schedule(cfg, hp, num_images)
+    _set_schedule(cfg, hp, options, num_images)
     _set_image_size(cfg, hp.image_size)
     cfg.DATALOADER.NUM_WORKERS = hp.num_workers
     cfg.SEED = hp.seed
@@ -79,7 +78,7 @@ def inference_config(
     cfg = load_config(model_config)
     cfg.MODEL.DEVICE = device
     _set_image_size(cfg, hp.image_size)
-    for section in ("RETINANET", "FCOS", "ROI_HEADS"):
+    for section in CLASS_SECTIONS:
         cfg.MODEL[section].SCORE_THRESH_TEST = float(score_threshold)
     if cfg.TEST.AUG.ENABLED and isinstance(hp, MiningHyperparameters):
         logger.info("TEST.AUG: mining looks at every image once; infer looks at its views")
@@ -108,27 +107,23 @@ def config_path(config_file: str) -> Path:
     return path
 
 
-def num_classes(cfg: CfgNode) -> int:
-    """K of the model that `cfg` describes."""
-    section = {"RetinaNet": "RETINANET", "FCOS": "FCOS"}.get(
-        cfg.MODEL.META_ARCHITECTURE, "ROI_HEADS"
-    )
-    return int(cfg.MODEL[section].NUM_CLASSES)
-
-
-def _set_classes(cfg: CfgNode, class_names: Sequence[str]) -> None:
-    cfg.MODEL.CLASS_NAMES = list(class_names)
-    for section in ("RETINANET", "FCOS", "ROI_HEADS"):
-        cfg.MODEL[section].NUM_CLASSES = len(class_names)
-
-
-def _set_schedule(cfg: CfgNode, hp: TrainHyperparameters, num_images: int) -> None:
+def _set_schedule(
+    cfg: CfgNode, hp: TrainHyperparameters, options: EngineOptions, num_images: int
+) -> None:
     """Length, learning rate, evaluations and checkpoints for `hp.batch_size` images a step."""
     solver = cfg.SOLVER
+    # Who sets these for a run means the run's own iterations, not the config file's.
+    as_asked = {
+        key: solver[key]
+        for key in ("STEPS", "WARMUP_ITERS")
+        if f"SOLVER.{key}" in options.overrides[::2]
+    }
     max_iter = hp.max_iter or _iterations_for(cfg, hp.batch_size, num_images)
     solver.BASE_LR = hp.learning_rate or _learning_rate_for(cfg, hp.batch_size)
     solver.IMS_PER_BATCH = hp.batch_size
     rescale_schedule(cfg, max_iter)
+    for key, value in as_asked.items():
+        solver[key] = value
     logger.info(
         "schedule: %d iterations, learning rate %g, warm-up %d iterations, decay at %s",
         solver.MAX_ITER,
@@ -187,5 +182,7 @@ def _set_image_size(cfg: CfgNode, image_size: int) -> None:
     cfg.INPUT.MIN_SIZE_TRAIN = (image_size,)
     cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = "choice"
     cfg.INPUT.MAX_SIZE_TRAIN = longest
+    sides = cfg.INPUT.LSJ.SIZE
+    cfg.INPUT.LSJ.SIZE = [round(side * image_size / min(sides)) for side in sides]
     cfg.INPUT.MIN_SIZE_TEST = image_size
     cfg.INPUT.MAX_SIZE_TEST = longest

@@ -3,10 +3,10 @@
 import logging
 from dataclasses import dataclass
 
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, num_classes
 from app.engine.predictor import Predictor
 from app.tasks.devices import computes_bfloat16, device_ids, device_name
-from app.tasks.engine_config import inference_config, num_classes
+from app.tasks.engine_config import inference_config
 from app.tasks.model_files import find_model, package_class_names
 from executor.env import Env
 from executor.errors import ConfigError, ModelError, ObjectTypeError

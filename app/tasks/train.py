@@ -89,6 +89,11 @@ def check_task(cfg: CfgNode, object_type: int, records: list[ImageRecord]) -> No
             "config_file: this model finds no boxes of classes (it is for keypoints, proposals or "
             "semantic maps); choose a detection or instance segmentation config"
         )
+    if cfg.MODEL.LOAD_PROPOSALS:
+        raise ObjectTypeError(
+            "config_file: this model learns from proposals that were computed beforehand, and a "
+            "platform has none; choose one with a proposal network of its own"
+        )
     if object_type == INSTANCE_SEGMENTATION and not cfg.MODEL.MASK_ON:
         raise ObjectTypeError(
             "config_file: object_type 4 asks for instance segmentation but this model finds boxes "

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, num_classes
 from app.tasks.args_options import EngineOptions
-from app.tasks.engine_config import config_path, inference_config, num_classes, training_config
+from app.tasks.engine_config import config_path, inference_config, training_config
 from executor.errors import ConfigError
 from executor.hyperparameters import (
     InferHyperparameters,
@@ -19,9 +19,13 @@ LIGHT = "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml"
 R50 = "configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml"
 
 
-def make(num_images: int = 100, device: str = "cpu", **settings: Any) -> CfgNode:
+LSJ = "configs/new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ.yaml"
+
+
+def make(num_images: int = 100, overrides: tuple[str, ...] = (), **settings: Any) -> CfgNode:
     hp = TrainHyperparameters(**{"class_names": ("cat", "dog"), **settings})
-    return training_config(hp, EngineOptions(), device=device, num_images=num_images)
+    options = EngineOptions(overrides=overrides)
+    return training_config(hp, options, device="cpu", num_images=num_images)
 
 
 def test_classes_set_every_head() -> None:
@@ -44,6 +48,12 @@ def test_decay_steps_scale_with_max_iter(max_iter: int, steps: tuple[int, ...]) 
     assert max_iter == cfg.SOLVER.MAX_ITER
     assert tuple(sorted(set(cfg.SOLVER.STEPS)))[: len(steps)] == steps
     assert max_iter > cfg.SOLVER.WARMUP_ITERS
+
+
+def test_steps_that_somebody_asks_for_stay() -> None:
+    asked = ("SOLVER.STEPS", "(60, 80)", "SOLVER.WARMUP_ITERS", "7")
+    solver = make(config_file=R50, max_iter=100, overrides=asked).SOLVER
+    assert (tuple(solver.STEPS), solver.WARMUP_ITERS) == ((60, 80), 7)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +103,15 @@ def test_image_size_keeps_the_share_of_the_longer_side() -> None:
     cfg = make(config_file=R50, image_size=400)
     assert cfg.INPUT.MIN_SIZE_TRAIN == (400,)
     assert (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST) == (400, 666)
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"), [pytest.param(0, 1024, id="as it is"), pytest.param(320, 320, id="smaller")]
+)
+def test_image_size_is_that_of_jittered_images_too(asked: int, size: int) -> None:
+    cfg = make(config_file=LSJ, image_size=asked)
+    assert cfg.INPUT.LSJ.ENABLED
+    assert list(cfg.INPUT.LSJ.SIZE) == [size, size]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,12 @@ def test_fine_tuning_with_other_classes(with_model: Any, train_settings: dict[st
             "finds boxes only",
             id="masks",
         ),
+        pytest.param(
+            {"config_file": "configs/COCO-Detection/fast_rcnn_R_50_FPN_1x.yaml"},
+            ObjectTypeError,
+            "computed beforehand",
+            id="proposals that nobody has",
+        ),
     ],
 )
 def test_a_wrong_setting_ends_the_run_with_one_sentence(

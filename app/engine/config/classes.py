@@ -1,0 +1,26 @@
+"""Where a config says which classes its model tells apart."""
+
+from collections.abc import Sequence
+
+from app.engine.config.node import CfgNode
+
+CLASS_SECTIONS = ("RETINANET", "FCOS", "ROI_HEADS")
+"""Sections of MODEL with NUM_CLASSES, SCORE_THRESH_TEST and NMS_THRESH_TEST."""
+
+
+def class_section(cfg: CfgNode) -> str:
+    """The one that counts for the model's architecture."""
+    own = {"RetinaNet": "RETINANET", "FCOS": "FCOS"}
+    return own.get(cfg.MODEL.META_ARCHITECTURE, "ROI_HEADS")
+
+
+def num_classes(cfg: CfgNode) -> int:
+    """K of the model that `cfg` describes."""
+    return int(cfg.MODEL[class_section(cfg)].NUM_CLASSES)
+
+
+def set_classes(cfg: CfgNode, class_names: Sequence[str]) -> None:
+    """Make it a model of these, whatever its architecture."""
+    cfg.MODEL.CLASS_NAMES = list(class_names)
+    for section in CLASS_SECTIONS:
+        cfg.MODEL[section].NUM_CLASSES = len(class_names)
