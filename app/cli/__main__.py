@@ -5,10 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-import torch
-
 from app.cli.arguments import Options, parse
-from app.engine.errors import EngineError
+from app.engine.errors import EngineError, is_out_of_memory
 from executor.logs import setup_logging
 
 logger = logging.getLogger("app.cli")
@@ -29,9 +27,11 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         reason = error.strerror or error
         logger.error("%s: %s; check the path and its rights", error.filename, reason)
-    except torch.OutOfMemoryError as error:
-        first_line = str(error).splitlines()[0]
-        logger.error("the device's memory is too small (%s); use smaller images", first_line)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        first_line = str(error).partition("\n")[0] or type(error).__name__
+        logger.error("the memory is too small (%s); use smaller images", first_line)
     except KeyboardInterrupt:
         logger.error("interrupted")
         return INTERRUPTED

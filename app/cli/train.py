@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 
 from app.cli.arguments import Options
@@ -33,9 +34,9 @@ def run(options: Options) -> None:
     val_set = validation.get(first)
 
     def keep(saved: SavedModel) -> None:
-        part = output_dir / f".{_FILE_NAMES[saved.name]}.part"
-        shutil.copyfile(saved.weights, part)
-        part.replace(output_dir / _FILE_NAMES[saved.name])
+        with saved.weights.open("rb") as weights:
+            copy = partial(shutil.copyfileobj, weights)
+            write_atomically(output_dir / _FILE_NAMES[saved.name], copy)
 
     train(
         cfg,

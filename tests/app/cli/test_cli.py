@@ -13,11 +13,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from app.cli.arguments import parse
-from app.cli.detect import find_images
+from app.cli.detect import classes_of, find_images
 from app.engine.config import load_config
 from app.engine.data.coco_classes import COCO_CLASSES
 from app.engine.data.panoptic_dataset import read_segments
 from app.engine.errors import DatasetError
+from app.tasks.engine_config import CONFIG_ROOT
 
 KEYPOINTS = "COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x.yaml"
 PANOPTIC = "COCO-PanopticSegmentation/panoptic_fpn_R_50_1x.yaml"
@@ -252,3 +253,29 @@ def test_coco_has_eighty_classes():
         "bottle",
         "toothbrush",
     )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        pytest.param([], list(COCO_CLASSES.values()), id="COCO's eighty"),
+        pytest.param(["MODEL.CLASS_NAMES", "['ant','bee']"], ["ant", "bee"], id="its own"),
+        pytest.param(["MODEL.ROI_HEADS.NUM_CLASSES", "2"], ["class 1", "class 2"], id="nobody's"),
+        pytest.param(["MODEL.KEYPOINT_ON", "True", *TWO_CLASSES[:1], "1"], ["person"], id="person"),
+    ],
+)
+def test_names_of_classes(overrides, names):
+    cfg = load_config(CONFIG_ROOT / "configs" / FASTER, overrides)
+    options = parse(["detect", "--config-file", FASTER, "--input", "x"])
+    assert classes_of(cfg, options).class_names == names
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory.\nTried to")])
+def test_memory_that_runs_out_is_one_sentence(cli, monkeypatch, caplog, error):
+    def run(_options):
+        raise error
+
+    monkeypatch.setattr("app.cli.evaluate.run", run)
+    assert cli("evaluate", FASTER) == 1
+    assert "memory is too small" in caplog.records[-1].getMessage()
+    assert "\n" not in caplog.records[-1].getMessage()
