@@ -66,6 +66,24 @@ class Followed:
         )
 
 
+def table(results: Sequence[Followed]) -> Iterator[str]:
+    """Lines of Markdown, a row for each curve."""
+    yield (
+        "| curve | arithmetic | recorded loss, first and last five | largest difference of the sum "
+        "| of a single loss | allowed | iterations within | detectron2 beside itself | |"
+    )
+    yield "|---" * 9 + "|"
+    for one in results:
+        kind = "float64" if CURVES[one.name].double else "float32"
+        single = max(value for key, value in one.largest.items() if key != "total")
+        itself = f"{one.itself[0]:.1e}, within for {one.itself[1]}" if one.itself else "-"
+        yield (
+            f"| {one.name} | {kind} | {one.losses[0]:.3f}, {one.losses[1]:.3f} "
+            f"| {one.largest['total']:.1e} | {single:.1e} | {one.tolerance:g} "
+            f"| {one.within} of {one.iterations} | {itself} | {one.verdict} |"
+        )
+
+
 def train(curve: Curve) -> Iterator[dict[str, float]]:
     """Losses of this engine at every iteration."""
     opts = [str(o) for o in (*curve.opts, "MODEL.DEVICE", "cpu")]
@@ -92,6 +110,11 @@ def _sample(image: Image, labels: Labels) -> Sample:
     assert made.ground_truth is not None
     truth = replace(made.ground_truth, boxes=made.ground_truth.boxes.float())
     return replace(made, ground_truth=truth, semantic=None)
+
+
+def run(name: str) -> Followed:
+    """Train the named curve beside its recording."""
+    return follow(name, list(train(CURVES[name])), Recorded.read(name))
 
 
 def follow(name: str, losses: Sequence[Losses], recorded: Recorded) -> Followed:
@@ -139,7 +162,7 @@ def main() -> int:
     arguments = parser.parse_args()
     results = []
     for name in arguments.names or CURVES:
-        results.append(follow(name, list(train(CURVES[name])), Recorded.read(name)))
+        results.append(run(name))
         sys.stdout.write(f"{results[-1]}\n")
         sys.stdout.flush()
     if arguments.json is not None:

@@ -179,6 +179,13 @@ def load_folder(root: Path, name: str) -> Golden:
         original = (int(about["orig_hw"][0]), int(about["orig_hw"][1]))
         if "mask_rle" in about:
             expected["masks"] = _from_run_lengths(about["mask_rle"], original)
+        if "sem_seg" in expected:
+            expected["semantic"] = expected["sem_seg"]
+            expected["semantic_sure"] = expected["sem_seg_margin_u8"] > 1  # hundredths
+        if "panoptic" in expected:
+            segments = about["segments_info"]
+            expected["panoptic_things"] = np.asarray([s["isthing"] for s in segments], dtype=bool)
+            expected["panoptic_classes"] = np.asarray([s["category_id"] for s in segments])
         image = _read_bgr(root / about["input"])
         cases.append(Case(case, image, original, about["score_thresh"], expected))
     train = meta.get("train")

@@ -27,6 +27,8 @@ from app.engine.modeling.build import build_detector
 from benchmarks.parity.architectures import architecture
 from benchmarks.parity.check import CONFIGS, check_cases, check_training
 from benchmarks.parity.compare import BOX, GRADIENT, LOSS, SCORE, Comparison
+from benchmarks.parity.curve import run, table
+from benchmarks.parity.curves import CURVES
 from benchmarks.parity.differences import DIFFERENCES, NOT_APPLICABLE, ONLY, WITH_STAND_IN
 from benchmarks.parity.golden import load
 
@@ -52,6 +54,12 @@ is installed); this engine must give the same on the CPU in float32.
   scores and 0.0054 px in boxes, and two of a hundred detections may swap ranks. Random weights
   amplify rounding far more than trained ones: this engine with another convolution library moves
   its own gradients by up to 6e-4.
+"""
+
+CURVES_HEAD = """Fifty iterations of each engine, with its own optimizer and warm-up, on the same
+scenes, flips and random draws: `python -m benchmarks.parity.curve`. `benchmarks/parity/curves.py`
+says which. `note`: not judged, only how far it goes. *Beside itself*: detectron2 with channels-last
+weights, the same numbers summed up in another order.
 """
 
 COLUMNS = [
@@ -84,9 +92,11 @@ def main() -> None:
     wanted = set(sys.argv[1:])
     paths = [*sorted(RECORDED.glob("*.npz")), *sorted((RECORDED / "variants").glob("*.npz"))]
     paths = [path for path in paths if not wanted or path.stem in wanted]
+    curves = [name for name in CURVES if not wanted or name in wanted]
     workers = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _one_thread)
     with workers as pool:
         keys = pool.submit(_keys)
+        followed = pool.map(run, curves)
         checked = list(pool.map(_check, paths))
         entries = keys.result()
     full = [c for c, path in zip(checked, paths, strict=True) if path.parent == RECORDED]
@@ -100,6 +110,7 @@ def main() -> None:
         *_key_table(entries),
         *_recordings("Recordings at full width", full),
         *_recordings("Narrow recordings: every architecture, every switch", narrow),
+        *("", "## Training curves", "", CURVES_HEAD, *table(list(followed))),
         *_known_differences(),
     ]
     sys.stdout.write("\n".join(lines) + "\n")

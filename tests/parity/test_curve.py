@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from benchmarks.parity.curve import follow, train
+from benchmarks.parity.curve import follow, table, train
 from benchmarks.parity.curves import CURVES, Recorded
 
 NARROW = "faster_rcnn_narrow_sampled_double"
@@ -33,6 +33,14 @@ def test_a_recorded_curve_follows_itself(name):
     assert followed.within == followed.iterations == CURVES[name].iterations
     assert max(followed.largest.values()) == 0
     assert followed.losses[1] < followed.losses[0]
+
+
+def test_the_table_has_a_row_of_nine_cells_for_each_curve():
+    recordings = {name: Recorded.read(name) for name in CURVES}
+    lines = list(table([follow(name, r.losses, r) for name, r in recordings.items()]))
+    assert len(lines) == 2 + len(CURVES)
+    assert {line.count("|") for line in lines} == {10}
+    assert {line.split("|")[-2].strip() for line in lines[2:]} == {"pass", "note"}
 
 
 def test_a_single_loss_that_leaves_fails_the_curve():
