@@ -5,7 +5,6 @@ N, C, H, W: batch, channels, height, width; G: offset groups; k: kernel side
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 
 class DeformConv(nn.Module):
@@ -38,6 +37,8 @@ class DeformConv(nn.Module):
         offset  (N, 2 G k k, H', W'): y and x of each tap, in input cells
         mask    (N, G k k, H', W'): weight of each tap (version 2), or None
         """
+        from torchvision.ops import deform_conv2d  # slow to import
+
         x = deform_conv2d(
             x,
             offset,

@@ -4,9 +4,22 @@ N: number of images, P: number of boxes. Whether a box stays depends on better b
 the first `limit` survivors are found in a prefix of the sorted boxes.
 """
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import torch
 from torch import Tensor
-from torchvision.ops import nms
+
+
+def _load_operators() -> None:
+    """torchvision's compiled operators alone: importing the package takes longer than torch."""
+    spec = find_spec("torchvision")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for library in Path(folder).glob("_C*.so"):
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+
+
+_load_operators()
 
 
 def batched_nms(
@@ -61,13 +74,13 @@ def batched_nms_of_images(
 def nms_sorted(boxes: Tensor, iou_threshold: float) -> Tensor:
     """Class-less suppression of boxes that are sorted already: (P, 4) -> (<= P,) ascending."""
     rank = torch.arange(len(boxes), 0, -1, device=boxes.device, dtype=boxes.dtype)
-    kept: Tensor = nms(boxes, rank, iou_threshold)
+    kept: Tensor = torch.ops.torchvision.nms(boxes, rank, iou_threshold)
     return kept
 
 
 def _nms_of_prefixes(boxes: Tensor, present: Tensor, iou_threshold: float) -> Tensor:
     row, column = present.nonzero(as_tuple=True)
-    stays: Tensor = nms(boxes[row, column], -column.double(), iou_threshold)
+    stays: Tensor = torch.ops.torchvision.nms(boxes[row, column], -column.double(), iou_threshold)
     kept = torch.zeros_like(present)
     kept[row[stays], column[stays]] = True
     return kept

@@ -9,7 +9,6 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align, roi_pool
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
@@ -93,6 +92,8 @@ class ROIPooler:
         )
 
     def _pool(self, feature: Tensor, rois: Tensor, stride: int) -> Tensor:
+        from torchvision.ops import roi_align, roi_pool  # slow to import
+
         # Coordinates need 24 bits: in half precision they would be off by pixels.
         size, wide, scale = (self.side, self.side), feature.float(), 1.0 / stride
         pooled: Tensor

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
-from torchvision.ops import roi_align
 
 Polygon = npt.NDArray[np.float64]
 """x0 y0 x1 y1 ... of one closed ring, at least three points."""
@@ -135,6 +134,8 @@ class BitMasks:
 
     def crop_and_resize(self, boxes: Tensor, side: int, index: Tensor | None = None) -> Tensor:
         """Aligned RoIAlign of the bitmap, thresholded at one half (detectron2's rule)."""
+        from torchvision.ops import roi_align  # slow to import
+
         bits = self.bits.to(boxes.device, torch.float32)
         # Many boxes may share a mask: RoIAlign looks it up instead of getting a copy for each.
         rows = torch.arange(len(self)) if index is None else index

@@ -1,7 +1,6 @@
 """EfficientNet (arXiv:1905.11946), torchvision's b0 .. b7: maps ef2 .. ef5 of strides 4 .. 32."""
 
 from torch import nn
-from torchvision import models
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
@@ -13,16 +12,7 @@ from app.engine.modeling.backbones._torchvision import (
     with_norm,
 )
 
-VARIANTS = {
-    "b0": models.efficientnet_b0,
-    "b1": models.efficientnet_b1,
-    "b2": models.efficientnet_b2,
-    "b3": models.efficientnet_b3,
-    "b4": models.efficientnet_b4,
-    "b5": models.efficientnet_b5,
-    "b6": models.efficientnet_b6,
-    "b7": models.efficientnet_b7,
-}
+VARIANTS = tuple(f"b{number}" for number in range(8))
 # The last 1x1 convolution (features.8) serves classification and is left out.
 TAP_INDEX = {"ef2": 2, "ef3": 3, "ef4": 5, "ef5": 7}
 
@@ -41,8 +31,12 @@ def build_efficientnet_backbone(cfg: CfgNode) -> FeaturesBackbone:
         out_features=efficientnet.OUT_FEATURES,
         known=list(TAP_INDEX),
     )
+    from torchvision import models  # slow to import
+
     # Dropping whole blocks at random is a recipe for training from scratch.
-    network = VARIANTS[efficientnet.VARIANT](weights=None, stochastic_depth_prob=0.0)
+    network = models.get_model(
+        f"efficientnet_{efficientnet.VARIANT}", weights=None, stochastic_depth_prob=0.0
+    )
     features = network.features
     return FeaturesBackbone(
         with_norm(features, efficientnet.NORM, key="MODEL.EFFICIENTNET.NORM"),

@@ -1,6 +1,9 @@
-"""MobileNetV2 (arXiv:1801.04381), torchvision's: maps mb2 .. mb5 of strides 4 .. 32."""
+"""MobileNetV2 (arXiv:1801.04381): maps mb2 .. mb5 of strides 4 .. 32.
 
-from torchvision.models import mobilenet_v2
+Weights have torchvision's names; torchvision itself takes longer to import than torch.
+"""
+
+from torch import Tensor, nn
 
 from app.engine.config import CfgNode
 from app.engine.layers.shape_spec import ShapeSpec
@@ -10,6 +13,17 @@ from app.engine.modeling.backbones._torchvision import (
     check_body,
     with_norm,
 )
+
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+"""Expansion, channels, number of blocks, stride of the first."""
 
 # The last 1x1 convolution (features.18, 1280 channels) serves classification and is left out.
 TAPS = {
@@ -29,11 +43,57 @@ def build_mobilenetv2_backbone(cfg: CfgNode) -> FeaturesBackbone:
         out_features=mobilenet.OUT_FEATURES,
         known=list(TAPS),
     )
-    features = mobilenet_v2(weights=None).features
     return FeaturesBackbone(
-        with_norm(features, mobilenet.NORM, key="MODEL.MOBILENETV2.NORM"),
+        with_norm(_features(), mobilenet.NORM, key="MODEL.MOBILENETV2.NORM"),
         TAPS,
         stem_length=2,
         out_features=mobilenet.OUT_FEATURES,
         freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
+    )
+
+
+class InvertedResidual(nn.Module):
+    """Wide inside, narrow outside; a shortcut where input and output are alike."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, expansion: int, stride: int) -> None:
+        super().__init__()
+        width = in_channels * expansion
+        self.conv = nn.Sequential(
+            *([_conv(in_channels, width, 1)] if expansion != 1 else []),
+            _conv(width, width, 3, stride=stride, groups=width),
+            nn.Conv2d(width, out_channels, 1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+        self.has_shortcut = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
+        out: Tensor = self.conv(x)
+        return x + out if self.has_shortcut else out
+
+
+def _features() -> nn.Sequential:
+    blocks: list[nn.Module] = [_conv(3, 32, 3, stride=2)]
+    channels = 32
+    for expansion, out_channels, number, first_stride in STAGES:
+        for index in range(number):
+            stride = 1 if index else first_stride
+            blocks.append(
+                InvertedResidual(channels, out_channels, expansion=expansion, stride=stride)
+            )
+            channels = out_channels
+    features = nn.Sequential(*blocks)
+    for module in features.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    return features
+
+
+def _conv(
+    in_channels: int, out_channels: int, side: int, *, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, side, stride, side // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU6(inplace=True),
     )
