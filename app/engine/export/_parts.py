@@ -29,11 +29,22 @@ class Found(NamedTuple):
 
 
 def normalized(detector: Detector, images: Tensor, sizes: Tensor) -> Tensor:
-    """(N, H, W, C) uint8 -> (N, C, H, W) with mean 0; exactly 0 beyond each image's size."""
-    pixels = (images.permute(0, 3, 1, 2).float() - detector.pixel_mean) / detector.pixel_std
-    inside_y = torch.arange(images.shape[1])[None, :] < sizes[:, :1]
-    inside_x = torch.arange(images.shape[2])[None, :] < sizes[:, 1:]
-    return pixels * (inside_y[:, None, :, None] & inside_x[:, None, None, :]).float()
+    """(N, H, W, C) uint8 -> (N, C, H, W) with mean 0; exactly 0 beyond each image's size.
+
+    Computed on rows of W C values: where convolutions want channels last (8-bit integers do), all
+    innermost loops are long ones, not of C values each.
+    """
+    num_images, height, width, channels = images.shape
+    mean, std = (
+        values.flatten().expand(width, -1).reshape(-1)
+        for values in (detector.pixel_mean, detector.pixel_std)
+    )
+    rows = (images.reshape(num_images, height, width * channels).float() - mean) / std
+    inside_y = torch.arange(height)[None, :] < sizes[:, :1]
+    inside_x = torch.arange(width)[None, :] < sizes[:, 1:]
+    inside_row = inside_x[:, :, None].expand(-1, -1, channels).reshape(num_images, 1, -1)
+    rows = rows * (inside_y[:, :, None] & inside_row).float()
+    return rows.view(images.shape).permute(0, 3, 1, 2)
 
 
 def best_found(found: Found, limit: int) -> Found:
