@@ -185,7 +185,7 @@ class _CandidateHyperparameters(Hyperparameters):
     """Files of the model to use."""
 
     conf_threshold: float = Field(0.2, ge=0, le=1)
-    """Detections with a lower score are left out."""
+    """Detections with a lower score are left out (infer)."""
     batch_size: int = Field(4, ge=1, le=4096)
     """Images that the detector takes at once."""
     num_workers: int = Field(2, ge=0, le=128)
@@ -223,7 +223,8 @@ class MiningHyperparameters(_CandidateHyperparameters):
     """How an image's doubts become one score (entropy, least_confidence, margin): topk (mean of
     the five largest), sum (favours crowded images), mean or max."""
     empty_policy: Literal["low", "high"] = "low"
-    """Where images without any detection go: low (after the others) or high (before them)."""
+    """Where images without any detection go: low (after the others) or high (before them); aldd
+    and random need none."""
     class_distribution_scores: str = ""
     """Weights of the classes for aldd, comma-separated, as class_names lists them. Empty: equal."""
     seed: int = Field(0, ge=0, le=2**32 - 1)

@@ -27,6 +27,9 @@ from executor.result_writer import write_mining_result
 
 logger = logging.getLogger(__name__)
 
+UNUSED = {"aggregate": ("aldd", "cald", "random"), "empty_policy": ("aldd", "random")}
+"""Settings, and the algorithms that do without."""
+
 GROUP_WITHOUT_MODEL = 100
 """Images that are recorded as finished together where no model sets the pace."""
 
@@ -39,6 +42,7 @@ def run(env: Env, progress: Progress) -> None:
         empty_policy=hp.empty_policy,
         class_weights=hp.class_weights or (),
     )
+    _warn_of_unused(hp)
     uses_model = STRATEGIES[hp.mining_algorithm].uses_model
     predictor = None
     if uses_model:
@@ -68,6 +72,13 @@ def run(env: Env, progress: Progress) -> None:
         num_unreadable,
     )
     progress(1.0)
+
+
+def _warn_of_unused(hp: MiningHyperparameters) -> None:
+    for key, algorithms in UNUSED.items():
+        value, default = getattr(hp, key), MiningHyperparameters.model_fields[key].default
+        if hp.mining_algorithm in algorithms and value != default:
+            logger.warning("%s %s has no effect on %s", key, value, hp.mining_algorithm)
 
 
 def _entry(_asset: Asset, score: float | None) -> str:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,17 @@ ROOT = Path(__file__).parents[2]
 HOOKS = Path(__file__).with_name("hooks")
 TASK_ID = "t0000000000000000000reliability"
 COLOURS = {"red box": (200, 30, 30), "blue box": (30, 30, 200)}
-TASKS = ("training", "mining", "infer")
+
+Box = tuple[int, int, int, int, int]
+"""Class, and x0 y0 x1 y1: pixels, the last ones included."""
 
 CHECKPOINT_PERIOD = 5
 """Iterations between two checkpoints."""
 
-_LIGHT = "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml"
+LIGHT = "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml"
 _SETTINGS: dict[str, dict[str, Any]] = {
     "training": {
-        "config_file": _LIGHT,
+        "config_file": LIGHT,
         "learning_rate": 0.001,
         "image_size": 64,
         "checkpoint_period": CHECKPOINT_PERIOD,
@@ -101,8 +104,7 @@ def make_tree(
     for number in range(10):
         image = root / f"in/assets/{number}.png"
         annotation = root / f"in/annotations/{number}.txt"
-        boxes = _paint(image, number)
-        annotation.write_text("".join(f"{', '.join(map(str, box))}, -1.0, 0.0\n" for box in boxes))
+        annotate(annotation, paint(image, number))
         lines.append(f"{image}\t{annotation}\n")
     (root / "in/train-index.tsv").write_text("".join(lines[:6]))
     (root / "in/val-index.tsv").write_text("".join(lines[6:]))
@@ -110,7 +112,7 @@ def make_tree(
     if task == "training":
         settings |= {"max_iter": max_iter, "eval_period": eval_period}
     else:
-        settings["model_params_path"] = [str(path) for path in _model(root / "in/models")]
+        settings["model_params_path"] = [str(path) for path in save_untrained(root / "in/models")]
     candidates = [root / f"in/assets/candidate {number}.png" for number in range(num_candidates)]
     for number, path in enumerate(candidates):
         path.unlink(missing_ok=True)
@@ -131,11 +133,12 @@ def make_tree(
     return tree
 
 
-def _paint(path: Path, seed: int) -> list[tuple[int, int, int, int, int]]:
+def paint(path: Path, seed: int, num_boxes: int = 2) -> list[Box]:
+    """A grey image of 64 x 96 pixels with coloured boxes."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(90, 130, (64, 96, 3), dtype=np.uint8)
     boxes = []
-    for _ in range(2):
+    for _ in range(num_boxes):
         x, y = (int(value) for value in rng.integers(0, (64, 32)))
         w, h = (int(value) for value in rng.integers(16, 30, 2))
         index = int(rng.integers(len(COLOURS)))
@@ -145,11 +148,17 @@ def _paint(path: Path, seed: int) -> list[tuple[int, int, int, int, int]]:
     return boxes
 
 
-def _model(directory: Path) -> list[Path]:
+def annotate(path: Path, boxes: Sequence[Box]) -> None:
+    """The boxes in the platform's ark format."""
+    path.write_text("".join(f"{', '.join(map(str, box))}, -1.0, 0.0\n" for box in boxes))
+
+
+def save_untrained(directory: Path) -> list[Path]:
+    """The light model with random weights and its config, laid out as a platform does."""
     torch.manual_seed(0)
     hp = TrainHyperparameters(
         class_names=tuple(COLOURS),
-        config_file=_LIGHT,
+        config_file=LIGHT,
         max_iter=2,
         image_size=64,
         args_options="MODEL.WEIGHTS ''",

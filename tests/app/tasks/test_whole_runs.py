@@ -84,6 +84,14 @@ def test_every_mining_algorithm_ranks_every_candidate(with_model: Any, algorithm
         assert ranked[-1].startswith(str(broken))
 
 
+def test_settings_without_effect_are_told(with_model: Any, caplog: Any) -> None:
+    with_model.write_env(run_mining=True)
+    with_model.write_config(mining_algorithm="random", aggregate="max", empty_policy="low")
+    run_tasks(with_model.env, Progress())
+    assert "aggregate max has no effect on random" in caplog.text
+    assert "empty_policy" not in caplog.text
+
+
 def test_fine_tuning_with_other_classes(with_model: Any, train_settings: dict[str, Any]) -> None:
     with_model.write_env(run_training=True)
     with_model.write_config(
