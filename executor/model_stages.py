@@ -69,7 +69,6 @@ class ModelStages:
         self._max_stages = max_stages
         self._evaluate_config = dict(evaluate_config or {"iou_thr": 0.5})
         self._stages: dict[str, Stage] = {}
-        self._attachments: dict[str, list[str]] = {}
 
     @classmethod
     def resume(cls, output: OutputPaths, **settings: Any) -> Self:
@@ -128,16 +127,6 @@ class ModelStages:
             shutil.rmtree(self._models_dir / old.name, ignore_errors=True)
         return stage
 
-    def attach(self, section: str, file_name: str) -> None:
-        """List models/attachments/<section>/<file_name>, which must exist, in the model package."""
-        path = self._models_dir / "attachments" / section / file_name
-        assert path.is_file(), f"{path} is missing"
-        files = self._attachments.setdefault(section, [])
-        if file_name not in files:
-            files.append(file_name)
-        if self._stages:
-            self._write()
-
     def _kept(self, names: tuple[str, ...]) -> tuple[str, ...]:
         kept = tuple(
             name for name in names if any(pattern.search(name) for pattern in self._patterns)
@@ -163,8 +152,6 @@ class ModelStages:
             "evaluate_config": {key: float(value) for key, value in self._evaluate_config.items()},
             "object_type": self._object_type,
         }
-        if self._attachments:
-            content["attachments"] = self._attachments
         if self._dialect is Dialect.FLAT:
             # The key `model` makes a platform ignore the stages: for the oldest ones only.
             content["model"] = self._place_flat(best)

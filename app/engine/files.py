@@ -1,5 +1,6 @@
 """Files that are whole or absent: no reader and no power cut ever meets half of one."""
 
+import hashlib
 import io
 import os
 import tempfile
@@ -32,6 +33,12 @@ def write_atomically(path: Path, content: bytes | str | Callable[[BinaryIO], Non
         part.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove_remains(directory: Path) -> None:

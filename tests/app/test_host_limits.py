@@ -9,6 +9,8 @@ from app.host_limits import cpu_count, memory_limit
 
 ALL = len(os.sched_getaffinity(0))
 IN_CONTAINER = "0::/\n"
+OLD = "4:cpu,cpuacct:/\n5:memory:/\n"
+OLD_DOCKER = "4:cpu,cpuacct:/docker/0123\n5:memory:/docker/0123\n"
 
 
 def write(root: Path, files: dict[str, str], groups: str) -> tuple[Path, Path]:
@@ -19,62 +21,56 @@ def write(root: Path, files: dict[str, str], groups: str) -> tuple[Path, Path]:
     return root / "mount", root / "groups"
 
 
-@pytest.mark.parametrize(
-    ("files", "groups", "expected"),
-    [
-        pytest.param({}, "", ALL, id="no control groups"),
-        pytest.param({"cpu.max": "100000 100000\n"}, IN_CONTAINER, 1, id="version 2"),
-        pytest.param({"cpu.max": "max 100000\n"}, IN_CONTAINER, ALL, id="version 2, no limit"),
-        pytest.param({"cpu.max": "190000 100000\n"}, IN_CONTAINER, 1, id="rounded down"),
-        pytest.param({"cpu.max": "50000 100000\n"}, IN_CONTAINER, 1, id="half a processor"),
-        pytest.param({"cpu.max": "9900000 100000\n"}, IN_CONTAINER, ALL, id="more than there are"),
-        pytest.param(
-            {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"},
-            "4:cpu,cpuacct:/docker/0123\n",
-            1,
-            id="version 1 in a container",
-        ),
-        pytest.param(
-            {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"},
-            "4:cpu:/\n",
-            ALL,
-            id="version 1, no limit",
-        ),
-        pytest.param(
-            {"a/cpu.max": "100000 100000", "a/b/cpu.max": "max 100000"},
-            "0::/a/b\n",
-            1,
-            id="a group around",
-        ),
-        pytest.param({"cpu.max": "garbage"}, "garbage", ALL, id="garbage"),
-    ],
-)
-def test_processors(tmp_path: Path, files: dict[str, str], groups: str, expected: int):
-    assert cpu_count(*write(tmp_path, files, groups)) == expected
+NONE = {"cpu.max": "max 100000\n", "memory.max": "max\n"}
+
+
+def quota(share: float) -> dict[str, str]:
+    """Version 2's word for so many processors."""
+    return {"cpu.max": f"{round(share * 100_000)} 100000\n"}
+
+
+def version_1(quota_us: int, limit: int, group: str = "") -> dict[str, str]:
+    return {
+        f"cpu{group}/cpu.cfs_quota_us": str(quota_us),
+        f"cpu{group}/cpu.cfs_period_us": "100000",
+        f"memory{group}/memory.limit_in_bytes": str(limit),
+    }
 
 
 @pytest.mark.parametrize(
-    ("files", "groups", "expected"),
+    ("files", "groups", "cpus", "memory"),
     [
-        pytest.param({}, "", None, id="no control groups"),
-        pytest.param({"memory.max": "2147483648\n"}, IN_CONTAINER, 2 << 30, id="version 2"),
-        pytest.param({"memory.max": "max\n"}, IN_CONTAINER, None, id="version 2, no limit"),
+        pytest.param({}, "", ALL, None, id="no control groups"),
+        pytest.param(NONE, IN_CONTAINER, ALL, None, id="version 2, no limit"),
+        pytest.param(quota(1), IN_CONTAINER, 1, None, id="one processor"),
+        pytest.param(quota(1.9), IN_CONTAINER, 1, None, id="rounded down"),
+        pytest.param(quota(0.5), IN_CONTAINER, 1, None, id="half a processor"),
+        pytest.param(quota(99), IN_CONTAINER, ALL, None, id="more than there are"),
+        pytest.param({"memory.max": "2147483648\n"}, IN_CONTAINER, ALL, 2 << 30, id="2 GiB"),
+        pytest.param(version_1(-1, 2**63 - 4096), OLD, ALL, None, id="version 1, no limit"),
+        pytest.param(version_1(100_000, 7), OLD_DOCKER, 1, 7, id="version 1 in a container"),
         pytest.param(
-            {"memory/memory.limit_in_bytes": "9223372036854771712"},
-            "4:memory:/\n",
-            None,
-            id="version 1, no limit",
-        ),
-        pytest.param(
-            {"memory/x/memory.limit_in_bytes": "3", "memory/memory.limit_in_bytes": "7"},
-            "4:memory:/x\n",
+            version_1(100_000, 3, group="/docker/0123"),
+            OLD_DOCKER,
+            1,
             3,
             id="version 1, a group of the host",
         ),
+        pytest.param(
+            {"a/cpu.max": "100000 100000", "a/b/cpu.max": "max 100000", "a/b/memory.max": "5"},
+            "0::/a/b\n",
+            1,
+            5,
+            id="a group around",
+        ),
+        pytest.param(
+            {"cpu.max": "garbage", "memory.max": "garbage"}, "garbage", ALL, None, id="garbage"
+        ),
     ],
 )
-def test_memory(tmp_path: Path, files: dict[str, str], groups: str, expected: int | None):
-    assert memory_limit(*write(tmp_path, files, groups)) == expected
+def test_limits(tmp_path: Path, files: dict[str, str], groups: str, cpus: int, memory: int | None):
+    where = write(tmp_path, files, groups)
+    assert (cpu_count(*where), memory_limit(*where)) == (cpus, memory)
 
 
 def test_this_machine():

@@ -146,17 +146,6 @@ def test_the_oldest_dialect(output: OutputPaths, put):
     assert (output.models_dir / "model.pth").read_text() == "good"
 
 
-def test_attachments(output: OutputPaths, put):
-    stages = ModelStages(output)
-    stages.add("a", [put(stages, "a")], mAP=0.5)
-    folder = output.models_dir / "attachments" / "report"
-    folder.mkdir(parents=True)
-    (folder / "report.html").write_text("x")
-    stages.attach("report", "report.html")
-    stages.attach("report", "report.html")
-    assert written(output)["attachments"] == {"report": ["report.html"]}
-
-
 def test_resume(output: OutputPaths, put):
     stages = ModelStages(output)
     for name in ("a", "b", "c"):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from app.engine.checkpoint.files import load_tensors
 from app.engine.errors import CheckpointError
-from app.engine.files import write_atomically
+from app.engine.files import sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +110,7 @@ class CheckpointStore:
         try:
             if path.stat().st_size != entry["size"]:
                 raise CheckpointError(f"{path}: has another size than when it was written")
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = sha256_of(path)
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
         if digest != entry["sha256"]:

@@ -1,6 +1,5 @@
 """`MODEL.WEIGHTS` -> a file: looked up in folders of weights, else downloaded once."""
 
-import hashlib
 import logging
 import os
 import re
@@ -18,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from app.engine.checkpoint.catalog import CATALOG
 from app.engine.checkpoint.catalog import HOST as CATALOG_HOST
 from app.engine.errors import CheckpointError
-from app.engine.files import write_atomically
+from app.engine.files import sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +80,7 @@ def check_hash_in_name(path: Path) -> None:
     promised = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
     if promised is None:
         return
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(promised[1]):
+    if not sha256_of(path).startswith(promised[1]):
         raise CheckpointError(
             f"{path}: its content does not have the checksum {promised[1]} of its name; "
             "copy or download it again"

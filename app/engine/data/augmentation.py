@@ -19,10 +19,9 @@ from app.engine.data.transforms import (
     Transform,
     fixed_size,
     scaled_to_fit,
-    shortest_edge_size,
 )
 from app.engine.errors import ConfigError
-from app.engine.structures.boxes import Size
+from app.engine.structures.size import Size, shortest_edge_size
 
 
 class Augmentation(Protocol):

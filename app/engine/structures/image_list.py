@@ -6,7 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from app.engine.structures.boxes import Size
+from app.engine.structures.size import Size
+from app.engine.structures.size import padded_size as padded_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,3 @@ class ImageList:
         for row, tensor in zip(batch, tensors, strict=True):
             row[..., : tensor.shape[-2], : tensor.shape[-1]].copy_(tensor)
         return cls(batch, sizes)
-
-
-def padded_size(sizes: list[Size], size_divisibility: int = 0) -> Size:
-    """Common size of a batch: the maximum of each side, rounded up to a multiple."""
-    height, width = max(h for h, _ in sizes), max(w for _, w in sizes)
-    if size_divisibility > 1:
-        height = -(-height // size_divisibility) * size_divisibility
-        width = -(-width // size_divisibility) * size_divisibility
-    return height, width

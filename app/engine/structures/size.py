@@ -15,3 +15,12 @@ def shortest_edge_size(size: Size, edge: int, max_size: int) -> Size:
         shrink = max_size / max(new_height, new_width)
         new_height, new_width = new_height * shrink, new_width * shrink
     return max(int(new_height + 0.5), 1), max(int(new_width + 0.5), 1)
+
+
+def padded_size(sizes: list[Size], size_divisibility: int = 0) -> Size:
+    """Common size of a batch: the maximum of each side, rounded up to a multiple."""
+    height, width = max(h for h, _ in sizes), max(w for _, w in sizes)
+    if size_divisibility > 1:
+        height = -(-height // size_divisibility) * size_divisibility
+        width = -(-width // size_divisibility) * size_divisibility
+    return height, width

@@ -15,13 +15,13 @@ from app.engine.data.transforms import (
     fixed_size,
     resize,
     scaled_to_fit,
-    shortest_edge_size,
     transform_boxes,
     transform_labels,
     transform_pixels,
     transform_polygons,
 )
 from app.engine.structures.masks import rasterize
+from app.engine.structures.size import shortest_edge_size
 
 
 @pytest.mark.parametrize(
