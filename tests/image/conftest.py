@@ -6,7 +6,6 @@ cores. Folders look like a platform's; objects are coloured boxes.
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import time
@@ -19,10 +18,9 @@ from typing import Any
 
 import pytest
 import yaml
-from PIL import Image, ImageDraw
 
-COLOURS = {"red box": (200, 30, 30), "blue box": (30, 30, 200)}
-LIGHT = "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml"
+from benchmarks.reliability.trees import COLOURS, LIGHT, annotate, paint
+
 Done = subprocess.CompletedProcess[str]
 
 
@@ -204,27 +202,13 @@ def make_task(root: Path) -> Task:
     (root / "out").chmod(0o777)
     pairs = []
     for i in range(8):
-        boxes = _paint(root / f"in/assets/{i}.png", random.Random(i), 0 if i == 3 else 2)
-        lines = [f"{', '.join(map(str, box))}, -1.0, 0.0\n" for box in boxes]
-        (root / f"in/annotations/{i}.txt").write_text("".join(lines))
+        boxes = paint(root / f"in/assets/{i}.png", i, 0 if i == 3 else 2)
+        annotate(root / f"in/annotations/{i}.txt", boxes)
         pairs.append(f"/in/assets/{i}.png\t/in/annotations/{i}.txt\n")
     (root / "in/train-index.tsv").write_text("".join(pairs[:6]))
     (root / "in/val-index.tsv").write_text("".join(pairs[6:]))
     names = [f"candidate {i}.png" for i in range(3)]
     for i, name in enumerate(names):
-        _paint(root / "in/assets" / name, random.Random(100 + i), i)
+        paint(root / "in/assets" / name, 100 + i, i)
     (root / "in/candidate-index.tsv").write_text("".join(f"/in/assets/{name}\n" for name in names))
     return Task(root)
-
-
-def _paint(path: Path, rng: random.Random, count: int) -> list[tuple[int, int, int, int, int]]:
-    """An image with boxes; class and inclusive corners of each."""
-    image = Image.new("RGB", (96, 64), (110, 110, 110))
-    boxes = []
-    for _ in range(count):
-        class_id, x, y = rng.randrange(len(COLOURS)), rng.randrange(60), rng.randrange(30)
-        corners = (x, y, x + rng.randrange(18, 32), y + rng.randrange(18, 30))
-        ImageDraw.Draw(image).rectangle(corners, fill=list(COLOURS.values())[class_id])
-        boxes.append((class_id, *corners))
-    image.save(path)
-    return boxes
