@@ -6,7 +6,6 @@ that did harm are kept beside it. Ends with status 1 if there are any.
 """
 
 import argparse
-import json
 import platform
 import resource
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.fuzz.attack import attack, keep
 from benchmarks.fuzz.parsers import parsers, whole_runs
+from benchmarks.json_lines import append
 
 _RUN_SHARE = 10  # a whole run takes ten times as long as a parser
 _MEMORY_LIMIT = 8 << 30  # bytes of address space; what libraries reserve is below half of it
@@ -49,7 +49,7 @@ def _in_child(name: str, arguments: argparse.Namespace) -> int:
         print(f"{name}: the process ended with status {status}, stacks above", flush=True)
         seconds = round(time.monotonic() - begin, 1)
         line = {"parser": name, "inputs": 0, "unexplained": 1, "seconds": seconds}
-        _add(arguments.out, {**line, "status": status, "seed": arguments.seed})
+        append(arguments.out, {**line, "status": status, "seed": arguments.seed})
     return int(status != 0)
 
 
@@ -58,7 +58,7 @@ def _attack_one(name: str, arguments: argparse.Namespace) -> int:
     parser = next(parser for parser in (*parsers(), *whole_runs()) if parser.name == name)
     inputs = arguments.inputs // (_RUN_SHARE if parser in whole_runs() else 1)
     outcome = attack(parser, inputs=max(inputs, 1), seed=arguments.seed)
-    _add(
+    append(
         arguments.out,
         {**outcome.record(), "seed": arguments.seed, "python": platform.python_version()},
     )
@@ -67,12 +67,6 @@ def _attack_one(name: str, arguments: argparse.Namespace) -> int:
     for what, path in zip(outcome.failures, kept, strict=True):
         print(f"  {what}  <- {path}", flush=True)
     return int(bool(outcome.failures))
-
-
-def _add(path: Path, line: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

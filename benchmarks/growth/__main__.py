@@ -23,6 +23,7 @@ from app.host_limits import cpu_count
 from benchmarks.growth.inputs import BATCH_SIZE, make_inputs
 from benchmarks.growth.table import table
 from benchmarks.growth.watch import Watched, watch
+from benchmarks.json_lines import append, read
 from executor.journal import Journal, journal_path
 
 INCOMPLETE = 75
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--table", type=Path, help="only render these records")
     options = parser.parse_args(arguments)
     if options.table is not None:
-        sys.stdout.write(table(_lines(options.table)))
+        sys.stdout.write(table(read(options.table)))
         return 0
     for num_lines in options.lines:
         for task in options.tasks:
@@ -54,8 +55,7 @@ def main(arguments: list[str]) -> int:
             record = _measure(folder, task, num_lines, settings, options)
             if record is None:
                 return INCOMPLETE
-            with options.records.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+            append(options.records, record)
     return 0
 
 
@@ -69,15 +69,14 @@ def _measure(
     state = folder / "pieces.jsonl"
     while True:
         piece = _piece(folder, task, watch(env_file, kill_after_s=options.piece_s))
-        with state.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(piece) + "\n")
+        append(state, piece)
         sys.stderr.write(f"{task} {num_lines}: {piece}\n")
         if piece["status"] == 0:
             break
         assert piece["status"] == -9, f"see {env_file.with_name('log.txt')}"
         if options.once:
             return None
-    pieces = _lines(state)
+    pieces = read(state)
     state.unlink()
     _check(folder, task, num_lines, pieces)
     return {
@@ -130,10 +129,6 @@ def _check(folder: Path, task: str, num_lines: int, pieces: list[dict[str, Any]]
     else:
         with path.open(encoding="utf-8") as stream:
             assert len({line.split("\t")[0] for line in stream}) == num_lines
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 if __name__ == "__main__":

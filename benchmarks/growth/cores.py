@@ -22,6 +22,7 @@ from app.engine.predictor.predictor import Predictor
 from app.task_process import task_environment
 from benchmarks.growth.inputs import light_config, make_inputs
 from benchmarks.growth.watch import watch
+from benchmarks.json_lines import append
 
 SIZE = (480, 640)
 BATCH_SIZE = 4
@@ -60,11 +61,9 @@ def main(arguments: list[str]) -> int:
         "torch": torch.__version__,
     }
     record["share"] = round(record["whole"] / record["alone"], 3)
-    line = json.dumps(record) + "\n"
-    sys.stdout.write(line)
+    sys.stdout.write(json.dumps(record) + "\n")
     if options.records is not None:
-        with options.records.open("a", encoding="utf-8") as stream:
-            stream.write(line)
+        append(options.records, record)
     return 0
 
 

@@ -14,7 +14,7 @@ import multiprocessing
 import sys
 from pathlib import Path
 
-from benchmarks.reliability import records
+from benchmarks import json_lines
 
 
 def main(arguments: list[str]) -> int:
@@ -70,7 +70,7 @@ def _interrupt(options: argparse.Namespace) -> int:
         worker.start()
     for worker in workers:
         worker.join()
-    done = records.read(options.records)
+    done = json_lines.read(options.records)
     found = [record for record in done if record["kind"] == options.part]
     bad = [record for record in found if record["problems"]]
     print(f"{options.part}: {len(found)} of {options.count}, {len(bad)} with problems", flush=True)

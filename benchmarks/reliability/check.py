@@ -128,8 +128,9 @@ def _result(tree: Tree, known: Known) -> list[str]:
     done = int(resumed.group(1)) if resumed else known.done
     if done < known.done:
         return [f"{known.done} finished images, then only {done}"]
-    known.done = done
     path = tree.out / name
+    # A run that is killed after its last result has no journal any more: the next one starts over.
+    known.done = 0 if path.exists() else done
     if not path.exists():
         return [f"{name}: lost"] if name in known.results else []
     known.results.add(name)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.reliability import records
+from benchmarks import json_lines
 from benchmarks.reliability.check import Known, problems_of
 from benchmarks.reliability.trees import Tree, make_tree
 
@@ -50,7 +50,7 @@ def fail_every_write(path: Path, scratch: Path, seconds: float) -> int:
     end = time.monotonic() + seconds
     done = {
         (record["task"], record["fault"], record["call"])
-        for record in records.read(path)
+        for record in json_lines.read(path)
         if record["kind"] == "disk"
     }
     bodies: dict[str, Body] = dict.fromkeys(("training", "mining", "infer"), _task)
@@ -66,7 +66,7 @@ def fail_every_write(path: Path, scratch: Path, seconds: float) -> int:
                     continue
                 if time.monotonic() > end:
                     return _verdict(path)
-                records.add(path, {**_experiment(tree, body, task, fault, call), "of": total})
+                json_lines.append(path, {**_experiment(tree, body, task, fault, call), "of": total})
     return _verdict(path)
 
 
@@ -80,7 +80,7 @@ def _start_again_with(library: Path) -> int:
 
 
 def _verdict(path: Path) -> int:
-    found = [record for record in records.read(path) if record["kind"] == "disk"]
+    found = [record for record in json_lines.read(path) if record["kind"] == "disk"]
     bad = [record for record in found if record["problems"]]
     print(f"disk: {len(found)} writes failed, {len(bad)} with problems", flush=True)
     return int(bool(bad))
@@ -94,7 +94,7 @@ def _count(tree: Tree, body: Body) -> int:
     return calls
 
 
-def _experiment(tree: Tree, body: Body, task: str, fault: str, call: int) -> records.Record:
+def _experiment(tree: Tree, body: Body, task: str, fault: str, call: int) -> json_lines.Record:
     status, _ = _forked(tree, body, fault, call)
     problems = [] if status in _EXPECTED else [f"ended with status {status}"]
     if task != "supervisor":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.reliability import records
+from benchmarks import json_lines
 from benchmarks.reliability.faults import GROUPS, Fault
 from benchmarks.reliability.outcomes import Outcome, observed, read_junit, run_tests
 from benchmarks.reliability.trees import CHECKPOINT_PERIOD
@@ -30,8 +30,8 @@ def write_report(paths: Sequence[Path], fuzz: Path, junit: Sequence[Path] | None
     lines = [
         _HEAD,
         *_machine(),
-        *_interruptions(records.read(*paths)),
-        *_disk(records.read(*paths)),
+        *_interruptions(json_lines.read(*paths)),
+        *_disk(json_lines.read(*paths)),
         *_fuzz(fuzz),
         *_faults(outcomes),
     ]
@@ -49,7 +49,7 @@ def _machine() -> Iterator[str]:
     )
 
 
-def _interruptions(found: list[records.Record]) -> Iterator[str]:
+def _interruptions(found: list[json_lines.Record]) -> Iterator[str]:
     kills = [record for record in found if record["kind"] == "kill"]
     stops = [record for record in found if record["kind"] == "stop"]
     yield f"""## Kills and stops of real runs
@@ -83,7 +83,7 @@ before may be missing or older. `python -m benchmarks.reliability kill` and `sto
         )
 
 
-def _row(title: str, found: list[records.Record], *, bad: bool = False) -> str:
+def _row(title: str, found: list[json_lines.Record], *, bad: bool = False) -> str:
     chosen = [record for record in found if record["problems"]] if bad else found
     counts = [sum(r["task"] == task for r in chosen) for task in ("training", "mining", "infer")]
     cells = [str(count) for count in (*counts, sum(counts))]
@@ -94,11 +94,11 @@ def _percentile(ordered: list[float], share: float) -> float:
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
-def _phases(found: list[records.Record]) -> str:
+def _phases(found: list[json_lines.Record]) -> str:
     return _counted(found, "phase")
 
 
-def _counted(found: list[records.Record], key: str) -> str:
+def _counted(found: list[json_lines.Record], key: str) -> str:
     counts: dict[str, int] = defaultdict(int)
     for record in found:
         counts[str(record[key])] += 1
@@ -106,7 +106,7 @@ def _counted(found: list[records.Record], key: str) -> str:
     return ", ".join(f"{name} {number}" for name, number in ordered)
 
 
-def _disk(found: list[records.Record]) -> Iterator[str]:
+def _disk(found: list[json_lines.Record]) -> Iterator[str]:
     found = [record for record in found if record["kind"] == "disk"]
     yield """## A disk that fails at the n-th write
 
@@ -117,7 +117,7 @@ must get done. `python -m benchmarks.reliability disk`.
 
 | run | fault | calls | done nevertheless (0) | "/out is full or broken" (8) | anything else |
 | --- | --- | --- | --- | --- | --- |"""
-    groups: dict[tuple[str, str], list[records.Record]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[json_lines.Record]] = defaultdict(list)
     for record in found:
         groups[record["task"], record["fault"]].append(record)
     for (task, fault), members in groups.items():
@@ -131,7 +131,7 @@ must get done. `python -m benchmarks.reliability disk`.
 
 
 def _fuzz(path: Path) -> Iterator[str]:
-    latest = {record["parser"]: record for record in records.read(path)}
+    latest = {record["parser"]: record for record in json_lines.read(path)}
     inputs = sum(record["inputs"] for record in latest.values())
     unexplained = sum(record["unexplained"] for record in latest.values())
     shown = f"**{unexplained}**" if unexplained else "0"

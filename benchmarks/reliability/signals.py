@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reliability import records
+from benchmarks import json_lines
 from benchmarks.reliability.check import Known, monitor_record, problems_of, redone
 from benchmarks.reliability.trees import RealRun, Tree, make_tree
 
@@ -31,12 +31,12 @@ def interrupt_runs(part: str, count: int, seconds: float, *, path: Path, scratch
     shutil.rmtree(scratch, ignore_errors=True)
     rng = random.Random(f"{time.time_ns()}{scratch}")
     chains = {task: Chain(scratch / task, task, rng.randrange(2**31)) for task in _SHARES}
-    while time.monotonic() < end and records.count(path, part) < count:
+    while time.monotonic() < end and sum(r["kind"] == part for r in json_lines.read(path)) < count:
         (task,) = rng.choices(list(_SHARES), list(_SHARES.values()))
         chain = chains[task]
         record = chain.kill() if part == "kill" else chain.stop()
         if record is not None:
-            records.add(path, record)
+            json_lines.append(path, record)
             if record["problems"]:
                 print(record, chain.tree.log, sep="\n", flush=True)
 

@@ -95,6 +95,23 @@ def test_results_stay_and_are_complete(tmp_path: Path):
     assert problems_of(tree, known) == ["infer-result.json: lost"]
 
 
+def test_finished_images_may_only_be_forgotten_for_results(tmp_path: Path):
+    tree, known = Tree(tmp_path, "mining"), Known()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/candidate-index.tsv").write_text("/a/b.png\n")
+    tree.out.mkdir()
+
+    def problems_after(number: int) -> list[str]:
+        (tmp_path / "log").write_text(f"{number} of 9 images were finished by an earlier run\n")
+        return problems_of(tree, known)
+
+    assert problems_after(8) == []
+    assert problems_after(3) == ["8 finished images, then only 3"]
+    (tree.out / "result.tsv").write_text("/a/b.png\t1\n")
+    assert problems_after(8) == []
+    assert problems_after(3) == []
+
+
 def test_every_named_test_exists():
     named = {test for faults in GROUPS.values() for fault in faults for test in fault.tests}
     assert [test for test in sorted(named) if not outcomes._exists(test)] == []
