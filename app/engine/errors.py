@@ -25,12 +25,16 @@ class EngineError(ValueError):
 
 def plain(text: str) -> str:
     """Messages quote what strangers wrote: unprintable characters become "?", lines stay short."""
-    return "\n".join(_plain_line(line) for line in text.split("\n"))
+    return "\n".join(printable(_shortened(line)) for line in text.split("\n"))
 
 
-def _plain_line(line: str) -> str:
-    line = line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 20]} ... (shortened)"
-    return "".join(char if char.isprintable() else "?" for char in line)
+def printable(text: str) -> str:
+    """On one line: line ends, control and undecodable characters become "?", too."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 20]} ... (shortened)"
 
 
 class ConfigError(EngineError):

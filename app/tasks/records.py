@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.engine.data.formats import BROKEN_FILES, FORMATS
-from app.engine.data.problems import Problems, printable
+from app.engine.data.problems import Problems
+from app.engine.errors import printable
 from app.engine.structures.sample import ImageRecord
 from executor.dataset_reader import Asset
 from executor.errors import DatasetError

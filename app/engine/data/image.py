@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from app.engine.data.problems import printable
-from app.engine.errors import ConfigError, ImageError
+from app.engine.errors import ConfigError, ImageError, printable
 from app.engine.structures.size import Size
 
 Pixels = npt.NDArray[Any]

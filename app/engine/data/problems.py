@@ -4,6 +4,8 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
+from app.engine.errors import printable
+
 _EXAMPLES = 3
 _MAX_LENGTH = 300  # characters of an example
 
@@ -54,8 +56,3 @@ class Problems:
         """One warning for each kind."""
         for line in self.lines():
             logger.warning("data: %s", line)
-
-
-def printable(text: str) -> str:
-    """Names come from outside: line ends, control and undecodable characters become "?"."""
-    return "".join(c if c.isprintable() else "?" for c in text)
