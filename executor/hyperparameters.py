@@ -53,12 +53,8 @@ class Hyperparameters(BaseModel):
 
     class_names: tuple[str, ...] = _platform(())
     """Names of the classes; a class is known by its position in this list."""
-    task_id: str = _platform("")
-    """The platform's name of the run."""
     gpu_id: str | None = _platform(None)
     """GPUs to use, counted from 0 inside the container: `0,1`; empty for the CPU."""
-    gpu_count: int | None = _platform(None)
-    """How many GPUs `gpu_id` lists."""
     object_type: int = _platform(BOXES)
     """2: boxes; 4: instance segmentation."""
 
@@ -257,7 +253,7 @@ MODELS: dict[Task, type[Hyperparameters]] = {
 # Set by platforms for their own ends; heard, and of no effect here.
 _FOREIGN_KEYS = frozenset(
     {"run_training", "run_mining", "run_infer", "shm_size", "openpai_enable", "code_config"}
-    | {"prompt", "ymir_debug", "protocol_version"}
+    | {"prompt", "ymir_debug", "protocol_version", "task_id", "gpu_count"}
 )
 _FOREIGN_PREFIX = "git_"
 

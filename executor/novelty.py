@@ -1,4 +1,4 @@
-"""Which texts of a long stream repeat an earlier one: exactly, and in 8 bytes for each text."""
+"""Which texts of a long stream repeat an earlier one: exactly, but without keeping them all."""
 
 from array import array
 from collections.abc import Iterable

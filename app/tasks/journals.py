@@ -15,7 +15,7 @@ from executor.env import Env, Task
 from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
 from executor.journal import Journal, fingerprint, journal_path
 
-HOW = {"batch_size", "gpu_count", "gpu_id", "model_params_path", "num_workers", "task_id"}
+HOW = {"batch_size", "gpu_id", "model_params_path", "num_workers"}
 """Settings that do not decide what is found."""
 
 PACKAGES = Path(__file__).resolve().parents[1], Path(__file__).resolve().parents[2] / "executor"
