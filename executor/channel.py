@@ -1,6 +1,6 @@
 """How the task process tells the supervisor what happens: JSON lines on an inherited pipe.
 
-{"progress": 0.25}   {"message": "evaluating"}   {"heartbeat": true}
+{"progress": 0.25}   {"message": "evaluating"}
 {"failure": {"code": 300103, "exit_status": 6, "reason": "..."}}
 """
 
@@ -36,7 +36,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One line from the task; what it does not speak of is None. All None: a sign of life."""
+    """One line from the task; what it does not speak of is None."""
 
     progress: float | None = None
     message: str | None = None
@@ -54,17 +54,14 @@ class Reporter:
 
     def progress(self, fraction: float) -> None:
         """The task is at `fraction`, 0 to 1; may be called as often as one likes."""
-        if self._is_time() or fraction >= 1.0:
+        now = time.monotonic()
+        if now >= self._next_time_s or fraction >= 1.0:
+            self._next_time_s = now + _MIN_INTERVAL_S
             self._send({"progress": float(fraction)})
 
     def message(self, text: str) -> None:
         """What the task is doing, for the monitor."""
         self._send({"message": text[:_MAX_REASON_BYTES]})
-
-    def heartbeat(self) -> None:
-        """Still at work, though nothing moved."""
-        if self._is_time():
-            self._send({"heartbeat": True})
 
     def failure(self, error: ExecutorError) -> None:
         """The task is about to end because of `error`."""
@@ -73,13 +70,6 @@ class Reporter:
             reason = reason[: len(reason) * 9 // 10]
         content = {"code": error.code, "exit_status": error.exit_status, "reason": reason}
         self._send({"failure": content})
-
-    def _is_time(self) -> bool:
-        now = time.monotonic()
-        if now < self._next_time_s:
-            return False
-        self._next_time_s = now + _MIN_INTERVAL_S
-        return True
 
     def _send(self, content: dict[str, object]) -> None:
         if self._descriptor is None:
@@ -115,8 +105,6 @@ def _parsed(content: object) -> Report:
         return Report(progress=float(str(content["progress"])))
     if isinstance(content.get("message"), str):
         return Report(message=str(content["message"]))
-    if "heartbeat" in content:
-        return Report()
     raise ValueError("not a report")
 
 

@@ -38,11 +38,6 @@ class Asset:
         """Path of the annotation file, if any."""
         return None if self.annotation_text is None else Path(self.annotation_text)
 
-    @property
-    def pair(self) -> tuple[Path, Path | None]:
-        """Both paths."""
-        return self.image, self.annotation
-
 
 def read_training_index(path: Path | None) -> list[Asset]:
     """The images to train on; DatasetError if there is none."""

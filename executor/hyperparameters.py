@@ -114,7 +114,8 @@ class TrainHyperparameters(Hyperparameters):
     config_file: str = "configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml"
     """The model: one of this image's detectron2-style config files."""
     max_iter: int = Field(90000, ge=0, le=100_000_000)
-    """Iterations to train; warm-up and decay steps scale with it. 0: choose for my data."""
+    """Iterations to train; warm-up and decay steps scale with it, unless args_options sets them.
+    0: choose for my data."""
     learning_rate: float = Field(0.001, ge=0, le=100)
     """Learning rate after warm-up, for `batch_size` images. 0: choose for my model and batch."""
     args_options: str = ""

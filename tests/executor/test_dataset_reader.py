@@ -51,7 +51,7 @@ def test_paths():
     asset = Asset("/in/./a.jpg", "/in/a.txt")
     assert asset.image == Path("/in/a.jpg")
     assert asset.annotation == Path("/in/a.txt")
-    assert Asset("/in/a.jpg").pair == (Path("/in/a.jpg"), None)
+    assert Asset("/in/a.jpg").annotation is None
 
 
 def test_bytes_that_are_no_text_survive(index: Path, tmp_path: Path):
