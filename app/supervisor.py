@@ -21,6 +21,7 @@ from executor.channel import Failure, ReportReader
 from executor.env import Env, OutputPaths, Task, load_env, salvaged_env
 from executor.errors import ConfigError, ExecutorError, OutputError, StoppedError
 from executor.hyperparameters import check_config
+from executor.journal import remove_journals
 from executor.logs import setup_logging
 from executor.monitor import Monitor, one_line
 from executor.output_lock import output_lock
@@ -66,6 +67,8 @@ def supervise(settings: Settings, signals: StopSignals) -> int:
             else:
                 with suppress(OutputError):  # the results are there, and they count
                     monitor.running(1.0, "done")
+                # Only now: a run that is killed before it is known to be done need not start over.
+                remove_journals(output.root_dir)
     except OutputError as output_problem:
         error = error or output_problem
     return _last_words(error)

@@ -15,7 +15,6 @@ from app.tasks.failures import contract_error
 from executor.channel import Reporter
 from executor.env import Env, load_env
 from executor.errors import ExecutorError
-from executor.journal import remove_journals
 from executor.logs import setup_logging
 from executor.monitor import Progress, span
 
@@ -45,7 +44,6 @@ def run_tasks(env: Env, progress: Progress) -> None:
     for number, task in enumerate(tasks):
         logger.info("starting %s", task.value)
         run_task(task, env, span(progress, number / len(tasks), (number + 1) / len(tasks)))
-    remove_journals(env.output.root_dir)
 
 
 def report_failure(error: Exception, reporter: Reporter) -> int:

@@ -27,7 +27,7 @@ def open_journal(
 ) -> Iterator[Journal]:
     """The journal of a task, with what earlier runs of the same work have finished.
 
-    It stays until `remove_journals`, so that a run of two tasks does neither again.
+    It stays until the supervisor knows that the run is done: a run of two tasks does neither again.
     """
     journal = Journal(
         journal_path(env.output.root_dir, task.value), run_fingerprint(env, task, hp, uses_model)

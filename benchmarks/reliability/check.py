@@ -66,6 +66,11 @@ def monitor_record(tree: Tree) -> list[str] | None:
     return path.read_text().splitlines()[0].split("\t") if path.exists() else None
 
 
+def _is_done(tree: Tree) -> bool:
+    record = monitor_record(tree)
+    return record is not None and float(record[2]) == 1
+
+
 def _monitor(tree: Tree, known: Known) -> list[str]:
     record = monitor_record(tree)
     if record is None:
@@ -129,8 +134,8 @@ def _result(tree: Tree, known: Known) -> list[str]:
     if done < known.done:
         return [f"{known.done} finished images, then only {done}"]
     path = tree.out / name
-    # A run that is killed after its last result has no journal any more: the next one starts over.
-    known.done = 0 if path.exists() else done
+    # A run that has said "done" has no journal any more: the next one starts over.
+    known.done = 0 if _is_done(tree) else done
     if not path.exists():
         return [f"{name}: lost"] if name in known.results else []
     known.results.add(name)

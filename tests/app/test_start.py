@@ -371,6 +371,15 @@ def test_leftovers_of_killed_writers_go(start: Start, tmp_path: Path):
     assert not leftover.exists()
 
 
+@pytest.mark.parametrize("task", ["finish()", "sys.exit(1)"], ids=["done", "failed"])
+def test_journals_stay_until_the_run_is_done(start: Start, tmp_path: Path, task: str):
+    (tmp_path / "out").mkdir()
+    journal = tmp_path / "out" / ".infer.journal"
+    journal.write_text("{}")
+    status = start(task).wait()
+    assert journal.exists() == (status != 0)
+
+
 def test_the_first_record_comes_within_a_second(start: Start):
     begin = time.monotonic()
     run = start("time.sleep(0.1); finish()")

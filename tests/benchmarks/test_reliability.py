@@ -95,7 +95,7 @@ def test_results_stay_and_are_complete(tmp_path: Path):
     assert problems_of(tree, known) == ["infer-result.json: lost"]
 
 
-def test_finished_images_may_only_be_forgotten_for_results(tmp_path: Path):
+def test_finished_images_may_only_be_forgotten_by_a_run_that_is_done(tmp_path: Path):
     tree, known = Tree(tmp_path, "mining"), Known()
     (tmp_path / "in").mkdir()
     (tmp_path / "in/candidate-index.tsv").write_text("/a/b.png\n")
@@ -108,6 +108,9 @@ def test_finished_images_may_only_be_forgotten_for_results(tmp_path: Path):
     assert problems_after(8) == []
     assert problems_after(3) == ["8 finished images, then only 3"]
     (tree.out / "result.tsv").write_text("/a/b.png\t1\n")
+    assert problems_after(8) == []
+    assert problems_after(3) == ["8 finished images, then only 3"]
+    (tree.out / "monitor.txt").write_text(f"{TASK_ID}\t1.0\t1.0000\t2\t0\tdone\n")
     assert problems_after(8) == []
     assert problems_after(3) == []
 
