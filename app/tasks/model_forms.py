@@ -9,10 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.engine.checkpoint.load import load_weights
-from app.engine.config import load_config
+from app.engine.config import CfgNode, load_config
 from app.engine.errors import EngineError
 from app.engine.modeling.build import build_detector
+from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
+from app.engine.training.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from executor.atomic_file import place_file
 from executor.model_stages import ModelStages, Stage
 
@@ -29,53 +31,42 @@ def add_forms(
     val_records: Sequence[ImageRecord],
     num_workers: int,
 ) -> None:
-    """Add files of these forms to the best stage, as far as they can be made."""
+    """Add files of these forms to the best stage, up to the first that cannot be made."""
     best = stages.best
     if best is None or not forms:
         return
-    # Beside the stages: files that turn out well are linked to, not copied.
-    with TemporaryDirectory(prefix=".export-", dir=stages.folder(best.name).parent) as folder:
-        for form in forms:
-            try:
-                files = _export(
-                    form, stages, best, Path(folder), train_records, val_records, num_workers
-                )
-            except EngineError as error:
-                logger.warning("export: %s", error)
-            except Exception as error:  # a defect in an extra must not cost the training
-                logger.warning("export: no %s file can be made", form, exc_info=error)
-            else:
-                best = _publish(stages, best, files)
-
-
-def _export(
-    form: str,
-    stages: ModelStages,
-    best: Stage,
-    directory: Path,
-    train_records: Sequence[ImageRecord],
-    val_records: Sequence[ImageRecord],
-    num_workers: int,
-) -> list[Path]:
     # Only here: ONNX takes a while to import.
     from app.engine.export import EXPORTERS, ExportJob, spread
 
     stage = stages.folder(best.name)
-    cfg = load_config(stage / "config.yaml", ["MODEL.DEVICE", "cpu"])
+    # Beside the stages: files that turn out well are linked to, not copied.
+    with TemporaryDirectory(prefix=".export-", dir=stage.parent) as folder:
+        try:
+            cfg, model = _load(stage)
+            job = ExportJob(
+                model=model,
+                cfg=cfg,
+                class_names=[str(name) for name in cfg.MODEL.CLASS_NAMES],
+                directory=Path(folder),
+                weights=stage / WEIGHTS_FILE,
+                images=spread([record.path for record in train_records], NUM_CALIBRATION_IMAGES),
+                validation=val_records,
+                num_workers=num_workers,
+            )
+            for form in forms:
+                best = _publish(stages, best, EXPORTERS[form](job))
+        except EngineError as error:
+            logger.warning("export: %s", error)
+        except Exception as error:  # a defect in an extra must not cost the training
+            logger.warning("export: the %s files cannot be made", ", ".join(forms), exc_info=error)
+
+
+def _load(stage: Path) -> tuple[CfgNode, Detector]:
+    """The model of a stage, on the CPU."""
+    cfg = load_config(stage / CONFIG_FILE, ["MODEL.DEVICE", "cpu"])
     model = build_detector(cfg)
-    load_weights(model, stage / "model.pth").require_whole()
-    images = [record.path for record in train_records]
-    job = ExportJob(
-        model=model.eval(),
-        cfg=cfg,
-        class_names=[str(name) for name in cfg.MODEL.CLASS_NAMES],
-        directory=directory,
-        weights=stage / "model.pth",
-        images=spread(images, NUM_CALIBRATION_IMAGES),
-        validation=val_records,
-        num_workers=num_workers,
-    )
-    return EXPORTERS[form](job)
+    load_weights(model, stage / WEIGHTS_FILE).require_whole()
+    return cfg, model.eval()
 
 
 def _publish(stages: ModelStages, stage: Stage, files: Sequence[Path]) -> Stage:

@@ -4,22 +4,31 @@ import logging
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from app.engine.errors import ExportError
+from app.engine.export import EXPORTERS
 from app.tasks import model_forms
+from benchmarks.reliability.trees import save_untrained
 from executor.env import OutputPaths
 from executor.hyperparameters import TrainHyperparameters
 from executor.model_stages import ModelStages
 
+GOOD = "stage_a"
+
 
 @pytest.fixture
 def stages(tmp_path):
+    """A good one that is a model, and a bad one."""
     made = ModelStages(OutputPaths(root_dir=tmp_path))
-    for name, ap in (("good", 0.8), ("bad", 0.1)):
-        weights = made.folder(name) / "model.pth"
-        weights.write_bytes(b"weights")
-        made.add(name, [weights], mAP=ap, timestamp=7, tp=3)
+    files = save_untrained(tmp_path / "models")
+    assert files[0].parent == made.folder(GOOD)
+    made.add(GOOD, files, mAP=0.8, timestamp=7, tp=3)
+    weights = made.folder("bad") / "model.pth"
+    weights.write_bytes(b"weights")
+    made.add("bad", [weights], mAP=0.1, timestamp=7)
     return made
 
 
@@ -28,37 +37,49 @@ def add(stages, forms):
 
 
 def test_files_join_the_best_stage_and_nothing_else_changes(stages, tmp_path, monkeypatch):
-    def export(form, _stages, _best, directory, *_args):
-        (directory / f"model.{form}").write_text(form)
-        return [directory / f"model.{form}"]
+    def export(job):
+        (job.directory / "model.onnx").write_text(" ".join(job.class_names))
+        return [job.directory / "model.onnx"]
 
-    monkeypatch.setattr(model_forms, "_export", export)
-    add(stages, ["onnx", "int8"])
+    monkeypatch.setitem(EXPORTERS, "onnx", export)  # the real one takes a minute
+    add(stages, ["onnx", "safetensors"])
     result = yaml.safe_load((tmp_path / "models/result.yaml").read_text())
-    good = result["model_stages"]["good"]
-    assert good["files"] == ["model.pth", "model.onnx", "model.int8"]
+    good = result["model_stages"][GOOD]
+    assert good["files"] == ["model.pth", "config.yaml", "model.onnx", "model.safetensors"]
     assert (good["mAP"], good["timestamp"], good["tp"]) == (0.8, 7, 3)
     assert result["model_stages"]["bad"]["files"] == ["model.pth"]
-    assert (tmp_path / "models/good/model.int8").read_text() == "int8"
+    folder = tmp_path / "models" / GOOD
+    assert (folder / "model.onnx").read_text() == "red box blue box"
     assert not list(Path(tmp_path / "models").glob(".export-*"))
+    expected = torch.load(folder / "model.pth", weights_only=True)["model"]
+    found = load_file(folder / "model.safetensors")
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("error", [ExportError("too much AP is lost"), RuntimeError("a defect")])
 def test_what_fails_is_a_warning(stages, tmp_path, monkeypatch, caplog, error):
     before = (tmp_path / "models/result.yaml").read_text()
 
-    def export(*_args):
+    def export(_job):
         raise error
 
-    monkeypatch.setattr(model_forms, "_export", export)
+    monkeypatch.setitem(EXPORTERS, "int8", export)
     with caplog.at_level(logging.WARNING):
         add(stages, ["int8"])
     assert "export" in caplog.text
     assert (tmp_path / "models/result.yaml").read_text() == before
 
 
+def test_a_stage_that_cannot_be_loaded_costs_nothing(stages, caplog):
+    (stages.folder(GOOD) / "model.pth").write_bytes(b"cut")
+    add(stages, ["safetensors"])
+    assert "export: " in caplog.text
+    assert stages.best.files == ("model.pth", "config.yaml")
+
+
 def test_nothing_is_done_unasked(stages, monkeypatch):
-    monkeypatch.delattr(model_forms, "_export")
+    monkeypatch.delattr(model_forms, "_load")
     add(stages, [])
 
 
