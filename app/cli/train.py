@@ -72,4 +72,6 @@ def _device_ids(cfg: CfgNode, num_gpus: int) -> list[int]:
             raise ConfigError(f"MODEL.DEVICE is {device}; models are trained on cpu or cuda")
         return []
     _, _, number = device.partition(":")
+    if num_gpus < 1 or (number and num_gpus > 1):
+        raise ConfigError(f"--num-gpus {num_gpus} does not fit MODEL.DEVICE {device}; correct one")
     return [int(number)] if number else list(range(num_gpus))

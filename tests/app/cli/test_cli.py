@@ -14,10 +14,11 @@ from pycocotools.cocoeval import COCOeval
 
 from app.cli.arguments import parse
 from app.cli.detect import classes_of, find_images
+from app.cli.train import _device_ids
 from app.engine.config import load_config
 from app.engine.data.coco_classes import COCO_CLASSES
 from app.engine.data.panoptic_dataset import read_segments
-from app.engine.errors import DatasetError
+from app.engine.errors import ConfigError, DatasetError
 from app.tasks.engine_config import CONFIG_ROOT
 
 KEYPOINTS = "COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x.yaml"
@@ -253,6 +254,25 @@ def test_coco_has_eighty_classes():
         "bottle",
         "toothbrush",
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "num_gpus", "ids"),
+    [
+        pytest.param("cpu", 1, [], id="the CPU"),
+        pytest.param("cuda", 2, [0, 1], id="two GPUs"),
+        pytest.param("cuda:3", 1, [3], id="one by its number"),
+        pytest.param("cuda", 0, None, id="no GPU"),
+        pytest.param("cuda:3", 2, None, id="two by one number"),
+    ],
+)
+def test_devices(device, num_gpus, ids):
+    cfg = load_config(CONFIG_ROOT / "configs" / FASTER, ["MODEL.DEVICE", device])
+    if ids is None:
+        with pytest.raises(ConfigError, match="does not fit MODEL.DEVICE"):
+            _device_ids(cfg, num_gpus)
+    else:
+        assert _device_ids(cfg, num_gpus) == ids
 
 
 @pytest.mark.parametrize(
