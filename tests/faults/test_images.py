@@ -14,21 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from PIL import Image
 
-from app.engine.config import load_config
 from app.engine.data.image import image_size, read_image
-from app.engine.modeling.build import build_detector
-from app.engine.training.saved_model import save_model
 from app.tasks.__main__ import run_tasks
 from app.tasks.records import read_records
+from benchmarks.reliability.trees import save_untrained
 from executor.dataset_reader import Asset
 from executor.env import load_env
 from executor.errors import DatasetError
 
-LIGHT = "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml"
 Make = Callable[[Path], object]
 
 
@@ -152,23 +148,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines.append(os.fsencode(root / "in/assets" / name))
     (root / "in/candidate-index.tsv").write_bytes(b"\n".join(lines))
     settings = {"gpu_id": "", "num_workers": 1, "image_size": 64, "batch_size": 8}
-    (root / "in/config.yaml").write_text(yaml.safe_dump({**settings, "class_names": ["a", "b"]}))
+    (root / "in/config.yaml").write_text(yaml.safe_dump(settings))
     (root / "in/env.yaml").write_text(
         f"input: {{root_dir: {root}/in}}\noutput: {{root_dir: {root}/out}}\n"
         "protocol_version: 1.1.0\nrun_mining: true\nrun_infer: true\ntask_id: t1\n"
     )
-    torch.manual_seed(0)
-    overrides = ["MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu", "MODEL.RETINANET.NUM_CLASSES", "2"]
-    cfg = load_config(Path(__file__).parents[2] / LIGHT, overrides)
-    save_model(
-        build_detector(cfg),
-        cfg,
-        ["a", "b"],
-        name="stage",
-        directory=root / "in/models",
-        iteration=1,
-        metrics={},
-    )
+    save_untrained(root / "in/models")
     run_tasks(load_env(root / "in/env.yaml"), lambda _: None)
     return root
 
