@@ -1,13 +1,19 @@
 """3x3 convolutions by Winograd's minimal filtering (arXiv:1509.09308): a quarter of the products.
 
 Tiles of 6 x 6 inputs become tiles of 4 x 4 outputs: both are transformed to a domain in which the
-convolution is 36 matrix products over the channels. In float32 the result is off by about four
-times the rounding of the direct sum; in bfloat16 it would be useless.
+convolution is 36 matrix products over the channels. The transforms are sums of a few rows of
+channels each, in float32: what a bag of embeddings is.
+
+The points of the transforms are 0, 5/8, -5/8, 3/2, -3/2 and infinity: the result is off by about
+twice the rounding of the direct sum in float32, by five times in bfloat16, in which the usual
+1 and 2 would be off by eleven times.
 
 N, C, H, W: batch, channels, height, width; O: output channels; T: tiles in work at once
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -17,43 +23,48 @@ from app.engine.layers.packed import NONE, RELU, Activation, PackedConv2d, can_p
 
 TILE = 4
 _SIDE = TILE + 2
+_PRODUCTS = _SIDE * _SIDE
 
-# For the points 0, 1, -1, 2, -2 and infinity.
+_A, _B = 5 / 8, 3 / 2
+_AA, _BB = _A * _A, _B * _B
 _INPUT = (
-    (4, 0, -5, 0, 1, 0),
-    (0, -4, -4, 1, 1, 0),
-    (0, 4, -4, -1, 1, 0),
-    (0, -2, -1, 2, 1, 0),
-    (0, 2, -1, -2, 1, 0),
-    (0, 4, 0, -5, 0, 1),
+    (_AA * _BB, 0, -_AA - _BB, 0, 1, 0),
+    (0, -_A * _BB, -_BB, _A, 1, 0),
+    (0, _A * _BB, -_BB, -_A, 1, 0),
+    (0, -_B * _AA, -_AA, _B, 1, 0),
+    (0, _B * _AA, -_AA, -_B, 1, 0),
+    (0, _AA * _BB, 0, -_AA - _BB, 0, 1),
 )
 _FILTER = (
-    (1 / 4, 0, 0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
+    (1 / (_AA * _BB), 0, 0),
+    *((1 / f, p / f, p * p / f) for p in (_A, -_A) for f in (2 * _AA * (_AA - _BB),)),
+    *((1 / f, p / f, p * p / f) for p in (_B, -_B) for f in (2 * _BB * (_BB - _AA),)),
     (0, 0, 1),
 )
-_OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+_OUTPUT = (
+    (1, 1, 1, 1, 1, 0),
+    (0, _A, -_A, _B, -_B, 0),
+    (0, _AA, _AA, _BB, _BB, 0),
+    (0, _A * _AA, -_A * _AA, _B * _BB, -_B * _BB, 1),
+)
 
-# Tiles at once: their transforms stay in cache, the matrix products are still large.
+# Tiles at once: what a core works on stays in its cache, the matrix products are still large.
 _TILES_AT_ONCE = 152
-# With fewer the direct sum is as fast.
-_FEWEST_TILES = 100
-_FEWEST_CHANNELS = 128
+# With fewer oneDNN wants the filters in another order, and the direct sum is as fast.
+_FEWEST_TILES = 64
+# The transforms cost by the channel, the products by its square.
+FEWEST_CHANNELS = {torch.float32: 128, torch.bfloat16: 192}
 # The transformed filters take four times the memory, and such wide layers have small maps.
 _MOST_PRODUCTS = 200_000
 
 
 def pays_off(conv: nn.Conv2d, dtype: torch.dtype) -> bool:
-    """Whether a convolution is of a kind and width that gain, in a precision that allows it."""
+    """Whether a convolution is of a kind and width that gain."""
     return (
-        dtype == torch.float32
-        and can_pack(conv, dtype)
+        can_pack(conv, dtype)
         and tuple(conv.kernel_size) == (3, 3)
         and {*conv.stride, *conv.dilation, *map(int, conv.padding), conv.groups} == {1}
-        and min(conv.in_channels, conv.out_channels) >= _FEWEST_CHANNELS
+        and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS[dtype]
         and conv.in_channels * conv.out_channels <= _MOST_PRODUCTS
     )
 
@@ -67,17 +78,14 @@ class WinogradConv2d(PackedConv2d):
         super().__init__(conv, dtype=dtype, activation=activation)
         assert pays_off(conv, dtype)
         # One group of channels for each of the 36 products: oneDNN runs them in one call.
-        self._products = _SIDE * _SIDE
         self._filters = torch.ops.mkldnn._reorder_convolution_weight(
-            _transformed_filters(conv.weight.detach())[:, :, None, None],
+            _transformed_filters(conv.weight.detach(), dtype)[:, :, None, None],
             [0, 0],
             [1, 1],
             [1, 1],
-            self._products,
-            [1, self._products * conv.in_channels, 1, _TILES_AT_ONCE],
+            _PRODUCTS,
+            [1, _PRODUCTS * conv.in_channels, 1, _TILES_AT_ONCE],
         )
-        self._input_transform = _twice(_INPUT)
-        self._output_transform = _twice(_OUTPUT)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, O, H, W) in channels-last memory."""
@@ -86,9 +94,9 @@ class WinogradConv2d(PackedConv2d):
         if count * down * across < _FEWEST_TILES or self.activation not in (NONE, RELU):
             return super().forward(x)
         x = self._input(x).permute(0, 2, 3, 1)
-        result = x.new_empty((count, height, width, self.out_channels), dtype=self.dtype)
+        result = x.new_empty((count, height, width, self.out_channels))
         for images, rows in _portions(count, down, across):
-            part = self._convolve(_tiles(x[images], rows, across))
+            part = self._convolve(_with_margins(x[images], rows, across))
             target = result[images, rows.start * TILE : rows.stop * TILE]
             part = part[:, : target.shape[1], :width]
             if self._bias is None:
@@ -99,50 +107,98 @@ class WinogradConv2d(PackedConv2d):
                 target.relu_()
         return result.permute(0, 3, 1, 2)
 
-    def _convolve(self, tiles: Tensor) -> Tensor:
-        """(n, h, w, 6, 6, C) -> (n, 4 h, 4 w, O), without bias."""
-        count, down, across, _, _, channels = tiles.shape
-        values = tiles.reshape(-1, self._products, channels)
-        values = torch.matmul(self._input_transform, values)
+    def _convolve(self, x: Tensor) -> Tensor:
+        """(n, 4 h + 2, 4 w + 2, C) -> (n, 4 h, 4 w, O) in float32, without bias."""
+        count, height, width, channels = x.shape
+        shape = (count, height // TILE, width // TILE)
+        values = _reading(*shape).sums(x.view(-1, channels).float()).to(self.dtype)
         values = torch.ops.mkldnn._convolution_pointwise(
-            values.view(1, 1, len(values), -1).permute(0, 3, 1, 2),
+            values.view(1, 1, -1, _PRODUCTS * channels).permute(0, 3, 1, 2),
             self._filters,
             None,
             [0, 0],
             [1, 1],
             [1, 1],
-            self._products,
+            _PRODUCTS,
             "none",
             [],
             "",
         )
-        values = values.permute(0, 2, 3, 1).reshape(-1, self._products, self.out_channels)
-        values = torch.matmul(self._output_transform, values)
-        values = values.view(count, down, across, TILE, TILE, -1).permute(0, 1, 3, 2, 4, 5)
-        return values.reshape(count, down * TILE, across * TILE, -1)
+        values = values.permute(0, 2, 3, 1).reshape(-1, self.out_channels).float()
+        return _writing(*shape).sums(values).view(count, height - 2, width - 2, -1)
 
 
-def _tiles(maps: Tensor, rows: slice, across: int) -> Tensor:
-    """Overlapping inputs of some rows of tiles, zeros beyond the edges: (n, h, w, 6, 6, C) view.
+@dataclass(frozen=True, slots=True)
+class _Bags:
+    """Weighted sums of rows of a table.
 
-    maps  (n, H, W, C)
+    rows     int32, of all bags one after the other
+    weights  float32, as many
+    starts   int32, where each bag begins
     """
-    _, height, width, channels = maps.shape
-    first, last = rows.start * TILE - 1, rows.stop * TILE + 1
-    inside = maps[:, max(first, 0) : last]
-    margins = (0, 0, 1, across * TILE - width + 1, max(-first, 0), max(last - height, 0))
-    padded = F.pad(inside, margins)
-    image, row, column, _ = padded.stride()
-    return padded.as_strided(
-        (len(maps), rows.stop - rows.start, across, _SIDE, _SIDE, channels),
-        (image, TILE * row, TILE * column, row, column, 1),
+
+    rows: Tensor
+    weights: Tensor
+    starts: Tensor
+
+    @classmethod
+    def of(cls, matrix: Tensor, kinds: Tensor, first: Tensor, places: Tensor) -> "_Bags":
+        """Bag i sums `matrix[kinds[i], k]` times row `first[i] + places[k]` over k."""
+        taken = (matrix != 0)[kinds]
+        counts = taken.sum(dim=1)
+        return cls(
+            (first[:, None] + places)[taken].int(),
+            matrix[kinds][taken].float(),
+            (counts.cumsum(0) - counts).int(),
+        )
+
+    def sums(self, table: Tensor) -> Tensor:
+        """(rows, C) -> (bags, C)."""
+        return F.embedding_bag(
+            self.rows, table, self.starts, mode="sum", per_sample_weights=self.weights
+        )
+
+
+@lru_cache(maxsize=32)
+def _reading(count: int, down: int, across: int) -> _Bags:
+    """From the cells of maps with margins to the 36 values of each tile, tile by tile."""
+    height, width = down * TILE + 2, across * TILE + 2
+    side, cell = torch.arange(_SIDE), torch.arange(count * height * width)
+    corners = cell.view(count, height, width)[:, :-2:TILE, :-2:TILE].flatten()
+    kinds = torch.arange(_PRODUCTS).repeat(len(corners))
+    places = (side[:, None] * width + side).flatten()
+    return _Bags.of(_twice(_INPUT), kinds, corners.repeat_interleave(_PRODUCTS), places)
+
+
+@lru_cache(maxsize=32)
+def _writing(count: int, down: int, across: int) -> _Bags:
+    """From the 36 values of each tile to cells of maps, row by row."""
+    tiles = torch.arange(count * down * across).view(count, down, 1, across, 1)
+    kinds = torch.arange(TILE * TILE).view(TILE, 1, TILE)
+    shape = (count, down, TILE, across, TILE)
+    return _Bags.of(
+        _twice(_OUTPUT),
+        kinds.expand(shape).flatten(),
+        (tiles * _PRODUCTS).expand(shape).flatten(),
+        torch.arange(_PRODUCTS),
     )
 
 
-def _transformed_filters(weight: Tensor) -> Tensor:
+def _with_margins(maps: Tensor, rows: slice, across: int) -> Tensor:
+    """The inputs of some rows of tiles: a cell more on all sides, zeros beyond the edges.
+
+    maps  (n, H, W, C)
+    """
+    _, height, width, _ = maps.shape
+    first, last = rows.start * TILE - 1, rows.stop * TILE + 1
+    margins = (0, 0, 1, across * TILE - width + 1, max(-first, 0), max(last - height, 0))
+    return F.pad(maps[:, max(first, 0) : last], margins)
+
+
+def _transformed_filters(weight: Tensor, dtype: torch.dtype) -> Tensor:
     """(O, C, 3, 3) -> (36 O, C)."""
     line = torch.tensor(_FILTER, dtype=torch.float64)
-    result = weight.new_empty((_SIDE * _SIDE, *weight.shape[:2]))
+    result = weight.new_empty((_PRODUCTS, *weight.shape[:2]), dtype=dtype)
     # One by one: all of them in double precision would be the largest thing a model ever holds.
     for i in range(_SIDE):
         for j in range(_SIDE):
@@ -154,18 +210,23 @@ def _transformed_filters(weight: Tensor) -> Tensor:
 def _twice(matrix: tuple[tuple[float, ...], ...]) -> Tensor:
     """The transform of a tile from that of a line."""
     line = torch.tensor(matrix, dtype=torch.float64)
-    return torch.kron(line, line).float().contiguous()
+    return torch.kron(line, line)
 
 
 def _portions(count: int, down: int, across: int) -> Iterator[tuple[slice, slice]]:
-    """Images and rows of tiles, about `_TILES_AT_ONCE` tiles each."""
+    """Images and rows of tiles, at most about `_TILES_AT_ONCE` tiles each."""
     of_image = down * across
     if of_image <= _TILES_AT_ONCE:
-        step = max(1, _TILES_AT_ONCE // of_image)
-        for i in range(0, count, step):
-            yield slice(i, min(i + step, count)), slice(0, down)
+        for images in _shares(count, _TILES_AT_ONCE // of_image):
+            yield images, slice(0, down)
         return
-    step = max(1, _TILES_AT_ONCE // across)
     for i in range(count):
-        for row in range(0, down, step):
-            yield slice(i, i + 1), slice(row, min(row + step, down))
+        for rows in _shares(down, max(1, _TILES_AT_ONCE // across)):
+            yield slice(i, i + 1), rows
+
+
+def _shares(length: int, most: int) -> Iterator[slice]:
+    """Equal parts of `range(length)`, or nearly: filters would be reordered for a small rest."""
+    number = -(-length // most)
+    for i in range(number):
+        yield slice(length * i // number, length * (i + 1) // number)

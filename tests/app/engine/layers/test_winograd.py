@@ -31,7 +31,17 @@ def test_equals_the_direct_sum(shape, bias):
     layer = conv(bias=bias).requires_grad_(False)
     x = torch.randn(count, 128, height, width).relu_()
     found = WinogradConv2d(layer, dtype=torch.float32, activation=RELU)(x)
-    torch.testing.assert_close(found, layer(x).relu_(), atol=5e-5, rtol=0)
+    torch.testing.assert_close(found, layer(x).relu_(), atol=2e-5, rtol=0)
+
+
+def test_half_precision_is_off_by_little():
+    layer = conv(192, 192).requires_grad_(False)
+    x = torch.randn(1, 192, 40, 44).relu_()
+    found = WinogradConv2d(layer, dtype=torch.bfloat16)(x)
+    assert found.dtype == torch.bfloat16
+    expected = layer(x)
+    error = (found.float() - expected).square().mean() / expected.square().mean()
+    assert error.sqrt() < 0.02
 
 
 def test_other_activations_are_done_directly():
@@ -65,4 +75,8 @@ def test_large_inputs_are_worked_in_portions():
 )
 def test_what_gains(layer, expected):
     assert pays_off(layer, torch.float32) == expected
-    assert not pays_off(layer, torch.bfloat16)
+
+
+def test_half_precision_gains_where_layers_are_wider():
+    assert not pays_off(conv(), torch.bfloat16)
+    assert pays_off(conv(256, 256), torch.bfloat16)
