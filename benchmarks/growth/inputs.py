@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 
 from app.engine.config import CfgNode, load_config
 from app.engine.modeling.build import build_detector
 from app.engine.training.saved_model import save_model
+from benchmarks.reliability.trees import COLOURS, write_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CLASS_NAMES = ["red box", "blue box"]
+CLASS_NAMES = list(COLOURS)
 NUM_PICTURES = 40
 SIDE = 64
 BATCH_SIZE = 32
@@ -77,23 +77,13 @@ def make_inputs(
     cfg   the model's, `tiny_config` if None
     size  (height, width) of the photographs
     """
-    inputs, output = folder / "in", folder / "out"
-    for path in (inputs / "assets", inputs / "models", output):
+    inputs = folder / "in"
+    for path in (inputs / "assets", inputs / "models", folder / "out"):
         path.mkdir(parents=True, exist_ok=True)
     _save_model(inputs / "models", cfg or tiny_config())
     _write_index(inputs, num_lines, size)
-    config = {"class_names": CLASS_NAMES, "gpu_id": "", "batch_size": BATCH_SIZE, **settings}
-    (inputs / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    env = {
-        "input": {"root_dir": str(inputs)},
-        "output": {"root_dir": str(output)},
-        "protocol_version": "1.1.0",
-        "task_id": f"{task}-{num_lines}",
-        f"run_{task}": True,
-    }
-    env_file = inputs / "env.yaml"
-    env_file.write_text(yaml.safe_dump(env), encoding="utf-8")
-    return env_file
+    settings = {"batch_size": BATCH_SIZE, **settings}
+    return write_settings(folder, task, settings, task_id=f"{task}-{num_lines}")
 
 
 def _save_model(models: Path, cfg: CfgNode) -> None:
@@ -125,7 +115,7 @@ def _picture(path: Path, seed: int, size: tuple[int, int]) -> Path:
     smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     noise = rng.integers(0, 20, (height, width, 3), dtype=np.uint8)
     pixels = np.asarray(smooth) // 2 + noise + 40
-    for colour in ((200, 30, 30), (30, 30, 200)):
+    for colour in COLOURS.values():
         x, y = rng.integers(0, (width // 2, height // 2))
         w, h = rng.integers(height // 6, height // 2, 2)
         pixels[y : y + h, x : x + w] = colour

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,19 +118,26 @@ def make_tree(
         path.unlink(missing_ok=True)
         os.link(root / f"in/assets/{number % 10}.png", path)
     (root / "in/candidate-index.tsv").write_text("".join(f"{path}\n" for path in candidates))
+    write_settings(root, task, settings, task_id=TASK_ID)
+    tree = Tree(root, task)
+    tree.forget_output()
+    return tree
+
+
+def write_settings(root: Path, task: str, settings: Mapping[str, Any], *, task_id: str) -> Path:
+    """config.yaml and env.yaml of a run on the CPU, in `root`/in; the path of env.yaml."""
     config = {"class_names": list(COLOURS), "gpu_id": "", **settings}
-    (root / "in/config.yaml").write_text(yaml.safe_dump(config))
+    (root / "in/config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     env = {
         "input": {"root_dir": str(root / "in")},
         "output": {"root_dir": str(root / "out")},
         "protocol_version": "1.1.0",
-        "task_id": TASK_ID,
+        "task_id": task_id,
         f"run_{task}": True,
     }
-    (root / "in/env.yaml").write_text(yaml.safe_dump(env))
-    tree = Tree(root, task)
-    tree.forget_output()
-    return tree
+    env_file = root / "in/env.yaml"
+    env_file.write_text(yaml.safe_dump(env), encoding="utf-8")
+    return env_file
 
 
 def paint(path: Path, seed: int, num_boxes: int = 2) -> list[Box]:
