@@ -20,8 +20,11 @@ def main() -> int:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--goldens", type=Path, default=DEFAULT)
     arguments = parser.parse_args()
+    wanted = arguments.names or names(arguments.goldens)
+    if not wanted:
+        parser.error(f"{arguments.goldens} has neither NAME.npz files nor a folder golden/")
     failed = 0
-    for name in arguments.names or names(arguments.goldens):
+    for name in wanted:
         for comparison in check(read(arguments.goldens, name)):
             failed += not comparison.passed
             sys.stdout.write(f"{comparison}\n")
