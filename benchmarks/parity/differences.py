@@ -48,7 +48,8 @@ DIFFERENCES: dict[str, list[str]] = {
         "Boxes that are not finite are dropped in one-stage models too; detectron2 does so in "
         "two-stage models only.",
         "Test-time augmentation (`TEST.AUG`) works for every architecture; detectron2 has it for "
-        "two-stage models without keypoints.",
+        "boxes and masks of two-stage models only. Those are equal: views are made by the same "
+        "resizing and run in the same batches of three.",
         "`Res5ROIHeads` takes the number of channels from the body, so EfficientNet and RegNet "
         "serve as C4 bodies; detectron2 assumes 1024.",
     ],
