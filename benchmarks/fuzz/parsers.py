@@ -1,11 +1,10 @@
-"""Every parser of files that come from outside, and the inputs to try on it."""
+"""Every parser of files that come from outside, and the inputs to try on it; see `readers`."""
 
 import io
 import json
 import pickletools
 import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,21 +13,7 @@ import yaml
 from hypothesis import strategies as st
 
 from app.engine.checkpoint.files import read_checkpoint
-from app.engine.checkpoint.store import CheckpointStore
-from app.engine.config import get_config
-from app.engine.data.coco_dataset import empty_record, load_coco
-from app.engine.data.formats import FORMATS
-from app.engine.data.image import image_size, read_image, read_labels
-from app.engine.data.lvis_dataset import load_lvis
-from app.engine.data.panoptic_dataset import load_panoptic
-from app.engine.data.problems import Problems
-from app.engine.data.proposals import attach_proposals
-from app.engine.data.voc_dataset import load_voc
-from app.engine.errors import EngineError
-from app.engine.structures.sample import ImageRecord
-from app.tasks.args_options import parse_args_options
-from app.tasks.model_files import find_model, package_class_names
-from benchmarks.fuzz import runs, samples
+from benchmarks.fuzz import readers, runs, samples
 from benchmarks.fuzz.mutations import (
     WEIRD_WORDS,
     WEIRD_YAML,
@@ -41,9 +26,6 @@ from benchmarks.fuzz.mutations import (
     stored,
 )
 from executor.dataset_reader import read_candidates, read_training_index
-from executor.env import Task, load_env, salvaged_env
-from executor.errors import ExecutorError
-from executor.hyperparameters import MODELS, check_config, load_hyperparameters
 
 Inputs = st.SearchStrategy[bytes]
 
@@ -72,9 +54,6 @@ def _any_of(*strategies: Inputs) -> Inputs:
     return st.integers(0, 7).flatmap(lambda i: noise() if i == 0 else st.one_of(*strategies))
 
 
-# YAML ---------------------------------------------------------------------------------------------
-
-
 def _yaml_text(tree: Tree) -> str:
     """Top-level keys on lines of their own, the rest in flow style; texts as they are."""
     if not isinstance(tree, dict):
@@ -98,117 +77,6 @@ def _yaml_inputs(tree: Tree) -> Inputs:
     return _any_of(stored(grown), stored(spliced), damaged(dumped.encode()))
 
 
-def _read_env(path: Path) -> None:
-    salvaged_env(path)
-    env = load_env(path)
-    assert env.dialect.boxes_key
-    env.require_tasks()
-
-
-def _read_settings(path: Path) -> None:
-    check_config(path, list(Task))
-    for model in MODELS.values():
-        load_hyperparameters(path, model)
-
-
-def _read_engine_config(path: Path) -> None:
-    (path.parent / "base.yaml").write_text("MODEL: {META_ARCHITECTURE: RetinaNet}\nVERSION: 2\n")
-    cfg = get_config()
-    cfg.merge_from_file(path)
-    again = path.with_name("again.yaml")
-    again.write_text(cfg.dump(), encoding="utf-8")
-    other = get_config()
-    other.merge_from_file(again)
-    assert other.dump() == cfg.dump()
-
-
-def _read_options(path: Path) -> None:
-    """The text stands in config.yaml under `args_options`, so its errors name that."""
-    text = path.read_bytes().decode("utf-8", "replace")
-    try:
-        get_config().merge_from_list(parse_args_options(text).overrides)
-    except EngineError as error:  # merged by the bridge, which says where it stands
-        raise EngineError(f"{path.name}: {error}") from error
-
-
-def _read_package(path: Path) -> None:
-    folder = path.parent
-    (folder / "a").mkdir(exist_ok=True)
-    (folder / "a/model.pth").write_bytes(b"")
-    (folder / "ymir-info.yaml").write_bytes(path.read_bytes())
-    try:
-        package_class_names(folder)
-    except ExecutorError as error:
-        raise ExecutorError(str(error).replace("ymir-info.yaml", path.name)) from error
-    assert find_model([], folder).weights.is_relative_to(folder)
-
-
-# annotations --------------------------------------------------------------------------------------
-
-
-@cache
-def _image_file(folder: Path, name: str = "image.png") -> Path:
-    samples.picture().save(folder / name)
-    return folder / name
-
-
-def _read_annotation(word: str) -> Callable[[Path], None]:
-    def read(path: Path) -> None:
-        problems = Problems()
-        image = _image_file(path.parent)
-        records = FORMATS[word]([(image, path)], ["cat", "dog"], problems)
-        for record in records:
-            _check_record(record)
-        for line in problems.lines():
-            assert line.isprintable()
-            assert len(line) < 1000
-
-    return read
-
-
-def _check_record(record: ImageRecord) -> None:
-    """What training relies on: boxes inside the image with an area, classes that exist."""
-    x0, y0, x1, y1 = record.boxes.T
-    assert ((x1 - x0 > 0) & (y1 - y0 > 0)).all()
-    assert (record.boxes >= 0).all()
-    assert (x1 <= record.width).all()
-    assert (y1 <= record.height).all()
-    assert ((record.classes >= 0) & (record.classes < 2)).all()
-
-
-def _read_datasets(path: Path) -> None:
-    """One file as COCO and as LVIS; the first error counts."""
-    load_coco(path, path.parent)
-    load_lvis(path, path.parent)
-
-
-def _read_panoptic(path: Path) -> None:
-    folder = path.parent
-    (folder / "instances.json").write_text(json.dumps(samples.COCO))
-    for name in ("image.png", "other.png"):
-        _image_file(folder, name)
-    load_panoptic(
-        folder / "instances.json",
-        folder,
-        panoptic_json=path,
-        panoptic_dir=folder,
-        semantic_dir=folder,
-    )
-
-
-def _read_voc_folder(path: Path) -> None:
-    folder = path.parent
-    for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    _image_file(folder / "JPEGImages", "x.jpg")
-    (folder / "Annotations/x.xml").write_text(samples.VOC)
-    (folder / "ImageSets/Main/train.txt").write_bytes(path.read_bytes())
-    try:
-        load_voc(folder, "train", ("cat", "dog"))
-    except EngineError as error:
-        raise EngineError(f"{path.name}: {error}") from error
-
-
 def _json_inputs(tree: Tree) -> Inputs:
     text = json.dumps(tree)
     words = (
@@ -226,21 +94,6 @@ def _json_inputs(tree: Tree) -> Inputs:
         stored(json_text(regrown(tree))),
         stored(rewritten(text, r"([\s:,\[\]{}]+)", words)),
     )
-
-
-# binary files -------------------------------------------------------------------------------------
-
-
-def _read_picture(path: Path) -> None:
-    try:
-        size = image_size(path)
-    except EngineError:
-        size = None
-    pixels = read_image(path)
-    assert pixels.shape == (*(size or pixels.shape[:2]), 3)
-    assert pixels.dtype == "uint8"
-    with suppress(EngineError):  # most pictures are no label maps
-        read_labels(path)
 
 
 def _picture_inputs() -> Inputs:
@@ -324,22 +177,6 @@ def _safetensors_inputs() -> Inputs:
     return _any_of(_safetensors(), damaged(len(text).to_bytes(8, "little") + text + body))
 
 
-def _read_store(path: Path) -> None:
-    """The manifest of a run's checkpoints; one it cannot read is as good as none."""
-    for slot in ("a.pt", "b.pt"):
-        (path.parent / slot).write_bytes(samples.torch_files()[0][:100])
-    assert CheckpointStore(path.parent).load() is None
-
-
-def _read_proposals(path: Path) -> None:
-    image = _image_file(path.parent)
-    records = [empty_record(image, (24, 32), number) for number in (1, 2)]
-    attach_proposals(records, path)
-    for record in records:
-        boxes, logits = record.extra["proposals"]
-        assert boxes.shape == (len(logits), 4)
-
-
 @cache
 def whole_runs() -> tuple[Parser, ...]:
     """The supervisor as a reader of its two files; see `runs`."""
@@ -363,25 +200,38 @@ def parsers() -> tuple[Parser, ...]:
     npz = _any_of(damaged(samples.proposal_npz()), _edited_zip(samples.proposal_npz()))
     proposals = _pickle_inputs([samples.proposal_pickle()])
     return (
-        Parser("env.yaml", _read_env, "env.yaml", _yaml_inputs(samples.ENV), _EVERY_KEY),
-        Parser("config.yaml", _read_settings, "config.yaml", _yaml_inputs(samples.SETTINGS), 30),
+        Parser("env.yaml", readers.read_env, "env.yaml", _yaml_inputs(samples.ENV), _EVERY_KEY),
+        Parser(
+            "config.yaml", readers.read_settings, "config.yaml", _yaml_inputs(samples.SETTINGS), 30
+        ),
         Parser("training index", read_training_index, "train-index.tsv", _any_of(index)),
         Parser("candidate index", read_candidates, "candidate-index.tsv", _any_of(index)),
-        Parser("ark", _read_annotation("ark"), "a.txt", _any_of(ark)),
-        Parser("VOC XML", _read_annotation("voc"), "a.xml", _any_of(stored(xml))),
-        Parser("COCO JSON", _read_annotation("coco"), "a.json", _json_inputs(samples.COCO)),
-        Parser("COCO and LVIS sets", _read_datasets, "set.json", _json_inputs(samples.COCO)),
-        Parser("COCO panoptic", _read_panoptic, "panoptic.json", _json_inputs(samples.PANOPTIC)),
-        Parser("VOC lists", _read_voc_folder, "train.txt", _any_of(names)),
-        Parser("engine YAML", _read_engine_config, "model.yaml", _yaml_inputs(samples.ENGINE)),
-        Parser("args_options", _read_options, "args_options", _any_of(options)),
-        Parser("model package", _read_package, "result.yaml", _yaml_inputs(samples.PACKAGE)),
+        Parser("ark", readers.read_annotation("ark"), "a.txt", _any_of(ark)),
+        Parser("VOC XML", readers.read_annotation("voc"), "a.xml", _any_of(stored(xml))),
+        Parser("COCO JSON", readers.read_annotation("coco"), "a.json", _json_inputs(samples.COCO)),
+        Parser("COCO and LVIS sets", readers.read_datasets, "set.json", _json_inputs(samples.COCO)),
+        Parser(
+            "COCO panoptic", readers.read_panoptic, "panoptic.json", _json_inputs(samples.PANOPTIC)
+        ),
+        Parser("VOC lists", readers.read_voc_folder, "train.txt", _any_of(names)),
+        Parser(
+            "engine YAML", readers.read_engine_config, "model.yaml", _yaml_inputs(samples.ENGINE)
+        ),
+        Parser("args_options", readers.read_options, "args_options", _any_of(options)),
+        Parser("model package", readers.read_package, "result.yaml", _yaml_inputs(samples.PACKAGE)),
         Parser("torch checkpoint", read_checkpoint, "model.pth", _torch_inputs()),
         Parser("pickle", read_checkpoint, "model.pkl", _pickle_inputs(samples.pickle_files())),
         Parser("safetensors", read_checkpoint, "model.safetensors", _safetensors_inputs()),
-        Parser("resume manifest", _read_store, "manifest.json", _json_inputs(samples.MANIFEST)),
-        Parser("image", _read_picture, "image.jpg", _picture_inputs()),
-        Parser("proposal pickle", _read_proposals, "proposals.pkl", proposals),
-        Parser("proposal npz", _read_proposals, "proposals.npz", npz),
-        Parser("proposal JSON", _read_proposals, "proposals.json", _json_inputs(samples.PROPOSALS)),
+        Parser(
+            "resume manifest", readers.read_store, "manifest.json", _json_inputs(samples.MANIFEST)
+        ),
+        Parser("image", readers.read_picture, "image.jpg", _picture_inputs()),
+        Parser("proposal pickle", readers.read_proposals, "proposals.pkl", proposals),
+        Parser("proposal npz", readers.read_proposals, "proposals.npz", npz),
+        Parser(
+            "proposal JSON",
+            readers.read_proposals,
+            "proposals.json",
+            _json_inputs(samples.PROPOSALS),
+        ),
     )
