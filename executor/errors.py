@@ -39,7 +39,12 @@ class ExecutorError(ValueError):
 
 def _plain(line: str) -> str:
     line = line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 20]} ... (shortened)"
-    return "".join(char if char.isprintable() else " " for char in line)
+    return printable(line)
+
+
+def printable(text: str) -> str:
+    """Unprintable characters, line ends among them, become blanks."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 class ConfigError(ExecutorError):

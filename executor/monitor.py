@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from executor.atomic_file import write_atomically
-from executor.errors import ExecutorError
+from executor.errors import ExecutorError, printable
 
 Progress = Callable[[float], None]
 """Told from time to time which fraction of the work is done, 0 to 1."""
@@ -31,7 +31,7 @@ def span(progress: Progress, start: float, stop: float) -> Progress:
 def one_line(text: str, max_length: int = _MAX_MESSAGE) -> str:
     """`text` without line breaks, tabs or control characters, cut to `max_length`."""
     joined = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    clean = "".join(char if char.isprintable() else " " for char in joined)
+    clean = printable(joined)
     return clean if len(clean) <= max_length else f"{clean[: max_length - 3]}..."
 
 
