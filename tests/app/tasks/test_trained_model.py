@@ -28,12 +28,17 @@ class FakeOnnx:
         )
 
 
+def write_config(folder, body):
+    (folder / "config.yaml").write_text(f"MODEL: {{BACKBONE: {{NAME: {body}}}}}\n")
+
+
 @pytest.fixture
 def models(tmp_path, monkeypatch):
     """/in/models with weights, and torch's side faked."""
     folder = tmp_path / "models"
     folder.mkdir()
     (folder / "model.pth").write_bytes(WEIGHTS)
+    write_config(folder, "build_retinanet_mobilenetv2_fpn_backbone")
     monkeypatch.setattr(onnx_predictor, "OnnxPredictor", FakeOnnx)
     monkeypatch.setattr(
         torch_model,
@@ -70,6 +75,13 @@ def test_the_exported_file_of_the_weights_beside_it(models, settings, used):
     if used == "onnx":
         assert predictor.settings["score_threshold"] == 0.3
         assert predictor.settings["image_size"] == settings.get("image_size", 0)
+
+
+def test_bodies_that_torch_computes_faster_are_left_to_it(models):
+    (models / "model.onnx").write_text(hashlib.sha256(WEIGHTS).hexdigest())
+    write_config(models, "build_resnet_fpn_backbone")
+    assert opened(models) == "torch"
+    assert isinstance(opened(models, backend="onnxruntime"), FakeOnnx)
 
 
 @pytest.mark.parametrize("content", ["digest of other weights", "broken"])

@@ -1,7 +1,12 @@
-"""The exported file finds what the engine finds, says so, and can be used alone."""
+"""The exported file finds what the engine finds, says so, and can be used alone; so does int8's.
+
+One file of tests: where workers share the tests file by file, the export is made once.
+"""
 
 import importlib.util
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,14 +19,16 @@ import torch
 
 from app.engine.data.image import read_image
 from app.engine.data.transforms import resize as engine_resize
-from app.engine.errors import CheckpointError, ExportError, ImageError
-from app.engine.export import EXPORTERS, spread
+from app.engine.errors import CheckpointError, ConfigError, ExportError, ImageError
+from app.engine.export import EXPORTERS, int8, spread
 from app.engine.export import onnx as onnx_export
+from app.engine.export._quantize import last_convolutions, network_nodes
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.mask_paste import paste_masks as engine_paste
 from app.engine.predictor import OnnxPredictor, Predictor
 from app.engine.predictor.array_detections import paste_masks
 from app.engine.predictor.onnx_predictor import resize
+from app.engine.structures.sample import ImageRecord
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
@@ -44,10 +51,11 @@ def test_the_file_says_what_it_is_and_how_well_it_agrees(onnx_file, job):
     onnx.checker.check_model(onnx.load(onnx_file))
 
 
-@pytest.mark.parametrize("batch_size", [1, 2])
-@pytest.mark.parametrize("threshold", [None, 0.6])
+@pytest.mark.parametrize(
+    ("batch_size", "streams", "threshold"), [(1, 1, None), (2, 1, 0.6), (1, 2, None)]
+)
 def test_a_stream_of_files_gives_the_engines_detections(
-    onnx_file, job, photographs, tmp_path, batch_size, threshold
+    onnx_file, job, photographs, tmp_path, batch_size, streams, threshold
 ):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
@@ -59,7 +67,9 @@ def test_a_stream_of_files_gives_the_engines_detections(
     model = build_detector(cfg).eval()
     model.load_state_dict(job.model.state_dict())
     expected = list(Predictor(model, cfg).detect_files(paths))
-    ours = OnnxPredictor(onnx_file, batch_size=batch_size, score_threshold=threshold)
+    ours = OnnxPredictor(
+        onnx_file, batch_size=batch_size, streams=streams, score_threshold=threshold
+    )
     found = list(ours.detect_files(paths, num_workers=1))
     assert [path for path, _ in found] == paths
     assert isinstance(found[3][1], ImageError)
@@ -202,3 +212,54 @@ def test_every_file_of_the_room_is_in_its_table():
 def test_pictures_are_spread_over_the_whole_list():
     assert spread([Path(str(i)) for i in range(10)], 4) == [Path(s) for s in "0257"]
     assert spread([], 4) == []
+
+
+@pytest.fixture
+def labelled(job, onnx_file, photographs):
+    """The job with what the float model finds surely as the truth."""
+    predictor, records = OnnxPredictor(onnx_file), []
+    for number, (path, found) in enumerate(predictor.detect_files(photographs)):
+        records.append(
+            ImageRecord(path, *found.image_size, found.boxes[:5], found.classes[:5], number)
+        )
+    return replace(job, validation=records)
+
+
+def test_only_the_network_is_quantised(onnx_file):
+    model = onnx.load(onnx_file)
+    nodes = {node.name: node.op_type for node in model.graph.node}
+    convolutions = [name for name, kind in nodes.items() if kind == "Conv"]
+    assert set(convolutions) <= set(network_nodes(model))
+    assert len(last_convolutions(model)) == 2 * 2  # scores and boxes of two levels
+
+
+def test_the_loss_of_ap_is_written_beside_the_file(labelled, monkeypatch):
+    monkeypatch.setattr(int8, "MAX_AP_LOSS", 100.0)
+    path, report = EXPORTERS["int8"](labelled)
+    accuracy = json.loads(report.read_text())
+    assert accuracy["ap_fp32"] - accuracy["ap_int8"] == pytest.approx(accuracy["ap_loss"], abs=2e-3)
+    assert (accuracy["validation_images"], accuracy["calibration_images"]) == (3, 3)
+    predictor = OnnxPredictor(path)
+    assert predictor.card.precision == "int8"
+    assert predictor.card.accuracy == accuracy
+    assert any(t.data_type == onnx.TensorProto.INT8 for t in onnx.load(path).graph.initializer)
+    (_, found), *_ = predictor.detect_files(labelled.images)
+    assert len(found) == 20
+
+
+def test_a_file_that_loses_too_much_is_not_kept(labelled, onnx_file, monkeypatch, tmp_path):
+    # Made of the same weights: not made again.
+    shutil.copyfile(onnx_file, tmp_path / onnx_file.name)
+    answers = iter([50.0, 40.0, 41.0, 48.9])
+    monkeypatch.setattr(int8, "average_precision", lambda *_args, **_kwargs: next(answers))
+    monkeypatch.setattr(
+        int8, "quantized", lambda source, target, *_args, **_kwargs: shutil.copyfile(source, target)
+    )
+    with pytest.raises(ExportError, match=r"cost 1.1 points of AP on 3 validation images"):
+        EXPORTERS["int8"](replace(labelled, directory=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [onnx_file.name]
+
+
+def test_labelled_images_are_needed(job):
+    with pytest.raises(ConfigError, match="labelled images"):
+        EXPORTERS["int8"](job)
