@@ -22,7 +22,7 @@ from app.engine.errors import ConfigError, ImageError, is_out_of_memory
 from app.engine.layers.precision import set_float32_precision
 from app.engine.layers.prepare import PRECISIONS as PRECISIONS
 from app.engine.layers.prepare import prepare_for_inference
-from app.engine.modeling.build import build_detector
+from app.engine.modeling.build import build_blank_detector
 from app.engine.modeling.detector import Detector
 from app.engine.predictor.batching import run_in_batches
 from app.engine.predictor.reading import read_files
@@ -103,7 +103,7 @@ class Predictor:
         boxes_only: bool = False,
     ) -> Self:
         """The model of `cfg` with the weights of a file."""
-        model = build_detector(cfg)
+        model = build_blank_detector(cfg)
         load_weights(model, weights).require_whole()
         return cls(
             model,

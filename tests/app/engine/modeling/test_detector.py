@@ -3,7 +3,7 @@ import torch
 
 from app.engine.config import get_config
 from app.engine.errors import ConfigError
-from app.engine.modeling.build import META_ARCHITECTURES, build_detector
+from app.engine.modeling.build import META_ARCHITECTURES, build_blank_detector, build_detector
 from app.engine.structures.sample import Sample
 
 
@@ -54,6 +54,22 @@ def test_forward_chooses_by_mode(detector):
 
 def test_pixel_statistics_are_no_weights(detector):
     assert detector.state_dict() == {}
+
+
+def test_a_blank_detector_draws_nothing_but_has_all_constants():
+    cfg = get_config()
+    cfg.MODEL.DEVICE, cfg.MODEL.META_ARCHITECTURE = "cpu", "RetinaNet"
+    cfg.MODEL.BACKBONE.NAME = "build_retinanet_mobilenetv2_fpn_backbone"
+    cfg.MODEL.FPN.IN_FEATURES = ["mb3", "mb4", "mb5"]
+    before = torch.get_rng_state()
+    blank = build_blank_detector(cfg).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    drawn = build_detector(cfg).state_dict()
+    assert blank.keys() == drawn.keys()
+    constants = [key for key, value in drawn.items() if value.float().std(correction=0) == 0]
+    assert len(constants) > 100
+    for key in constants:
+        assert torch.equal(blank[key], drawn[key]), key
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones():
