@@ -1,35 +1,40 @@
 """How long a user waits for the first sign of life and for the first detection.
 
-    python -m benchmarks.startup --image FILE --config FILE --weights FILE [--onnx FILE] ...
+    python -m benchmarks.startup --image FILE --config FILE --weights FILE [--onnx FILE]
+        [--int8 FILE] [--detectron2 PYTHON --zoo CONFIG]
 
-Each run is a process of its own, as a container's is: `app.start` on a folder with one image, and
-the detector alone. Printed, and appended to --out, is one JSON line for each way to compute, of
-kind "startup": median seconds from process start to the first record in monitor.txt, to the result
-file, and (`first_detection`) to detections of the image without the platform's files around them.
+Each run is a process of its own, as a container's is, and ways take turns: `app.start` on a folder
+with one image (seconds from process start to the first record in monitor.txt and to the result
+file), and a program that detects once, without the platform's files around it. detectron2 is such
+a program, by its `DefaultPredictor`, on the same weights with the config of its own model zoo.
+The table is appended to --records as a record of kind "startup".
 """
 
 import argparse
-import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from app.task_process import task_environment
+from benchmarks.infer_task import REPOSITORY, ModelFiles, lay_out, start
+from benchmarks.speed import records, report
+
+RECORDS = REPOSITORY / "benchmarks" / "speed" / "records.jsonl"
 POLL_S = 0.005
 
 ONNX = """
 from pathlib import Path
 from app.engine.predictor import OnnxPredictor
-next(OnnxPredictor(Path({onnx!r})).detect_files([Path({image!r})]))
+next(OnnxPredictor(Path({exported!r})).detect_files([Path({image!r})]))
 """
 TORCH = """
 from pathlib import Path
@@ -38,95 +43,124 @@ from app.engine.predictor import Predictor
 cfg = load_config({config!r}, ["MODEL.DEVICE", "cpu"])
 next(Predictor.from_files(cfg, Path({weights!r})).detect_files([Path({image!r})]))
 """
+DETECTRON2 = """
+from detectron2 import model_zoo
+from detectron2.data.detection_utils import read_image
+from detectron2.engine import DefaultPredictor
+cfg = model_zoo.get_config({zoo!r}, trained=False)
+cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = "cpu", {weights!r}
+DefaultPredictor(cfg)(read_image({image!r}, cfg.INPUT.FORMAT))
+"""
+
+
+@dataclass(slots=True)
+class Way:
+    """A way to compute, and what was measured, in seconds from process start.
+
+    settings  entries of config.yaml; None where there is no task, only a program
+    """
+
+    name: str
+    python: str
+    program: str
+    settings: dict[str, str] | None
+    exported: dict[str, Path] = field(default_factory=dict)
+    first_record: list[float] = field(default_factory=list)
+    result: list[float] = field(default_factory=list)
+    first_detection: list[float] = field(default_factory=list)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Measure every way that was asked for."""
     options = _options(arguments)
-    for backend in ["torch", *(["onnxruntime"] if options.onnx else [])]:
-        record = measure(backend, options)
-        print(json.dumps(record))
-        if options.out:
-            with options.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+    content = measure(_ways(options), options)
+    records.append(options.records, "startup", content)
+    lines = [content["title"], *report.table(content["columns"], content["rows"])]
+    sys.stdout.write("\n".join([*lines, content["notes"], ""]))
 
 
-def measure(backend: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One record: medians over the rounds."""
-    rounds = [_task(backend, options) for _ in range(options.rounds)]
-    program = (ONNX if backend == "onnxruntime" else TORCH).format(
-        image=str(options.image),
-        onnx=str(options.onnx),
-        config=str(options.config),
-        weights=str(options.weights),
-    )
-    alone = [_seconds([sys.executable, "-c", program]) for _ in range(options.rounds)]
+def measure(ways: Sequence[Way], options: argparse.Namespace) -> dict[str, Any]:
+    """The content of a record: medians over rounds."""
+    for _ in range(options.rounds):
+        for way in ways:
+            if way.settings is not None:
+                _task(way, options)
+            way.first_detection.append(_seconds(way))
+    cfg = yaml.safe_load(options.config.read_text())
+    name = f"{cfg['MODEL']['META_ARCHITECTURE']} on {cfg['MODEL']['BACKBONE']['NAME']}"
+    side = cfg["INPUT"]["MIN_SIZE_TEST"]
     return {
-        "kind": "startup",
-        "backend": backend,
-        "config": options.config.name,
-        "first_record": round(statistics.median(first for first, _ in rounds), 3),
-        "result": round(statistics.median(result for _, result in rounds), 3),
-        "first_detection": round(statistics.median(alone), 3),
-        "rounds": options.rounds,
-        "load": round(os.getloadavg()[0], 1),
+        "key": [name, side],
+        "title": f"Start-up: {name}, {side} px",
+        "columns": ["way", "first record, s", "result of one image, s", "first detection alone, s"],
+        "rows": [
+            [way.name, *(map(_median, (way.first_record, way.result, way.first_detection)))]
+            for way in ways
+        ],
+        "notes": f"From process start, files in the page cache; {options.rounds} rounds in turns, "
+        "medians. First record and result: `python -m app.start` on a folder with one image. "
+        "Alone: a program that loads the model and detects once.",
     }
 
 
-def _task(backend: str, options: argparse.Namespace) -> tuple[float, float]:
-    """Seconds until the first record and until the result of an infer task of one image."""
+def _ways(options: argparse.Namespace) -> list[Way]:
+    files = {name: str(getattr(options, name)) for name in ("image", "config", "weights", "zoo")}
+    ways = []
+    if options.detectron2:
+        ways.append(Way("detectron2", options.detectron2, DETECTRON2.format(**files), None))
+    settings = {"backend": "torch", "precision": "fp32"}
+    ways.append(Way("torch fp32", sys.executable, TORCH.format(**files), settings))
+    for precision, name, path in (
+        ("fp32", "model.onnx", options.onnx),
+        ("int8", "model.int8.onnx", options.int8),
+    ):
+        if path:
+            program = ONNX.format(exported=str(path), image=files["image"])
+            settings = {"backend": "onnxruntime", "precision": precision}
+            ways.append(
+                Way(f"ONNX Runtime {precision}", sys.executable, program, settings, {name: path})
+            )
+    return ways
+
+
+def _task(way: Way, options: argparse.Namespace) -> None:
+    """Add seconds until the first record and until the result of an infer task of one image."""
+    assert way.settings is not None
+    files = ModelFiles(weights=options.weights, config=options.config, exported=way.exported)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        _lay_out(root, backend, options)
-        environ = {**os.environ, "DEFAULT_ENV_FILE_PATH": str(root / "in/env.yaml")}
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app.start"],
-            cwd=REPOSITORY,
-            env=environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        first = _appears(root / "out/monitor.txt", process, start)
-        result = _appears(root / "out/infer-result.json", process, start)
+        lay_out(root, files, [options.image], way.settings)
+        started = time.perf_counter()
+        process = start(root)
+        way.first_record.append(_appears(root / "out/monitor.txt", process, started))
+        way.result.append(_appears(root / "out/infer-result.json", process, started))
         assert process.wait() == 0, "the infer task failed"
-        return first, result
 
 
-def _lay_out(root: Path, backend: str, options: argparse.Namespace) -> None:
-    """/in as the platform writes it."""
-    models = root / "in/models/stage"
-    models.mkdir(parents=True)
-    shutil.copyfile(options.weights, models / "model.pth")
-    shutil.copyfile(options.config, models / "config.yaml")
-    if backend == "onnxruntime":
-        shutil.copyfile(options.onnx, models / "model.onnx")
-    env = {
-        "input": {"root_dir": str(root / "in")},
-        "output": {"root_dir": str(root / "out")},
-        "protocol_version": "1.1.0",
-        "task_id": "startup",
-        "run_infer": True,
-    }
-    names = yaml.safe_load(options.config.read_text())["MODEL"]["CLASS_NAMES"]
-    files = [str(path) for path in models.iterdir()]
-    config = {"class_names": names, "gpu_id": "", "backend": backend, "model_params_path": files}
-    (root / "in/env.yaml").write_text(yaml.safe_dump(env))
-    (root / "in/config.yaml").write_text(yaml.safe_dump(config))
-    (root / "in/candidate-index.tsv").write_text(f"{options.image.resolve()}\n")
-
-
-def _appears(path: Path, process: subprocess.Popen[bytes], start: float) -> float:
+def _appears(path: Path, process: subprocess.Popen[bytes], started: float) -> float:
     while not path.exists():
         assert process.poll() in (None, 0), "the infer task failed"
         time.sleep(POLL_S)
-    return time.perf_counter() - start
+    return time.perf_counter() - started
 
 
-def _seconds(command: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(command, cwd=REPOSITORY, check=True, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - start
+def _seconds(way: Way) -> float:
+    """Until the program ends: ours in the environment of a task, detectron2 as it comes."""
+    environ = dict(os.environ) if way.settings is None else task_environment(os.environ)
+    started = time.perf_counter()
+    subprocess.run(
+        [way.python, "-c", way.program],
+        cwd=REPOSITORY,
+        env=environ,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return time.perf_counter() - started
+
+
+def _median(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f}" if values else "-"
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -135,7 +169,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, required=True, help="config.yaml of the model")
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--onnx", type=Path, help="the same model, exported")
-    parser.add_argument("--out", type=Path, help="JSON lines to append to")
+    parser.add_argument("--int8", type=Path, help="the same in 8-bit integers")
+    parser.add_argument("--detectron2", help="a python that can import detectron2")
+    parser.add_argument("--zoo", default="COCO-Detection/retinanet_R_50_FPN_1x.yaml")
+    parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args(arguments)
 

@@ -7,7 +7,7 @@
     growth    cost against classes, boxes and image size
     floor     arithmetic of each model over the fastest kernel of this machine
     accuracy  average precision of a trained model in each precision
-    pipeline  files to detections beside the model alone
+    pipeline  a whole infer task beside the model alone
     report    the page docs/performance.md made of records, on standard output
 
 Records are appended to `--records` (benchmarks/speed/records.jsonl).
@@ -93,15 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     exact.add_argument("--precision", action="append", help="default: fp32 and bf16")
     exact.add_argument("--records", type=Path, default=RECORDS)
     exact.set_defaults(run=_accuracy)
-    flow = verbs.add_parser("pipeline", help="files to detections beside the model alone")
+    flow = verbs.add_parser("pipeline", help="a whole infer task beside the model alone")
     flow.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     flow.add_argument("--images", type=Path, required=True, help="folder of JPEGs")
-    flow.add_argument("--count", type=int, default=200)
-    flow.add_argument("--threads", type=int, default=2)
-    flow.add_argument("--workers", type=int, default=1)
-    flow.add_argument("--batch", type=int, default=4)
+    flow.add_argument("--count", type=int, default=2000)
+    flow.add_argument("--backend", choices=["torch", "onnxruntime"], default="torch")
     flow.add_argument("--precision", default="fp32")
-    flow.add_argument("--rounds", type=int, default=3)
     flow.add_argument("--records", type=Path, default=RECORDS)
     flow.set_defaults(run=_pipeline)
     page = verbs.add_parser("report", help="docs/performance.md")
@@ -188,17 +185,13 @@ def _accuracy(options: argparse.Namespace) -> None:
 
 def _pipeline(options: argparse.Namespace) -> None:
     content = pipeline.measure(
-        options.model,
+        pipeline.model_files(options.model),
         options.images,
         count=options.count,
-        threads=options.threads,
-        num_workers=options.workers,
-        batch_size=options.batch,
+        backend=options.backend,
         precision=options.precision,
-        rounds=options.rounds,
     )
-    records.append(options.records, "pipeline", content)
-    sys.stdout.write(f"{content['rows']}\n")
+    _keep(options, "pipeline", content)
 
 
 def _tasks(options: argparse.Namespace) -> list[Task]:

@@ -55,8 +55,8 @@ class Task:
 class EngineSpec:
     """`KIND[:PRECISION][+malloc|-malloc][=PYTHON]`.
 
-    malloc  whether the C library's allocator is told to keep large blocks; ours is unless
-            `-malloc` says otherwise, for that is how the product starts its tasks
+    malloc  whether the C library's allocator is told to keep large blocks; ours is, in torch and
+            in ONNX Runtime, unless `-malloc` says otherwise: so the product starts its tasks
     """
 
     label: str
@@ -72,7 +72,7 @@ class EngineSpec:
         match = re.fullmatch(r"(\w+?)(?::(\w+))?([+-]malloc)?", label)
         if not match or match[1] not in KINDS:
             raise ValueError(f"{text!r} is no engine; KIND is one of {', '.join(KINDS)}")
-        malloc = match[3] == "+malloc" if match[3] else match[1] == "ours"
+        malloc = match[3] == "+malloc" if match[3] else match[1] in ("onnx", "ours")
         return cls(label, match[1], match[2] or "fp32", malloc, python or default_python)
 
 

@@ -33,8 +33,9 @@ def measure(
             firsts.append({"first_s": first_s, "start_to_first_s": since_start_s})
         take_turns(workers, rounds=rounds, warmup=warmup)
         found = [worker.ask("detections") for worker in workers]
+    exported = ["exported"] if any(spec.kind == "onnx" for spec in specs) else []
     return {
-        "key": [task.config, task.short, task.threads],
+        "key": [task.config, task.short, task.threads, *exported],
         "config": task.config,
         "short": task.short,
         "max_size": task.max_size,

@@ -1,65 +1,100 @@
-"""Files to detections beside the model alone: what reading, decoding and batching still cost."""
+"""A whole infer task beside the model alone: what reading, decoding and writing still cost.
+
+The task is `app.start` on /in and /out, from process start to exit, loading included. Alone is its
+predictor, with its settings and in its environment, on images that are decoded and resized already:
+from pixels in memory to final boxes. Half of the latter is measured before the task, half after.
+"""
 
 import itertools
+import json
+import shutil
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import yaml
 
-from app.engine.config import load_config
-from app.engine.data.image import read_image
-from app.engine.data.mapper import TestMapper
-from app.engine.predictor import Predictor
+from app.task_process import task_environment
+from benchmarks.infer_task import REPOSITORY, ModelFiles, lay_out, start
+
+EXPORTED = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
+ALONE_IMAGES = 256
+"""Run through before and after the task: enough for a steady rate."""
 
 
 def measure(
-    model_dir: Path,
-    images: Path,
-    *,
-    count: int,
-    threads: int,
-    num_workers: int,
-    batch_size: int,
-    precision: str,
-    rounds: int,
+    files: ModelFiles, images: Path, *, count: int, backend: str, precision: str
 ) -> dict[str, Any]:
-    """The content of a `pipeline` record; both ways take turns on the same photographs."""
-    torch.set_num_threads(threads)
-    cfg = load_config(model_dir / "config.yaml")
-    cfg.MODEL.DEVICE = "cpu"
-    predictor = Predictor.from_files(
-        cfg, model_dir / "model.pth", batch_size=batch_size, precision=precision
-    )
-    files = list(itertools.islice(itertools.cycle(sorted(images.glob("*.jpg"))), count))
-    mapper = TestMapper.from_config(cfg)
-    samples = [mapper.from_pixels(read_image(path, cfg.INPUT.FORMAT)) for path in files]
-    predictor.detect_samples(samples[: 2 * batch_size])
-    alone, whole = [], []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        predictor.detect_samples(samples)
-        alone.append(count / (time.perf_counter() - started))
-        started = time.perf_counter()
-        for _ in predictor.detect_files(files, num_workers=num_workers):
-            pass
-        whole.append(count / (time.perf_counter() - started))
-    share = statistics.median(b / a for a, b in zip(alone, whole, strict=True))
+    """The content of a `pipeline` record: `count` photographs, copies of those in a folder."""
+    photographs = sorted(images.glob("*.jpg"))
+    alone = [_alone(files, photographs, backend, precision)]
+    whole = count / _task(files, photographs, count, backend, precision)
+    alone.append(_alone(files, photographs, backend, precision))
+    rate = statistics.mean(alone)
+    cfg = yaml.safe_load(files.config.read_text())
+    name = f"{cfg['MODEL']['META_ARCHITECTURE']} on {cfg['MODEL']['BACKBONE']['NAME']}"
     return {
-        "key": [model_dir.name, precision, threads, num_workers],
-        "title": f"Files to detections, light model, {precision}",
-        "columns": ["photographs", "workers", "model alone, images/s", "whole, images/s", "share"],
-        "rows": [
-            [
-                count,
-                num_workers,
-                f"{statistics.median(alone):.1f}",
-                f"{statistics.median(whole):.1f}",
-                f"**{share:.2f}**",
-            ]
-        ],
-        "notes": f"{cfg.MODEL.META_ARCHITECTURE} on {cfg.MODEL.BACKBONE.NAME}, "
-        f"{cfg.INPUT.MIN_SIZE_TEST} px, batch {batch_size}, {threads} threads; JPEGs from disk "
-        f"through `Predictor.detect_files`; {rounds} rounds in turns, medians.",
+        "key": [name, backend, precision],
+        "title": f"A whole infer task: {name}, {cfg['INPUT']['MIN_SIZE_TEST']} px, {backend}, "
+        f"{precision}",
+        "columns": ["photographs", "model alone, images/s", "whole task, images/s", "share"],
+        "rows": [[f"{count:,}", f"{rate:.1f}", f"{whole:.1f}", f"**{whole / rate:.2f}**"]],
+        "notes": "Task: `python -m app.start` from process start to exit, JPEGs of "
+        f"{_size(photographs[0])} in, infer-result.json out. Model alone: its predictor with its "
+        "settings on decoded and resized images, to final boxes; before and after the task "
+        f"{alone[0]:.1f} and {alone[1]:.1f} images/s.",
     }
+
+
+def model_files(folder: Path) -> ModelFiles:
+    """Of a training's stage."""
+    exported = {name: folder / name for name in EXPORTED.values() if (folder / name).is_file()}
+    return ModelFiles(
+        weights=folder / "model.pth", config=folder / "config.yaml", exported=exported
+    )
+
+
+def _task(
+    files: ModelFiles, photographs: Sequence[Path], count: int, backend: str, precision: str
+) -> float:
+    """Seconds from process start to exit."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        copies = []
+        for number, path in enumerate(itertools.islice(itertools.cycle(photographs), count)):
+            copies.append(root / f"{number:06d}.jpg")
+            shutil.copyfile(path, copies[-1])
+        lay_out(root, files, copies, {"backend": backend, "precision": precision})
+        started = time.perf_counter()
+        assert start(root).wait() == 0, "the infer task failed"
+        seconds = time.perf_counter() - started
+        result = json.loads((root / "out/infer-result.json").read_text())
+        assert len(result["detection"]) == count, "the infer task left out images"
+    return seconds
+
+
+def _alone(files: ModelFiles, photographs: Sequence[Path], backend: str, precision: str) -> float:
+    """Images per second, in a process of its own."""
+    exported = files.exported.get(EXPORTED.get(precision, ""), "")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.speed.pipeline_worker", backend, precision]
+        + [str(files.config), str(files.weights), str(exported), str(ALONE_IMAGES)]
+        + [str(path) for path in photographs],
+        cwd=REPOSITORY,
+        env=task_environment({}),
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    return float(done.stdout)
+
+
+def _size(path: Path) -> str:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return f"{image.width}x{image.height}"

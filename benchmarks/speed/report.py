@@ -68,7 +68,8 @@ def _inference(records: Sequence[Record]) -> Iterable[str]:
     columns = ["engine", "s/image", "speed-up", "CPU s", "peak MB", "start to first result, s"]
     columns += ["detections", "score gap", "box gap, px"]
     for record in records:
-        yield f"### {record['config']}, {record['short']} px, {record['threads']} threads\n"
+        where = [f"{record['short']} px", f"{record['threads']} threads", *record["key"][3:]]
+        yield f"### {', '.join([record['config'], *where])}\n"
         yield from table(columns, [_inference_row(engine) for engine in record["engines"]])
         yield f"\n`{record['image']}`, {record['rounds']} rounds. {source(record)}\n"
 
