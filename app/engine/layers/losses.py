@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 Reduction = Literal["none", "mean", "sum"]
 
@@ -26,27 +25,6 @@ def smooth_l1_loss(
         return _reduce(difference, reduction)
     quadratic = 0.5 * difference**2 / beta
     return _reduce(torch.where(difference < beta, quadratic, difference - 0.5 * beta), reduction)
-
-
-def sigmoid_focal_loss(
-    logits: Tensor,
-    targets: Tensor,
-    *,
-    alpha: float,
-    gamma: float,
-    reduction: Reduction = "sum",
-) -> Tensor:
-    """Focal loss (https://arxiv.org/abs/1708.02002) of independent logits against 0/1 targets.
-
-    Any shape -> scalar. A negative `alpha` switches the class balance off.
-    """
-    probs = torch.sigmoid(logits)
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    probs_of_target = probs * targets + (1 - probs) * (1 - targets)
-    loss = cross_entropy * (1 - probs_of_target) ** gamma
-    if alpha >= 0:
-        loss = (alpha * targets + (1 - alpha) * (1 - targets)) * loss
-    return _reduce(loss, reduction)
 
 
 def giou_loss(boxes1: Tensor, boxes2: Tensor, *, reduction: Reduction = "sum") -> Tensor:

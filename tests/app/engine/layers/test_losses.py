@@ -5,7 +5,6 @@ from app.engine.layers.losses import (
     ciou_loss,
     diou_loss,
     giou_loss,
-    sigmoid_focal_loss,
     smooth_l1_loss,
 )
 
@@ -65,15 +64,3 @@ def test_smooth_l1(beta, expected):
         torch.tensor([2.0, -0.5, 1.0]), torch.tensor([0.0, 0.0, 1.0]), beta=beta, reduction="none"
     )
     assert loss.tolist() == pytest.approx(expected)
-
-
-def test_focal_loss_is_weighted_cross_entropy():
-    logits, targets = torch.tensor([0.0, 0.0, 3.0]), torch.tensor([1.0, 0.0, 1.0])
-    plain = sigmoid_focal_loss(logits, targets, alpha=-1, gamma=0.0, reduction="none")
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits, targets, reduction="none"
-    )
-    torch.testing.assert_close(plain, expected)
-    focal = sigmoid_focal_loss(logits, targets, alpha=0.25, gamma=2.0, reduction="none")
-    torch.testing.assert_close(focal[:2], plain[:2] * torch.tensor([0.25, 0.75]) * 0.25)
-    assert focal[2] < 0.01 * plain[2]
