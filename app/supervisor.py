@@ -187,7 +187,6 @@ class _Watch:
                     self._report_time, self._stall = time.monotonic(), ""
                     if report.progress is not None:
                         self._fraction = max(self._fraction, report.progress)
-                    self._message = report.message or self._message
                     self._failure = report.failure or self._failure
             return False
         return True

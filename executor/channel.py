@@ -1,6 +1,6 @@
 """How the task process tells the supervisor what happens: JSON lines on an inherited pipe.
 
-{"progress": 0.25}   {"message": "evaluating"}
+{"progress": 0.25}
 {"failure": {"code": 300103, "exit_status": 6, "reason": "..."}}
 """
 
@@ -39,7 +39,6 @@ class Report:
     """One line from the task; what it does not speak of is None."""
 
     progress: float | None = None
-    message: str | None = None
     failure: Failure | None = None
 
 
@@ -58,10 +57,6 @@ class Reporter:
         if now >= self._next_time_s or fraction >= 1.0:
             self._next_time_s = now + _MIN_INTERVAL_S
             self._send({"progress": float(fraction)})
-
-    def message(self, text: str) -> None:
-        """What the task is doing, for the monitor."""
-        self._send({"message": text[:_MAX_REASON_BYTES]})
 
     def failure(self, error: ExecutorError) -> None:
         """The task is about to end because of `error`."""
@@ -103,8 +98,6 @@ def _parsed(content: object) -> Report:
         return Report(failure=Failure(code, status, str(failure["reason"])))
     if isinstance(content.get("progress"), int | float):
         return Report(progress=float(str(content["progress"])))
-    if isinstance(content.get("message"), str):
-        return Report(message=str(content["message"]))
     raise ValueError("not a report")
 
 

@@ -17,11 +17,9 @@ def test_round_trip():
     reading, writing = os.pipe()
     reporter = Reporter(writing)
     reporter.progress(0.25)
-    reporter.message("evaluating\n")
     reporter.failure(OutOfMemoryError("memory ran out: größe"))
     assert received(reading) == [
         Report(progress=0.25),
-        Report(message="evaluating\n"),
         Report(failure=Failure(300103, 6, "memory ran out: größe")),
     ]
     os.close(reading)
@@ -55,7 +53,7 @@ def test_nobody_listens():
     reading, writing = os.pipe()
     os.close(reading)
     reporter = Reporter(writing)
-    reporter.message("to nobody")
+    reporter.progress(0.5)
     reporter.failure(OutOfMemoryError("nor this"))  # the second time, too
     with pytest.raises(BrokenPipeError):
         os.write(writing, b"x")  # nobody listens, indeed

@@ -105,7 +105,7 @@ def _train_with_restarts(
                 train_rank, job, others_job=others_job, devices=devices, timeout_s=timeout_s
             )
         except (OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not isinstance(error, OutOfMemoryError) and not is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             parts = 2 * int(job.cfg.SOLVER.ACCUMULATE)
             too_many = parts > job.cfg.SOLVER.IMS_PER_BATCH // len(devices)
