@@ -5,6 +5,7 @@
     data      engines side by side, from files to network inputs
     evaluation  ways to average precision side by side
     growth    cost against classes, boxes and image size
+    savings   work left out that no detection depends on
     floor     arithmetic of each model over the fastest kernel of this machine
     accuracy  average precision of a trained model in each precision
     pipeline  a whole infer task beside the model alone
@@ -29,6 +30,7 @@ from benchmarks.speed import (
     pipeline,
     records,
     report,
+    savings,
     train,
 )
 from benchmarks.speed.engines import CONFIGS, EngineSpec, Task
@@ -87,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     growing.add_argument("--repeats", type=int, default=3)
     growing.add_argument("--records", type=Path, default=RECORDS)
     growing.set_defaults(run=_growth)
+    less = verbs.add_parser("savings", help="work left out that no detection depends on")
+    less.add_argument("--image", type=Path, required=True)
+    less.add_argument("--short", type=int, default=800)
+    less.add_argument("--rounds", type=int, default=5)
+    less.add_argument("--records", type=Path, default=RECORDS)
+    less.set_defaults(run=_savings)
     exact = verbs.add_parser("accuracy", help="average precision by precision")
     exact.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     exact.add_argument("--data", type=Path, required=True, help="folder that holds BCCD/")
@@ -148,6 +156,11 @@ def _growth(options: argparse.Namespace) -> None:
     for model in options.model or cost_growth.MODELS:
         for axis in options.axis or cost_growth.AXES:
             _keep(options, "growth", cost_growth.measure(model, axis, repeats=options.repeats))
+
+
+def _savings(options: argparse.Namespace) -> None:
+    content = savings.measure(options.image, short=options.short, rounds=options.rounds)
+    _keep(options, "savings", content)
 
 
 def _keep(options: argparse.Namespace, kind: str, content: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """A model made ready for inference: norms folded, weights in the precision and order they need."""
 
+import ctypes
 from typing import TypeVar
 
 import torch
@@ -32,6 +33,17 @@ def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = 
         if dtype != torch.float32 and isinstance(module, _PRODUCTS):
             module.to(dtype)  # once, and not at every call
     return copy
+
+
+def give_back_free_memory() -> None:
+    """Hand what the C library holds free back to the system, where it is glibc.
+
+    Worth it once, after the first batch: weights are packed then, and the holes left by the
+    unpacked ones are scattered over the memory that batches use.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _pack(module: nn.Module, dtype: torch.dtype) -> None:

@@ -52,6 +52,8 @@ _OUTPUT = (
 _TILES_AT_ONCE = 152
 # With fewer oneDNN wants the filters in another order, and the direct sum is as fast.
 _FEWEST_TILES = 64
+# Of a map's tiles: to gather more costs as much as to do all.
+_LARGEST_SHARE = 0.8
 # The transforms cost by the channel, the products by its square.
 FEWEST_CHANNELS = {torch.float32: 128, torch.bfloat16: 192}
 # The transformed filters take four times the memory, and such wide layers have small maps.
@@ -98,17 +100,34 @@ class WinogradConv2d(PackedConv2d):
         for images, rows in _portions(count, down, across):
             part = self._convolve(_with_margins(x[images], rows, across))
             target = result[images, rows.start * TILE : rows.stop * TILE]
-            part = part[:, : target.shape[1], :width]
-            if self._bias is None:
-                target.copy_(part)
-            else:
-                torch.add(part, self._bias, out=target)
-            if self.activation is RELU:
-                target.relu_()
+            target.copy_(part[:, : target.shape[1], :width])
         return result.permute(0, 3, 1, 2)
 
+    def near(self, x: Tensor, cells: Tensor) -> Tensor:
+        """`self(x)` at some cells at least, 0 where it was left out: (N, H, W) bool."""
+        tiles = F.max_pool2d(cells[:, None].float(), TILE, ceil_mode=True)[:, 0] > 0
+        share = float(tiles.float().mean())
+        is_few = share * tiles.numel() >= _FEWEST_TILES and share <= _LARGEST_SHARE
+        if not is_few or self.activation not in (NONE, RELU):
+            return self.forward(x)
+        count, down, across = tiles.shape
+        padded = _with_margins(self._input(x).permute(0, 2, 3, 1), slice(0, down), across)
+        image, row, column, _ = padded.stride()
+        inputs = padded.as_strided(
+            (count, down, across, _SIDE, _SIDE, padded.shape[3]),
+            (image, TILE * row, TILE * column, row, column, 1),
+        )
+        result = x.new_zeros((count, down, TILE, across, TILE, self.out_channels))
+        outputs = result.transpose(2, 3)
+        places = tiles.nonzero()
+        for part in _shares(len(places), _TILES_AT_ONCE):
+            place = places[part].unbind(1)
+            outputs[place] = self._convolve(inputs[place]).to(x.dtype)
+        result = result.view(count, down * TILE, across * TILE, -1)
+        return result[:, : x.shape[2], : x.shape[3]].permute(0, 3, 1, 2)
+
     def _convolve(self, x: Tensor) -> Tensor:
-        """(n, 4 h + 2, 4 w + 2, C) -> (n, 4 h, 4 w, O) in float32, without bias."""
+        """(n, 4 h + 2, 4 w + 2, C) -> (n, 4 h, 4 w, O) in float32."""
         count, height, width, channels = x.shape
         shape = (count, height // TILE, width // TILE)
         values = _reading(*shape).sums(x.view(-1, channels).float()).to(self.dtype)
@@ -125,7 +144,12 @@ class WinogradConv2d(PackedConv2d):
             "",
         )
         values = values.permute(0, 2, 3, 1).reshape(-1, self.out_channels).float()
-        return _writing(*shape).sums(values).view(count, height - 2, width - 2, -1)
+        values = _writing(*shape).sums(values)
+        if self._bias is not None:
+            values += self._bias
+        if self.activation is RELU:
+            values.relu_()
+        return values.view(count, height - 2, width - 2, -1)
 
 
 @dataclass(frozen=True, slots=True)

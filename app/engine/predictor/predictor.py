@@ -21,7 +21,7 @@ from app.engine.data.mapper import TestMapper
 from app.engine.errors import ConfigError, ImageError, is_out_of_memory
 from app.engine.layers.precision import set_float32_precision
 from app.engine.layers.prepare import PRECISIONS as PRECISIONS
-from app.engine.layers.prepare import prepare_for_inference
+from app.engine.layers.prepare import give_back_free_memory, prepare_for_inference
 from app.engine.modeling.build import build_blank_detector
 from app.engine.modeling.detector import Detector
 from app.engine.predictor.batching import run_in_batches
@@ -90,6 +90,7 @@ class Predictor:
         self.group_size = GROUP_IN_BATCHES.get(model.device.type, 4) * batch_size
         self.boxes_only = boxes_only
         self._dtype = PRECISIONS[precision]
+        self._is_fresh = True
         self._mapper = TestMapper.from_config(cfg)
 
     @classmethod
@@ -191,7 +192,11 @@ class Predictor:
     def _detect(self, samples: list[Sample]) -> list[Detections]:
         detect = self.model.detect_boxes if self.boxes_only else self.model.detect
         with self.inference():
-            return [detections.to("cpu") for detections in detect(samples)]
+            found = [detections.to("cpu") for detections in detect(samples)]
+        if self._is_fresh:
+            self._is_fresh = False
+            give_back_free_memory()
+        return found
 
     def _in_batches(self, samples: Sequence[Sample], work: Work[T]) -> Iterator[T | ImageError]:
         """One result for each sample; an ImageError for one that alone exceeds GPU memory."""

@@ -18,6 +18,7 @@ from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
 from app.engine.modeling.meta_arch._selection import (
+    Candidates,
     Selection,
     best_candidates,
     by_anchor,
@@ -123,24 +124,24 @@ class RetinaNet(DenseDetector):
     def detect(self, samples: list[Sample]) -> list[Detections]:
         """At most `limit` detections of each image, in original pixels."""
         features = self.features(samples)
-        logits, deltas = self.predict(features)
         all_scores, all_boxes, all_classes, all_probs = [], [], [], []
-        for level_logits, level_deltas, anchors in zip(
-            logits, deltas, self.anchor_generator(features), strict=True
-        ):
-            level_logits = by_anchor(level_logits, self.num_classes)
+        # Level by level: the logits of the finest are the largest thing in memory.
+        for level, anchors in enumerate(self.anchor_generator(features)):
+            logits = by_anchor(self.head.level_logits(features[level], level), self.num_classes)
             # Logits rank as scores do; a hair's breadth lower, for the exact test comes later.
             candidates = best_candidates(
-                level_logits,
+                logits,
                 threshold=_logit(self.selection.score_thresh) - 1e-3,
                 topk=self.selection.topk,
             )
-            level_deltas = take(by_anchor(level_deltas, 4), candidates.anchors)
-            all_boxes.append(decode(self.coder, level_deltas, anchors[candidates.anchors]))
+            if self.keep_class_probs:
+                all_probs.append(take(logits, candidates.anchors).float().sigmoid())
+            del logits
+            deltas = by_anchor(self._deltas_of(candidates, features[level], level), 4)
+            deltas = take(deltas, candidates.anchors)
+            all_boxes.append(decode(self.coder, deltas, anchors[candidates.anchors]))
             all_scores.append(candidates.scores)
             all_classes.append(candidates.classes)
-            if self.keep_class_probs:
-                all_probs.append(take(level_logits, candidates.anchors).float().sigmoid())
         logits_of_candidates = torch.cat(all_scores, dim=1)
         return choose_detections(
             samples,
@@ -152,6 +153,16 @@ class RetinaNet(DenseDetector):
             class_probs=torch.cat(all_probs, dim=1) if self.keep_class_probs else None,
             selection=self.selection,
         )
+
+    def _deltas_of(self, candidates: Candidates, feature: Tensor, level: int) -> Tensor:
+        """Deltas (N, A * 4, H, W) of one level, right where candidates are."""
+        cells = None
+        if feature.device.type == "cpu":
+            num_anchors = self.head.bbox_pred.out_channels // 4
+            image, number = (candidates.scores > -torch.inf).nonzero(as_tuple=True)
+            cells = torch.zeros_like(feature[:, 0], dtype=torch.bool)
+            cells.flatten(1)[image, candidates.anchors[image, number] // num_anchors] = True
+        return self.head.level_deltas(feature, level, cells)
 
     @torch.no_grad()
     def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:

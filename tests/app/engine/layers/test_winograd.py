@@ -34,6 +34,28 @@ def test_equals_the_direct_sum(shape, bias):
     torch.testing.assert_close(found, layer(x).relu_(), atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "share"),
+    [
+        pytest.param((1, 66, 63), 0.004, id="few cells"),
+        pytest.param((2, 66, 63), 0.02, id="several images and portions"),
+        pytest.param((1, 66, 63), 1.0, id="all cells"),
+        pytest.param((1, 66, 63), 0.0, id="no cells"),
+    ],
+)
+def test_near_some_cells_it_equals_the_whole(shape, share, bias):
+    layer = conv(bias=bias).requires_grad_(False)
+    x = torch.randn(shape[0], 128, *shape[1:]).relu_()
+    cells = torch.rand(shape) < share
+    winograd_conv = WinogradConv2d(layer, dtype=torch.float32, activation=RELU)
+    found, whole = winograd_conv.near(x, cells), winograd_conv(x)
+    assert found.shape == whole.shape
+    torch.testing.assert_close(
+        found.permute(0, 2, 3, 1)[cells], whole.permute(0, 2, 3, 1)[cells], atol=1e-6, rtol=0
+    )
+
+
 def test_half_precision_is_off_by_little():
     layer = conv(192, 192).requires_grad_(False)
     x = torch.randn(1, 192, 40, 44).relu_()
