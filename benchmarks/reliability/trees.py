@@ -206,7 +206,7 @@ class RealRun:
                 start_new_session=True,
             )
 
-    def await_log(self, *words: str, timeout_s: float = 120.0) -> bool:
+    def await_log(self, *words: str, timeout_s: float = 600.0) -> bool:
         """Until the log holds one of `words`; False when the run ends before that."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
