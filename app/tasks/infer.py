@@ -33,9 +33,15 @@ def run(env: Env, progress: Progress) -> None:
     """Detect objects in every candidate; unreadable ones are listed without objects."""
     hp = load_hyperparameters(env.input.config_file, InferHyperparameters)
     masks = hp.object_type == INSTANCE_SEGMENTATION
-    model = open_model(env, hp, score_threshold=hp.conf_threshold, boxes_only=not masks)
-    progress(0.02)
     candidates = Candidates(env.input.candidate_index_file)
+    model = open_model(
+        env,
+        hp,
+        score_threshold=hp.conf_threshold,
+        boxes_only=not masks,
+        num_images=len(candidates),
+    )
+    progress(0.02)
     with open_journal(env, Task.INFER, hp, uses_model=True) as journal:
         counts: Counter[int] = Counter()
         num_earlier = journal.num_done

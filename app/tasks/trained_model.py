@@ -53,9 +53,14 @@ class TrainedModel:
 
 
 def open_model(
-    env: Env, hp: InferHyperparameters, *, score_threshold: float, boxes_only: bool = True
+    env: Env,
+    hp: InferHyperparameters,
+    *,
+    score_threshold: float,
+    boxes_only: bool = True,
+    num_images: int,
 ) -> TrainedModel:
-    """Open the model of /in/models.
+    """Open the model of /in/models for a stream of `num_images`.
 
     `score_threshold` replaces the model's own lower limit of scores; `boxes_only` spares the masks.
     Raises ConfigError for a backend and precision that do not go together, ModelError when there is
@@ -64,7 +69,7 @@ def open_model(
     _check_choice(hp)
     path = _onnx_file(env, hp)
     if path is not None:
-        model = _open_onnx(env, hp, path, score_threshold, boxes_only)
+        model = _open_onnx(env, hp, path, score_threshold, boxes_only, num_images)
         if model is not None:
             return model
     from app.tasks.torch_model import open_torch_model
@@ -101,7 +106,12 @@ def _onnx_file(env: Env, hp: InferHyperparameters) -> Path | None:
 
 
 def _open_onnx(
-    env: Env, hp: InferHyperparameters, path: Path, score_threshold: float, boxes_only: bool
+    env: Env,
+    hp: InferHyperparameters,
+    path: Path,
+    score_threshold: float,
+    boxes_only: bool,
+    num_images: int,
 ) -> TrainedModel | None:
     """The exported model; None where torch serves better and nobody asked for this one."""
     device = device_name(device_ids(hp))
@@ -109,6 +119,7 @@ def _open_onnx(
         return None
     from app.engine.predictor.onnx_predictor import OnnxPredictor
 
+    streams = max(min(cpu_count(), MAX_STREAMS, num_images), 1) if device == "cpu" else 1
     try:
         predictor = OnnxPredictor(
             path,
@@ -117,7 +128,7 @@ def _open_onnx(
             image_size=hp.image_size,
             boxes_only=boxes_only,
             device=device,
-            streams=min(cpu_count(), MAX_STREAMS) if device == "cpu" else 1,
+            streams=streams,
         )
     except CheckpointError as error:
         if _is_asked_for(hp):
