@@ -19,13 +19,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--goldens", type=Path, default=DEFAULT)
+    parser.add_argument(
+        "--prepared", action="store_true", help="detections only, of models as Predictor runs them"
+    )
     arguments = parser.parse_args()
     wanted = arguments.names or names(arguments.goldens)
     if not wanted:
         parser.error(f"{arguments.goldens} has neither NAME.npz files nor a folder golden/")
     failed = 0
     for name in wanted:
-        for comparison in check(read(arguments.goldens, name)):
+        for comparison in check(read(arguments.goldens, name), prepared=arguments.prepared):
             failed += not comparison.passed
             sys.stdout.write(f"{comparison}\n")
             sys.stdout.flush()

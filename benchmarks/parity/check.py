@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from app.engine.config import load_config
+from app.engine.layers.prepare import prepare_for_inference
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
@@ -31,11 +32,13 @@ from benchmarks.parity.weights import fill
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def check(golden: Golden, *, cases: bool = True, training: bool = True) -> Iterator[Comparison]:
-    """One comparison for each case of the golden, then one for each training step."""
-    if cases:
-        yield from check_cases(golden)
-    if training and golden.training is not None:
+def check(golden: Golden, *, prepared: bool = False) -> Iterator[Comparison]:
+    """One comparison for each case of the golden, then one for each training step.
+
+    Models that are `prepared` as `Predictor` runs them only detect.
+    """
+    yield from check_cases(golden, prepared=prepared)
+    if golden.training is not None and not prepared:
         yield from check_training(golden, golden.training)
 
 
@@ -51,13 +54,15 @@ def build(golden: Golden, opts: list[Any]) -> Detector:
     return AugmentedDetector.around(model, cfg) if cfg.TEST.AUG.ENABLED else model
 
 
-def check_cases(golden: Golden) -> Iterator[Comparison]:
-    """Detections of each image against detectron2's."""
+def check_cases(golden: Golden, *, prepared: bool = False) -> Iterator[Comparison]:
+    """Detections of each image against detectron2's; `prepared`: as `Predictor` runs the model."""
     thresholds = [case.score_thresh for case in golden.cases]
     section = "RETINANET" if "retinanet" in golden.config else "ROI_HEADS"
     for threshold in dict.fromkeys(thresholds):
         opts = [] if threshold is None else [f"MODEL.{section}.SCORE_THRESH_TEST", threshold]
         model = build(golden, opts).eval()
+        if prepared:
+            model = prepare_for_inference(model, consume=True)
         for case in golden.cases:
             if case.score_thresh == threshold:
                 yield check_case(golden, case, model)

@@ -98,6 +98,7 @@ def main() -> None:
         keys = pool.submit(_keys)
         followed = pool.map(run, curves)
         checked = list(pool.map(_check, paths))
+        prepared = list(pool.map(_check_prepared, (p for p in paths if p.parent == RECORDED)))
         entries = keys.result()
     full = [c for c, path in zip(checked, paths, strict=True) if path.parent == RECORDED]
     narrow = [c for c, path in zip(checked, paths, strict=True) if path.parent != RECORDED]
@@ -109,6 +110,9 @@ def main() -> None:
         *_architectures(entries, checked),
         *_key_table(entries),
         *_recordings("Recordings at full width", full),
+        *_recordings(
+            "Recordings at full width, models prepared as `Predictor` runs them", prepared
+        ),
         *_recordings("Narrow recordings: every architecture, every switch", narrow),
         *("", "## Training curves", "", CURVES_HEAD, *table(list(followed))),
         *_known_differences(),
@@ -133,6 +137,12 @@ def _check(path: Path) -> Checked:
         (gradients if "gradient_norm" in comparison.largest else losses).append(comparison)
     sys.stderr.write(f"{path.stem}: {time.monotonic() - start:.0f} s\n")
     return Checked(path.stem, golden.config, architecture(cfg), cases, losses, gradients)
+
+
+def _check_prepared(path: Path) -> Checked:
+    golden = load(path)
+    cases = list(check_cases(golden, prepared=True))
+    return Checked(path.stem, golden.config, "", cases, [], [])
 
 
 def _config(name: str, overrides: Sequence[str] = ()) -> CfgNode:

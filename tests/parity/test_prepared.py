@@ -1,0 +1,21 @@
+"""Models as `Predictor` runs them against what detectron2 said of the same weights."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.parity.check import check
+from benchmarks.parity.golden import load
+
+GOLDENS = Path(__file__).parent
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["retinanet_R_50_FPN_1x", "variants/cascade", "variants/panoptic", "variants/mask_augmented"],
+)
+def test_a_prepared_model_detects_the_same(name):
+    comparisons = list(check(load(GOLDENS / f"{name}.npz"), prepared=True))
+    failed = [str(comparison) for comparison in comparisons if not comparison.passed]
+    assert not failed, "\n".join(failed)
+    assert len(comparisons) == 2
