@@ -98,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     exact = verbs.add_parser("accuracy", help="average precision by precision")
     exact.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     exact.add_argument("--data", type=Path, required=True, help="folder that holds BCCD/")
-    exact.add_argument("--precision", action="append", help="default: fp32 and bf16")
+    exact.add_argument(
+        "--precision", action="append", help="onnx:fp32 and onnx:int8, too; default: fp32 and bf16"
+    )
     exact.add_argument("--records", type=Path, default=RECORDS)
     exact.set_defaults(run=_accuracy)
     flow = verbs.add_parser("pipeline", help="a whole infer task beside the model alone")

@@ -62,8 +62,9 @@ def _inference(records: Sequence[Record]) -> Iterable[str]:
         "Gaps: largest difference of matched detections from the first engine's; nets of random "
         "weights amplify that the two resize alike only to one level of 255 (on equal pixels "
         "`python -m benchmarks.parity` finds scores within 1e-4). torchvision's "
-        "nets differ a little, so its detections are not compared. bf16 on random weights is far "
-        "from fp32; what it costs a trained model stands in its own table.\n"
+        "nets differ a little, so its detections are not compared. bf16 and int8 on random "
+        "weights are far from fp32; what they cost a trained model stands in its own table. "
+        "`onnx`: exported models in ONNX Runtime.\n"
     )
     columns = ["engine", "s/image", "speed-up", "CPU s", "peak MB", "start to first result, s"]
     columns += ["detections", "score gap", "box gap, px"]

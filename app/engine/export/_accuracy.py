@@ -1,6 +1,6 @@
 """COCO's AP of an exported model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -19,6 +19,17 @@ def average_precision(
     num_workers: int = 0,
 ) -> float:
     """AP of boxes over IoU 0.5 to 0.95, 0..100; unreadable images are left out."""
+    return box_metrics(predictor, records, class_names, num_workers=num_workers)["AP"]
+
+
+def box_metrics(
+    predictor: OnnxPredictor,
+    records: Sequence[ImageRecord],
+    class_names: Sequence[str],
+    *,
+    num_workers: int = 0,
+) -> Mapping[str, float]:
+    """COCO's numbers for boxes, 0..100, by the names that evaluations give them."""
     evaluator = CocoEvaluator(records, class_names)
     files = predictor.detect_files((r.path for r in records), num_workers=num_workers)
     for record, (_, found) in zip(records, files, strict=True):
@@ -32,4 +43,4 @@ def average_precision(
                     torch.from_numpy(found.classes),
                 ),
             )
-    return evaluator.results()["bbox"]["AP"]
+    return evaluator.results()["bbox"]
