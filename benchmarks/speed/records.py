@@ -16,7 +16,7 @@ from typing import Any
 
 Record = dict[str, Any]
 
-_PACKAGES = ("torch", "torchvision", "onnxruntime", "detectron2")
+_PACKAGES = ("torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "detectron2")
 
 
 def append(path: Path, kind: str, content: Mapping[str, Any]) -> Record:
