@@ -12,7 +12,7 @@ from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.errors import DatasetError, DivergedError
-from app.engine.layers.nms import batched_nms
+from app.engine.layers.nms import batched_nms, nms_of_sorted_groups
 from app.engine.modeling.box_regression import Coder
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
@@ -96,7 +96,13 @@ class ProposalFilter:
         boxes = box_ops.clip(boxes, size)
         valid = finite & box_ops.nonempty(boxes, self.min_size)
         boxes, logits, level_of = boxes[valid], logits[valid], level_of[valid]
-        kept = batched_nms(boxes, logits, level_of, self.nms_thresh, limit=self.post_nms_topk)
+        if boxes.device.type == "cpu":
+            sizes = level_of.bincount(minlength=1).tolist()
+            kept = nms_of_sorted_groups(
+                boxes, logits, sizes, self.nms_thresh, limit=self.post_nms_topk
+            )
+        else:
+            kept = batched_nms(boxes, logits, level_of, self.nms_thresh, limit=self.post_nms_topk)
         return Proposals(size, boxes[kept], logits[kept])
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from app.engine.layers.nms import batched_nms, batched_nms_of_images
+from app.engine.layers.nms import batched_nms, batched_nms_of_images, nms_of_sorted_groups
 
 
 def _random(number: int, *, seed: int = 0, num_classes: int = 5):
@@ -82,3 +82,18 @@ def test_a_batch_without_candidates():
         torch.zeros(2, 0, 4), torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.int64), 0.5, limit=5
     )
     assert [len(kept) for kept in found] == [0, 0]
+
+
+@pytest.mark.parametrize("sizes", [[40, 25, 0, 7], [0], [3]], ids=str)
+def test_sorted_groups_give_what_classes_give(sizes):
+    torch.manual_seed(0)
+    count = sum(sizes)
+    corners = torch.rand(count, 2) * 40
+    boxes = torch.cat((corners, corners + 5 + 10 * torch.rand(count, 2)), dim=1)
+    # Equal scores too.
+    scores = torch.cat([(torch.rand(n) * 8).floor().sort(descending=True)[0] for n in sizes])
+    groups = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    for limit in (5, count + 1):
+        expected = batched_nms(boxes, scores, groups, 0.5, limit=limit)
+        found = nms_of_sorted_groups(boxes, scores, sizes, 0.5, limit=limit)
+        assert torch.equal(found, expected)
