@@ -1,4 +1,4 @@
-"""python -m benchmarks.parity.curve [NAME ...] [--json FILE]: fifty iterations beside detectron2's.
+"""python -m benchmarks.parity.curve [NAME ...] [--save]: fifty iterations beside detectron2's.
 
 Same weights, scenes, order, flips and random draws; each engine uses its own model, optimizer and
 warm-up schedule. Fails where a loss is off by more than its curve allows; see `curves` for which
@@ -7,9 +7,8 @@ there are, and `benchmarks.parity.record_curves` for how detectron2's were recor
 
 import argparse
 import json
-import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +24,8 @@ from benchmarks.parity.curves import CURVES, Curve, InDouble, Losses, Recorded
 from benchmarks.parity.golden import Labels
 from benchmarks.parity.scenes import Image
 from benchmarks.parity.weights import fill
+
+SAVED = Path(__file__).with_name("curves.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,25 +159,29 @@ def main() -> int:
     """Print one line for each curve; 1 when any fails."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity.curve", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*CURVES, []], metavar="NAME")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--save", action="store_true", help=f"keep the figures in {SAVED.name}")
     arguments = parser.parse_args()
     results = []
     for name in arguments.names or CURVES:
         results.append(run(name))
         sys.stdout.write(f"{results[-1]}\n")
         sys.stdout.flush()
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(_report(results), indent=1) + "\n")
+    if arguments.save:
+        save(results)
     return int(not all(result.passed for result in results))
 
 
-def _report(results: Sequence[Followed]) -> Mapping[str, object]:
-    return {
-        "machine": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "curves": [asdict(result) for result in results],
-    }
+def save(results: Sequence[Followed]) -> None:
+    """Keep the figures, a line for each curve; those of other curves stay."""
+    rows = {one.name: one for one in (*saved(), *results)}
+    lines = (json.dumps(asdict(rows[name])) for name in CURVES if name in rows)
+    SAVED.write_text("".join(f"{line}\n" for line in lines))
+
+
+def saved() -> list[Followed]:
+    """The figures that were kept."""
+    lines = SAVED.read_text().splitlines() if SAVED.exists() else []
+    return [Followed(**json.loads(line)) for line in lines]
 
 
 if __name__ == "__main__":

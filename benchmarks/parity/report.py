@@ -27,8 +27,7 @@ from app.engine.modeling.build import build_detector
 from benchmarks.parity.architectures import architecture
 from benchmarks.parity.check import CONFIGS, check_cases, check_training
 from benchmarks.parity.compare import BOX, GRADIENT, LOSS, SCORE, Comparison
-from benchmarks.parity.curve import run, table
-from benchmarks.parity.curves import CURVES
+from benchmarks.parity.curve import saved, table
 from benchmarks.parity.differences import DIFFERENCES, NOT_APPLICABLE, ONLY, WITH_STAND_IN
 from benchmarks.parity.golden import load
 
@@ -57,9 +56,9 @@ is installed); this engine must give the same on the CPU in float32.
 """
 
 CURVES_HEAD = """Fifty iterations of each engine, with its own optimizer and warm-up, on the same
-scenes, flips and random draws: `python -m benchmarks.parity.curve`. `benchmarks/parity/curves.py`
-says which. `note`: not judged, only how far it goes. *Beside itself*: detectron2 with channels-last
-weights, the same numbers summed up in another order.
+scenes, flips and random draws (`benchmarks/parity/curves.py`); measured by
+`python -m benchmarks.parity.curve --save`. `note`: not judged, only how far it goes. *Beside
+itself*: detectron2 with channels-last weights, the same numbers summed up in another order.
 """
 
 COLUMNS = [
@@ -92,14 +91,12 @@ def main() -> None:
     wanted = set(sys.argv[1:])
     paths = [*sorted(RECORDED.glob("*.npz")), *sorted((RECORDED / "variants").glob("*.npz"))]
     paths = [path for path in paths if not wanted or path.stem in wanted]
-    curves = [name for name in CURVES if not wanted or name in wanted]
     workers = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _one_thread)
     with workers as pool:
         keys = pool.submit(_keys)
-        followed = pool.map(run, curves)
+        later = pool.map(_check_prepared, (path for path in paths if path.parent == RECORDED))
         checked = list(pool.map(_check, paths))
-        prepared = list(pool.map(_check_prepared, (p for p in paths if p.parent == RECORDED)))
-        entries = keys.result()
+        prepared, entries = list(later), keys.result()
     full = [c for c, path in zip(checked, paths, strict=True) if path.parent == RECORDED]
     narrow = [c for c, path in zip(checked, paths, strict=True) if path.parent != RECORDED]
     lines = [
@@ -114,7 +111,7 @@ def main() -> None:
             "Recordings at full width, models prepared as `Predictor` runs them", prepared
         ),
         *_recordings("Narrow recordings: every architecture, every switch", narrow),
-        *("", "## Training curves", "", CURVES_HEAD, *table(list(followed))),
+        *("", "## Training curves", "", CURVES_HEAD, *table(saved())),
         *_known_differences(),
     ]
     sys.stdout.write("\n".join(lines) + "\n")

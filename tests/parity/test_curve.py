@@ -4,6 +4,7 @@ from itertools import islice
 
 import pytest
 
+from benchmarks.parity import curve
 from benchmarks.parity.curve import follow, table, train
 from benchmarks.parity.curves import CURVES, Recorded
 
@@ -41,6 +42,17 @@ def test_the_table_has_a_row_of_nine_cells_for_each_curve():
     assert len(lines) == 2 + len(CURVES)
     assert {line.count("|") for line in lines} == {10}
     assert {line.split("|")[-2].strip() for line in lines[2:]} == {"pass", "note"}
+
+
+def test_figures_are_kept_beside_those_of_other_curves(tmp_path, monkeypatch):
+    monkeypatch.setattr(curve, "SAVED", tmp_path / "curves.jsonl")
+    assert curve.saved() == []
+    recordings = {name: Recorded.read(name) for name in list(CURVES)[:2]}
+    followed = [follow(name, r.losses, r) for name, r in recordings.items()]
+    for one in reversed(followed):
+        curve.save([one])
+    curve.save(followed[:1])
+    assert [str(one) for one in curve.saved()] == [str(one) for one in followed]
 
 
 def test_a_single_loss_that_leaves_fails_the_curve():
