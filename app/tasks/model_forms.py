@@ -5,18 +5,21 @@ They are extras: whatever goes wrong with them is said in the log and costs noth
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode, load_config
 from app.engine.errors import EngineError
+from app.engine.export import EXPORTERS, ExportJob, spread
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from executor.atomic_file import place_file
 from executor.model_stages import ModelStages, Stage
+from executor.monitor import Progress, span
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +33,12 @@ def add_forms(
     train_records: Sequence[ImageRecord],
     val_records: Sequence[ImageRecord],
     num_workers: int,
+    progress: Progress,
 ) -> None:
     """Add files of these forms to the best stage, up to the first that cannot be made."""
     best = stages.best
     if best is None or not forms:
         return
-    # Only here: ONNX takes a while to import.
-    from app.engine.export import EXPORTERS, ExportJob, spread
-
     stage = stages.folder(best.name)
     # Beside the stages: files that turn out well are linked to, not copied.
     with TemporaryDirectory(prefix=".export-", dir=stage.parent) as folder:
@@ -53,8 +54,10 @@ def add_forms(
                 validation=val_records,
                 num_workers=num_workers,
             )
-            for form in forms:
-                best = _publish(stages, best, EXPORTERS[form](job))
+            for number, form in enumerate(forms):
+                told = span(progress, number / len(forms), (number + 1) / len(forms))
+                best = _publish(stages, best, EXPORTERS[form](replace(job, progress=told)))
+                told(1.0)
         except EngineError as error:
             logger.warning("export: %s", error)
         except Exception as error:  # a defect in an extra must not cost the training

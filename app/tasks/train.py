@@ -78,6 +78,7 @@ def run(env: Env, progress: Progress) -> None:
         train_records=train_records,
         val_records=val_records,
         num_workers=num_workers,
+        progress=span(progress, 0.97, 1.0),
     )
     progress(1.0)
 

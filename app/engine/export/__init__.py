@@ -1,17 +1,26 @@
 """Models for other programs: each file of this room writes one kind of file.
 
-Names with `_` are helpers. Reading such files is not done here: `predictor.OnnxPredictor`.
+Names with `_` are helpers; a file is imported when it is used, for ONNX's libraries take seconds.
+Reading such files is not done here: `predictor.OnnxPredictor`.
 """
 
-from app.engine.export import detectron2, int8, onnx, safetensors
+from importlib import import_module
+from pathlib import Path
+
 from app.engine.export._job import Exporter, ExportJob, spread
 
 __all__ = ["EXPORTERS", "ExportJob", "Exporter", "spread"]
 
+
+def _on_use(name: str) -> Exporter:
+    def export(job: ExportJob) -> list[Path]:
+        files: list[Path] = import_module(f"{__name__}.{name}").export(job)
+        return files
+
+    return export
+
+
 EXPORTERS: dict[str, Exporter] = {
-    "detectron2": detectron2.export,
-    "int8": int8.export,
-    "onnx": onnx.export,
-    "safetensors": safetensors.export,
+    name: _on_use(name) for name in ("detectron2", "int8", "onnx", "safetensors")
 }
 """What `export --format` can name."""

@@ -1,6 +1,6 @@
 """COCO's AP of an exported model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -11,28 +11,22 @@ from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord
 
 
-def average_precision(
-    predictor: OnnxPredictor,
-    records: Sequence[ImageRecord],
-    class_names: Sequence[str],
-    *,
-    num_workers: int = 0,
-) -> float:
-    """AP of boxes over IoU 0.5 to 0.95, 0..100; unreadable images are left out."""
-    return box_metrics(predictor, records, class_names, num_workers=num_workers)["AP"]
-
-
 def box_metrics(
     predictor: OnnxPredictor,
     records: Sequence[ImageRecord],
     class_names: Sequence[str],
     *,
     num_workers: int = 0,
+    on_image: Callable[[], None] = lambda: None,
 ) -> Mapping[str, float]:
-    """COCO's numbers for boxes, 0..100, by the names that evaluations give them."""
+    """COCO's numbers for boxes, 0..100, by the names that evaluations give them.
+
+    Unreadable images are left out. `on_image` is called after each image.
+    """
     evaluator = CocoEvaluator(records, class_names)
     files = predictor.detect_files((r.path for r in records), num_workers=num_workers)
     for record, (_, found) in zip(records, files, strict=True):
+        on_image()
         if not isinstance(found, ImageError):
             evaluator.add(
                 record,

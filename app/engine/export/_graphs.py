@@ -1,6 +1,6 @@
 """Which architectures can be written as a graph, and what comes out of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.engine.errors import ExportError
 from app.engine.export._dense_graph import DenseGraph
@@ -19,8 +19,9 @@ _BOXES = ("boxes", "scores", "classes", "class_probs")
 class Graph:
     """A detector ready to be traced.
 
-    module   its `detector` has its batch norms folded
-    outputs  names of what `module` returns
+    module        its `detector` has its batch norms folded and finds objects of any score
+    outputs       names of what `module` returns
+    score_thresh  the lowest score of the model that it was made from
     """
 
     module: DenseGraph | TwoStageGraph
@@ -32,7 +33,9 @@ def graph_of(model: Detector) -> Graph:
     """The graph of a model; ExportError that says why there is none."""
     detector = fold_batch_norm(model)
     if isinstance(detector, RetinaNet | FCOS):
-        return Graph(DenseGraph(detector), _BOXES, detector.selection.score_thresh)
+        selection = detector.selection
+        detector.selection = replace(selection, score_thresh=0.0)
+        return Graph(DenseGraph(detector), _BOXES, selection.score_thresh)
     if type(detector) is GeneralizedRCNN:
         return _two_stage(detector)
     raise ExportError(
@@ -62,5 +65,7 @@ def _two_stage(detector: GeneralizedRCNN) -> Graph:
     if any(pooler is not None and pooler.pooler_type == "ROIPool" for pooler in poolers):
         raise ExportError("POOLER_TYPE ROIPool cannot be exported as ONNX; train with ROIAlignV2")
     outputs = _BOXES if heads.mask_head is None else (*_BOXES, "masks")
-    threshold = stages_of(heads)[-1][1].detection_filter.score_thresh
-    return Graph(TwoStageGraph(detector, rpn, heads), outputs, float(threshold))
+    predictor = stages_of(heads)[-1][1]
+    chosen = predictor.detection_filter
+    predictor.detection_filter = replace(chosen, score_thresh=0.0)
+    return Graph(TwoStageGraph(detector, rpn, heads), outputs, chosen.score_thresh)

@@ -9,6 +9,10 @@ from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
 
 
+def _ignore(_fraction: float) -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExportJob:
     """A trained model and the pictures to judge its exports by.
@@ -19,6 +23,7 @@ class ExportJob:
     images       photographs: compared with the engine on the first, calibrated on all (int8)
     validation   labelled images, for the loss of AP (int8)
     num_workers  processes that read images
+    progress     told 0 to 1, never less than before, by exports that look at many images
     """
 
     model: Detector
@@ -29,6 +34,20 @@ class ExportJob:
     images: Sequence[Path] = ()
     validation: Sequence[ImageRecord] = ()
     num_workers: int = 0
+    progress: Callable[[float], None] = _ignore
+
+
+class Steps:
+    """Tells `progress` of a number of equal steps, one at each call."""
+
+    def __init__(self, progress: Callable[[float], None], number: int) -> None:
+        self._progress = progress
+        self._number = number
+        self._done = 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._progress(self._done / self._number)
 
 
 def spread(paths: Sequence[Path], number: int) -> list[Path]:

@@ -1,7 +1,7 @@
 """Static quantisation of the network inside an exported file; what follows it stays in floats."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,12 @@ def quantized(
     images: Sequence[Path],
     *,
     excluded: Sequence[str] = (),
+    on_image: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write `target`: `source` with its convolutions, but for those `excluded`, in 8 bits."""
+    """Write `target`: `source` with its convolutions, but for those `excluded`, in 8 bits.
+
+    `on_image` is called after each image.
+    """
     nodes = [name for name in network_nodes(onnx.load(source)) if name not in set(excluded)]
     root = logging.getLogger()
     level = root.level
@@ -38,7 +42,7 @@ def quantized(
         quantization.quantize_static(
             str(source),
             str(target),
-            _Photographs(reader, images),
+            _Photographs(reader, images, on_image),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
@@ -93,17 +97,22 @@ def score_convolutions(model: onnx.ModelProto) -> list[str]:
 class _Photographs(quantization.CalibrationDataReader):  # type: ignore[misc]
     """Inputs of the file's graph, one photograph after the other."""
 
-    def __init__(self, reader: OnnxPredictor, paths: Sequence[Path]) -> None:
-        self._inputs = self._read(reader, paths)
+    def __init__(
+        self, reader: OnnxPredictor, paths: Sequence[Path], on_image: Callable[[], None]
+    ) -> None:
+        self._inputs = self._read(reader, paths, on_image)
 
     def get_next(self) -> Any:
         """The next inputs, or None."""
         return next(self._inputs, None)
 
     @staticmethod
-    def _read(predictor: OnnxPredictor, paths: Sequence[Path]) -> Iterator[Any]:
+    def _read(
+        predictor: OnnxPredictor, paths: Sequence[Path], on_image: Callable[[], None]
+    ) -> Iterator[Any]:
         for path in paths:
             try:
                 yield predictor.inputs([predictor.reader(path)])
             except ImageError as error:
                 logger.warning("%s", error)
+            on_image()

@@ -23,6 +23,8 @@ MAX_SCORE_DIFFERENCE = 3e-4
 MAX_BOX_DIFFERENCE = 0.05
 """In pixels of the network's input; boxes of larger originals may differ by more."""
 MIN_MATCHED = 0.98
+MIN_MATCHED_GUESSES = 0.5
+"""Of objects that the model is not sure of: the last digit of scores decides which of them stay."""
 MIN_MASK_IOU = 0.98
 
 
@@ -34,6 +36,7 @@ class Agreement:
     matched           share of them that has a partner within the tolerances
     score_difference  largest among partners; likewise box_difference, in pixels
     mask_ious         of the masks of partners, summed up; None without masks
+    min_matched       the share that is enough
     """
 
     num_images: int = 0
@@ -42,11 +45,12 @@ class Agreement:
     score_difference: float = 0.0
     box_difference: float = 0.0
     mask_ious: float | None = None
+    min_matched: float = MIN_MATCHED
 
     @property
     def matched(self) -> float:
-        """Share of the objects that have a partner; 1 where there are none."""
-        return self.num_matched / self.num_objects if self.num_objects else 1.0
+        """Share of the objects that have a partner; 0 where there are none: nothing is shown."""
+        return self.num_matched / self.num_objects if self.num_objects else 0.0
 
     @property
     def mask_iou(self) -> float:
@@ -58,7 +62,7 @@ class Agreement:
     @property
     def is_enough(self) -> bool:
         """Whether the file may be used in the engine's place."""
-        return self.matched >= MIN_MATCHED and self.mask_iou >= MIN_MASK_IOU
+        return self.matched >= self.min_matched and self.mask_iou >= MIN_MASK_IOU
 
     def figures(self) -> Mapping[str, float]:
         """For the file's card."""
@@ -73,13 +77,24 @@ class Agreement:
         }
 
 
-def compare(model: Detector, predictor: OnnxPredictor, images: Sequence[ResizedImage]) -> Agreement:
-    """The engine's detections of each image against those of the file, one image at a time."""
-    total = Agreement()
+def compare(
+    model: Detector,
+    predictor: OnnxPredictor,
+    images: Sequence[ResizedImage],
+    *,
+    score_threshold: float,
+    min_matched: float = MIN_MATCHED,
+) -> Agreement:
+    """The engine's detections of each image against those of the file, one image at a time.
+
+    Both find objects above `score_threshold`; the model itself has none.
+    """
+    total = Agreement(min_matched=min_matched)
     for image in images:
         (found,) = predictor.detect_batch([image])
         with torch.inference_mode():
             (expected,) = model.detect([_sample(image)])
+        expected = expected.select(expected.scores > score_threshold)
         total = _add(total, expected.to("cpu"), found, _scale(image))
     return total
 
@@ -109,6 +124,7 @@ def _add(total: Agreement, expected: Detections, found: ArrayDetections, scale: 
         max(total.score_difference, float(scores_away.max(initial=0.0))),
         max(total.box_difference, float(boxes_away.max(initial=0.0))),
         mask_ious,
+        total.min_matched,
     )
 
 

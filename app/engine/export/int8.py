@@ -1,12 +1,13 @@
-"""`model.int8.onnx`: convolutions in 8-bit integers, calibrated on photographs, AP loss measured.
+"""`model.int8.onnx`: convolutions in 8-bit integers, calibrated on photographs, loss measured.
 
 Weights are quantised for each output channel, activations for each tensor by the range seen on the
-photographs. The file is kept only if it loses little AP on the validation images.
+photographs. The file is kept only if it loses little box AP on the validation images.
 """
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +16,8 @@ import onnx
 
 from app.engine.errors import CheckpointError, ConfigError, ExportError
 from app.engine.export import onnx as onnx_export
-from app.engine.export._accuracy import average_precision
-from app.engine.export._job import ExportJob
+from app.engine.export._accuracy import box_metrics
+from app.engine.export._job import ExportJob, Steps
 from app.engine.export._quantize import last_convolutions, quantized, score_convolutions
 from app.engine.export._write import set_metadata
 from app.engine.files import write_atomically
@@ -28,11 +29,11 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "model.int8.onnx"
 REPORT_NAME = "model.int8.json"
 MAX_AP_LOSS = 1.0
-"""Points of AP (0..100) that integers may cost."""
+"""Points of box AP (0..100) that integers may cost."""
 
 
 def export(job: ExportJob) -> list[Path]:
-    """Write DIRECTORY/model.int8.onnx and model.int8.json, which holds the AP of both models.
+    """Write DIRECTORY/model.int8.onnx and model.int8.json, which holds the box AP of both.
 
     ConfigError without labelled images to measure on; ExportError where too much AP is lost.
     """
@@ -45,8 +46,7 @@ def export(job: ExportJob) -> list[Path]:
     with TemporaryDirectory(prefix="export-") as folder:
         source = Path(folder) / onnx_export.FILE_NAME
         source.write_bytes(model.SerializeToString())
-        before = _ap(source, job)
-        smaller, accuracy = _best_attempt(job, source, before, Path(folder))
+        smaller, accuracy = _best_attempt(job, model, source, Path(folder))
     set_metadata(smaller, replace(card, precision="int8", accuracy=accuracy).metadata())
     path, report = job.directory / FILE_NAME, job.directory / REPORT_NAME
     write_atomically(path, smaller.SerializeToString())
@@ -59,49 +59,55 @@ def _float_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
     """That of an earlier export of the same weights, else a new one."""
     path = job.directory / onnx_export.FILE_NAME
     if path.is_file() and job.weights is not None:
-        try:
+        with suppress(CheckpointError):
             card = OnnxPredictor(path).card
-        except CheckpointError:
-            return onnx_export.verified_model(job)
-        if card.weights_sha256 == onnx_export.sha256_of(job.weights):
-            return onnx.load(path), card
+            if card.weights_sha256 == onnx_export.sha256_of(job.weights):
+                return onnx.load(path), card
     return onnx_export.verified_model(job)
 
 
 def _best_attempt(
-    job: ExportJob, source: Path, before: float, folder: Path
+    job: ExportJob, model: onnx.ModelProto, source: Path, folder: Path
 ) -> tuple[onnx.ModelProto, Mapping[str, float]]:
     """With all convolutions in integers; else those that say scores in floats, else all last ones.
 
+    `source` is the file of the float `model`.
+
     ExportError where none of the three keeps the AP.
     """
-    reader = OnnxPredictor(source)
-    losses = []
-    last = last_convolutions(onnx.load(source))
-    scores = [name for name in last if name in set(score_convolutions(onnx.load(source)))]
-    for number, kept in enumerate(([], scores, last)):
+    last = last_convolutions(model)
+    scores = [name for name in last if name in set(score_convolutions(model))]
+    attempts: Sequence[Sequence[str]] = ([], scores, last)
+    num_images = len(job.validation) + len(attempts) * (len(job.images) + len(job.validation))
+    step = Steps(job.progress, num_images)
+    before = _ap(source, job, step)
+    reader, losses = OnnxPredictor(source), []
+    for number, kept in enumerate(attempts):
         target = folder / f"{number}.onnx"
-        quantized(source, target, reader, job.images, excluded=kept)
-        after = _ap(target, job)
+        quantized(source, target, reader, job.images, excluded=kept, on_image=step)
+        after = _ap(target, job, step)
         losses.append(before - after)
         logger.info(
-            "int8 with %d convolutions left in float: AP %.2f -> %.2f", len(kept), before, after
+            "int8, %d convolutions left in float: box AP %.2f -> %.2f", len(kept), before, after
         )
         if losses[-1] <= MAX_AP_LOSS:
             return onnx.load(target), _report(job, before, after, kept)
     raise ExportError(
-        f"{FILE_NAME}: 8-bit integers cost {min(losses):.1f} points of AP on {len(job.validation)} "
-        f"validation images, more than the {MAX_AP_LOSS:g} allowed; the file is not kept, use fp32"
+        f"{FILE_NAME}: 8-bit integers cost {min(losses):.1f} points of box AP on "
+        f"{len(job.validation)} validation images, more than the {MAX_AP_LOSS:g} allowed; the "
+        "file is not kept, use fp32"
     )
 
 
-def _ap(path: Path, job: ExportJob) -> float:
-    return average_precision(
+def _ap(path: Path, job: ExportJob, on_image: Callable[[], None]) -> float:
+    metrics = box_metrics(
         OnnxPredictor(path, boxes_only=True),
         job.validation,
         job.class_names,
         num_workers=job.num_workers,
+        on_image=on_image,
     )
+    return metrics["AP"]
 
 
 def _report(

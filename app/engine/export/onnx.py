@@ -12,7 +12,7 @@ import onnx
 from app.engine.errors import ExportError, ImageError
 from app.engine.export._graphs import Graph, graph_of
 from app.engine.export._job import ExportJob
-from app.engine.export._verify import Agreement, compare
+from app.engine.export._verify import MIN_MATCHED_GUESSES, Agreement, compare
 from app.engine.export._write import set_metadata, to_onnx
 from app.engine.files import write_atomically
 from app.engine.predictor.onnx_card import OnnxCard
@@ -105,7 +105,18 @@ def _compare(job: ExportJob, graph: Graph, model: onnx.ModelProto) -> Agreement:
         if not images:
             logger.warning("no photograph to compare with: a made-up picture is taken")
             images = [predictor.reader.from_pixels(_made_up(_channels(predictor.card)))]
-        return compare(graph.module.detector, predictor, images)
+        detector, threshold = graph.module.detector, graph.score_thresh
+        agreement = compare(detector, predictor, images, score_threshold=threshold)
+        if agreement.num_objects:
+            return agreement
+        logger.info("no score above %g: the model's best guesses are compared", threshold)
+        return compare(
+            detector,
+            OnnxPredictor(path, score_threshold=0.0),
+            images,
+            score_threshold=0.0,
+            min_matched=MIN_MATCHED_GUESSES,
+        )
 
 
 def _made_up(channels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

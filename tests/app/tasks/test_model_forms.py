@@ -32,17 +32,22 @@ def stages(tmp_path):
     return made
 
 
-def add(stages, forms):
-    model_forms.add_forms(stages, forms, train_records=[], val_records=[], num_workers=0)
+def add(stages, forms, progress=lambda _fraction: None):
+    model_forms.add_forms(
+        stages, forms, train_records=[], val_records=[], num_workers=0, progress=progress
+    )
 
 
 def test_files_join_the_best_stage_and_nothing_else_changes(stages, tmp_path, monkeypatch):
     def export(job):
         (job.directory / "model.onnx").write_text(" ".join(job.class_names))
+        job.progress(0.5)
         return [job.directory / "model.onnx"]
 
     monkeypatch.setitem(EXPORTERS, "onnx", export)  # the real one takes a minute
-    add(stages, ["onnx", "safetensors"])
+    told = []
+    add(stages, ["onnx", "safetensors"], told.append)
+    assert told == [0.25, 0.5, 1.0]
     result = yaml.safe_load((tmp_path / "models/result.yaml").read_text())
     good = result["model_stages"][GOOD]
     assert good["files"] == ["model.pth", "config.yaml", "model.onnx", "model.safetensors"]

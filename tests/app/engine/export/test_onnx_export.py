@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from app.engine.errors import CheckpointError, ConfigError, ExportError, ImageEr
 from app.engine.export import EXPORTERS, int8, spread
 from app.engine.export import onnx as onnx_export
 from app.engine.export._quantize import last_convolutions, network_nodes
+from app.engine.export._write import set_metadata
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.mask_paste import paste_masks as engine_paste
 from app.engine.predictor import OnnxPredictor, Predictor
@@ -133,6 +135,28 @@ def test_a_file_that_disagrees_is_not_kept(job, onnx_file, monkeypatch, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("bias", [0.0, 0.1])
+def test_a_model_that_is_sure_of_nothing_is_compared_by_its_guesses(
+    job, onnx_file, monkeypatch, tmp_path, bias
+):
+    model, unsure = onnx.load(onnx_file), replace(job, model=deepcopy(job.model))
+    unsure.model.selection = replace(unsure.model.selection, score_thresh=0.999)
+    with torch.no_grad():
+        unsure.model.head.cls_score.bias.add_(bias)
+    card = replace(OnnxPredictor(onnx_file).card, score_thresh=0.999)
+    set_metadata(model, card.metadata())
+    monkeypatch.setattr(onnx_export, "to_onnx", lambda *_args, **_kwargs: model)
+    unsure = replace(unsure, directory=tmp_path)
+    if bias:
+        with pytest.raises(ExportError, match=r"only 0.0% of 60 objects agree"):
+            EXPORTERS["onnx"](unsure)
+        assert not list(tmp_path.iterdir())
+    else:
+        (path,) = EXPORTERS["onnx"](unsure)
+        assert OnnxPredictor(path).card.agreement["objects"] == 60
+        assert OnnxPredictor(path).card.score_thresh == 0.999
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -209,6 +233,14 @@ def test_every_file_of_the_room_is_in_its_table():
     assert importlib.util.find_spec("app.engine.export.onnx") is not None
 
 
+def test_onnx_is_imported_on_use():
+    program = (
+        "import sys, app.cli.export, app.tasks.model_forms\n"
+        "assert not {'onnx', 'onnxruntime', 'onnxscript'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True)
+
+
 def test_pictures_are_spread_over_the_whole_list():
     assert spread([Path(str(i)) for i in range(10)], 4) == [Path(s) for s in "0257"]
     assert spread([], 4) == []
@@ -235,7 +267,10 @@ def test_only_the_network_is_quantised(onnx_file):
 
 def test_the_loss_of_ap_is_written_beside_the_file(labelled, monkeypatch):
     monkeypatch.setattr(int8, "MAX_AP_LOSS", 100.0)
-    path, report = EXPORTERS["int8"](labelled)
+    told: list[float] = []
+    path, report = EXPORTERS["int8"](replace(labelled, progress=told.append))
+    # The float model on 3 images, then the first of three attempts on 3 and 3.
+    assert told == pytest.approx([number / 21 for number in range(1, 10)])
     accuracy = json.loads(report.read_text())
     assert accuracy["ap_fp32"] - accuracy["ap_int8"] == pytest.approx(accuracy["ap_loss"], abs=2e-3)
     assert (accuracy["validation_images"], accuracy["calibration_images"]) == (3, 3)
@@ -250,13 +285,24 @@ def test_the_loss_of_ap_is_written_beside_the_file(labelled, monkeypatch):
 def test_a_file_that_loses_too_much_is_not_kept(labelled, onnx_file, monkeypatch, tmp_path):
     # Made of the same weights: not made again.
     shutil.copyfile(onnx_file, tmp_path / onnx_file.name)
-    answers = iter([50.0, 40.0, 41.0, 48.9])
-    monkeypatch.setattr(int8, "average_precision", lambda *_args, **_kwargs: next(answers))
-    monkeypatch.setattr(
-        int8, "quantized", lambda source, target, *_args, **_kwargs: shutil.copyfile(source, target)
-    )
-    with pytest.raises(ExportError, match=r"cost 1.1 points of AP on 3 validation images"):
-        EXPORTERS["int8"](replace(labelled, directory=tmp_path))
+    answers, told = iter([50.0, 40.0, 41.0, 48.9]), []
+
+    def box_metrics(_predictor, records, *_args, on_image, **_kwargs):
+        for _ in records:
+            on_image()
+        return {"AP": next(answers)}
+
+    def quantized(source, target, _reader, images, *, on_image, **_kwargs):
+        shutil.copyfile(source, target)
+        for _ in images:
+            on_image()
+
+    monkeypatch.setattr(int8, "box_metrics", box_metrics)
+    monkeypatch.setattr(int8, "quantized", quantized)
+    with pytest.raises(ExportError, match=r"cost 1.1 points of box AP on 3 validation images"):
+        EXPORTERS["int8"](replace(labelled, directory=tmp_path, progress=told.append))
+    assert told == sorted(told)
+    assert (len(told), told[-1]) == (21, 1.0)
     assert [path.name for path in tmp_path.iterdir()] == [onnx_file.name]
 
 

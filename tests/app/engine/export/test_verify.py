@@ -68,11 +68,11 @@ def test_without_masks_boxes_decide():
 
 
 @pytest.mark.parametrize("with_masks", [False, True])
-def test_nothing_found_agrees_with_nothing_found(with_masks):
+def test_nothing_found_shows_nothing(with_masks):
     empty = np.zeros((0, 4), dtype=np.float32)
     masks = masks_of(empty) if with_masks else None
     nothing = Detections.empty(SIZE)
     found = ArrayDetections(SIZE, empty, np.zeros(0, np.float32), np.zeros(0, np.int64), masks)
     agreement = compared(nothing, found)
-    assert (agreement.num_images, agreement.matched, agreement.mask_iou) == (1, 1.0, 1.0)
-    assert agreement.is_enough
+    assert (agreement.num_images, agreement.matched, agreement.mask_iou) == (1, 0.0, 1.0)
+    assert not agreement.is_enough
