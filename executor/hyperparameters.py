@@ -184,7 +184,8 @@ class _CandidateHyperparameters(Hyperparameters):
     conf_threshold: float = Field(0.2, ge=0, le=1)
     """Detections with a lower score are left out (infer)."""
     batch_size: int = Field(4, ge=1, le=4096)
-    """Images that the detector takes at once."""
+    """Images that the detector takes at once. An exported model on the CPU ignores it: each of up
+    to four cores takes an image of its own."""
     num_workers: int = Field(2, ge=0, le=128)
     """Processes that read images, per GPU. 0: none, read in the task itself."""
     image_size: int = Field(0, ge=0, le=8192)

@@ -149,10 +149,11 @@ def _open_onnx(
     if hp.class_names and list(hp.class_names) != names:
         logger.warning("class_names are not the model's (%s), which are used", ", ".join(names))
     logger.info(
-        "model: %s (ONNX Runtime, %s, %s), classes: %s",
+        "model: %s (ONNX Runtime, %s, %s, %d at once), classes: %s",
         path,
         predictor.card.precision,
         device,
+        streams if device == "cpu" else hp.batch_size,
         ", ".join(names),
     )
     return TrainedModel(predictor, names)
