@@ -77,7 +77,7 @@ def nms_of_sorted_groups(
 ) -> Tensor:
     """`batched_nms` of groups in a row, each sorted already: fewer pairs are compared."""
     kept, start = [], 0
-    for group in boxes.double().split(list(sizes)):
+    for group in torch.split(boxes.double(), list(sizes)):
         kept.append(start + nms_sorted(group, iou_threshold))
         start += len(group)
     index = torch.cat(kept)
