@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
     report = parts.add_parser("report")
     report.add_argument("records", type=Path, nargs="+")
     report.add_argument("--fuzz", type=Path, default=Path("build/fuzz.jsonl"))
+    report.add_argument("--growth", type=Path, default=Path("build/growth.jsonl"))
     report.add_argument(
         "--junit", type=Path, nargs="+", help="outcomes of pytest -o junit_family=xunit1 --junitxml"
     )
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if options.part == "report":
         from benchmarks.reliability.report import write_report
 
-        return write_report(options.records, options.fuzz, options.junit)
+        return write_report(options.records, options.fuzz, options.growth, options.junit)
     if options.part == "disk":
         from benchmarks.reliability.disk import fail_every_write
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import json_lines
+from benchmarks.growth.table import table as growth_table
 from benchmarks.reliability.faults import GROUPS, Fault
 from benchmarks.reliability.outcomes import Outcome, observed, read_junit, run_tests
 from benchmarks.reliability.trees import CHECKPOINT_PERIOD
@@ -21,7 +22,9 @@ Written by `python -m benchmarks.reliability report RECORDS... > docs/reliabilit
 """
 
 
-def write_report(paths: Sequence[Path], fuzz: Path, junit: Sequence[Path] | None) -> int:
+def write_report(
+    paths: Sequence[Path], fuzz: Path, growth: Path, junit: Sequence[Path] | None
+) -> int:
     """Print the report; 1 if anything in it is not as it should be."""
     if junit is None:
         outcomes = run_tests()
@@ -32,6 +35,7 @@ def write_report(paths: Sequence[Path], fuzz: Path, junit: Sequence[Path] | None
         *_machine(),
         *_interruptions(json_lines.read(*paths)),
         *_disk(json_lines.read(*paths)),
+        *_growth(growth),
         *_fuzz(fuzz),
         *_faults(outcomes),
     ]
@@ -128,6 +132,16 @@ must get done. `python -m benchmarks.reliability disk`.
         cells = [task, fault, calls, *map(str, exits), f"**{bad}**" if bad else "0"]
         yield f"| {' | '.join(cells)} |"
     yield ""
+
+
+def _growth(path: Path) -> Iterator[str]:
+    yield f"""## Long inputs
+
+A few images under many names, a tiny model; a run that lasts longer than some minutes is killed by
+SIGKILL and started again on the same /out until it is done. Other work shared the machine: trust
+memory and counts, not seconds. `python -m benchmarks.growth`.
+
+{growth_table(json_lines.read(path))}"""
 
 
 def _fuzz(path: Path) -> Iterator[str]:
