@@ -6,7 +6,7 @@ Sampling of anchors and proposals is widened until everything is taken, so no ra
 from typing import Any
 
 from benchmarks.parity.golden import Recipe
-from benchmarks.parity.weights import Rule
+from benchmarks.parity.weights import C4, ONE_CLASS, Rule
 
 ALL: list[Any] = [
     "MODEL.RPN.BATCH_SIZE_PER_IMAGE",
@@ -19,11 +19,6 @@ FEWER: list[Any] = [*ALL, "MODEL.RPN.POST_NMS_TOPK_TRAIN", 128]
 
 SMALL_TEST: list[Any] = ["MODEL.RPN.POST_NMS_TOPK_TEST", 128]
 
-ONE_CLASS: list[Rule] = [
-    (r"box_predictor\.cls_score\.weight$", "conv", (0.6, True)),
-    (r"box_predictor\.cls_score\.bias$", "affine_bg", (0.0, 0.3, 1.0)),
-]
-C4: list[Rule] = [(r"box_predictor\.cls_score\.weight$", "conv", (1.8, True))]
 STRONG: list[Rule] = [
     (r"box_predictor\.cls_score\.weight$", "conv", (4.0, True)),
     (r"box_predictor\.cls_score\.bias$", "affine", (0.0, 0.3)),

@@ -81,6 +81,13 @@ RULES: tuple[Rule, ...] = (
     (r"\.bias$", "affine", (0.0, 0.05)),
 )
 
+# What models of other shapes need besides, so that they find some objects and not all.
+ONE_CLASS: list[Rule] = [
+    (r"box_predictor\.cls_score\.weight$", "conv", (0.6, True)),
+    (r"box_predictor\.cls_score\.bias$", "affine_bg", (0.0, 0.3, 1.0)),
+]
+C4: list[Rule] = [(r"box_predictor\.cls_score\.weight$", "conv", (1.8, True))]
+
 
 def make_state_dict(
     shapes: Mapping[str, Sequence[int]], *, overrides: Iterable[Rule] = (), salt: str = ""

@@ -24,7 +24,9 @@ from benchmarks.speed import (
     accuracy,
     cost_growth,
     data,
+    data_worker,
     evaluation,
+    evaluation_worker,
     floor,
     infer,
     pipeline,
@@ -32,8 +34,9 @@ from benchmarks.speed import (
     report,
     savings,
     train,
+    train_engines,
 )
-from benchmarks.speed.engines import CONFIGS, EngineSpec, Task
+from benchmarks.speed.engines import CONFIGS, KINDS, EngineSpec, Task
 
 RECORDS = Path(__file__).with_name("records.jsonl")
 
@@ -54,11 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     side = verbs.add_parser("infer", help="engines side by side")
     side.add_argument("--engine", action="append", required=True, metavar="KIND[:PREC][=PYTHON]")
-    side.set_defaults(run=_infer)
+    side.set_defaults(run=_infer, kinds=KINDS)
     step = verbs.add_parser("train", help="training steps side by side")
     step.add_argument("--engine", action="append", required=True, metavar="KIND[:PREC][=PYTHON]")
     step.add_argument("--batch", type=int, default=2)
-    step.set_defaults(run=_train)
+    step.set_defaults(run=_train, kinds=train_engines.MODULES)
     near = verbs.add_parser("floor", help="how near the machine's limit")
     near.add_argument("--precision", action="append", help="default: fp32 and bf16")
     near.set_defaults(run=_floor)
@@ -76,10 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     reading.add_argument("--short", type=int, default=800)
     reading.add_argument("--max", type=int, default=1333)
     reading.add_argument("--rounds", type=int, default=5)
-    reading.set_defaults(run=_data)
+    reading.set_defaults(run=_data, kinds=data_worker.READERS)
     judging = verbs.add_parser("evaluation", help="ways to average precision")
     judging.add_argument("--num-images", type=int, default=5000)
-    judging.set_defaults(run=_evaluation)
+    judging.set_defaults(run=_evaluation, kinds=evaluation_worker.WAYS)
     for verb in (reading, judging):
         verb.add_argument("--engine", action="append", required=True, metavar="KIND[=PYTHON]")
         verb.add_argument("--records", type=Path, default=RECORDS)
@@ -149,8 +152,7 @@ def _data(options: argparse.Namespace) -> None:
 
 
 def _evaluation(options: argparse.Namespace) -> None:
-    ways = [evaluation.parse_way(text) for text in options.engine]
-    content = evaluation.measure(ways, num_images=options.num_images)
+    content = evaluation.measure(_specs(options), num_images=options.num_images)
     _keep(options, "evaluation", content)
 
 
@@ -173,9 +175,7 @@ def _keep(options: argparse.Namespace, kind: str, content: Mapping[str, Any]) ->
 
 
 def _specs(options: argparse.Namespace) -> list[EngineSpec]:
-    return [
-        EngineSpec.parse(text, default_python=infer.default_python()) for text in options.engine
-    ]
+    return [EngineSpec.parse(text, options.kinds) for text in options.engine]
 
 
 def _floor(options: argparse.Namespace) -> None:

@@ -5,35 +5,19 @@ import warnings
 from typing import Any
 
 import torch
+from torch import nn
 
-from benchmarks.parity.weights import Rule, make_state_dict
+from benchmarks.parity.weights import C4, ONE_CLASS, make_state_dict
 from benchmarks.speed.engines import Array, Engine, Task
 
-OVERRIDES: dict[str, list[Rule]] = {
-    "faster_rcnn_R_50_C4_1x": [(r"box_predictor\.cls_score\.weight$", "conv", (1.8, True))],
-    "keypoint_rcnn_R_50_FPN_1x": [
-        (r"box_predictor\.cls_score\.weight$", "conv", (0.6, True)),
-        (r"box_predictor\.cls_score\.bias$", "affine_bg", (0.0, 0.3, 1.0)),
-    ],
-}
+OVERRIDES = {"faster_rcnn_R_50_C4_1x": C4, "keypoint_rcnn_R_50_FPN_1x": ONE_CLASS}
 
 
 def load(task: Task, precision: str) -> Engine:
     """Detections of one image."""
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.CRITICAL)
-    from detectron2 import model_zoo
+    model = build_model(task, precision)[0].eval()
     from detectron2.data import transforms
-    from detectron2.modeling import build_model
 
-    if precision != "fp32":
-        raise ValueError("detectron2's predictor knows fp32 only")
-    torch.set_num_threads(task.threads)
-    cfg = model_zoo.get_config(task.file, trained=False)
-    cfg.MODEL.DEVICE = "cpu"
-    model = build_model(cfg).eval()
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    model.load_state_dict(make_state_dict(shapes, overrides=OVERRIDES.get(task.config, ())))
     resize = transforms.ResizeShortestEdge([task.short, task.short], task.max_size)
 
     def detect(image: Array) -> dict[str, Array]:
@@ -45,6 +29,23 @@ def load(task: Task, precision: str) -> Engine:
         return _arrays(found["instances"])
 
     return detect
+
+
+def build_model(task: Task, precision: str) -> tuple[nn.Module, Any]:
+    """The model with seeded weights, and its config; mixed precision needs a GPU."""
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.CRITICAL)
+    from detectron2 import model_zoo, modeling
+
+    if precision != "fp32":
+        raise ValueError("detectron2 knows fp32 only on a CPU")
+    torch.set_num_threads(task.threads)
+    cfg = model_zoo.get_config(task.file, trained=False)
+    cfg.MODEL.DEVICE = "cpu"
+    model = modeling.build_model(cfg)
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    model.load_state_dict(make_state_dict(shapes, overrides=OVERRIDES.get(task.config, ())))
+    return model, cfg
 
 
 def _arrays(found: Any) -> dict[str, Array]:

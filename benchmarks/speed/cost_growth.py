@@ -23,6 +23,7 @@ from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
 from app.engine.training.step import Stepper
 from benchmarks.speed.engines import REPOSITORY
+from benchmarks.speed.serving import memory_mb
 
 MODELS = {
     "RetinaNet": "Mobile/retinanet_mobilenetv2_FPN_light.yaml",
@@ -181,18 +182,11 @@ def _cost(call: Callable[[], Any], repeats: int) -> Cost:
         started = time.process_time()
         call()
         seconds.append(time.process_time() - started)
-        peaks.append(_memory_mb("VmHWM") - before)
+        peaks.append(memory_mb("VmHWM") - before)
     return Cost(statistics.median(seconds), max(peaks))
 
 
 def _reset_peak_mb() -> float:
     """Forget the peak; what is resident now."""
     Path("/proc/self/clear_refs").write_text("5")
-    return _memory_mb("VmRSS")
-
-
-def _memory_mb(name: str) -> float:
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(name):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    return memory_mb("VmRSS")

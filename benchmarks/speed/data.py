@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.engines import EngineSpec
+from benchmarks.speed.report import speedup
 from benchmarks.speed.side_by_side import ended_at_last, start, summary, take_turns
 
 
@@ -29,7 +30,7 @@ def measure(
     with ended_at_last([]) as workers, tempfile.TemporaryDirectory() as folder:
         for spec in specs:
             arguments = [spec.kind, str(short), str(max_size), *files]
-            workers.append(start(spec, "data_worker.py", arguments, threads=1))
+            workers.append(start(spec, "data_worker", arguments, threads=1))
             workers[-1].answer()
         take_turns(workers, rounds=rounds, warmup=warmup)
         gaps = [_NO_GAP]
@@ -65,8 +66,7 @@ def _row(of_engine: dict[str, Any], num_images: int, gap: tuple[str, str]) -> li
         of_engine["label"],
         f"{num_images / of_engine['median_s']:.0f}",
         f"{1000 * of_engine['cpu_s'] / num_images:.1f}",
-        f"**{of_engine['speedup']:.2f}** "
-        f"({of_engine['speedup_low']:.2f}-{of_engine['speedup_high']:.2f})",
+        speedup(of_engine),
         f"{of_engine['cpu_speedup']:.2f}",
         *gap,
     ]

@@ -1,53 +1,45 @@
-"""One engine's data path in one process: a line on standard input is one pass over the files.
+"""One engine's data path in one process.
 
-    PYTHON benchmarks/speed/data_worker.py KIND SHORT MAX IMAGE...
+    PYTHON -m benchmarks.speed.data_worker KIND SHORT MAX IMAGE...
 
-"run" makes network inputs of all files; "save FOLDER" writes them as uint8 (H, W, 3) arrays.
+"run" makes network inputs of all files; "save FOLDER" writes them as uint8 (H, W, 3) arrays;
+anything else ends.
 """
 
-import json
-import os
 import sys
-import time
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-# The folder of this file would hide packages of the same names as its modules.
-sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent]
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from benchmarks.speed.worker import peak_rss_mb  # noqa: E402
+from benchmarks.speed.serving import Answers, serve, timed
 
 Reader = Callable[[Path], Any]
 """Path -> (3, H, W) tensor of BGR levels."""
 
 
-def main(arguments: list[str]) -> None:
-    """Load, then read when told to, until told to end."""
+def load(arguments: list[str]) -> Answers:
+    """A reader and its files."""
     kind, short, max_size, *files = arguments
     images = [Path(file) for file in files]
-    with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)
-        torch.set_num_threads(1)
-        read = READERS[kind](int(short), int(max_size))
-        for line in chain(("ready",), map(str.strip, sys.stdin)):
-            cpu, wall = time.process_time(), time.perf_counter()
-            if line == "run":
-                for image in images:
-                    read(image)
-            elif line.startswith("save "):
-                _save(read, images, Path(line.removeprefix("save ")))
-            elif line != "ready":
-                return
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            answer = {"wall_s": wall, "cpu_s": cpu, "rss_mb": peak_rss_mb()}
-            answers.write(json.dumps(answer) + "\n")
-            answers.flush()
+    torch.set_num_threads(1)
+    read = READERS[kind](int(short), int(max_size))
+
+    def read_all() -> None:
+        for image in images:
+            read(image)
+
+    def answer(question: str) -> dict[str, Any] | None:
+        if question == "run":
+            return timed(read_all)[1]
+        if question.startswith("save "):
+            _save(read, images, Path(question.removeprefix("save ")))
+            return {}
+        return None
+
+    return answer
 
 
 def _save(read: Reader, images: list[Path], folder: Path) -> None:
@@ -84,4 +76,4 @@ READERS = {"ours": _ours, "d2": _detectron2}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    serve(lambda: load(sys.argv[1:]))

@@ -4,7 +4,8 @@ An engine is a callable: uint8 BGR pixels (H, W, 3) -> detections as arrays, in 
 """
 
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -66,14 +67,14 @@ class EngineSpec:
     python: str
 
     @classmethod
-    def parse(cls, text: str, *, default_python: str) -> "EngineSpec":
-        """ValueError where the text is none."""
+    def parse(cls, text: str, kinds: Collection[str]) -> "EngineSpec":
+        """ValueError where the text is none of these kinds."""
         label, _, python = text.partition("=")
         match = re.fullmatch(r"(\w+?)(?::(\w+))?([+-]malloc)?", label)
-        if not match or match[1] not in KINDS:
-            raise ValueError(f"{text!r} is no engine; KIND is one of {', '.join(KINDS)}")
+        if not match or match[1] not in kinds:
+            raise ValueError(f"{text!r} is no engine; KIND is one of {', '.join(kinds)}")
         malloc = match[3] == "+malloc" if match[3] else match[1] in ("onnx", "ours")
-        return cls(label, match[1], match[2] or "fp32", malloc, python or default_python)
+        return cls(label, match[1], match[2] or "fp32", malloc, python or sys.executable)
 
 
 def load_engine(kind: str, task: Task, precision: str) -> Engine:

@@ -4,7 +4,6 @@ A data set is drawn by chance: objects of 80 classes, detections near them and e
 runs in a process of its own on the same arrays.
 """
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +21,6 @@ OBJECTS = 7.2
 _WIDTH, _HEIGHT = 640, 480
 
 
-def parse_way(text: str) -> EngineSpec:
-    """`ours`, `pycocotools` or `d2`, with `=PYTHON` where another interpreter is to run it."""
-    kind, _, python = text.partition("=")
-    return EngineSpec(kind, kind, "fp32", malloc=False, python=python or sys.executable)
-
-
 def measure(specs: Sequence[EngineSpec], *, num_images: int) -> dict[str, Any]:
     """The content of an `evaluation` record; each way runs once."""
     answers = []
@@ -36,9 +29,7 @@ def measure(specs: Sequence[EngineSpec], *, num_images: int) -> dict[str, Any]:
         make(path, num_images)
         for spec in specs:
             with ended_at_last([]) as workers:
-                workers.append(
-                    start(spec, "evaluation_worker.py", [spec.kind, str(path)], threads=2)
-                )
+                workers.append(start(spec, "evaluation_worker", [spec.kind, str(path)], threads=2))
                 workers[0].answer()
                 answers.append(workers[0].ask("run"))
     first = answers[0]

@@ -1,26 +1,20 @@
 """One way to average precision, in one process.
 
-    PYTHON benchmarks/speed/evaluation_worker.py ours|pycocotools|d2 ARRAYS
+    PYTHON -m benchmarks.speed.evaluation_worker ours|pycocotools|d2 ARRAYS
 
-"run" evaluates: time, the 12 numbers of COCO (0..1), the AP of each class.
+"run" evaluates: time, the 12 numbers of COCO (0..1), the AP of each class; anything else ends.
 """
 
 import json
-import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-# The folder of this file would hide packages of the same names as its modules.
-sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent]
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from benchmarks.speed.worker import peak_rss_mb  # noqa: E402
+from benchmarks.speed.serving import Answers, serve, timed
 
 Arrays = dict[str, Any]
 Prepared = Callable[[], Callable[[], tuple[Any, Any]]]
@@ -29,29 +23,19 @@ Prepared = Callable[[], Callable[[], tuple[Any, Any]]]
 _WIDTH, _HEIGHT = 640, 480
 
 
-def main(arguments: list[str]) -> None:
-    """Load, then evaluate when told to."""
+def load(arguments: list[str]) -> Answers:
+    """A way and its detections."""
     kind, path = arguments
-    with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)
-        run = WAYS[kind](dict(np.load(path)))
-        answers.write("{}\n")
-        answers.flush()
-        for _ in sys.stdin:
-            cpu, wall = time.process_time(), time.perf_counter()
-            numbers = run()
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            memory = peak_rss_mb()
-            stats, classes = numbers()
-            answer = {
-                "wall_s": wall,
-                "cpu_s": cpu,
-                "rss_mb": memory,
-                "stats": np.asarray(stats).tolist(),
-                "classes": np.asarray(classes).tolist(),
-            }
-            answers.write(json.dumps(answer) + "\n")
-            answers.flush()
+    run = WAYS[kind](dict(np.load(path)))
+
+    def answer(question: str) -> dict[str, Any] | None:
+        if question != "run":
+            return None
+        numbers, figures = timed(run)
+        stats, classes = map(np.asarray, numbers())
+        return {**figures, "stats": stats.tolist(), "classes": classes.tolist()}
+
+    return answer
 
 
 def _ours(arrays: Arrays) -> Prepared:
@@ -225,4 +209,4 @@ WAYS: dict[str, Callable[[Arrays], Prepared]] = {
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    serve(lambda: load(sys.argv[1:]))

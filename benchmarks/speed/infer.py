@@ -5,7 +5,6 @@ median over rounds of the quotient within a round; its spread is the middle half
 """
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ def measure(
         for spec in specs:
             numbers = [str(n) for n in (task.short, task.max_size, task.threads)]
             arguments = [spec.kind, spec.precision, task.config, *numbers, str(image)]
-            workers.append(start(spec, "worker.py", arguments, threads=task.threads))
+            workers.append(start(spec, "worker", arguments, threads=task.threads))
             workers[-1].answer()
             first_s = workers[-1].ask("run")["wall_s"]
             since_start_s = time.perf_counter() - workers[-1].started
@@ -84,8 +83,3 @@ def describe(content: dict[str, Any]) -> str:
         for e in content["engines"]
     ]
     return "\n".join(lines)
-
-
-def default_python() -> str:
-    """The interpreter that runs this."""
-    return sys.executable

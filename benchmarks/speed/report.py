@@ -1,6 +1,6 @@
 """docs/performance.md: a page of tables made of records."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.speed.records import Record, newest
@@ -35,6 +35,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
     return lines + [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
 
 
+def speedup(engine: Mapping[str, Any]) -> str:
+    """Of a `side_by_side.summary`: the median and, in brackets, the middle half."""
+    low, high = engine["speedup_low"], engine["speedup_high"]
+    return f"**{engine['speedup']:.2f}** ({low:.2f}-{high:.2f})"
+
+
 def source(record: Record) -> str:
     """Where and when a record was taken."""
     machine = record["machine"]
@@ -50,7 +56,7 @@ def _tables(records: Sequence[Record]) -> Iterable[str]:
     for record in records:
         yield f"## {record['title']}\n"
         yield from table(record["columns"], record["rows"])
-        yield f"\n{record.get('notes', '')} ({source(record)})\n".replace("\n (", "\n(")
+        yield f"\n{' '.join(filter(None, [record.get('notes'), f'({source(record)})']))}\n"
 
 
 def _inference(records: Sequence[Record]) -> Iterable[str]:
@@ -77,11 +83,10 @@ def _inference(records: Sequence[Record]) -> Iterable[str]:
 
 def _inference_row(engine: dict[str, Any]) -> list[str]:
     alike = not engine["label"].startswith("torchvision")
-    spread = f"{engine['speedup_low']:.2f}-{engine['speedup_high']:.2f}"
     return [
         engine["label"],
         f"{engine['median_s']:.3f}",
-        f"**{engine['speedup']:.2f}** ({spread})",
+        speedup(engine),
         f"{engine['cpu_s']:.2f}",
         f"{engine['rss_mb']:.0f}",
         f"{engine['start_to_first_s']:.1f}",
@@ -116,7 +121,7 @@ def _training_row(engine: dict[str, Any]) -> list[str]:
     return [
         engine["label"],
         f"{engine['median_s']:.2f}",
-        f"**{engine['speedup']:.2f}** ({engine['speedup_low']:.2f}-{engine['speedup_high']:.2f})",
+        speedup(engine),
         f"{engine['cpu_speedup']:.2f}",
         f"{engine['cpu_s']:.1f}",
         f"{engine['rss_mb']:.0f}",

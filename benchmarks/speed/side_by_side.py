@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from app.task_process import task_environment
@@ -45,10 +44,10 @@ class Worker:
         return answer
 
 
-def start(spec: EngineSpec, script: str, arguments: Sequence[str], *, threads: int) -> Worker:
-    """Run `script` of this folder by the engine's python."""
+def start(spec: EngineSpec, module: str, arguments: Sequence[str], *, threads: int) -> Worker:
+    """Run a module of this folder by the engine's python."""
     process = subprocess.Popen(
-        [spec.python, str(Path(__file__).with_name(script)), *arguments],
+        [spec.python, "-m", f"benchmarks.speed.{module}", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -65,8 +64,8 @@ def ended_at_last(workers: list[Worker]) -> Iterator[list[Worker]]:
         yield workers
     finally:
         for worker in workers:
-            worker.process.kill()
-            worker.process.wait()
+            with worker.process:
+                worker.process.kill()
 
 
 def take_turns(workers: Sequence[Worker], *, rounds: int, warmup: int) -> None:

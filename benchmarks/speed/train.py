@@ -24,7 +24,7 @@ def measure(
     with ended_at_last([]) as workers:
         for spec in specs:
             arguments = [spec.kind, spec.precision, task.config, *numbers, *files]
-            workers.append(start(spec, "train_worker.py", arguments, threads=task.threads))
+            workers.append(start(spec, "train_worker", arguments, threads=task.threads))
             workers[-1].answer()
         take_turns(workers, rounds=rounds, warmup=warmup)
     return {

@@ -1,37 +1,24 @@
 """detectron2's training step on a batch as its own `DatasetMapper` makes it."""
 
-import logging
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from benchmarks.parity.weights import make_state_dict
-from benchmarks.speed.anchor_detectron2 import OVERRIDES
+from benchmarks.speed.anchor_detectron2 import build_model
 from benchmarks.speed.engines import Task
 from benchmarks.speed.train_batch import LabelledImage
 from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
 
 
 def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
-    """A step on a fixed batch, in fp32: its mixed precision needs a GPU."""
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.CRITICAL)
-    from detectron2 import model_zoo
-    from detectron2.modeling import build_model
+    """A step on a fixed batch."""
+    model, cfg = build_model(task, precision)
     from detectron2.solver import build_optimizer
     from detectron2.utils.events import EventStorage
 
-    if precision != "fp32":
-        raise ValueError("detectron2 trains in fp32 on a CPU")
-    torch.set_num_threads(task.threads)
-    cfg = model_zoo.get_config(task.file, trained=False)
-    cfg.MODEL.DEVICE = "cpu"
     cfg.SOLVER.BASE_LR = LEARNING_RATE
-    model = build_model(cfg).train()
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    model.load_state_dict(make_state_dict(shapes, overrides=OVERRIDES.get(task.config, ())))
+    model.train()
     optimizer = build_optimizer(cfg, model)
     seeds = iter(range(10**9))
 

@@ -1,5 +1,7 @@
 """Records of measurements, the page made of them, and the names of engines."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,34 +9,60 @@ from PIL import Image
 from benchmarks.speed import (
     cost_growth,
     data,
+    data_worker,
     evaluation,
     evaluation_worker,
     records,
     report,
+    train_engines,
 )
-from benchmarks.speed.engines import EngineSpec, Task
+from benchmarks.speed.engines import KINDS, EngineSpec, Task
 from benchmarks.speed.infer import _difference
+from benchmarks.speed.side_by_side import ended_at_last, start
 from benchmarks.speed.train_batch import make_batch
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("ours", ("ours", "fp32", True, "python"), id="ours comes tuned"),
-        pytest.param("ours:bf16-malloc", ("ours", "bf16", False, "python"), id="untuned"),
+        pytest.param("ours", ("ours", "fp32", True, sys.executable), id="ours comes tuned"),
+        pytest.param("ours:bf16-malloc", ("ours", "bf16", False, sys.executable), id="untuned"),
         pytest.param("d2=/venv/python", ("d2", "fp32", False, "/venv/python"), id="own python"),
         pytest.param("d2+malloc=/x", ("d2", "fp32", True, "/x"), id="tuned anchor"),
     ],
 )
 def test_engine_names(text, expected):
-    spec = EngineSpec.parse(text, default_python="python")
+    spec = EngineSpec.parse(text, KINDS)
     assert (spec.kind, spec.precision, spec.malloc, spec.python) == expected
 
 
-@pytest.mark.parametrize("text", ["", "yolo", "d2:fp32+huge"])
-def test_unknown_engines_are_refused(text):
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        pytest.param("", KINDS, id="nothing"),
+        pytest.param("yolo", KINDS, id="of another house"),
+        pytest.param("d2:fp32+huge", KINDS, id="unknown setting"),
+        pytest.param("onnx", train_engines.MODULES, id="one that cannot train"),
+    ],
+)
+def test_unknown_engines_are_refused(text, kinds):
     with pytest.raises(ValueError, match="no engine"):
-        EngineSpec.parse(text, default_python="python")
+        EngineSpec.parse(text, kinds)
+
+
+def test_a_worker_answers_until_it_is_asked_to_end(tmp_path):
+    image = tmp_path / "grey.png"
+    Image.new("RGB", (48, 32), (90, 90, 90)).save(image)
+    spec = EngineSpec.parse("ours", data_worker.READERS)
+    arguments = ["ours", "64", "96", str(image)]
+    with ended_at_last([start(spec, "data_worker", arguments, threads=1)]) as (worker,):
+        assert worker.answer()["rss_mb"] > 0
+        run = worker.ask("run")
+        assert min(run["wall_s"], run["cpu_s"], run["rss_mb"]) > 0
+        worker.ask(f"save {tmp_path / 'pixels'}")
+        assert np.load(tmp_path / "pixels/00000.npy").shape == (64, 96, 3)
+        with pytest.raises(RuntimeError, match="ended"):
+            worker.ask("end")
 
 
 def test_config_files_are_found():
