@@ -61,7 +61,7 @@ def add_forms(
         except EngineError as error:
             logger.warning("export: %s", error)
         except Exception as error:  # a defect in an extra must not cost the training
-            logger.warning("export: the %s files cannot be made", ", ".join(forms), exc_info=error)
+            logger.warning("export: not all of %s can be made", ", ".join(forms), exc_info=error)
 
 
 def _load(stage: Path) -> tuple[CfgNode, Detector]:

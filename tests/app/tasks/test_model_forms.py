@@ -85,7 +85,9 @@ def test_a_stage_that_cannot_be_loaded_costs_nothing(stages, caplog):
 
 def test_nothing_is_done_unasked(stages, monkeypatch):
     monkeypatch.delattr(model_forms, "_load")
+    before = stages.best
     add(stages, [])
+    assert stages.best == before
 
 
 @pytest.mark.parametrize(
