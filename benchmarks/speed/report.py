@@ -59,6 +59,18 @@ def _tables(records: Sequence[Record]) -> Iterable[str]:
         yield f"\n{' '.join(filter(None, [record.get('notes'), f'({source(record)})']))}\n"
 
 
+def _side_by_side(
+    record: Record,
+    where: Iterable[str],
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    what: str = "",
+) -> Iterable[str]:
+    yield f"### {', '.join([record['config'], *where])}\n"
+    yield from table(columns, rows)
+    yield f"\n{what}{record['rounds']} rounds. {source(record)}\n"
+
+
 def _inference(records: Sequence[Record]) -> Iterable[str]:
     yield "## Inference side by side\n"
     yield (
@@ -76,9 +88,8 @@ def _inference(records: Sequence[Record]) -> Iterable[str]:
     columns += ["detections", "score gap", "box gap, px"]
     for record in records:
         where = [f"{record['short']} px", f"{record['threads']} threads", *record["key"][3:]]
-        yield f"### {', '.join([record['config'], *where])}\n"
-        yield from table(columns, [_inference_row(engine) for engine in record["engines"]])
-        yield f"\n`{record['image']}`, {record['rounds']} rounds. {source(record)}\n"
+        rows = map(_inference_row, record["engines"])
+        yield from _side_by_side(record, where, columns, rows, f"`{record['image']}`, ")
 
 
 def _inference_row(engine: dict[str, Any]) -> list[str]:
@@ -109,12 +120,9 @@ def _training(records: Sequence[Record]) -> Iterable[str]:
     )
     columns = ["engine", "s/iteration", "speed-up", "by CPU time", "CPU s", "peak MB", "losses"]
     for record in records:
-        yield (
-            f"### {record['config']}, batch {record['batch']}, {record['short']} px, "
-            f"{record['threads']} threads\n"
-        )
-        yield from table(columns, [_training_row(engine) for engine in record["engines"]])
-        yield f"\n{record['rounds']} rounds. {source(record)}\n"
+        where = f"batch {record['batch']}", f"{record['short']} px", f"{record['threads']} threads"
+        rows = map(_training_row, record["engines"])
+        yield from _side_by_side(record, where, columns, rows)
 
 
 def _training_row(engine: dict[str, Any]) -> list[str]:
