@@ -1,16 +1,18 @@
 """How time and memory of a training step and of a detection grow with what a user may bring.
 
 One thing grows at a time: classes, labelled (or detected) boxes of an image, sides of the image.
-The models are the light ones, so that the body does not hide what the rest costs.
+The models are the light ones, so that the body does not hide what the rest costs. Each figure is
+taken in a process of its own with one thread: what another left in the heap would hide memory.
 """
 
 import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
+from multiprocessing import get_context
 from typing import Any
 
 import torch
@@ -50,7 +52,7 @@ AXES: dict[str, Sequence[int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU seconds of one call, and the memory it takes beyond the model at rest."""
+    """CPU seconds of one call, and the most memory it took beyond the model as built."""
 
     seconds: float
     mb: float
@@ -58,19 +60,12 @@ class Cost:
 
 def measure(model: str, axis: str, *, repeats: int) -> dict[str, Any]:
     """The content of a `growth` record: one model along one axis."""
-    steps = [(value, replace(Load(), **{axis: value})) for value in AXES[axis]]
-    costs = [
-        (value, _cost(_training(model, load), repeats), _cost(_detecting(model, load), repeats))
-        for value, load in steps
-    ]
-    rows = [
-        [
-            f"{value:,}",
-            *(f"{cost.seconds:.2f}" for cost in (train, detect)),
-            *(f"{cost.mb:.0f}" for cost in (train, detect)),
-        ]
-        for value, train, detect in costs
-    ]
+    rows = []
+    for value in AXES[axis]:
+        load = replace(Load(), **{axis: value})
+        costs = [_cost_alone(prepare, model, load, repeats) for prepare in (_training, _detecting)]
+        seconds = [f"{cost.seconds:.2f}" for cost in costs]
+        rows.append([f"{value:,}", *seconds, *(f"{cost.mb:.0f}" for cost in costs)])
     return {
         "key": [model, axis],
         "title": f"Cost growth: {model} (light), {_TITLES[axis]}",
@@ -106,9 +101,9 @@ def notes(axis: str, rows: Sequence[Sequence[str]]) -> str:
         )
     ]
     return (
-        f"{_others(axis)} MB: peak beyond the model at rest. Steepest growth between neighbouring "
-        f"rows, as a power of {_POWERS[axis]}: {', '.join(slopes)} (1 is a straight line; costs "
-        "under 0.05 s or 100 MB count as that much)."
+        f"{_others(axis)} One thread. MB: peak beyond the model as built. Steepest growth between "
+        f"neighbouring rows, as a power of {_POWERS[axis]}: {', '.join(slopes)} (1 is a straight "
+        "line; costs under 0.05 s or 100 MB count as that much)."
     )
 
 
@@ -125,6 +120,10 @@ def _steepest(points: Sequence[tuple[float, float]], *, least: float) -> float:
         for (few, before), (much, after) in pairwise(points)
         if few > 0
     )
+
+
+Preparation = Callable[[str, Load], Callable[[], Any]]
+"""Model, load -> what is measured."""
 
 
 def _training(model: str, load: Load) -> Callable[[], Any]:
@@ -174,19 +173,19 @@ def _sample(load: Load, seed: int) -> Sample:
     return Sample(image.permute(2, 0, 1), (height, width), GroundTruth(boxes, classes))
 
 
-def _cost(call: Callable[[], Any], repeats: int) -> Cost:
+def _cost_alone(prepare: Preparation, model: str, load: Load, repeats: int) -> Cost:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_cost, prepare, model, load, repeats).result()
+
+
+def _cost(prepare: Preparation, model: str, load: Load, repeats: int) -> Cost:
+    torch.set_num_threads(1)
+    call = prepare(model, load)
+    at_rest = memory_mb("VmRSS")
     call()
-    seconds, peaks = [], []
+    seconds = []
     for _ in range(repeats):
-        before = _reset_peak_mb()
         started = time.process_time()
         call()
         seconds.append(time.process_time() - started)
-        peaks.append(memory_mb("VmHWM") - before)
-    return Cost(statistics.median(seconds), max(peaks))
-
-
-def _reset_peak_mb() -> float:
-    """Forget the peak; what is resident now."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return memory_mb("VmRSS")
+    return Cost(statistics.median(seconds), memory_mb("VmHWM") - at_rest)
