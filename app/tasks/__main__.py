@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from app.tasks import run_task
-from app.tasks.failures import contract_error
+from app.tasks.failures import told
 from executor.channel import Reporter
 from executor.env import Env, load_env
-from executor.errors import ExecutorError
 from executor.logs import setup_logging
 from executor.monitor import Progress, span
 
@@ -48,13 +47,7 @@ def run_tasks(env: Env, progress: Progress) -> None:
 
 def report_failure(error: Exception, reporter: Reporter) -> int:
     """Tell the supervisor why the run ends; a traceback is logged for bugs of ours only."""
-    known = contract_error(error)
-    if known is None:
-        logger.error("unexpected error", exc_info=error)
-        known = ExecutorError(
-            f"a fault of this image: {type(error).__name__}: {error}; "
-            "please report it with the log above"
-        )
+    known = told(error)
     reporter.failure(known)
     return known.exit_status
 

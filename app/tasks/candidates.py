@@ -4,13 +4,13 @@ What is found in each goes to a journal, so that a run which was killed goes on 
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from itertools import tee
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from app.engine.data.problems import Problems
 from app.engine.errors import ImageError
+from app.tasks.finder import Finder
 from app.tasks.stop_flag import stop_flag
 from executor.dataset_reader import Asset, CandidateIndex
 from executor.errors import StoppedError
@@ -20,9 +20,6 @@ from executor.monitor import Progress
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-Find = Callable[[Iterable[Path]], Iterator[tuple[Path, T | ImageError]]]
-"""Says something of each file, or why it cannot, in order and as a stream."""
 
 Entry = Callable[[Asset, T | None], str]
 """Puts into one line what was found in an image (None: it is unreadable)."""
@@ -40,15 +37,14 @@ class Candidates(CandidateIndex):
     def work_through(
         self,
         journal: Journal,
-        find: Find[T],
+        finder: Finder[T],
         entry: Entry[T],
         *,
-        group_size: int,
         progress: Progress,
     ) -> None:
         """Bring the journal's entries, one for each candidate, from where it stands to the end.
 
-        Recorded are whole groups of `group_size` images. StoppedError when asked to stop.
+        Recorded are whole groups of the finder's size. StoppedError when asked to stop.
         """
         if journal.num_done:
             logger.info(
@@ -56,17 +52,17 @@ class Candidates(CandidateIndex):
                 f"{journal.num_done:,}",
                 f"{len(self):,}",
             )
-        paths, assets = tee(self.since(journal.num_done))
-        found = zip(assets, find(asset.image for asset in paths), strict=True)
+        start = journal.num_done
+        found = zip(self.since(start), finder.since(self, start), strict=True)
         group: list[str] = []
         with stop_flag() as should_stop:
-            for number, (asset, (_, result)) in enumerate(found, start=journal.num_done + 1):
+            for number, (asset, result) in enumerate(found, start=start + 1):
                 if isinstance(result, ImageError):
                     self.problems.add("unreadable image", f"{asset.image_text}: {result}")
                     group.append(entry(asset, None))
                 else:
                     group.append(entry(asset, result))
-                if len(group) == group_size:
+                if len(group) == finder.group_size:
                     journal.add(group)
                     group.clear()
                 progress(number / len(self))

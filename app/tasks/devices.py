@@ -34,9 +34,9 @@ def device_ids(hp: Hyperparameters) -> list[int]:
     return list(asked)
 
 
-def device_name(ids: list[int]) -> str:
-    """The engine's word for where a single process computes."""
-    return f"cuda:{ids[0]}" if ids else "cpu"
+def device_names(ids: list[int]) -> list[str]:
+    """The engine's words for where processes compute, one for each."""
+    return [f"cuda:{index}" for index in ids] or ["cpu"]
 
 
 def gains_by_mixed_precision(device: str) -> bool:

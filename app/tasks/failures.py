@@ -1,9 +1,12 @@
 """Errors of the engine and of torch -> the contract's errors with their return codes."""
 
 import errno
+import logging
 
 from app.engine import errors as engine
 from executor import errors as contract
+
+logger = logging.getLogger("app.tasks")
 
 TABLE: tuple[tuple[type[BaseException], type[contract.ExecutorError]], ...] = (
     (engine.ConfigError, contract.ConfigError),
@@ -18,6 +21,18 @@ TABLE: tuple[tuple[type[BaseException], type[contract.ExecutorError]], ...] = (
 """First match wins."""
 
 _OUTPUT_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+
+
+def told(error: Exception) -> contract.ExecutorError:
+    """The error to report; a bug of ours is logged with its traceback."""
+    known = contract_error(error)
+    if known is not None:
+        return known
+    logger.error("unexpected error", exc_info=error)
+    return contract.ExecutorError(
+        f"a fault of this image: {type(error).__name__}: {error}; "
+        "please report it with the log above"
+    )
 
 
 def contract_error(error: BaseException) -> contract.ExecutorError | None:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from app.engine.mining import STRATEGIES, MiningOptions, score_files
 from app.tasks.candidates import Candidates
+from app.tasks.devices import device_ids, device_names
+from app.tasks.finder import DeviceFinder, open_finder
 from app.tasks.journals import open_journal
 from app.tasks.torch_model import open_torch_model
 from app.tasks.workers import limited_workers
@@ -44,26 +46,15 @@ def run(env: Env, progress: Progress) -> None:
     )
     _warn_of_unused(hp)
     uses_model = STRATEGIES[hp.mining_algorithm].uses_model
-    predictor = None
-    if uses_model:
-        predictor = open_torch_model(env, hp, score_threshold=options.score_thresh).predictor
-    progress(0.02)
+    devices = device_names(device_ids(hp)) if uses_model else ["cpu"]
+    num_workers = limited_workers(hp.num_workers, processes=len(devices))
     candidates = Candidates(env.input.candidate_index_file)
-    with open_journal(env, Task.MINING, hp, uses_model=uses_model) as journal:
-        candidates.work_through(
-            journal,
-            partial(
-                score_files,
-                hp.mining_algorithm,
-                predictor,
-                num_workers=limited_workers(hp.num_workers),
-                seed=hp.seed,
-                options=options,
-            ),
-            _entry,
-            group_size=GROUP_WITHOUT_MODEL if predictor is None else predictor.group_size,
-            progress=span(progress, 0.02, 0.98),
-        )
+    with (
+        open_finder(partial(_open, env, hp, options, num_workers), devices) as finder,
+        open_journal(env, Task.MINING, hp, uses_model=uses_model) as journal,
+    ):
+        progress(0.02)
+        candidates.work_through(journal, finder, _entry, progress=span(progress, 0.02, 0.98))
         num_unreadable = _publish(env, candidates, journal)
     logger.info(
         "mining: %d images ranked by %s, %d unreadable ones last",
@@ -72,6 +63,25 @@ def run(env: Env, progress: Progress) -> None:
         num_unreadable,
     )
     progress(1.0)
+
+
+def _open(
+    env: Env, hp: MiningHyperparameters, options: MiningOptions, num_workers: int, device: str
+) -> DeviceFinder[float]:
+    predictor, group_size = None, GROUP_WITHOUT_MODEL
+    if STRATEGIES[hp.mining_algorithm].uses_model:
+        threshold = options.score_thresh
+        predictor = open_torch_model(env, hp, device=device, score_threshold=threshold).predictor
+        group_size = predictor.group_size
+    find = partial(
+        score_files,
+        hp.mining_algorithm,
+        predictor,
+        num_workers=num_workers,
+        seed=hp.seed,
+        options=options,
+    )
+    return DeviceFinder(find, group_size)
 
 
 def _warn_of_unused(hp: MiningHyperparameters) -> None:

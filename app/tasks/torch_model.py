@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.engine.config import CfgNode, num_classes
 from app.engine.predictor import Predictor
-from app.tasks.devices import computes_bfloat16, device_ids, device_name
+from app.tasks.devices import computes_bfloat16
 from app.tasks.engine_config import inference_config
 from app.tasks.model_files import find_model, package_class_names
 from executor.env import Env
@@ -27,6 +27,7 @@ def open_torch_model(
     env: Env,
     hp: InferHyperparameters | MiningHyperparameters,
     *,
+    device: str,
     score_threshold: float,
     boxes_only: bool = True,
 ) -> TorchModel:
@@ -42,7 +43,6 @@ def open_torch_model(
             f"{files.weights}: no config.yaml lies beside the weights; put the model's config "
             "there (its detectron2 YAML with MODEL.CLASS_NAMES) and choose the model again"
         )
-    device = device_name(device_ids(hp))
     cfg = inference_config(files.config, hp, device=device, score_threshold=score_threshold)
     _check_task(cfg, boxes_only=boxes_only)
     names = _class_names(cfg, hp.class_names, package_class_names(env.input.models_dir))

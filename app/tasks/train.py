@@ -11,7 +11,7 @@ from app.engine.training.job import TrainSummary
 from app.engine.training.saved_model import SavedModel
 from app.engine.training.train import train
 from app.tasks.args_options import EngineOptions, parse_args_options
-from app.tasks.devices import device_ids, device_name, gains_by_mixed_precision
+from app.tasks.devices import device_ids, device_names, gains_by_mixed_precision
 from app.tasks.engine_config import config_path, training_config
 from app.tasks.model_files import find_model, package_class_names
 from app.tasks.model_forms import add_forms
@@ -47,7 +47,7 @@ def run(env: Env, progress: Progress) -> None:
     load_config(config_path(hp.config_file), options.overrides)  # refused before data is read
     train_records, val_records = _records(env, hp)
     progress(0.01)
-    cfg = _config(env, hp, options, device=device_name(ids), num_images=len(train_records))
+    cfg = _config(env, hp, options, device=device_names(ids)[0], num_images=len(train_records))
     check_task(cfg, hp.object_type, train_records)
     initial_weights = find_weights(cfg.MODEL.WEIGHTS, weights_folders(), allow_download=True)
     progress(0.02)

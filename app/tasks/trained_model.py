@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from app.engine.errors import CheckpointError, ImageError
 from app.host_limits import cpu_count
-from app.tasks.devices import device_ids, device_name
 from app.tasks.model_files import ONNX_NAMES, find_model, find_onnx
 from executor.env import Env
 from executor.errors import ConfigError, ModelError, ObjectTypeError
@@ -56,6 +55,7 @@ def open_model(
     env: Env,
     hp: InferHyperparameters,
     *,
+    device: str,
     score_threshold: float,
     boxes_only: bool = True,
     num_images: int,
@@ -69,12 +69,14 @@ def open_model(
     _check_choice(hp)
     path = _onnx_file(env, hp)
     if path is not None:
-        model = _open_onnx(env, hp, path, score_threshold, boxes_only, num_images)
+        model = _open_onnx(env, hp, path, device, score_threshold, boxes_only, num_images)
         if model is not None:
             return model
     from app.tasks.torch_model import open_torch_model
 
-    torch_model = open_torch_model(env, hp, score_threshold=score_threshold, boxes_only=boxes_only)
+    torch_model = open_torch_model(
+        env, hp, device=device, score_threshold=score_threshold, boxes_only=boxes_only
+    )
     return TrainedModel(torch_model.predictor, torch_model.class_names)
 
 
@@ -109,12 +111,12 @@ def _open_onnx(
     env: Env,
     hp: InferHyperparameters,
     path: Path,
+    device: str,
     score_threshold: float,
     boxes_only: bool,
     num_images: int,
 ) -> TrainedModel | None:
     """The exported model; None where torch serves better and nobody asked for this one."""
-    device = device_name(device_ids(hp))
     if not _is_asked_for(hp) and (device != "cpu" or not _is_faster(env, hp)):
         return None
     from app.engine.predictor.onnx_predictor import OnnxPredictor

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from app.tasks import devices
-from app.tasks.devices import device_ids, device_name
+from app.tasks.devices import device_ids, device_names
 from executor.errors import DeviceError, NoDeviceError
 from executor.hyperparameters import InferHyperparameters
 
@@ -42,7 +42,7 @@ def asked(gpu_id: str | None) -> InferHyperparameters:
 def test_chosen(gpus, count, gpu_id, expected):
     gpus(count)
     assert device_ids(asked(gpu_id)) == expected
-    assert device_name(expected) == (f"cuda:{expected[0]}" if expected else "cpu")
+    assert device_names(expected) == ([f"cuda:{index}" for index in expected] or ["cpu"])
 
 
 @pytest.mark.parametrize("count", [0, 1])

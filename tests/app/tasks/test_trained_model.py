@@ -51,7 +51,9 @@ def models(tmp_path, monkeypatch):
 def opened(models, *, boxes_only=True, **settings):
     env = SimpleNamespace(input=SimpleNamespace(models_dir=models))
     hp = InferHyperparameters(gpu_id="", batch_size=4, **settings)
-    return open_model(env, hp, score_threshold=0.3, boxes_only=boxes_only, num_images=9).predictor
+    return open_model(
+        env, hp, device="cpu", score_threshold=0.3, boxes_only=boxes_only, num_images=9
+    ).predictor
 
 
 def test_without_an_exported_file_torch_is_used(models):

@@ -1,0 +1,178 @@
+"""What says something of each candidate image, on one device or on several at once.
+
+On several, each has a process with a model of its own, walks through the index itself and takes
+every n-th group of images. What it finds comes back through a pipe, so it runs ahead of the others
+by no more than the pipe holds, and results are in the order of the index.
+"""
+
+import logging
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from app.engine.errors import ImageError
+from app.tasks.failures import told
+from executor.dataset_reader import CandidateIndex
+from executor.errors import ExecutorError, OutOfMemoryError
+from executor.logs import setup_logging
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Found = TypeVar("Found", covariant=True)
+
+Find = Callable[[Iterable[Path]], Iterator[tuple[Path, T | ImageError]]]
+"""Says something of each file, or why it cannot, in order and as a stream."""
+
+
+class Finder(Protocol[Found]):
+    """Says something of each candidate.
+
+    class_names  of the model; empty where there is none
+    group_size   images that are under way together: so many are recorded as finished at once
+    """
+
+    @property
+    def class_names(self) -> Sequence[str]: ...
+
+    @property
+    def group_size(self) -> int: ...
+
+    def since(self, candidates: CandidateIndex, start: int) -> Iterator[Found | ImageError]:
+        """Of each candidate from position `start` on, in order and as a stream."""
+        ...
+
+
+@dataclass(frozen=True)
+class DeviceFinder(Generic[T]):
+    """A finder of one device, in this process."""
+
+    find: Find[T]
+    group_size: int
+    class_names: Sequence[str] = ()
+
+    def since(self, candidates: CandidateIndex, start: int) -> Iterator[T | ImageError]:
+        """See `Finder`."""
+        return self.share(candidates, start, number=0, count=1)
+
+    def share(
+        self, candidates: CandidateIndex, start: int, *, number: int, count: int
+    ) -> Iterator[T | ImageError]:
+        """Of the groups of one among `count` processes only."""
+        paths = (
+            asset.image
+            for position, asset in enumerate(candidates.since(start))
+            if _owner(position, self.group_size, count) == number
+        )
+        return (found for _, found in self.find(paths))
+
+
+Open = Callable[[str], DeviceFinder[T]]
+"""Makes the finder of a device; it must bear pickling, as what is found must."""
+
+
+@contextmanager
+def open_finder(open_on: Open[T], devices: Sequence[str]) -> Iterator[Finder[T]]:
+    """A finder on one device or, by processes that end with the context, on several."""
+    if len(devices) == 1:
+        yield open_on(devices[0])
+        return
+    processes: list[_DeviceProcess] = []
+    try:
+        for number, device in enumerate(devices):
+            processes.append(_DeviceProcess(open_on, device, number, len(devices)))
+        about = [process.receive() for process in processes]
+        yield _SeveralDevices(processes, **about[0])
+    finally:
+        for process in processes:
+            process.end()
+
+
+@dataclass(frozen=True)
+class _SeveralDevices:
+    processes: Sequence["_DeviceProcess"]
+    group_size: int
+    class_names: Sequence[str]
+
+    def since(self, candidates: CandidateIndex, start: int) -> Iterator[Any]:
+        for process in self.processes:
+            process.send((candidates, start))
+        for position in range(len(candidates) - start):
+            owner = _owner(position, self.group_size, len(self.processes))
+            yield self.processes[owner].receive()
+
+
+def _owner(position: int, group_size: int, count: int) -> int:
+    """Which of `count` processes has the image at a position."""
+    return position // group_size % count
+
+
+class _DeviceProcess:
+    """The process of one device, as the task sees it."""
+
+    def __init__(self, open_on: Open[Any], device: str, number: int, count: int) -> None:
+        context = get_context("spawn")  # CUDA does not survive a fork
+        self._device = device
+        self._connection, its_end = context.Pipe()
+        self._process: BaseProcess = context.Process(
+            target=_serve, args=(its_end, open_on, device, number, count), name=device
+        )
+        self._process.start()
+        its_end.close()  # its death shows as the end of the stream
+
+    def send(self, message: Any) -> None:
+        with suppress(BrokenPipeError):  # why it has ended is told where its answer is awaited
+            self._connection.send(message)
+
+    def receive(self) -> Any:
+        """What it found next; raises what ended it."""
+        try:
+            message = self._connection.recv()
+        except EOFError:
+            self._process.join()
+            raise self._death() from None
+        if isinstance(message, ExecutorError):
+            raise message
+        return message
+
+    def end(self) -> None:
+        self._connection.close()
+        self._process.kill()
+        self._process.join()
+
+    def _death(self) -> ExecutorError:
+        status = self._process.exitcode
+        if status == -signal.SIGKILL:
+            return OutOfMemoryError(
+                f"the process of {self._device} was killed, most likely because memory ran out; "
+                "use a smaller batch_size or fewer num_workers, or give the container more memory"
+            )
+        return ExecutorError(
+            f"the process of {self._device} ended with status {status}; start again to resume, "
+            "and report it with the log above if it happens again"
+        )
+
+
+def _serve(
+    connection: Connection, open_on: Open[Any], device: str, number: int, count: int
+) -> None:
+    setup_logging()
+    # The task decides when to stop, and ends this process.
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)
+    try:
+        finder = open_on(device)
+        connection.send({"group_size": finder.group_size, "class_names": finder.class_names})
+        candidates, start = connection.recv()
+        for found in finder.share(candidates, start, number=number, count=count):
+            connection.send(found)
+    except (BrokenPipeError, EOFError):
+        return  # the task has ended
+    except Exception as error:  # whatever ends it must be reported by the task
+        connection.send(told(error))
