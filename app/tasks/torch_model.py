@@ -3,6 +3,8 @@
 import logging
 from dataclasses import dataclass
 
+import torch
+
 from app.engine.config import CfgNode, num_classes
 from app.engine.predictor import Predictor
 from app.tasks.devices import computes_bfloat16
@@ -46,6 +48,8 @@ def open_torch_model(
     cfg = inference_config(files.config, hp, device=device, score_threshold=score_threshold)
     _check_task(cfg, boxes_only=boxes_only)
     names = _class_names(cfg, hp.class_names, package_class_names(env.input.models_dir))
+    if device != "cpu":
+        torch.cuda.set_device(device)  # pinned memory would open the first GPU, too
     logger.info("model: %s (%s), classes: %s", files.weights, device, ", ".join(names))
     predictor = Predictor.from_files(
         cfg,
