@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.engine.layers import winograd
+from app.engine.layers import winograd_tiles
 from app.engine.layers.packed import RELU, Activation
 from app.engine.layers.winograd import WinogradConv2d, pays_off
 
@@ -76,7 +76,7 @@ def test_other_activations_are_done_directly():
 
 def test_large_inputs_are_worked_in_portions():
     covered = torch.zeros(2, 70, dtype=torch.int64)
-    for images, rows in winograd._portions(2, 70, 100):
+    for images, rows in winograd_tiles.portions(2, 70, 100, most=152):
         covered[images, rows] += 1
         assert (rows.stop - rows.start) * 100 <= 152
     assert bool((covered == 1).all())

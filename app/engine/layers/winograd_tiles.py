@@ -1,0 +1,172 @@
+"""Winograd's tiles (arXiv:1509.09308): 6 x 6 inputs to 4 x 4 outputs of a 3x3 convolution.
+
+Inputs, filters and outputs are transformed from and to a domain in which the convolution is 36
+matrix products over the channels. The transforms of maps are sums of a few rows of channels each,
+in float32: what a bag of embeddings is.
+
+The points of the transforms are 0, 5/8, -5/8, 3/2, -3/2 and infinity: the result is off by about
+twice the rounding of the direct sum in float32, by five times in bfloat16, in which the usual
+1 and 2 would be off by eleven times.
+
+n, H, W, C: maps, height, width, channels; T: tiles
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TILE = 4
+SIDE = TILE + 2
+PRODUCTS = SIDE * SIDE
+
+_A, _B = 5 / 8, 3 / 2
+_AA, _BB = _A * _A, _B * _B
+
+Matrix = tuple[tuple[float, ...], ...]
+
+INPUT: Matrix = (
+    (_AA * _BB, 0, -_AA - _BB, 0, 1, 0),
+    (0, -_A * _BB, -_BB, _A, 1, 0),
+    (0, _A * _BB, -_BB, -_A, 1, 0),
+    (0, -_B * _AA, -_AA, _B, 1, 0),
+    (0, _B * _AA, -_AA, -_B, 1, 0),
+    (0, _AA * _BB, 0, -_AA - _BB, 0, 1),
+)
+FILTER: Matrix = (
+    (1 / (_AA * _BB), 0, 0),
+    *((1 / f, p / f, p * p / f) for p in (_A, -_A) for f in (2 * _AA * (_AA - _BB),)),
+    *((1 / f, p / f, p * p / f) for p in (_B, -_B) for f in (2 * _BB * (_BB - _AA),)),
+    (0, 0, 1),
+)
+OUTPUT: Matrix = (
+    (1, 1, 1, 1, 1, 0),
+    (0, _A, -_A, _B, -_B, 0),
+    (0, _AA, _AA, _BB, _BB, 0),
+    (0, _A * _AA, -_A * _AA, _B * _BB, -_B * _BB, 1),
+)
+"""Transforms of a line; what is done to a tile is their product over rows and columns."""
+
+
+def of_tile(line: Matrix) -> Tensor:
+    """The transform of a tile from that of a line, in float64."""
+    matrix = torch.tensor(line, dtype=torch.float64)
+    return torch.kron(matrix, matrix)
+
+
+@dataclass(frozen=True, slots=True)
+class Bags:
+    """Weighted sums of rows of a table.
+
+    rows     int32, of all bags one after the other
+    weights  float32, as many
+    starts   int32, where each bag begins
+    """
+
+    rows: Tensor
+    weights: Tensor
+    starts: Tensor
+
+    @classmethod
+    def of(cls, matrix: Tensor, kinds: Tensor, first: Tensor, places: Tensor) -> "Bags":
+        """Bag i sums `matrix[kinds[i], k]` times row `first[i] + places[k]` over k."""
+        taken = (matrix != 0)[kinds]
+        counts = taken.sum(dim=1)
+        return cls(
+            (first[:, None] + places)[taken].int(),
+            matrix[kinds][taken].float(),
+            (counts.cumsum(0) - counts).int(),
+        )
+
+    def sums(self, table: Tensor) -> Tensor:
+        """(rows, C) -> (bags, C)."""
+        return F.embedding_bag(
+            self.rows, table, self.starts, mode="sum", per_sample_weights=self.weights
+        )
+
+
+@lru_cache(maxsize=64)
+def reading(count: int, down: int, across: int, *, by_product: bool = False) -> Bags:
+    """From the cells of maps with margins to the 36 values of each tile.
+
+    Values lie tile by tile, or one product of all tiles after the other.
+    """
+    height, width = down * TILE + 2, across * TILE + 2
+    cells = torch.arange(count * height * width).view(count, height, width)
+    corners = cells[:, :-2:TILE, :-2:TILE].flatten()
+    places = torch.arange(SIDE)[:, None] * width + torch.arange(SIDE)
+    return Bags.of(of_tile(INPUT), *_values(corners, by_product), places.flatten())
+
+
+@lru_cache(maxsize=64)
+def writing(count: int, down: int, across: int, *, by_product: bool = False) -> Bags:
+    """From the 36 values of each tile, in the order of `reading`, to cells of maps, row by row."""
+    number = count * down * across
+    tiles = torch.arange(number).view(count, down, 1, across, 1)
+    kinds = torch.arange(TILE * TILE).view(TILE, 1, TILE)
+    shape = (count, down, TILE, across, TILE)
+    tile_step, product_step = (1, number) if by_product else (PRODUCTS, 1)
+    return Bags.of(
+        of_tile(OUTPUT),
+        kinds.expand(shape).flatten(),
+        (tiles * tile_step).expand(shape).flatten(),
+        torch.arange(PRODUCTS) * product_step,
+    )
+
+
+@lru_cache(maxsize=64)
+def spreading(count: int, down: int, across: int) -> Bags:
+    """From cells of maps to what they add to the 36 values of their tile, product by product.
+
+    The transpose of `writing`, as gradients need it.
+    """
+    cells = torch.arange(count * down * across * TILE * TILE).view(count, -1, across * TILE)
+    corners = cells[:, ::TILE, ::TILE].flatten()
+    places = torch.arange(TILE)[:, None] * across * TILE + torch.arange(TILE)
+    return Bags.of(of_tile(OUTPUT).T, *_values(corners, by_product=True), places.flatten())
+
+
+def _values(corners: Tensor, by_product: bool) -> tuple[Tensor, Tensor]:
+    """Kind and corner of each value of all tiles."""
+    kinds, first = torch.meshgrid(torch.arange(PRODUCTS), corners, indexing="ij")
+    if not by_product:
+        kinds, first = kinds.T, first.T
+    return kinds.flatten(), first.flatten()
+
+
+def tiles_of(height: int, width: int) -> tuple[int, int]:
+    """How many tiles cover a map, down and across."""
+    return -(-height // TILE), -(-width // TILE)
+
+
+def with_margins(maps: Tensor, rows: slice, across: int) -> Tensor:
+    """The inputs of some rows of tiles: a cell more on all sides, zeros beyond the edges.
+
+    maps  (n, H, W, C)
+    """
+    _, height, width, _ = maps.shape
+    first, last = rows.start * TILE - 1, rows.stop * TILE + 1
+    margins = (0, 0, 1, across * TILE - width + 1, max(-first, 0), max(last - height, 0))
+    return F.pad(maps[:, max(first, 0) : last], margins)
+
+
+def portions(count: int, down: int, across: int, *, most: int) -> Iterator[tuple[slice, slice]]:
+    """Images and rows of tiles, at most about `most` tiles each."""
+    of_image = down * across
+    if of_image <= most:
+        for images in shares(count, most // of_image):
+            yield images, slice(0, down)
+        return
+    for i in range(count):
+        for rows in shares(down, max(1, most // across)):
+            yield slice(i, i + 1), rows
+
+
+def shares(length: int, most: int) -> Iterator[slice]:
+    """Equal parts of `range(length)`, or nearly: filters would be reordered for a small rest."""
+    number = -(-length // most)
+    for i in range(number):
+        yield slice(length * i // number, length * (i + 1) // number)
