@@ -50,7 +50,9 @@ def run(env: Env, progress: Progress) -> None:
     num_workers = limited_workers(hp.num_workers, processes=len(devices))
     candidates = Candidates(env.input.candidate_index_file)
     with (
-        open_finder(partial(_open, env, hp, options, num_workers), devices) as finder,
+        open_finder(
+            partial(_open, env, hp, options, len(candidates), num_workers), devices
+        ) as finder,
         open_journal(env, Task.MINING, hp, uses_model=uses_model) as journal,
     ):
         progress(0.02)
@@ -66,13 +68,19 @@ def run(env: Env, progress: Progress) -> None:
 
 
 def _open(
-    env: Env, hp: MiningHyperparameters, options: MiningOptions, num_workers: int, device: str
+    env: Env,
+    hp: MiningHyperparameters,
+    options: MiningOptions,
+    num_images: int,
+    num_workers: int,
+    device: str,
 ) -> DeviceFinder[float]:
     predictor, group_size = None, GROUP_WITHOUT_MODEL
     if STRATEGIES[hp.mining_algorithm].uses_model:
-        threshold = options.score_thresh
-        predictor = open_torch_model(env, hp, device=device, score_threshold=threshold).predictor
-        group_size = predictor.group_size
+        model = open_torch_model(
+            env, hp, device=device, score_threshold=options.score_thresh, num_images=num_images
+        )
+        predictor, group_size = model.predictor, model.predictor.group_size
     find = partial(
         score_files,
         hp.mining_algorithm,

@@ -7,6 +7,7 @@ import torch
 
 from app.engine.config import CfgNode, num_classes
 from app.engine.predictor import Predictor
+from app.engine.predictor.streams import MAX_STREAMS
 from app.tasks.devices import computes_bfloat16
 from app.tasks.engine_config import inference_config
 from app.tasks.model_files import find_model, package_class_names
@@ -32,8 +33,9 @@ def open_torch_model(
     device: str,
     score_threshold: float,
     boxes_only: bool = True,
+    num_images: int,
 ) -> TorchModel:
-    """Load the model of /in/models.
+    """Load the model of /in/models for a stream of `num_images`.
 
     `score_threshold` replaces the model's own lower limit of scores; `boxes_only` spares the masks.
     Raises ModelError when there is no usable model or when its classes are unknown,
@@ -51,14 +53,21 @@ def open_torch_model(
     if device != "cpu":
         torch.cuda.set_device(device)  # pinned memory would open the first GPU, too
     logger.info("model: %s (%s), classes: %s", files.weights, device, ", ".join(names))
+    streams = streams_on_cpu(hp.batch_size, num_images) if device == "cpu" else 1
     predictor = Predictor.from_files(
         cfg,
         files.weights,
-        batch_size=hp.batch_size,
+        batch_size=max(hp.batch_size // streams, 1),
+        streams=streams,
         precision=_precision(hp.precision, device),
         boxes_only=boxes_only,
     )
     return TorchModel(predictor, names)
+
+
+def streams_on_cpu(batch_size: int, num_images: int) -> int:
+    """Batches at once: each has its share of the `batch_size` images that may be in memory."""
+    return max(min(torch.get_num_threads(), MAX_STREAMS, batch_size, num_images), 1)
 
 
 def _check_task(cfg: CfgNode, *, boxes_only: bool) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app.engine.errors import CheckpointError, ImageError
+from app.engine.predictor.streams import MAX_STREAMS
 from app.host_limits import cpu_count
 from app.tasks.model_files import ONNX_NAMES, find_model, find_onnx
 from executor.env import Env
@@ -26,9 +27,6 @@ logger = logging.getLogger(__name__)
 FASTER_EXPORTED = ("mobilenet", "efficientnet")
 """Bodies that ONNX Runtime computes faster (MobileNetV2: 1.3 times); the wide 3x3 convolutions of
 others go faster in torch, by Winograd's tiles (RetinaNet R50: 1.5 times)."""
-
-MAX_STREAMS = 4
-"""Images at once on a CPU, at most: each holds maps of its own in memory."""
 
 
 class DetectsFiles(Protocol):
@@ -75,7 +73,12 @@ def open_model(
     from app.tasks.torch_model import open_torch_model
 
     torch_model = open_torch_model(
-        env, hp, device=device, score_threshold=score_threshold, boxes_only=boxes_only
+        env,
+        hp,
+        device=device,
+        score_threshold=score_threshold,
+        boxes_only=boxes_only,
+        num_images=num_images,
     )
     return TrainedModel(torch_model.predictor, torch_model.class_names)
 

@@ -11,9 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from app.engine.predictor.streams import MAX_STREAMS
 from app.host_limits import cpu_count
-from app.tasks.trained_model import MAX_STREAMS
 from executor.hyperparameters import InferHyperparameters
+
+WARM_UP = 32
+
+Detect = Callable[[int], Any]
+"""Looks at so many of the images."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -21,17 +26,16 @@ def main(arguments: Sequence[str]) -> None:
     backend, precision, config, weights, onnx, count, *images = arguments
     paths = [Path(name) for name in itertools.islice(itertools.cycle(images), int(count))]
     if backend == "onnxruntime":
-        detect, group = _onnx(Path(onnx), paths)
+        detect = _onnx(Path(onnx), paths)
     else:
-        detect, group = _torch(Path(config), Path(weights), precision, paths)
-    detect(0, group)
+        detect = _torch(Path(config), Path(weights), precision, paths)
+    detect(WARM_UP)
     started = time.perf_counter()
-    for first in range(0, len(paths), group):
-        detect(first, first + group)
+    detect(len(paths))
     sys.stdout.write(f"{len(paths) / (time.perf_counter() - started)}\n")
 
 
-def _onnx(path: Path, images: Sequence[Path]) -> tuple[Callable[[int, int], Any], int]:
+def _onnx(path: Path, images: Sequence[Path]) -> Detect:
     from app.engine.predictor import OnnxPredictor
 
     streams = min(cpu_count(), MAX_STREAMS)
@@ -39,25 +43,30 @@ def _onnx(path: Path, images: Sequence[Path]) -> tuple[Callable[[int, int], Any]
     predictor = OnnxPredictor(path, score_threshold=threshold, streams=streams)
     pixels = [[predictor.reader(image)] for image in images]
     pool = ThreadPoolExecutor(streams)
-    return lambda first, end: list(pool.map(predictor.detect_batch, pixels[first:end])), 64
+    return lambda count: list(pool.map(predictor.detect_batch, pixels[:count]))
 
 
-def _torch(
-    config: Path, weights: Path, precision: str, images: Sequence[Path]
-) -> tuple[Callable[[int, int], Any], int]:
+def _torch(config: Path, weights: Path, precision: str, images: Sequence[Path]) -> Detect:
     from app.engine.data.image import read_image
     from app.engine.data.mapper import TestMapper
     from app.engine.predictor import Predictor
     from app.tasks.engine_config import inference_config
+    from app.tasks.torch_model import streams_on_cpu
 
     hp = InferHyperparameters()
     cfg = inference_config(config, hp, device="cpu", score_threshold=hp.conf_threshold)
+    streams = streams_on_cpu(hp.batch_size, len(images))
     predictor = Predictor.from_files(
-        cfg, weights, batch_size=hp.batch_size, precision=precision, boxes_only=True
+        cfg,
+        weights,
+        batch_size=hp.batch_size // streams,
+        streams=streams,
+        precision=precision,
+        boxes_only=True,
     )
     mapper = TestMapper.from_config(cfg)
-    samples = [mapper.from_pixels(read_image(p, cfg.INPUT.FORMAT)) for p in images]
-    return lambda first, end: predictor.detect_samples(samples[first:end]), predictor.group_size
+    samples = [(p, mapper.from_pixels(read_image(p, cfg.INPUT.FORMAT))) for p in images]
+    return lambda count: list(predictor.map_samples(samples[:count], predictor.detect_batch))
 
 
 if __name__ == "__main__":

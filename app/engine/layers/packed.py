@@ -7,6 +7,7 @@ M: boxes; N, C, H, W: batch, channels, height, width; D: width of a vector
 """
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,9 @@ class Activation(NamedTuple):
 
 
 NONE, RELU = Activation(), Activation("relu")
+
+# Threads that share a model pack each weight once.
+_PACKING = Lock()
 
 # Cells of a map below which oneDNN takes another order of some weights.
 _TINY_MAP = 128
@@ -130,16 +134,19 @@ class PackedConv2d(nn.Module):
         In another order it is reordered at every call, which may take longer than the convolution.
         """
         is_tiny = x.shape[2] * x.shape[3] < _TINY_MAP
-        if is_tiny not in self._packed:
-            weight = self._unpacked
-            if weight is None:
-                known = next(iter(self._packed.values())).to_dense()
-                weight = known.contiguous(memory_format=torch.channels_last)
-            self._packed[is_tiny] = torch.ops.mkldnn._reorder_convolution_weight(
-                weight, *self._geometry, list(x.shape)
-            )
-            self._unpacked = None
-        return self._packed[is_tiny]
+        with _PACKING:
+            if is_tiny not in self._packed:
+                self._packed[is_tiny] = torch.ops.mkldnn._reorder_convolution_weight(
+                    self._plain_weight(), *self._geometry, list(x.shape)
+                )
+                self._unpacked = None
+            return self._packed[is_tiny]
+
+    def _plain_weight(self) -> Tensor:
+        if self._unpacked is not None:
+            return self._unpacked
+        known = next(iter(self._packed.values())).to_dense()
+        return known.contiguous(memory_format=torch.channels_last)
 
     def _input(self, x: Tensor) -> Tensor:
         return x.to(self.dtype).contiguous(memory_format=torch.channels_last)

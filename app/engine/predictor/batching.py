@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from app.engine.errors import ImageError
+from app.engine.predictor.streams import Answer, Submit
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Place(Generic[S, T]):
-    """One input's place in the queue of answers."""
+    """One input's place in the queue of answers: with a sample until its batch is begun."""
 
     path: Path
     sample: S | None
@@ -27,28 +28,39 @@ class _Place(Generic[S, T]):
 
 def run_in_batches(
     samples: Iterable[tuple[Path, S | ImageError]],
-    run: Callable[[list[S]], list[T | ImageError]],
+    submit: Submit[S, T | ImageError],
     *,
     bucket_of: Callable[[S], Hashable],
     batch_size: Callable[[], int],
     window: int,
     group: int,
+    streams: int = 1,
 ) -> Iterator[tuple[Path, T | ImageError]]:
-    """`run` on batches of one bucket; the answers come in the order of `samples`.
+    """Batches of one bucket are submitted; the answers come in the order of `samples`.
 
     batch_size  asked before each batch: it may shrink
     window      images held back at most while buckets fill
     group       images after which all buckets are run: no batch has images of two groups, so that
                 a stream which starts with another group makes the same batches from there on
+    streams     batches that are computed at once; one more waits, so that no stream does
     """
     queue: deque[_Place[S, T]] = deque()
     buckets: defaultdict[Hashable, list[_Place[S, T]]] = defaultdict(list)
+    ahead = streams if streams > 1 else 0
+    under_way: deque[tuple[list[_Place[S, T]], Answer[T | ImageError]]] = deque()
+
+    def settle(limit: int) -> None:
+        while len(under_way) > limit:
+            places, answer = under_way.popleft()
+            for place, result in zip(places, answer(), strict=True):
+                place.result = result
 
     def run_bucket(bucket: Hashable) -> None:
         places = buckets.pop(bucket)
-        results = run([place.sample for place in places if place.sample is not None])
-        for place, result in zip(places, results, strict=True):
-            place.result, place.sample = result, None
+        under_way.append((places, submit([p.sample for p in places if p.sample is not None])))
+        for place in places:
+            place.sample = None
+        settle(ahead)
 
     for number, (path, sample) in enumerate(samples, start=1):
         if isinstance(sample, ImageError):
@@ -68,11 +80,10 @@ def run_in_batches(
         yield from _finished(queue)
     for bucket in list(buckets):
         run_bucket(bucket)
+    settle(0)
     yield from _finished(queue)
 
 
 def _finished(queue: deque[_Place[S, T]]) -> Iterator[tuple[Path, T | ImageError]]:
-    while queue and queue[0].sample is None:
-        place = queue.popleft()
-        assert place.result is not None
-        yield place.path, place.result
+    while queue and (result := queue[0].result) is not None:
+        yield queue.popleft().path, result

@@ -5,9 +5,7 @@ N: images of a batch, R: objects of an image, S: side of small masks
 
 import logging
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from app.engine.predictor.array_detections import ArrayDetections
 from app.engine.predictor.batching import run_in_batches
 from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.predictor.reading import read_files
+from app.engine.predictor.streams import side_by_side
 from app.engine.structures.size import Size, shortest_edge_size
 
 logger = logging.getLogger(__name__)
@@ -123,32 +122,16 @@ class OnnxPredictor:
     ) -> Iterator[tuple[Path, ArrayDetections | ImageError]]:
         """Detections of each file, or why there are none, in the order of `paths`: a stream."""
         images = read_files(paths, self.reader, num_workers=num_workers)
-        if self._streams > 1:
-            return self._side_by_side(images)
-        return run_in_batches(
-            images,
-            lambda images: list(self.detect_batch(images)),
-            bucket_of=self.network_size,
-            batch_size=lambda: self.batch_size,
-            window=GROUP_IN_BATCHES * self.batch_size,
-            group=self.group_size,
-        )
-
-    def _side_by_side(
-        self, images: Iterable[tuple[Path, ResizedImage | ImageError]]
-    ) -> Iterator[tuple[Path, ArrayDetections | ImageError]]:
-        """One image for each thread of a pool and one more, so that none waits for its next."""
-        waiting: deque[tuple[Path, Future[list[ArrayDetections]] | ImageError]] = deque()
-        with ThreadPoolExecutor(self._streams) as pool:
-            for path, image in images:
-                if isinstance(image, ImageError):
-                    waiting.append((path, image))
-                else:
-                    waiting.append((path, pool.submit(self.detect_batch, [image])))
-                if len(waiting) > self._streams:
-                    yield _result(*waiting.popleft())
-            while waiting:
-                yield _result(*waiting.popleft())
+        with side_by_side(self.detect_batch, self._streams) as submit:
+            yield from run_in_batches(
+                images,
+                submit,
+                bucket_of=self.network_size,
+                batch_size=lambda: self.batch_size,
+                window=GROUP_IN_BATCHES * self.batch_size,
+                group=self.group_size,
+                streams=self._streams,
+            )
 
     def detect_batch(self, images: Sequence[ResizedImage]) -> list[ArrayDetections]:
         """Detections of images whose padded sizes are equal."""
@@ -176,12 +159,6 @@ class OnnxPredictor:
         """(height, width) of the padded network input."""
         step = max(self.card.size_divisibility, 1)
         return -(-image.size[0] // step) * step, -(-image.size[1] // step) * step
-
-
-def _result(
-    path: Path, found: Future[list[ArrayDetections]] | ImageError
-) -> tuple[Path, ArrayDetections | ImageError]:
-    return path, found if isinstance(found, ImageError) else found.result()[0]
 
 
 def resize(pixels: Pixels, size: Size) -> Pixels:

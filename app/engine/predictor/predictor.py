@@ -26,6 +26,7 @@ from app.engine.modeling.build import build_blank_detector
 from app.engine.modeling.detector import Detector
 from app.engine.predictor.batching import run_in_batches
 from app.engine.predictor.reading import read_files
+from app.engine.predictor.streams import side_by_side
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
 from app.engine.structures.image_list import padded_size
@@ -55,6 +56,7 @@ class Predictor:
     """Detects objects in images of any size; GPU memory that runs out halves the batch.
 
     batch_size  images at once, at most; shrinks when memory runs out
+    streams     batches of files at once, on a CPU: each is computed by its share of the threads
     group_size  batches of files lie within groups of so many; a stream of the same files that
                 starts at any group gives, bit by bit, the same results
     boxes_only  leave out what is found inside boxes: masks, keypoints
@@ -66,6 +68,7 @@ class Predictor:
         cfg: CfgNode,
         *,
         batch_size: int = 1,
+        streams: int = 1,
         precision: str = "fp32",
         boxes_only: bool = False,
         consume: bool = False,
@@ -75,6 +78,7 @@ class Predictor:
         Looks at the views of TEST.AUG where that is enabled.
         """
         assert batch_size >= 1
+        assert streams == 1 or model.device.type == "cpu"
         if cfg.MODEL.LOAD_PROPOSALS:
             raise ConfigError(
                 "MODEL.LOAD_PROPOSALS: this model needs proposals computed beforehand and cannot "
@@ -87,7 +91,8 @@ class Predictor:
             self.model = AugmentedDetector.around(self.model, cfg)
         self.num_classes = _num_classes(cfg)
         self.batch_size = batch_size
-        self.group_size = GROUP_IN_BATCHES.get(model.device.type, 4) * batch_size
+        self.streams = streams
+        self.group_size = GROUP_IN_BATCHES.get(model.device.type, 4) * batch_size * streams
         self.boxes_only = boxes_only
         self._dtype = PRECISIONS[precision]
         self._is_fresh = True
@@ -100,6 +105,7 @@ class Predictor:
         weights: Path,
         *,
         batch_size: int = 1,
+        streams: int = 1,
         precision: str = "fp32",
         boxes_only: bool = False,
     ) -> Self:
@@ -110,6 +116,7 @@ class Predictor:
             model,
             cfg,
             batch_size=batch_size,
+            streams=streams,
             precision=precision,
             boxes_only=boxes_only,
             consume=True,
@@ -126,11 +133,21 @@ class Predictor:
 
         A stream: memory does not grow with the number of files. `num_workers` processes decode.
         """
-        return self.map_files(paths, self._detect, num_workers=num_workers)
+        return self.map_files(paths, self.detect_batch, num_workers=num_workers)
 
     def detect_samples(self, samples: Sequence[Sample]) -> list[Detections]:
         """`detect` for network inputs; boxes are in the pixels of each `original_size`."""
-        return self.run(samples, self._detect)
+        return self.run(samples, self.detect_batch)
+
+    def detect_batch(self, samples: list[Sample]) -> list[Detections]:
+        """Detections of samples whose padded sizes are equal, whatever memory they take."""
+        detect = self.model.detect_boxes if self.boxes_only else self.model.detect
+        with self.inference():
+            found = [detections.to("cpu") for detections in detect(samples)]
+        if self._is_fresh:
+            self._is_fresh = False
+            give_back_free_memory()
+        return found
 
     def map_files(
         self,
@@ -143,15 +160,32 @@ class Predictor:
         samples = read_files(paths, partial(_read, self._mapper), num_workers=num_workers)
         if num_workers or self.model.device.type == "cuda":
             # A thread of its own takes samples from the workers while the model is at work.
-            samples = ahead(samples, depth=self.batch_size)
-        return run_in_batches(
-            samples,
-            lambda samples: list(self._in_batches(samples, work)),
-            bucket_of=self.network_size,
-            batch_size=lambda: self.batch_size,
-            window=WINDOW_IN_BATCHES * self.batch_size,
-            group=self.group_size,
-        )
+            samples = ahead(samples, depth=self.batch_size * self.streams)
+        return self.map_samples(samples, work)
+
+    def map_samples(
+        self, samples: Iterable[tuple[Path, Sample | ImageError]], work: Work[T]
+    ) -> Iterator[tuple[Path, T | ImageError]]:
+        """`map_files` for files that are read already."""
+
+        def run(batch: list[Sample]) -> list[T | ImageError]:
+            return list(self._in_batches(batch, work))
+
+        with side_by_side(
+            run,
+            self.streams,
+            begin=partial(torch.set_num_threads, max(torch.get_num_threads() // self.streams, 1)),
+            failed=lambda result: isinstance(result, _DoesNotFitError),
+        ) as submit:
+            yield from run_in_batches(
+                samples,
+                submit,
+                bucket_of=self.network_size,
+                batch_size=lambda: self.batch_size,
+                window=WINDOW_IN_BATCHES * self.batch_size * self.streams,
+                group=self.group_size,
+                streams=self.streams,
+            )
 
     def run(self, samples: Sequence[Sample], work: Work[T]) -> list[T]:
         """`work` on batches of equally large samples: one result each, in the order given."""
@@ -188,15 +222,6 @@ class Predictor:
             )
         in_bgr = self._mapper.image_format == "BGR"
         return self._mapper.from_pixels(image if in_bgr else image[..., ::-1])
-
-    def _detect(self, samples: list[Sample]) -> list[Detections]:
-        detect = self.model.detect_boxes if self.boxes_only else self.model.detect
-        with self.inference():
-            found = [detections.to("cpu") for detections in detect(samples)]
-        if self._is_fresh:
-            self._is_fresh = False
-            give_back_free_memory()
-        return found
 
     def _in_batches(self, samples: Sequence[Sample], work: Work[T]) -> Iterator[T | ImageError]:
         """One result for each sample; an ImageError for one that alone exceeds GPU memory."""

@@ -100,13 +100,13 @@ def test_interrupted_runs_leave_the_same_results(many: Any, task: str, algorithm
 
 def test_finished_images_are_not_looked_at_again(many: Any, monkeypatch, caplog):
     looked_at: list[int] = []
-    detect = Predictor._detect
+    detect = Predictor.detect_batch
 
     def spy(self: Predictor, samples: list[Any]) -> Any:
         looked_at.extend(sample.image_id for sample in samples)
         return detect(self, samples)
 
-    monkeypatch.setattr(Predictor, "_detect", spy)
+    monkeypatch.setattr(Predictor, "detect_batch", spy)
     many.write_env(run_infer=True)
     many.write_config(**SETTINGS)
     with pytest.raises(StoppedError, match="after 16 of 21 images"):

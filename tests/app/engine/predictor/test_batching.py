@@ -10,7 +10,7 @@ from app.engine.predictor.batching import run_in_batches
 from app.engine.structures.sample import Sample
 
 
-def _run(sizes, batch_size=2, window=6, group=100):
+def _run(sizes, batch_size=2, window=6, group=100, streams=1):
     """Results, batches, and how many samples had been taken when each result came."""
     taken, batches, arrivals = 0, [], []
 
@@ -21,18 +21,20 @@ def _run(sizes, batch_size=2, window=6, group=100):
             bad = ImageError("bad")
             yield Path(str(i)), bad if size is None else Sample(torch.zeros(1, size, size), (i, i))
 
-    def work(batch):
-        batches.append([sample.original_size[0] for sample in batch])
-        return batches[-1]
+    def submit(batch):
+        found = [sample.original_size[0] for sample in batch]
+        batches.append(found)
+        return lambda: found
 
     results = []
     for path, result in run_in_batches(
         samples(),
-        work,
+        submit,
         bucket_of=lambda sample: sample.size,
         batch_size=lambda: batch_size,
         window=window,
         group=group,
+        streams=streams,
     ):
         results.append((int(str(path)), result))
         arrivals.append(taken)
@@ -75,3 +77,11 @@ def test_batches_do_not_depend_on_the_groups_before(start):
     assert whole[len(whole) - len(from_start) :] == from_start
     assert [index for index, _ in results] == list(range(len(sizes)))
     assert arrivals[4] == 5
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3])
+def test_answers_are_awaited_only_when_enough_batches_are_under_way(streams):
+    results, batches, arrivals = _run([1, 2, None, 1, 2, 1, 1, 1, 1, 2, 2], streams=streams)
+    assert [index for index, _ in results] == list(range(11))
+    assert batches == [[0, 3], [1, 4], [5, 6], [7, 8], [9, 10]]
+    assert arrivals[0] == {1: 4, 2: 7, 3: 9}[streams]

@@ -17,9 +17,11 @@ GREY = (0, 0, 128)
 
 @pytest.fixture
 def make(painted_detector, small_cfg):
-    def predictor(batch_size=4, *, max_batch=1000, precision="fp32"):
+    def predictor(batch_size=4, *, streams=1, max_batch=1000, precision="fp32"):
         model = painted_detector(max_batch)
-        return Predictor(model, small_cfg, batch_size=batch_size, precision=precision)
+        return Predictor(
+            model, small_cfg, batch_size=batch_size, streams=streams, precision=precision
+        )
 
     return predictor
 
@@ -56,12 +58,15 @@ def test_nothing_in_nothing_out(make):
     assert list(make().detect_files([], num_workers=1)) == []
 
 
+@pytest.mark.parametrize("streams", [1, 2, 3])
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_files_keep_their_order_and_answers_whatever_the_batches(make, ragged, num_workers):
+def test_files_keep_their_order_and_answers_whatever_the_batches(
+    make, ragged, num_workers, streams
+):
     expected = [
         None if i == 3 else make(1).detect([read_image(p)])[0] for i, p in enumerate(ragged)
     ]
-    predictor = make(3)
+    predictor = make(3, streams=streams)
     results = list(predictor.detect_files(iter(ragged), num_workers=num_workers))
     assert [path for path, _ in results] == ragged
     for i, (_, found) in enumerate(results):
@@ -158,3 +163,18 @@ def test_the_given_model_is_left_alone(painted_detector, small_cfg):
     Predictor(model, small_cfg).detect([np.zeros((8, 8, 3), dtype=np.uint8)])
     assert model.training
     assert model.batches == []
+
+
+def test_streams_whose_memory_runs_out_go_on_with_smaller_batches(make, ragged):
+    predictor = make(2, streams=2, max_batch=1)
+    results = list(predictor.detect_files(ragged))
+    assert predictor.batch_size == 1
+    for (_, found), (_, expected) in zip(results, make(1).detect_files(ragged), strict=True):
+        if not isinstance(expected, ImageError):
+            assert torch.equal(found.boxes, expected.boxes)
+
+
+def test_an_image_too_large_for_memory_is_reported_by_streams(make, paint):
+    path = paint("one.png", (32, 64), (0, 0, 9, 9, RED))
+    results = make(2, streams=2, max_batch=0).detect_files([path] * 3)
+    assert ["do not fit" in str(problem) for _, problem in results] == [True] * 3
