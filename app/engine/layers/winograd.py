@@ -13,6 +13,7 @@ from app.engine.layers.winograd_tiles import (
     PRODUCTS,
     SIDE,
     TILE,
+    of_tile,
     portions,
     reading,
     shares,
@@ -127,11 +128,10 @@ class WinogradConv2d(PackedConv2d):
 
 def _transformed_filters(weight: Tensor, dtype: torch.dtype) -> Tensor:
     """(O, C, 3, 3) -> (36 O, C)."""
-    line = torch.tensor(FILTER, dtype=torch.float64)
+    transform = of_tile(FILTER)
     result = weight.new_empty((PRODUCTS, *weight.shape[:2]), dtype=dtype)
-    # One by one: all of them in double precision would be the largest thing a model ever holds.
-    for i in range(SIDE):
-        for j in range(SIDE):
-            taps = torch.outer(line[i], line[j])
-            result[SIDE * i + j] = (weight * taps).sum(dim=(2, 3))
+    # A few at a time: all of them in double precision would be the largest thing a model ever holds.
+    for place, part in zip(result.split(32, dim=1), weight.split(32), strict=True):
+        taps = part.permute(2, 3, 0, 1).reshape(9, -1).double()
+        place.copy_((transform @ taps).view_as(place))
     return result.flatten(0, 1)
