@@ -130,7 +130,7 @@ def _transformed_filters(weight: Tensor, dtype: torch.dtype) -> Tensor:
     """(O, C, 3, 3) -> (36 O, C)."""
     transform = of_tile(FILTER)
     result = weight.new_empty((PRODUCTS, *weight.shape[:2]), dtype=dtype)
-    # A few at a time: all of them in double precision would be the largest thing a model ever holds.
+    # A few at a time: all in double precision would be the largest thing a model ever holds.
     for place, part in zip(result.split(32, dim=1), weight.split(32), strict=True):
         taps = part.permute(2, 3, 0, 1).reshape(9, -1).double()
         place.copy_((transform @ taps).view_as(place))
