@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 
@@ -31,7 +30,7 @@ def measure(model_dir: Path, data: Path, precisions: Sequence[str]) -> dict[str,
     cfg.MODEL.DEVICE = "cpu"
     records = read_split(data, "test")
     rows, reference = [], 0.0
-    for name in [*precisions, *(f"{p}, tiles" for p in precisions if p not in EXPORTED)]:
+    for name in precisions:
         if name in EXPORTED:
             predictor = OnnxPredictor(model_dir / EXPORTED[name], boxes_only=True)
             metrics = box_metrics(predictor, records, CLASS_NAMES)
@@ -47,25 +46,20 @@ def measure(model_dir: Path, data: Path, precisions: Sequence[str]) -> dict[str,
         "columns": ["precision", *METRICS, "change of AP"],
         "rows": rows,
         "notes": f"{len(records)} photographs, {cfg.INPUT.MIN_SIZE_TEST} px; trained by "
-        "`python -m benchmarks.bccd`; bounds: 0.3 points for bf16, 1.0 for int8. Tiles: 3x3 "
-        "convolutions of 64 and more channels run by Winograd's tiles, as those of 192 and more do "
-        "in bf16 elsewhere (128 in fp32). onnx: the exported files in ONNX Runtime, int8 "
-        "calibrated on training images.",
+        "`python -m benchmarks.bccd`; bounds: 0.3 points for bf16, 1.0 for int8. 3x3 "
+        f"convolutions of {winograd.FEWEST_CHANNELS} and more channels run by Winograd's tiles in "
+        "torch. onnx: the exported files in ONNX Runtime, int8 calibrated on training images.",
     }
 
 
 def _of_weights(
-    cfg: CfgNode, weights: Path, records: Sequence[ImageRecord], name: str
+    cfg: CfgNode, weights: Path, records: Sequence[ImageRecord], precision: str
 ) -> dict[str, float]:
-    """Metrics in torch; `name` is a precision, or one with ", tiles"."""
+    """Metrics in torch."""
     model = build_detector(cfg)
     load_weights(model, weights).require_whole()
-    precision, _, tiles = name.partition(",")
     dtype = PRECISIONS[precision]
-    # As in wide networks, whose 3x3 convolutions run by Winograd's tiles: this one is too narrow.
-    fewest_channels = dict.fromkeys(winograd.FEWEST_CHANNELS, 64) if tiles else {}
-    with mock.patch.dict(winograd.FEWEST_CHANNELS, fewest_channels):
-        prepared = prepare_for_inference(model.eval(), precision=precision)
+    prepared = prepare_for_inference(model.eval(), precision=precision)
     evaluation = evaluate(
         prepared,
         cfg,

@@ -10,17 +10,17 @@ from torch.nn import functional as F
 from app.engine.layers.packed import NONE, RELU, Activation, PackedConv2d, can_pack
 from app.engine.layers.winograd_tiles import (
     FILTER,
+    OUTPUT,
     PRODUCTS,
     SIDE,
     TILE,
     of_tile,
     portions,
-    reading,
     shares,
     tiles_of,
     with_margins,
-    writing,
 )
+from app.engine.layers.winograd_transforms import Window, reading, window_of, writing
 
 # Tiles at once: what a core works on stays in its cache, the matrix products are still large.
 _TILES_AT_ONCE = 152
@@ -29,9 +29,9 @@ _FEWEST_TILES = 64
 # Of a map's tiles: to gather more costs as much as to do all.
 _LARGEST_SHARE = 0.8
 # The transforms cost by the channel, the products by its square.
-FEWEST_CHANNELS = {torch.float32: 128, torch.bfloat16: 192}
+FEWEST_CHANNELS = 64
 # The transformed filters take four times the memory, and such wide layers have small maps.
-_MOST_PRODUCTS = 200_000
+_MOST_PRODUCTS = 300_000
 
 
 def pays_off(conv: nn.Conv2d, dtype: torch.dtype) -> bool:
@@ -40,7 +40,7 @@ def pays_off(conv: nn.Conv2d, dtype: torch.dtype) -> bool:
         can_pack(conv, dtype)
         and tuple(conv.kernel_size) == (3, 3)
         and {*conv.stride, *conv.dilation, *map(int, conv.padding), conv.groups} == {1}
-        and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS[dtype]
+        and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
         and conv.in_channels * conv.out_channels <= _MOST_PRODUCTS
     )
 
@@ -53,6 +53,8 @@ class WinogradConv2d(PackedConv2d):
     ) -> None:
         super().__init__(conv, dtype=dtype, activation=activation)
         assert pays_off(conv, dtype)
+        bias = conv.bias
+        self._products_bias = None if bias is None else _transformed_bias(bias.detach(), dtype)
         # One group of channels for each of the 36 products: oneDNN runs them in one call.
         self._filters = torch.ops.mkldnn._reorder_convolution_weight(
             _transformed_filters(conv.weight.detach(), dtype)[:, :, None, None],
@@ -72,9 +74,8 @@ class WinogradConv2d(PackedConv2d):
         x = self._input(x).permute(0, 2, 3, 1)
         result = x.new_empty((count, height, width, self.out_channels))
         for images, rows in portions(count, down, across, most=_TILES_AT_ONCE):
-            part = self._convolve(with_margins(x[images], rows, across))
-            target = result[images, rows.start * TILE : rows.stop * TILE]
-            target.copy_(part[:, : target.shape[1], :width])
+            part = self._convolve(*window_of(x[images], rows))
+            result[images, rows.start * TILE : rows.stop * TILE] = part
         return result.permute(0, 3, 1, 2)
 
     def near(self, x: Tensor, cells: Tensor) -> Tensor:
@@ -91,24 +92,24 @@ class WinogradConv2d(PackedConv2d):
             (count, down, across, SIDE, SIDE, padded.shape[3]),
             (image, TILE * row, TILE * column, row, column, 1),
         )
-        result = x.new_zeros((count, down, TILE, across, TILE, self.out_channels))
+        result = padded.new_zeros((count, down, TILE, across, TILE, self.out_channels))
         outputs = result.transpose(2, 3)
         places = tiles.nonzero()
         for part in shares(len(places), _TILES_AT_ONCE):
             place = places[part].unbind(1)
-            outputs[place] = self._convolve(inputs[place]).to(x.dtype)
+            window = Window(len(place[0]), (SIDE, SIDE), (0, 0), (1, 1), (TILE, TILE))
+            outputs[place] = self._convolve(inputs[place], window)
         result = result.view(count, down * TILE, across * TILE, -1)
         return result[:, : x.shape[2], : x.shape[3]].permute(0, 3, 1, 2)
 
-    def _convolve(self, x: Tensor) -> Tensor:
-        """(n, 4 h + 2, 4 w + 2, C) -> (n, 4 h, 4 w, O) in float32."""
-        count, height, width, channels = x.shape
-        shape = (count, height // TILE, width // TILE)
-        values = reading(*shape).sums(x.view(-1, channels).float()).to(self.dtype)
+    def _convolve(self, x: Tensor, window: Window) -> Tensor:
+        """What the window reads, (n, h, w, C) -> what it writes, (n, h', w', O)."""
+        channels = x.shape[3]
+        values = reading(window)(x.reshape(-1, channels))
         values = torch.ops.mkldnn._convolution_pointwise(
             values.view(1, 1, -1, PRODUCTS * channels).permute(0, 3, 1, 2),
             self._filters,
-            None,
+            self._products_bias,
             [0, 0],
             [1, 1],
             [1, 1],
@@ -117,13 +118,16 @@ class WinogradConv2d(PackedConv2d):
             [],
             "",
         )
-        values = values.permute(0, 2, 3, 1).reshape(-1, self.out_channels).float()
-        values = writing(*shape).sums(values)
-        if self._bias is not None:
-            values += self._bias
+        values = writing(window)(values.permute(0, 2, 3, 1).reshape(-1, self.out_channels))
         if self.activation is RELU:
             values.relu_()
-        return values.view(count, height - 2, width - 2, -1)
+        return values.view(window.count, *window.result, -1)
+
+
+def _transformed_bias(bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to the products for their tiles to grow by the bias: (O,) -> (36 O,)."""
+    line = torch.tensor(OUTPUT, dtype=torch.float64).pinverse().sum(dim=1)
+    return torch.outer(torch.outer(line, line).flatten(), bias).flatten().to(dtype)
 
 
 def _transformed_filters(weight: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,11 +1,10 @@
 """Winograd's tiles (arXiv:1509.09308): 6 x 6 inputs to 4 x 4 outputs of a 3x3 convolution.
 
 Inputs, filters and outputs are transformed from and to a domain in which the convolution is 36
-matrix products over the channels. The transforms of maps are sums of a few rows of channels each,
-in float32: what a bag of embeddings is.
+matrix products over the channels.
 
 The points of the transforms are 0, 5/8, -5/8, 3/2, -3/2 and infinity: the result is off by about
-twice the rounding of the direct sum in float32, by five times in bfloat16, in which the usual
+twice the rounding of the direct sum in float32, by six times in bfloat16, in which the usual
 1 and 2 would be off by eleven times.
 
 n, H, W, C: maps, height, width, channels; T: tiles

@@ -155,7 +155,7 @@ def test_wrong_keys_are_refused(key, value, words):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_boxes_are_the_same_where_only_tiles_near_candidates_are_done(count, monkeypatch):
-    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", {torch.float32: 32})
+    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 32)
     torch.manual_seed(0)
     few = ["MODEL.RETINANET.SCORE_THRESH_TEST", "0.001"]
     model = _build(*few, "MODEL.RETINANET.TOPK_CANDIDATES_TEST", "30").eval()

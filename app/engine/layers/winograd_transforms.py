@@ -1,0 +1,130 @@
+"""From maps to the values of Winograd's tiles and back: down the columns, then along the rows.
+
+Each step sums a few rows of channels with weights: what a bag of embeddings is. The weights are
+exact in bfloat16, sums are taken in float32.
+
+n, h, w, C: maps, height, width, channels
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from app.engine.layers.winograd_tiles import (
+    INPUT,
+    OUTPUT,
+    PRODUCTS,
+    SIDE,
+    TILE,
+    Matrix,
+    tiles_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Maps, or some of their rows, and the tiles on them.
+
+    count   maps
+    size    rows and columns that are read
+    margin  rows and columns of zeros that the first tile reads before these
+    tiles   down and across
+    result  rows and columns that are written
+    """
+
+    count: int
+    size: tuple[int, int]
+    margin: tuple[int, int]
+    tiles: tuple[int, int]
+    result: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A step down the columns and one along the rows."""
+
+    down: "_Bags"
+    across: "_Bags"
+
+    def __call__(self, table: Tensor) -> Tensor:
+        """(rows, C) -> (rows, C)."""
+        return self.across.sums(self.down.sums(table))
+
+
+@dataclass(frozen=True, slots=True)
+class _Bags:
+    """Weighted sums of rows of a table.
+
+    rows     int32, of all bags one after the other
+    weights  float32, as many
+    starts   int32, where each bag begins
+    """
+
+    rows: Tensor
+    weights: Tensor
+    starts: Tensor
+
+    @classmethod
+    def of(cls, matrix: Matrix, kinds: Tensor, rows: Tensor, inside: Tensor) -> "_Bags":
+        """Bag i sums `matrix[kinds[i], k]` times row `rows[i, k]` over the k that are inside."""
+        weights = torch.tensor(matrix, dtype=torch.float32)[kinds]
+        taken = (weights != 0) & inside
+        counts = taken.sum(dim=1)
+        return cls(rows[taken].int(), weights[taken], (counts.cumsum(0) - counts).int())
+
+    def sums(self, table: Tensor) -> Tensor:
+        """(rows, C) -> (bags, C)."""
+        weights = self.weights.to(table.dtype)
+        return F.embedding_bag(
+            self.rows, table, self.starts, mode="sum", per_sample_weights=weights
+        )
+
+
+def window_of(maps: Tensor, tiles: slice) -> tuple[Tensor, Window]:
+    """What some rows of tiles read of maps (n, H, W, C)."""
+    count, height, width, _ = maps.shape
+    first, last = max(tiles.start * TILE - 1, 0), min(tiles.stop * TILE + 1, height)
+    return maps[:, first:last], Window(
+        count,
+        size=(last - first, width),
+        margin=(first - tiles.start * TILE + 1, 1),
+        tiles=(tiles.stop - tiles.start, tiles_of(height, width)[1]),
+        result=(min(tiles.stop * TILE, height) - tiles.start * TILE, width),
+    )
+
+
+@lru_cache(maxsize=64)
+def reading(window: Window) -> Transform:
+    """From cells, row by row, to the 36 values of each tile, tile by tile."""
+    (height, width), (above, left) = window.size, window.margin
+    (down, across), places = window.tiles, torch.arange(SIDE)
+    image, tile, kind, column = _grid(window.count, down, SIDE, width)
+    rows = (TILE * tile - above)[:, None] + places
+    cells = (image * height * width + column)[:, None] + rows * width
+    first = _Bags.of(INPUT, kind, cells, (rows >= 0) & (rows < height))
+    line, tile, place, kind = _grid(window.count * down, across, SIDE, SIDE)
+    columns = (TILE * tile - left)[:, None] + places
+    cells = ((line * SIDE + place) * width)[:, None] + columns
+    return Transform(first, _Bags.of(INPUT, kind, cells, (columns >= 0) & (columns < width)))
+
+
+@lru_cache(maxsize=64)
+def writing(window: Window) -> Transform:
+    """From the 36 values of each tile, tile by tile, to cells, row by row."""
+    (down, across), (height, width) = window.tiles, window.result
+    places, always = torch.arange(SIDE), torch.ones((), dtype=torch.bool)
+    image, row, tile, place = _grid(window.count, height, across, SIDE)
+    values = ((image * down + row // TILE) * across + tile) * PRODUCTS + place
+    first = _Bags.of(OUTPUT, row % TILE, values[:, None] + SIDE * places, always)
+    line, column = _grid(window.count * height, width)
+    values = (line * across + column // TILE) * SIDE
+    return Transform(first, _Bags.of(OUTPUT, column % TILE, values[:, None] + places, always))
+
+
+def _grid(*sizes: int) -> tuple[Tensor, ...]:
+    """The coordinates of all cells of an array, in order."""
+    axes = torch.meshgrid(*(torch.arange(size) for size in sizes), indexing="ij")
+    return tuple(axis.flatten() for axis in axes)
