@@ -135,7 +135,7 @@ def _transformed_filters(weight: Tensor, dtype: torch.dtype) -> Tensor:
     transform = of_tile(FILTER)
     result = weight.new_empty((PRODUCTS, *weight.shape[:2]), dtype=dtype)
     # A few at a time: all in double precision would be the largest thing a model ever holds.
-    for place, part in zip(result.split(32, dim=1), weight.split(32), strict=True):
+    for place, part in zip(torch.split(result, 32, 1), torch.split(weight, 32), strict=True):
         taps = part.permute(2, 3, 0, 1).reshape(9, -1).double()
         place.copy_((transform @ taps).view_as(place))
     return result.flatten(0, 1)
