@@ -139,7 +139,7 @@ def fingerprint(facts: Mapping[str, object], files: Sequence[Path] = ()) -> str:
     for path in files:
         digest.update(b"\0")
         with path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
+            while chunk := stream.read(1 << 22):
                 digest.update(chunk)
     return digest.hexdigest()
 

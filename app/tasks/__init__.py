@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from app.engine.imports import lasting_imports
 from executor.env import Env, Task
 from executor.monitor import Progress
 
@@ -11,4 +12,6 @@ TASKS = {Task.TRAINING: "train", Task.MINING: "mining", Task.INFER: "infer"}
 
 def run_task(task: Task, env: Env, progress: Progress) -> None:
     """Do one task; only its own module is imported, which keeps the others' start-up time away."""
-    import_module(f"{__name__}.{TASKS[task]}").run(env, progress)
+    with lasting_imports():
+        module = import_module(f"{__name__}.{TASKS[task]}")
+    module.run(env, progress)

@@ -45,9 +45,10 @@ def run(env: Env, progress: Progress) -> None:
     devices = device_names(device_ids(hp))
     num_workers = limited_workers(hp.num_workers, processes=len(devices))
     with (
+        open_journal(env, Task.INFER, hp, uses_model=True) as take_up_journal,
         open_finder(partial(_open, env, hp, len(candidates), num_workers), devices) as finder,
-        open_journal(env, Task.INFER, hp, uses_model=True) as journal,
     ):
+        journal = take_up_journal()
         progress(0.02)
         counts: Counter[int] = Counter()
         num_earlier = journal.num_done

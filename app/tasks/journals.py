@@ -5,8 +5,9 @@ index, the model, the settings, this program. How the work is done (devices, bat
 may change.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,18 +25,17 @@ PACKAGES = Path(__file__).resolve().parents[1], Path(__file__).resolve().parents
 @contextmanager
 def open_journal(
     env: Env, task: Task, hp: InferHyperparameters | MiningHyperparameters, *, uses_model: bool
-) -> Iterator[Journal]:
-    """The journal of a task, with what earlier runs of the same work have finished.
+) -> Iterator[Callable[[], Journal]]:
+    """Gives, when called, the journal of a task with what earlier runs of the same work finished.
 
-    It stays until the supervisor knows that the run is done: a run of two tasks does neither again.
+    What decides the results is read in a thread: libraries and the model may be loaded meanwhile.
+    The file stays until the supervisor knows that the run is done: a run of two tasks does neither
+    again.
     """
-    journal = Journal(
-        journal_path(env.output.root_dir, task.value), run_fingerprint(env, task, hp, uses_model)
-    )
-    try:
-        yield journal
-    finally:
-        journal.close()
+    path = journal_path(env.output.root_dir, task.value)
+    with ExitStack() as opened, ThreadPoolExecutor(1) as aside:
+        mark = aside.submit(run_fingerprint, env, task, hp, uses_model)
+        yield lambda: opened.enter_context(closing(Journal(path, mark.result())))
 
 
 def run_fingerprint(

@@ -50,11 +50,12 @@ def run(env: Env, progress: Progress) -> None:
     num_workers = limited_workers(hp.num_workers, processes=len(devices))
     candidates = Candidates(env.input.candidate_index_file)
     with (
+        open_journal(env, Task.MINING, hp, uses_model=uses_model) as take_up_journal,
         open_finder(
             partial(_open, env, hp, options, len(candidates), num_workers), devices
         ) as finder,
-        open_journal(env, Task.MINING, hp, uses_model=uses_model) as journal,
     ):
+        journal = take_up_journal()
         progress(0.02)
         candidates.work_through(journal, finder, _entry, progress=span(progress, 0.02, 0.98))
         num_unreadable = _publish(env, candidates, journal)

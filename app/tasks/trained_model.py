@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app.engine.errors import CheckpointError, ImageError
+from app.engine.imports import lasting_imports
 from app.engine.predictor.streams import MAX_STREAMS
 from app.host_limits import cpu_count
 from app.tasks.model_files import ONNX_NAMES, find_model, find_onnx
@@ -70,7 +71,8 @@ def open_model(
         model = _open_onnx(env, hp, path, device, score_threshold, boxes_only, num_images)
         if model is not None:
             return model
-    from app.tasks.torch_model import open_torch_model
+    with lasting_imports():
+        from app.tasks.torch_model import open_torch_model
 
     torch_model = open_torch_model(
         env,

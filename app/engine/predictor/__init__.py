@@ -7,6 +7,8 @@ imported: torch alone takes longer to import than ONNX Runtime to find its first
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from app.engine.imports import lasting_imports
+
 if TYPE_CHECKING:
     from app.engine.predictor.onnx_predictor import OnnxPredictor
     from app.engine.predictor.predictor import PRECISIONS, Predictor
@@ -19,4 +21,5 @@ _HOMES = {"OnnxPredictor": "onnx_predictor", "PRECISIONS": "predictor", "Predict
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    with lasting_imports():
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
