@@ -7,6 +7,7 @@ from importlib import import_module
 
 from app.cli.arguments import Options, parse
 from app.engine.errors import EngineError, is_out_of_memory
+from app.engine.imports import lasting_imports
 from executor.logs import setup_logging
 
 logger = logging.getLogger("app.cli")
@@ -19,7 +20,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     setup_logging()
     # Only the verb's own module is imported: the others' libraries cost seconds.
-    run: Callable[[Options], None] = import_module(f"app.cli.{options.verb}").run
+    with lasting_imports():
+        run: Callable[[Options], None] = import_module(f"app.cli.{options.verb}").run
     try:
         run(options)
     except EngineError as error:
