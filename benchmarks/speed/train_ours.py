@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from app.engine.layers.prepare import PRECISIONS
+from app.engine.layers.prepare_training import prepare_for_training
 from app.engine.solver import build_optimizer
 from app.engine.structures.masks import PolygonMasks
 from app.engine.structures.sample import Sample
@@ -21,6 +22,7 @@ def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainSte
     model, cfg = build_model(task)
     cfg.SOLVER.BASE_LR = LEARNING_RATE
     dtype = PRECISIONS[precision]
+    prepare_for_training(model, dtype)
     stepper = Stepper(
         model.train(),
         build_optimizer(cfg, model),

@@ -339,6 +339,7 @@ OWN: dict[str, Any] = {
         "OPTIMIZER": "SGD",  # SGD / ADAMW
         "ACCUMULATE": 1,  # backward passes per iteration; IMS_PER_BATCH counts all of them
         "DDP_FP16_COMPRESSION": False,  # send gradients between GPUs as float16
+        "WINOGRAD": True,  # on a CPU: wide 3x3 convolutions by tiles; False: summed directly
         "AMP": {
             "DTYPE": "auto",  # auto (bfloat16 where the GPU has it) / float16 / bfloat16
         },

@@ -11,11 +11,16 @@ from torch.nn import functional as F
 
 from app.engine.layers.norm import FrozenBatchNorm2d
 from app.engine.layers.packed import PackedConv2d
+from app.engine.layers.winograd_training import convolve_by_tiles, has_many_tiles
 
 
 class Conv2d(nn.Conv2d):
-    """`activation(norm(conv(x)))`; norm and activation may be None."""
+    """`activation(norm(conv(x)))`; norm and activation may be None.
 
+    by_tiles  train by Winograd's tiles where a map has many; see `prepare_for_training`
+    """
+
+    by_tiles: bool = False
     norm: nn.Module | None
     activation: Callable[[Tensor], Tensor] | None
 
@@ -37,6 +42,12 @@ class Conv2d(nn.Conv2d):
         """(N, C, H, W) -> (N, C', H', W')."""
         x = conv_norm(self, self.norm, input)
         return x if self.activation is None else self.activation(x)
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.by_tiles and self.training and has_many_tiles(input):
+            return convolve_by_tiles(input, weight, bias)
+        y: Tensor = super()._conv_forward(input, weight, bias)
+        return y
 
 
 def conv_norm(conv: nn.Conv2d | PackedConv2d, norm: nn.Module | None, x: Tensor) -> Tensor:

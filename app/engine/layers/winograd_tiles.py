@@ -11,8 +11,6 @@ n, H, W, C: maps, height, width, channels; T: tiles
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -54,86 +52,6 @@ def of_tile(line: Matrix) -> Tensor:
     """The transform of a tile from that of a line, in float64."""
     matrix = torch.tensor(line, dtype=torch.float64)
     return torch.kron(matrix, matrix)
-
-
-@dataclass(frozen=True, slots=True)
-class Bags:
-    """Weighted sums of rows of a table.
-
-    rows     int32, of all bags one after the other
-    weights  float32, as many
-    starts   int32, where each bag begins
-    """
-
-    rows: Tensor
-    weights: Tensor
-    starts: Tensor
-
-    @classmethod
-    def of(cls, matrix: Tensor, kinds: Tensor, first: Tensor, places: Tensor) -> "Bags":
-        """Bag i sums `matrix[kinds[i], k]` times row `first[i] + places[k]` over k."""
-        taken = (matrix != 0)[kinds]
-        counts = taken.sum(dim=1)
-        return cls(
-            (first[:, None] + places)[taken].int(),
-            matrix[kinds][taken].float(),
-            (counts.cumsum(0) - counts).int(),
-        )
-
-    def sums(self, table: Tensor) -> Tensor:
-        """(rows, C) -> (bags, C)."""
-        return F.embedding_bag(
-            self.rows, table, self.starts, mode="sum", per_sample_weights=self.weights
-        )
-
-
-@lru_cache(maxsize=64)
-def reading(count: int, down: int, across: int, *, by_product: bool = False) -> Bags:
-    """From the cells of maps with margins to the 36 values of each tile.
-
-    Values lie tile by tile, or one product of all tiles after the other.
-    """
-    height, width = down * TILE + 2, across * TILE + 2
-    cells = torch.arange(count * height * width).view(count, height, width)
-    corners = cells[:, :-2:TILE, :-2:TILE].flatten()
-    places = torch.arange(SIDE)[:, None] * width + torch.arange(SIDE)
-    return Bags.of(of_tile(INPUT), *_values(corners, by_product), places.flatten())
-
-
-@lru_cache(maxsize=64)
-def writing(count: int, down: int, across: int, *, by_product: bool = False) -> Bags:
-    """From the 36 values of each tile, in the order of `reading`, to cells of maps, row by row."""
-    number = count * down * across
-    tiles = torch.arange(number).view(count, down, 1, across, 1)
-    kinds = torch.arange(TILE * TILE).view(TILE, 1, TILE)
-    shape = (count, down, TILE, across, TILE)
-    tile_step, product_step = (1, number) if by_product else (PRODUCTS, 1)
-    return Bags.of(
-        of_tile(OUTPUT),
-        kinds.expand(shape).flatten(),
-        (tiles * tile_step).expand(shape).flatten(),
-        torch.arange(PRODUCTS) * product_step,
-    )
-
-
-@lru_cache(maxsize=64)
-def spreading(count: int, down: int, across: int) -> Bags:
-    """From cells of maps to what they add to the 36 values of their tile, product by product.
-
-    The transpose of `writing`, as gradients need it.
-    """
-    cells = torch.arange(count * down * across * TILE * TILE).view(count, -1, across * TILE)
-    corners = cells[:, ::TILE, ::TILE].flatten()
-    places = torch.arange(TILE)[:, None] * across * TILE + torch.arange(TILE)
-    return Bags.of(of_tile(OUTPUT).T, *_values(corners, by_product=True), places.flatten())
-
-
-def _values(corners: Tensor, by_product: bool) -> tuple[Tensor, Tensor]:
-    """Kind and corner of each value of all tiles."""
-    kinds, first = torch.meshgrid(torch.arange(PRODUCTS), corners, indexing="ij")
-    if not by_product:
-        kinds, first = kinds.T, first.T
-    return kinds.flatten(), first.flatten()
 
 
 def tiles_of(height: int, width: int) -> tuple[int, int]:

@@ -97,31 +97,63 @@ def window_of(maps: Tensor, tiles: slice) -> tuple[Tensor, Window]:
 
 
 @lru_cache(maxsize=64)
-def reading(window: Window) -> Transform:
-    """From cells, row by row, to the 36 values of each tile, tile by tile."""
+def reading(window: Window, *, by_product: bool = False) -> Transform:
+    """From cells, row by row, to the 36 values of each tile.
+
+    Values lie tile by tile, or one product of all tiles after the other.
+    """
     (height, width), (above, left) = window.size, window.margin
-    (down, across), places = window.tiles, torch.arange(SIDE)
+    down, places = window.tiles[0], torch.arange(SIDE)
     image, tile, kind, column = _grid(window.count, down, SIDE, width)
     rows = (TILE * tile - above)[:, None] + places
     cells = (image * height * width + column)[:, None] + rows * width
     first = _Bags.of(INPUT, kind, cells, (rows >= 0) & (rows < height))
-    line, tile, place, kind = _grid(window.count * down, across, SIDE, SIDE)
+    line, tile, place, kind = _grid_of_values(window, by_product)
     columns = (TILE * tile - left)[:, None] + places
     cells = ((line * SIDE + place) * width)[:, None] + columns
     return Transform(first, _Bags.of(INPUT, kind, cells, (columns >= 0) & (columns < width)))
 
 
 @lru_cache(maxsize=64)
-def writing(window: Window) -> Transform:
-    """From the 36 values of each tile, tile by tile, to cells, row by row."""
+def writing(window: Window, *, by_product: bool = False) -> Transform:
+    """From the 36 values of each tile, in the order of `reading`, to cells, row by row."""
     (down, across), (height, width) = window.tiles, window.result
     places, always = torch.arange(SIDE), torch.ones((), dtype=torch.bool)
     image, row, tile, place = _grid(window.count, height, across, SIDE)
-    values = ((image * down + row // TILE) * across + tile) * PRODUCTS + place
-    first = _Bags.of(OUTPUT, row % TILE, values[:, None] + SIDE * places, always)
+    tile = (image * down + row // TILE) * across + tile
+    tile_step, step = (1, window.count * down * across) if by_product else (PRODUCTS, 1)
+    values = tile_step * tile + step * place
+    first = _Bags.of(OUTPUT, row % TILE, values[:, None] + step * SIDE * places, always)
     line, column = _grid(window.count * height, width)
     values = (line * across + column // TILE) * SIDE
     return Transform(first, _Bags.of(OUTPUT, column % TILE, values[:, None] + places, always))
+
+
+@lru_cache(maxsize=64)
+def spreading(window: Window) -> Transform:
+    """From cells that `writing` writes to the 36 values they come from, product by product.
+
+    The transpose of `writing`, as gradients need it.
+    """
+    down, (height, width) = window.tiles[0], window.result
+    matrix, places = tuple(zip(*OUTPUT, strict=True)), torch.arange(TILE)
+    image, tile, kind, column = _grid(window.count, down, SIDE, width)
+    rows = (TILE * tile)[:, None] + places
+    cells = (image * height * width + column)[:, None] + rows * width
+    first = _Bags.of(matrix, kind, cells, rows < height)
+    line, tile, place, kind = _grid_of_values(window, by_product=True)
+    columns = (TILE * tile)[:, None] + places
+    cells = ((line * SIDE + place) * width)[:, None] + columns
+    return Transform(first, _Bags.of(matrix, kind, cells, columns < width))
+
+
+def _grid_of_values(window: Window, by_product: bool) -> tuple[Tensor, ...]:
+    """Of each value: the line of tiles, the tile in it, its row and its column in the tile."""
+    lines, tiles = window.count * window.tiles[0], window.tiles[1]
+    if by_product:
+        place, kind, line, tile = _grid(SIDE, SIDE, lines, tiles)
+        return line, tile, place, kind
+    return _grid(lines, tiles, SIDE, SIDE)
 
 
 def _grid(*sizes: int) -> tuple[Tensor, ...]:

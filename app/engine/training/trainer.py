@@ -13,6 +13,7 @@ from app.engine.config import CfgNode
 from app.engine.data.filters import count_images
 from app.engine.data.loader import Loader, build_train_loader
 from app.engine.evaluation.evaluator import verify_results
+from app.engine.layers.prepare_training import prepare_for_training
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
@@ -250,6 +251,8 @@ class Trainer:
             # After the weights: a file's counts are those of other images.
             counts = count_images(job.train_records, len(job.class_names))
             model.set_image_counts(torch.from_numpy(counts))
+        if self.cfg.SOLVER.WINOGRAD:
+            prepare_for_training(model, self.dtype)
         return model
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.errors import ConfigError
-from app.engine.layers.conv import init_normal
+from app.engine.layers.conv import Conv2d, init_normal
 from app.engine.layers.conv_cells import convs_at_cells, reach
 from app.engine.layers.focal import focal_loss_of_classes
 from app.engine.layers.norm import PerLevelBatchNorm, get_norm
@@ -149,14 +149,14 @@ class DenseHead(nn.Module):
         cls_subnet, bbox_subnet = nn.Sequential(), nn.Sequential()
         for _ in range(num_convs):
             for subnet in (cls_subnet, bbox_subnet):
-                subnet.append(nn.Conv2d(in_channels, channels, 3, padding=1))
+                subnet.append(Conv2d(in_channels, channels, 3, padding=1))
                 if norm:
                     subnet.append(_tower_norm(norm, channels, num_levels))
                 subnet.append(nn.ReLU(inplace=True))
             in_channels = channels
         self.cls_subnet, self.bbox_subnet = cls_subnet, bbox_subnet
-        self.cls_score = nn.Conv2d(in_channels, num_anchors * num_classes, 3, padding=1)
-        self.bbox_pred = nn.Conv2d(in_channels, num_anchors * 4, 3, padding=1)
+        self.cls_score = Conv2d(in_channels, num_anchors * num_classes, 3, padding=1)
+        self.bbox_pred = Conv2d(in_channels, num_anchors * 4, 3, padding=1)
         for module in (*cls_subnet, *bbox_subnet, self.cls_score, self.bbox_pred):
             if isinstance(module, nn.Conv2d):
                 init_normal(module, 0.01)

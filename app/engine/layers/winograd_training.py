@@ -1,0 +1,108 @@
+"""3x3 convolutions by Winograd's tiles with gradients: each pass by a quarter of its products.
+
+The gradient of the input is a convolution again, by the filters turned round; that of the filters
+is a sum of products over tiles, in the domain of the tiles and transformed back once.
+
+N, C, H, W: batch, channels, height, width; O: output channels; T: tiles in work at once
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from app.engine.layers.winograd_tiles import FILTER, PRODUCTS, TILE, of_tile, portions, tiles_of
+from app.engine.layers.winograd_transforms import reading, spreading, window_of, writing
+
+# Tiles at once: what a core works on stays in its cache, the matrix products are still large.
+_TILES_AT_ONCE = 304
+# With fewer the filters, which grow fourfold, cost more than the map.
+_FEWEST_TILES = 64
+
+
+def has_many_tiles(x: Tensor) -> bool:
+    """Whether maps (N, C, H, W) are large enough to gain."""
+    down, across = tiles_of(*x.shape[2:])
+    return len(x) * down * across >= _FEWEST_TILES
+
+
+def convolve_by_tiles(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """3x3 convolution of padding 1: (N, C, H, W) -> (N, O, H, W) in channels-last memory.
+
+    Products are in the dtype of autocast, or of the maps where there is none.
+    """
+    if torch.is_autocast_enabled("cpu"):
+        x = x.to(torch.get_autocast_dtype("cpu"))
+    result: Tensor = _ByTiles.apply(x, weight, bias)
+    return result
+
+
+class _ByTiles(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        with torch.autocast("cpu", enabled=False):
+            return _convolved(x, _transformed(weight, x.dtype).mT, bias)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        grad = grads[0].contiguous(memory_format=torch.channels_last)
+        turned = _transformed(weight.flip(2, 3), grad.dtype) if of_x else None
+        return (
+            None if turned is None else _convolved(grad, turned, None),
+            _of_filters(x, grad).to(weight.dtype) if of_weight else None,
+            grad.sum(dim=(0, 2, 3)) if of_bias else None,
+        )
+
+
+def _convolved(x: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
+    """(N, C, H, W), (36, C, O) -> (N, O, H, W)."""
+    count, channels, height, width = x.shape
+    shape = (count, filters.shape[2], height, width)
+    result = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+    cells, target = x.permute(0, 2, 3, 1), result.permute(0, 2, 3, 1)
+    for images, rows in portions(count, *tiles_of(height, width), most=_TILES_AT_ONCE):
+        part, window = window_of(cells[images], rows)
+        values = reading(window, by_product=True)(part.reshape(-1, channels))
+        values = torch.bmm(values.view(PRODUCTS, -1, channels), filters)
+        values = writing(window, by_product=True)(values.flatten(0, 1))
+        if bias is not None:
+            values += bias
+        to = target[images, rows.start * TILE : rows.stop * TILE]
+        to.copy_(values.view_as(to))
+    return result
+
+
+def _of_filters(x: Tensor, grad: Tensor) -> Tensor:
+    """Gradient (O, C, 3, 3) from inputs (N, C, H, W) and gradients (N, O, H, W).
+
+    Sums over portions of tiles are in float32 at least.
+    """
+    count, in_channels, height, width = x.shape
+    channels = grad.shape[1]
+    precision = torch.promote_types(x.dtype, torch.float32)
+    total = torch.zeros((PRODUCTS, channels, in_channels), dtype=precision)
+    cells, grads = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
+    for images, rows in portions(count, *tiles_of(height, width), most=_TILES_AT_ONCE):
+        part, window = window_of(cells[images], rows)
+        values = reading(window, by_product=True)(part.reshape(-1, in_channels))
+        values = values.view(PRODUCTS, -1, in_channels)
+        part = grads[images, rows.start * TILE : rows.stop * TILE]
+        slopes = spreading(window)(part.reshape(-1, channels))
+        slopes = slopes.view(PRODUCTS, -1, channels).mT
+        if x.dtype == precision:
+            total.baddbmm_(slopes, values)
+        else:
+            total += torch.bmm(slopes, values)
+    taps = of_tile(FILTER).T.to(precision) @ total.flatten(1)
+    return taps.T.reshape(channels, in_channels, 3, 3)
+
+
+def _transformed(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """(O, C, 3, 3) -> (36, O, C)."""
+    values = of_tile(FILTER).to(weight.dtype) @ weight.reshape(-1, 9).T
+    return values.to(dtype).view(PRODUCTS, *weight.shape[:2])
