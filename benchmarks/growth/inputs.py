@@ -52,50 +52,34 @@ def tiny_config() -> CfgNode:
     return cfg
 
 
-def light_config() -> CfgNode:
-    """The demo's model, at half its usual size: fast enough for reading images to matter."""
-    path = REPOSITORY / "configs" / "Mobile" / "retinanet_mobilenetv2_FPN_light.yaml"
-    cfg = load_config(path, ["MODEL.WEIGHTS", "", "INPUT.MIN_SIZE_TEST", "400"])
-    cfg.defrost()
-    cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.RETINANET.NUM_CLASSES = len(CLASS_NAMES)
-    cfg.freeze()
-    return cfg
-
-
 def make_inputs(
     folder: Path,
     *,
     task: str,
     num_lines: int,
     settings: dict[str, Any],
-    cfg: CfgNode | None = None,
-    size: tuple[int, int] = (SIDE, SIDE),
 ) -> Path:
-    """Fill `folder`/in for one run of `task` ("infer" or "mining"); the path of its env.yaml.
-
-    cfg   the model's, `tiny_config` if None
-    size  (height, width) of the photographs
-    """
+    """Fill `folder`/in for one run of `task` ("infer" or "mining"); the path of its env.yaml."""
     inputs = folder / "in"
     for path in (inputs / "assets", inputs / "models", folder / "out"):
         path.mkdir(parents=True, exist_ok=True)
-    _save_model(inputs / "models", cfg or tiny_config())
-    _write_index(inputs, num_lines, size)
+    _save_model(inputs / "models")
+    _write_index(inputs, num_lines)
     settings = {"batch_size": BATCH_SIZE, **settings}
     return write_settings(folder, task, settings, task_id=f"{task}-{num_lines}")
 
 
-def _save_model(models: Path, cfg: CfgNode) -> None:
+def _save_model(models: Path) -> None:
     torch.manual_seed(0)
+    cfg = tiny_config()
     model = build_detector(cfg)
     save_model(model, cfg, CLASS_NAMES, name="tiny", directory=models, iteration=1, metrics={})
 
 
-def _write_index(inputs: Path, num_lines: int, size: tuple[int, int]) -> None:
+def _write_index(inputs: Path, num_lines: int) -> None:
     """Hard links in folders of a thousand, named like the platform's, by content hash."""
     assets = inputs / "assets"
-    pictures = [_picture(assets / f"picture_{n}.jpg", n, size) for n in range(NUM_PICTURES)]
+    pictures = [_picture(assets / f"picture_{n}.jpg", n) for n in range(NUM_PICTURES)]
     index = inputs / "candidate-index.tsv"
     with index.open("w", encoding="utf-8") as stream:
         for number in range(num_lines):
@@ -107,17 +91,16 @@ def _write_index(inputs: Path, num_lines: int, size: tuple[int, int]) -> None:
             stream.write(f"{link}\n")
 
 
-def _picture(path: Path, seed: int, size: tuple[int, int]) -> Path:
+def _picture(path: Path, seed: int) -> Path:
     """A JPEG with large and small structures and two coloured boxes."""
     rng = np.random.default_rng(seed)
-    height, width = size
-    coarse = rng.integers(60, 160, (height // 16, width // 16, 3), dtype=np.uint8)
-    smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-    noise = rng.integers(0, 20, (height, width, 3), dtype=np.uint8)
+    coarse = rng.integers(60, 160, (SIDE // 16, SIDE // 16, 3), dtype=np.uint8)
+    smooth = Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    noise = rng.integers(0, 20, (SIDE, SIDE, 3), dtype=np.uint8)
     pixels = np.asarray(smooth) // 2 + noise + 40
     for colour in COLOURS.values():
-        x, y = rng.integers(0, (width // 2, height // 2))
-        w, h = rng.integers(height // 6, height // 2, 2)
+        x, y = rng.integers(0, SIDE // 2, 2)
+        w, h = rng.integers(SIDE // 6, SIDE // 2, 2)
         pixels[y : y + h, x : x + w] = colour
     Image.fromarray(pixels).save(path, quality=90)
     return path
