@@ -73,9 +73,32 @@ def read_image(path: Path, format: str = "BGR") -> Pixels:
     """
     check_format(format)
     try:
-        return _pixels(_upright(path), format)
+        return pixels_of(_picture(path, format), format)
     except _DECODER_ERRORS as error:
         raise _refusal(path, error) from error
+
+
+def read_picture(path: Path, format: str) -> Image.Image:
+    """`read_image` before it becomes an array: in mode L for "L", RGB for all others."""
+    check_format(format)
+    try:
+        return _picture(path, format)
+    except _DECODER_ERRORS as error:
+        raise _refusal(path, error) from error
+
+
+def pixels_of(picture: Image.Image, format: str) -> Pixels:
+    """The array of a picture as `read_picture` gives it for the same format."""
+    if format == "L":
+        return np.array(picture)[:, :, None]
+    if format == "RGB":
+        return np.array(picture)
+    if format == "BGR":
+        # Pillow writes BGR as fast as RGB; reversing an array afterwards is slow.
+        packed = np.frombuffer(picture.tobytes("raw", "BGR"), dtype=np.uint8)
+        return packed.reshape(picture.height, picture.width, 3).copy()
+    yuv: Pixels = (np.asarray(picture) / 255.0) @ _RGB_TO_YUV.T
+    return yuv
 
 
 def read_labels(path: Path) -> npt.NDArray[Any]:
@@ -199,19 +222,9 @@ def _has_late_metadata(file: IO[bytes]) -> bool:
     return False
 
 
-def _pixels(image: Image.Image, format: str) -> Pixels:
-    if format == "L":
-        grey = _eight_bits(image).convert("L")
-        return np.array(grey)[:, :, None]
-    rgb = _rgb(image)
-    if format == "RGB":
-        return np.array(rgb)
-    if format == "BGR":
-        # Pillow writes BGR as fast as RGB; reversing an array afterwards is slow.
-        packed = np.frombuffer(rgb.tobytes("raw", "BGR"), dtype=np.uint8)
-        return packed.reshape(rgb.height, rgb.width, 3).copy()
-    yuv: Pixels = (np.asarray(rgb) / 255.0) @ _RGB_TO_YUV.T
-    return yuv
+def _picture(path: Path, format: str) -> Image.Image:
+    image = _upright(path)
+    return _eight_bits(image).convert("L") if format == "L" else _rgb(image)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

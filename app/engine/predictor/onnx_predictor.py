@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image
 
-from app.engine.data.image import Pixels, read_image
+from app.engine.data.image import Pixels, pixels_of, read_picture
 from app.engine.errors import CheckpointError, ImageError
 from app.engine.predictor.array_detections import ArrayDetections
 from app.engine.predictor.batching import run_in_batches
@@ -61,16 +61,19 @@ class ImageReader:
 
     def __call__(self, path: Path) -> ResizedImage:
         """The image of a file; ImageError where it cannot be read."""
-        return self.from_pixels(read_image(path, self.image_format))
+        picture = read_picture(path, self.image_format)
+        # Resized before it becomes an array: a copy of the large image less.
+        size = (picture.height, picture.width)
+        resized = _resized(picture, self._target(size))
+        return ResizedImage(pixels_of(resized, self.image_format), size)
 
     def from_pixels(self, pixels: Pixels) -> ResizedImage:
         """(H, W, C) uint8 in the right channel order -> as the network takes it."""
         size = (pixels.shape[0], pixels.shape[1])
-        if not self.edge:
-            return ResizedImage(pixels, size)
-        return ResizedImage(
-            resize(pixels, shortest_edge_size(size, self.edge, self.max_size)), size
-        )
+        return ResizedImage(resize(pixels, self._target(size)), size)
+
+    def _target(self, size: Size) -> Size:
+        return shortest_edge_size(size, self.edge, self.max_size) if self.edge else size
 
 
 class OnnxPredictor:
@@ -166,11 +169,15 @@ def resize(pixels: Pixels, size: Size) -> Pixels:
     if pixels.shape[:2] == size:
         return pixels
     # PIL takes one channel without, three with a last axis.
-    image = Image.fromarray(
+    picture = Image.fromarray(
         np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     )
-    resized = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    resized = np.asarray(_resized(picture, size))
     return resized[:, :, None] if resized.ndim == 2 else resized
+
+
+def _resized(picture: Image.Image, size: Size) -> Image.Image:
+    return picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
 
 
 def _num_threads() -> int:
