@@ -6,6 +6,9 @@ from torch import nn
 from app.engine.layers.conv import Conv2d
 from app.engine.layers.winograd import pays_off
 
+# Filters are transformed at every step: those of wider layers cost more than their small maps.
+_MOST_PRODUCTS = 200_000
+
 
 def prepare_for_training(model: nn.Module, dtype: torch.dtype | None = None) -> None:
     """Let convolutions on a CPU that gain from it train by Winograd's tiles.
@@ -16,4 +19,5 @@ def prepare_for_training(model: nn.Module, dtype: torch.dtype | None = None) -> 
     """
     for module in model.modules():
         if isinstance(module, Conv2d):
-            module.by_tiles = pays_off(module, dtype or torch.float32)
+            narrow = module.in_channels * module.out_channels <= _MOST_PRODUCTS
+            module.by_tiles = narrow and pays_off(module, dtype or torch.float32)

@@ -22,17 +22,20 @@ from app.engine.layers.winograd_tiles import (
 )
 from app.engine.layers.winograd_transforms import Window, reading, window_of, writing
 
-# Tiles at once: what a core works on stays in its cache, the matrix products are still large.
-_TILES_AT_ONCE = 152
+# Tiles at once, times channels: what a core works on stays in its cache, the matrix products are
+# still large.
+_VALUES_AT_ONCE = 152 * 256
 # With fewer oneDNN wants the filters in another order, and the direct sum is as fast.
 _FEWEST_TILES = 64
 # Of a map's tiles: to gather more costs as much as to do all.
 _LARGEST_SHARE = 0.8
 # The transforms cost by the channel, the products by its square.
 FEWEST_CHANNELS = 64
-# Wider layers have maps of fewer tiles, for which oneDNN would reorder filters at every call: 512
-# channels of a ResNet-50 at 800 pixels made the whole model 1.5 times slower.
-_MOST_PRODUCTS = 200_000
+# The transformed filters take four times the memory.
+_MOST_PRODUCTS = 300_000
+# Wider layers have few tiles: oneDNN wants their filters in an order of each number's own, and
+# takes longer to reorder them than to convolve.
+_MOST_PACKED_PRODUCTS = 200_000
 
 
 def pays_off(conv: nn.Conv2d, dtype: torch.dtype) -> bool:
@@ -56,15 +59,11 @@ class WinogradConv2d(PackedConv2d):
         assert pays_off(conv, dtype)
         bias = conv.bias
         self._products_bias = None if bias is None else _transformed_bias(bias.detach(), dtype)
-        # One group of channels for each of the 36 products: oneDNN runs them in one call.
-        self._filters = torch.ops.mkldnn._reorder_convolution_weight(
-            _transformed_filters(conv.weight.detach(), dtype)[:, :, None, None],
-            [0, 0],
-            [1, 1],
-            [1, 1],
-            PRODUCTS,
-            [1, PRODUCTS * conv.in_channels, 1, _TILES_AT_ONCE],
-        )
+        filters = _transformed_filters(conv.weight.detach(), dtype)
+        self._tiles_at_once = _VALUES_AT_ONCE // max(conv.in_channels, conv.out_channels)
+        self._is_packed = conv.in_channels * conv.out_channels <= _MOST_PACKED_PRODUCTS
+        self._filters = _packed(filters, self._tiles_at_once) if self._is_packed else filters
+        self._unpacked = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, O, H, W) in channels-last memory."""
@@ -74,7 +73,7 @@ class WinogradConv2d(PackedConv2d):
             return super().forward(x)
         x = self._input(x).permute(0, 2, 3, 1)
         result = x.new_empty((count, height, width, self.out_channels))
-        for images, rows in portions(count, down, across, most=_TILES_AT_ONCE):
+        for images, rows in portions(count, down, across, most=self._tiles_at_once):
             part = self._convolve(*window_of(x[images], rows))
             result[images, rows.start * TILE : rows.stop * TILE] = part
         return result.permute(0, 3, 1, 2)
@@ -96,7 +95,7 @@ class WinogradConv2d(PackedConv2d):
         result = padded.new_zeros((count, down, TILE, across, TILE, self.out_channels))
         outputs = result.transpose(2, 3)
         places = tiles.nonzero()
-        for part in shares(len(places), _TILES_AT_ONCE):
+        for part in shares(len(places), self._tiles_at_once):
             place = places[part].unbind(1)
             window = Window(len(place[0]), (SIDE, SIDE), (0, 0), (1, 1), (TILE, TILE))
             outputs[place] = self._convolve(inputs[place], window)
@@ -105,10 +104,24 @@ class WinogradConv2d(PackedConv2d):
 
     def _convolve(self, x: Tensor, window: Window) -> Tensor:
         """What the window reads, (n, h, w, C) -> what it writes, (n, h', w', O)."""
-        channels = x.shape[3]
-        values = reading(window)(x.reshape(-1, channels))
+        values = reading(window, by_product=not self._is_packed)(x.reshape(-1, x.shape[3]))
+        if self._is_packed:
+            values = self._multiply_by_groups(values)
+        else:
+            values = torch.bmm(values.view(PRODUCTS, -1, x.shape[3]), self._filters.mT)
+            if self._products_bias is not None:
+                values += self._products_bias.view(PRODUCTS, 1, -1)
+        values = values.view(-1, self.out_channels)
+        values = writing(window, by_product=not self._is_packed)(values)
+        if self.activation is RELU:
+            values.relu_()
+        return values.view(window.count, *window.result, -1)
+
+    def _multiply_by_groups(self, values: Tensor) -> Tensor:
+        """(36 T, C) -> (T, 36 O): one group of channels for each product, all in one call."""
+        channels = PRODUCTS * values.shape[1]
         values = torch.ops.mkldnn._convolution_pointwise(
-            values.view(1, 1, -1, PRODUCTS * channels).permute(0, 3, 1, 2),
+            values.view(1, 1, -1, channels).permute(0, 3, 1, 2),
             self._filters,
             self._products_bias,
             [0, 0],
@@ -119,10 +132,30 @@ class WinogradConv2d(PackedConv2d):
             [],
             "",
         )
-        values = writing(window)(values.permute(0, 2, 3, 1).reshape(-1, self.out_channels))
-        if self.activation is RELU:
-            values.relu_()
-        return values.view(window.count, *window.result, -1)
+        return values.permute(0, 2, 3, 1)
+
+    def _plain_weight(self) -> Tensor:
+        """Found again, to rounding: only small maps need it, and it takes memory."""
+        if self._packed:
+            return super()._plain_weight()
+        filters = self._filters.to_dense() if self._is_packed else self._filters
+        filters = filters.reshape(PRODUCTS, -1).float()
+        weight = of_tile(FILTER).pinverse().float() @ filters
+        weight = weight.view(*self.kernel_size, self.out_channels, -1).permute(2, 3, 0, 1)
+        return weight.to(self.dtype).contiguous(memory_format=torch.channels_last)
+
+
+def _packed(filters: Tensor, tiles: int) -> Tensor:
+    """(36, O, C) as oneDNN wants it for as many groups and so many tiles."""
+    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+        filters.flatten(0, 1)[:, :, None, None],
+        [0, 0],
+        [1, 1],
+        [1, 1],
+        PRODUCTS,
+        [1, PRODUCTS * filters.shape[2], 1, tiles],
+    )
+    return packed
 
 
 def _transformed_bias(bias: Tensor, dtype: torch.dtype) -> Tensor:
@@ -132,11 +165,11 @@ def _transformed_bias(bias: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _transformed_filters(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """(O, C, 3, 3) -> (36 O, C)."""
+    """(O, C, 3, 3) -> (36, O, C)."""
     transform = of_tile(FILTER)
     result = weight.new_empty((PRODUCTS, *weight.shape[:2]), dtype=dtype)
     # A few at a time: all in double precision would be the largest thing a model ever holds.
     for place, part in zip(torch.split(result, 32, 1), torch.split(weight, 32), strict=True):
         taps = part.permute(2, 3, 0, 1).reshape(9, -1).double()
         place.copy_((transform @ taps).view_as(place))
-    return result.flatten(0, 1)
+    return result
