@@ -67,12 +67,12 @@ def _as_negatives(
         size = max(1, _BLOCK // max(logits.shape[1], 1))
     else:
         size = max(1, len(logits))  # there every block costs launches
-    total = counts.new_zeros(())
+    total, zero = counts.new_zeros(()), counts.new_zeros(())
     for start in range(0, len(logits), size):
         part = slice(start, start + size)
         x = logits[part].float()
         # F.softplus takes ten times as long on a CPU.
-        probs, wrong = x.sigmoid(), x.abs().neg_().exp_().log1p_().add_(x.clamp(min=0))
+        probs, wrong = x.sigmoid(), torch.logaddexp(x, zero)
         factor = probs**gamma
         total += (wrong * factor).sum(dim=1).dot(counts[part])
         if slope is not None:

@@ -4,6 +4,7 @@ G: number of objects, N: number of boxes.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -13,8 +14,9 @@ from app.engine.errors import ConfigError
 from app.engine.structures import boxes as box_ops
 
 # Above this many pairs the overlaps are computed piece by piece: crowded images must not
-# exhaust the memory (4 bytes a pair, several tensors of them).
+# exhaust the memory (4 bytes a pair, several tensors of them), nor leave the cache of a CPU.
 _MAX_PAIRS = 16_000_000
+_MAX_PAIRS_ON_CPU = 1 << 18
 
 
 class Matcher:
@@ -59,24 +61,23 @@ class Matcher:
 
     def match_boxes(self, gt_boxes: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """As calling with the IoU of (G, 4) and (N, 4), in bounded memory."""
-        num_objects, num_boxes = len(gt_boxes), len(boxes)
-        if num_objects * num_boxes <= _MAX_PAIRS:
+        most = _MAX_PAIRS_ON_CPU if boxes.device.type == "cpu" else _MAX_PAIRS
+        if len(gt_boxes) * len(boxes) <= most:
             return self(box_ops.pairwise_iou(gt_boxes, boxes))
-        pieces = torch.split(boxes, max(1, _MAX_PAIRS // num_objects))
-        best = [box_ops.pairwise_iou(gt_boxes, piece).max(dim=0) for piece in pieces]
-        matches = torch.cat([found.indices for found in best])
-        labels = self._labels_of(torch.cat([found.values for found in best]))
-        if self.allow_low_quality_matches:
-            labels[self._best_of_any_object(gt_boxes, pieces)] = 1
-        return matches, labels
+        pieces = torch.split(boxes, max(1, most // len(gt_boxes)))
+        return self._of_pieces([_Piece.of(box_ops.pairwise_iou(gt_boxes, p)) for p in pieces])
 
-    def _best_of_any_object(self, gt_boxes: Tensor, pieces: Sequence[Tensor]) -> Tensor:
-        best = [box_ops.pairwise_iou(gt_boxes, piece).max(dim=1).values for piece in pieces]
-        best_of_object = torch.stack(best).max(dim=0).values[:, None]
-        hits = [
-            (box_ops.pairwise_iou(gt_boxes, piece) == best_of_object).any(dim=0) for piece in pieces
-        ]
-        return torch.cat(hits)
+    def _of_pieces(self, pieces: Sequence["_Piece"]) -> tuple[Tensor, Tensor]:
+        labels = [self._labels_of(piece.best_iou) for piece in pieces]
+        if self.allow_low_quality_matches:
+            best_of_object = torch.stack([piece.best_of_object for piece in pieces]).amax(dim=0)
+            # An object that no box meets ties with all of them.
+            is_unmet = (best_of_object == 0).any()
+            for piece, part in zip(pieces, labels, strict=True):
+                is_best = piece.best_of_object == best_of_object
+                part[piece.tied_boxes[is_best[piece.tied_objects]]] = 1
+                part.masked_fill_(is_unmet, 1)
+        return torch.cat([piece.matches for piece in pieces]), torch.cat(labels)
 
     def _labels_of(self, best_iou: Tensor) -> Tensor:
         labels = torch.full_like(best_iou, self.labels[0], dtype=torch.int8)
@@ -87,3 +88,28 @@ class Matcher:
     def _without_objects(self, num_boxes: int, device: torch.device) -> tuple[Tensor, Tensor]:
         matches = torch.zeros(num_boxes, dtype=torch.int64, device=device)
         return matches, torch.full_like(matches, self.labels[0], dtype=torch.int8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What is kept of the overlaps of G objects and some boxes.
+
+    best_iou, matches        of each box, and with which object
+    best_of_object           (G,) among these boxes
+    tied_objects, tied_boxes pairs of this overlap, where it is not 0
+    """
+
+    best_iou: Tensor
+    matches: Tensor
+    best_of_object: Tensor
+    tied_objects: Tensor
+    tied_boxes: Tensor
+
+    @classmethod
+    def of(cls, iou: Tensor) -> "_Piece":
+        """From (G, n) overlaps."""
+        best_of_object = iou.amax(dim=1)
+        wanted = torch.where(best_of_object > 0, best_of_object, torch.inf)
+        return cls(
+            *iou.max(dim=0), best_of_object, *(iou == wanted[:, None]).nonzero(as_tuple=True)
+        )

@@ -4,6 +4,7 @@ import torch
 from app.engine.errors import ConfigError
 from app.engine.modeling import matcher as matcher_module
 from app.engine.modeling.matcher import Matcher
+from app.engine.structures.boxes import pairwise_iou
 
 IOU = torch.tensor([[0.15, 0.45, 0.2, 0.6], [0.3, 0.65, 0.05, 0.1], [0.05, 0.4, 0.25, 0.4]])
 
@@ -42,17 +43,29 @@ def test_nothing_to_match(shape):
     assert matches.tolist() == labels.tolist() == [0] * shape[1]
 
 
+@pytest.mark.parametrize("pairs", [1, 70, 100, 10_000])
 @pytest.mark.parametrize("low_quality", [True, False])
-def test_bounded_memory_changes_nothing(monkeypatch, low_quality):
+@pytest.mark.parametrize(
+    "objects",
+    [
+        pytest.param([*range(7)], id="objects"),
+        pytest.param([3, 3, 5], id="twice the same object"),
+        pytest.param([0, 57], id="an object that no box meets"),
+        pytest.param([], id="no objects"),
+    ],
+)
+def test_bounded_memory_changes_nothing(monkeypatch, objects, low_quality, pairs):
     generator = torch.Generator().manual_seed(3)
     corners = torch.rand(57, 2, generator=generator) * 50
     boxes = torch.cat((corners, corners + torch.rand(57, 2, generator=generator) * 40), dim=1)
+    boxes = torch.cat((boxes, boxes))  # every overlap ties
+    apart = torch.tensor([[500.0, 500.0, 510.0, 510.0]])
+    gt_boxes = torch.cat((boxes[:57], apart))[objects]
     matcher = Matcher([0.3, 0.7], [0, -1, 1], allow_low_quality_matches=low_quality)
-    whole = matcher.match_boxes(boxes[:7], boxes)
-    monkeypatch.setattr(matcher_module, "_MAX_PAIRS", 70)
-    for expected, found in zip(whole, matcher.match_boxes(boxes[:7], boxes), strict=True):
-        assert torch.equal(expected, found)
-    assert matcher.match_boxes(boxes[:0], boxes)[1].tolist() == [0] * 57
+    expected = matcher(pairwise_iou(gt_boxes, boxes))
+    monkeypatch.setattr(matcher_module, "_MAX_PAIRS_ON_CPU", pairs)
+    found = matcher.match_boxes(gt_boxes, boxes)
+    assert [torch.equal(*pair) for pair in zip(expected, found, strict=True)] == [True, True]
 
 
 @pytest.mark.parametrize(
