@@ -13,9 +13,6 @@ from executor.errors import ModelError
 from executor.yaml_reader import read_yaml
 
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".pkl", ".pyth", ".safetensors")
-ONNX_NAMES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
-"""Names of exported models by the numbers they compute with."""
-
 PREFERRED_NAMES = ("model.pth", "model_final.pth", "best.pth")
 
 

@@ -4,6 +4,7 @@ They are extras: whatever goes wrong with them is said in the log and costs noth
 """
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 NUM_CALIBRATION_IMAGES = 64
 
+_FOLDER = ".export-"
+
 
 def add_forms(
     stages: ModelStages,
@@ -40,8 +43,10 @@ def add_forms(
     if best is None or not forms:
         return
     stage = stages.folder(best.name)
+    for left_over in stage.parent.glob(f"{_FOLDER}*"):  # by an export that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
     # Beside the stages: files that turn out well are linked to, not copied.
-    with TemporaryDirectory(prefix=".export-", dir=stage.parent) as folder:
+    with TemporaryDirectory(prefix=_FOLDER, dir=stage.parent) as folder:
         try:
             cfg, model = _load(stage)
             job = ExportJob(

@@ -5,7 +5,6 @@ An exported file is used when it is asked for (`backend`, `precision: int8`), an
 small machines, made from the very weights that lie beside it. Only the chosen library is imported.
 """
 
-import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app.engine.errors import CheckpointError, ImageError
+from app.engine.files import sha256_of
 from app.engine.imports import lasting_imports
+from app.engine.predictor.onnx_card import FILE_NAMES
 from app.engine.predictor.streams import MAX_STREAMS
 from app.host_limits import cpu_count
-from app.tasks.model_files import ONNX_NAMES, find_model, find_onnx
+from app.tasks.model_files import find_model, find_onnx
 from executor.env import Env
 from executor.errors import ConfigError, ModelError, ObjectTypeError
 from executor.hyperparameters import InferHyperparameters
@@ -101,7 +102,7 @@ def _onnx_file(env: Env, hp: InferHyperparameters) -> Path | None:
     """The exported file to use, None for torch; ModelError where one was asked for in vain."""
     if hp.backend == "torch" or hp.precision in ("bf16", "fp16"):
         return None
-    name = ONNX_NAMES["int8" if hp.precision == "int8" else "fp32"]
+    name = FILE_NAMES["int8" if hp.precision == "int8" else "fp32"]
     path = find_onnx(name, hp.model_params_path, env.input.models_dir)
     if path is None and _is_asked_for(hp):
         raise ModelError(
@@ -181,5 +182,5 @@ def _is_faster(env: Env, hp: InferHyperparameters) -> bool:
 
 def _is_of_weights_beside(sha256: str, env: Env, hp: InferHyperparameters) -> bool:
     """Whether the weights that torch would use are those the file was made from."""
-    with find_model(hp.model_params_path, env.input.models_dir).weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    weights = find_model(hp.model_params_path, env.input.models_dir).weights
+    return sha256_of(weights) == sha256

@@ -38,10 +38,13 @@ def _file(task: Task, precision: str) -> Path:
         return source
     if not target.is_file():
         # Imported only here: the time to the first result is that of a finished file.
+        import onnx
+
         from app.engine.export._quantize import quantized
 
         reader = OnnxPredictor(source, image_size=min(task.short, 480))
-        quantized(source, target, reader, _scenes(folder))
+        model = quantized(onnx.load(source), reader, _scenes(folder))
+        target.write_bytes(model.SerializeToString())
     return target
 
 

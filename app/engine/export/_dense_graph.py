@@ -1,23 +1,51 @@
 """A one-stage detector as one function of tensors, so that it can be written as a graph.
 
-N: images, K: classes, A: anchors at a cell, R: anchors of a level, S: candidates of an image
+N: images, K: classes, A: anchors at a cell, R: anchors of a level, B: the best of them, S: pairs of
+one of these and a class, D: detections of an image at most
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from app.engine.export._cells_graph import ConvsAtCells
 from app.engine.export._operators import nms_mask
 from app.engine.export._parts import (
     Found,
     anchors_at,
-    best_found,
     decoded,
+    divide,
     normalized,
-    rows_of,
+    rows_at,
     to_original,
 )
+from app.engine.modeling.meta_arch._selection import by_anchor
 from app.engine.modeling.meta_arch.fcos import FCOS
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
+
+_FINE = 2
+"""Levels whose boxes are computed near candidates only; the others have few cells."""
+
+_Maps = tuple[Sequence[Tensor], Sequence[Tensor | None], Sequence[Tensor | None]]
+
+
+class _Candidates(NamedTuple):
+    """The best of one level or, joined, of all.
+
+    probs    (N, B, K) of the best anchors
+    deltas   (N, B, 4), likewise
+    anchors  (N, B, 4)
+    scores   (N, S) of the best pairs of anchor and class
+    pairs    (N, S): place of the anchor among the best of all levels, times K, plus class
+    """
+
+    probs: Tensor
+    deltas: Tensor
+    anchors: Tensor
+    scores: Tensor
+    pairs: Tensor
 
 
 class DenseGraph(nn.Module):
@@ -26,6 +54,7 @@ class DenseGraph(nn.Module):
     def __init__(self, detector: RetinaNet | FCOS) -> None:
         super().__init__()
         self.detector = detector
+        self.box_tower = _box_tower(detector)
 
     def forward(
         self, images: Tensor, sizes: Tensor, original_sizes: Tensor, score_threshold: Tensor
@@ -34,56 +63,109 @@ class DenseGraph(nn.Module):
         detector = self.detector
         maps = detector.backbone(normalized(detector, images, sizes))
         features = [maps[name] for name in detector.in_features]
-        levels = [
-            self._candidates(level, *maps_of_level)
-            for level, maps_of_level in enumerate(zip(*self._predict(features), strict=True))
-        ]
-        boxes, scores, classes, probs = (
-            torch.cat([level[i] for level in levels], dim=1) for i in range(4)
-        )
-        one_hot = classes[:, None, :] == torch.arange(detector.num_classes)[None, :, None]
-        takes_part = one_hot & (scores > score_threshold)[:, None, :]
-        limit = detector.selection.limit
-        of_class = torch.where(takes_part, scores[:, None, :], 0.0)
-        kept = nms_mask(boxes, of_class, detector.selection.nms_thresh, limit).any(dim=1)
-        found = best_found(Found(boxes, torch.where(kept, scores, 0.0), classes, probs), limit)
-        found = to_original(found, sizes, original_sizes)
+        levels: list[_Candidates] = []
+        for level, predicted in enumerate(zip(features, *self._predict(features), strict=True)):
+            num_before = sum(of_level.probs.shape[1] for of_level in levels)
+            levels.append(self._candidates(level, num_before, *predicted, score_threshold))
+        joined = _Candidates(*(torch.cat(parts, dim=1) for parts in zip(*levels, strict=True)))
+        found = to_original(self._found(joined, score_threshold), sizes, original_sizes)
         return found.boxes, found.scores, found.classes, found.class_probs
 
-    def _predict(self, features: list[Tensor]) -> list[list[Tensor | None]]:
-        """Logits (N, A K, H, W), deltas (N, A 4, H, W), and centerness or None, of each level."""
-        if isinstance(self.detector, FCOS):
-            return [list(maps) for maps in self.detector.predict(features)]
-        logits, deltas = self.detector.predict(features)
-        return [list(logits), list(deltas), [None] * len(logits)]
+    def _predict(self, features: list[Tensor]) -> _Maps:
+        """Logits (N, A K, H, W), deltas (N, A 4, H, W) and centerness of each level.
+
+        None for deltas that are computed where they are asked for, and without centerness.
+        """
+        detector = self.detector
+        if isinstance(detector, FCOS):
+            return detector.predict(features)
+        logits = detector.head.class_logits(features)
+        deltas: list[Tensor | None] = [None] * (0 if self.box_tower is None else _FINE)
+        for level in range(len(deltas), len(features)):
+            deltas.append(detector.head.level_deltas(features[level], level))
+        return logits, deltas[: len(features)], [None] * len(features)
 
     def _candidates(
-        self, level: int, logits: Tensor, deltas: Tensor, centerness: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Boxes (N, S, 4), scores (N, S), classes (N, S), class scores (N, S, K) of a level.
+        self,
+        level: int,
+        num_before: int,
+        feature: Tensor,
+        logits: Tensor,
+        deltas: Tensor | None,
+        centerness: Tensor | None,
+        score_threshold: Tensor,
+    ) -> _Candidates:
+        """Those of a level; `num_before` are the best anchors of the levels before.
 
         The best pairs of anchor and class are sought among the anchors whose best class is best:
         no other anchor can hold one of them.
         """
         num_classes, topk = self.detector.num_classes, self.detector.selection.topk
-        num_images, _, height, width = logits.shape
-        num_cells = height * width
-        best = logits.reshape(num_images, -1, num_classes, height, width).amax(dim=2).flatten(1)
+        rows = by_anchor(logits, num_classes)
+        best = rows.amax(dim=2)
         if centerness is not None:
-            best = (best.sigmoid() * centerness.flatten(1).sigmoid()).sqrt()
-        _, anchors = best.topk(torch.sym_min(topk, best.shape[1]), dim=1)
-        rows = rows_of(logits, anchors, num_cells, num_classes).sigmoid()
+            best = best.sigmoid() * by_anchor(centerness, 1)[:, :, 0].sigmoid()
+        best, index = best.topk(torch.sym_min(topk, best.shape[1]), dim=1)
+        probs = rows_at(rows, index).sigmoid()
         if centerness is not None:
-            centers = centerness.flatten(1).gather(1, anchors).sigmoid()
-            rows = (rows * centers[:, :, None]).sqrt()
-        flat = rows.flatten(1)
-        scores, index = flat.topk(torch.sym_min(topk, flat.shape[1]), dim=1)
-        place = index // num_classes
-        chosen = anchors.gather(1, place)
-        boxes = decoded(
-            self.detector.coder,
-            rows_of(deltas, chosen, num_cells, 4),
-            anchors_at(self.detector.anchor_generator, level, chosen, height, width),
+            probs = (probs * rows_at(by_anchor(centerness, 1), index).sigmoid()).sqrt()
+        if deltas is None:
+            # The best one is always asked for: something has to be computed.
+            asked = best.sigmoid() >= torch.minimum(score_threshold, best[:, :1].sigmoid())
+            deltas_at = self._deltas_where(asked, index, feature)
+        else:
+            deltas_at = rows_at(by_anchor(deltas, 4), index)
+        pairs = probs.flatten(1)
+        scores, pair = pairs.topk(torch.sym_min(topk, pairs.shape[1]), dim=1)
+        return _Candidates(
+            probs,
+            deltas_at,
+            anchors_at(self.detector.anchor_generator, level, index, logits.shape[3]),
+            scores,
+            pair + num_before * num_classes,
         )
-        probs = rows.gather(1, place[:, :, None].expand(-1, -1, num_classes))
-        return boxes, scores, index - place * num_classes, probs
+
+    def _deltas_where(self, asked: Tensor, index: Tensor, feature: Tensor) -> Tensor:
+        """Deltas (N, B, 4) of the anchors `index` (N, B), 0 for cells none of which is `asked`."""
+        assert self.box_tower is not None
+        num_images, _, height, width = feature.shape
+        num_anchors = self.detector.anchor_generator.num_anchors[0]
+        cell, shape = divide(index, num_anchors)
+        count = torch.zeros(num_images, height * width).scatter_add(1, cell, asked.float())
+        wanted = (count > 0).float().view(num_images, 1, height, width)
+        rows, places = self.box_tower(feature, wanted)
+        place = places.flatten(1).gather(1, cell) * num_anchors + shape
+        deltas: Tensor = rows.view(-1, 4)[place]
+        return deltas
+
+    def _found(self, candidates: _Candidates, score_threshold: Tensor) -> Found:
+        """The best that no better one suppresses: (N, D), in the network's input."""
+        num_classes, selection = self.detector.num_classes, self.detector.selection
+        scores = candidates.scores
+        place, classes = divide(candidates.pairs, num_classes)
+        boxes = decoded(self.detector.coder, candidates.deltas, candidates.anchors)
+        boxes = rows_at(boxes, place)
+        one_hot = classes[:, None, :] == torch.arange(num_classes)[None, :, None]
+        takes_part = one_hot & (scores > score_threshold)[:, None, :]
+        of_class = torch.where(takes_part, scores[:, None, :], 0.0)
+        kept = nms_mask(boxes, of_class, selection.nms_thresh, selection.limit).any(dim=1)
+        limit = torch.sym_min(selection.limit, scores.shape[1])
+        scores, index = torch.where(kept, scores, 0.0).topk(limit, dim=1)
+        return Found(
+            rows_at(boxes, index),
+            scores,
+            classes.gather(1, index),
+            rows_at(candidates.probs, place.gather(1, index)),
+        )
+
+
+def _box_tower(detector: RetinaNet | FCOS) -> ConvsAtCells | None:
+    """RetinaNet's, where it consists of convolutions: a norm would ask for the whole map."""
+    if isinstance(detector, FCOS):
+        return None
+    head = detector.head
+    convs = [module for module in head.bbox_subnet if isinstance(module, nn.Conv2d)]
+    others = (module for module in head.bbox_subnet if not isinstance(module, nn.Conv2d))
+    if not all(isinstance(module, nn.ReLU | nn.Identity) for module in others):
+        return None
+    return ConvsAtCells([*convs, head.bbox_pred])

@@ -1,6 +1,10 @@
 """What there is to export."""
 
-from collections.abc import Callable, Sequence
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +27,7 @@ class ExportJob:
     images       photographs: compared with the engine on the first, calibrated on all (int8)
     validation   labelled images, for the loss of AP (int8)
     num_workers  processes that read images
-    progress     told 0 to 1, never less than before, by exports that look at many images
+    progress     told 0 to 1, never less than before, by exports that take long
     """
 
     model: Detector
@@ -38,16 +42,39 @@ class ExportJob:
 
 
 class Steps:
-    """Tells `progress` of a number of equal steps, one at each call."""
+    """Tells `progress` of a number of equal steps from `start` to 1, one at each call."""
 
-    def __init__(self, progress: Callable[[float], None], number: int) -> None:
+    def __init__(
+        self, progress: Callable[[float], None], number: int, *, start: float = 0.0
+    ) -> None:
         self._progress = progress
         self._number = number
+        self._start = start
         self._done = 0
 
     def __call__(self) -> None:
         self._done += 1
-        self._progress(self._done / self._number)
+        self._progress(self._start + (1.0 - self._start) * self._done / self._number)
+
+
+@contextmanager
+def ticking(
+    progress: Callable[[float], None], seconds: float, *, period: float = 5.0
+) -> Iterator[None]:
+    """Tell `progress` that time passes in a block of about `seconds`, which cannot tell itself."""
+    done, started = threading.Event(), time.monotonic()
+
+    def tick() -> None:
+        while not done.wait(period):
+            progress(1.0 - math.exp(-(time.monotonic() - started) / seconds))
+
+    clock = threading.Thread(target=tick, name="ticking", daemon=True)
+    clock.start()
+    try:
+        yield
+    finally:
+        done.set()
+        clock.join()
 
 
 def spread(paths: Sequence[Path], number: int) -> list[Path]:

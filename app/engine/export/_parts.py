@@ -47,18 +47,6 @@ def normalized(detector: Detector, images: Tensor, sizes: Tensor) -> Tensor:
     return rows.view(images.shape).permute(0, 3, 1, 2)
 
 
-def best_found(found: Found, limit: int) -> Found:
-    """The `limit` best, best first: (N, S) -> (N, min(limit, S))."""
-    scores, index = found.scores.topk(torch.sym_min(limit, found.scores.shape[1]), dim=1)
-    rows = index[:, :, None]
-    return Found(
-        found.boxes.gather(1, rows.expand(-1, -1, 4)),
-        scores,
-        found.classes.gather(1, index),
-        found.class_probs.gather(1, rows.expand(-1, -1, found.class_probs.shape[2])),
-    )
-
-
 def to_original(found: Found, sizes: Tensor, original_sizes: Tensor) -> Found:
     """Boxes in pixels of the original images, inside them; those without area get score 0."""
     scale = original_sizes.float() / sizes.float()
@@ -73,24 +61,23 @@ def clipped(boxes: Tensor, sizes: Tensor) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), limits)
 
 
-def rows_of(maps: Tensor, anchors: Tensor, num_cells: int, num_values: int) -> Tensor:
-    """Values of anchors: (N, A V, H, W), (N, S) in the order (A, H, W) -> (N, S, V)."""
-    shape, cell = divide(anchors, num_cells)
-    index = (shape * (num_values * num_cells) + cell)[:, :, None]
-    index = index + torch.arange(num_values) * num_cells
-    return maps.flatten(1).gather(1, index.flatten(1)).view(index.shape)
+def rows_at(values: Tensor, index: Tensor) -> Tensor:
+    """Values of chosen anchors, boxes, ...: (N, R, V), (N, S) -> (N, S, V)."""
+    num_images, num_rows, num_values = values.shape
+    first = torch.arange(num_images)[:, None] * num_rows
+    rows = values.reshape(-1, num_values).index_select(0, (index + first).flatten())
+    return rows.view(*index.shape, num_values)
 
 
-def anchors_at(
-    generator: AnchorGenerator, level: int, index: Tensor, height: int, width: int
-) -> Tensor:
-    """Anchors of a level by their index (N, S) in the order (A, H, W): (N, S, 4)."""
+def anchors_at(generator: AnchorGenerator, level: int, index: Tensor, width: int) -> Tensor:
+    """Anchors of a level by their index (N, S) in the order (H, W, A): (N, S, 4)."""
+    cells = generator.get_buffer(f"cell_{level}")
     stride = generator.strides[level]
-    shape, cell = divide(index, height * width)
+    cell, shape = divide(index, len(cells))
     row, column = divide(cell, width)
     x = column.float() * stride + generator.offset * stride
     y = row.float() * stride + generator.offset * stride
-    return torch.stack((x, y, x, y), dim=2) + generator.get_buffer(f"cell_{level}")[shape]
+    return torch.stack((x, y, x, y), dim=2) + cells[shape]
 
 
 def decoded(coder: Coder, deltas: Tensor, boxes: Tensor) -> Tensor:

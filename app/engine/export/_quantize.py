@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
 from onnxruntime import quantization
 
 from app.engine.errors import ImageError
+from app.engine.export._integers import COPIES, for_integers, with_integers_kept
 from app.engine.predictor.onnx_predictor import OnnxPredictor
 
 logger = logging.getLogger(__name__)
@@ -22,25 +25,23 @@ SCORE_LAYERS = ("cls_score", "ctrness", "objectness_logits")
 
 
 def quantized(
-    source: Path,
-    target: Path,
+    model: onnx.ModelProto,
     reader: OnnxPredictor,
     images: Sequence[Path],
     *,
     excluded: Sequence[str] = (),
     on_image: Callable[[], None] = lambda: None,
-) -> None:
-    """Write `target`: `source` with its convolutions, but for those `excluded`, in 8 bits.
+) -> onnx.ModelProto:
+    """`model` with its convolutions, but for those `excluded`, in 8 bits.
 
     `on_image` is called after each image.
     """
-    nodes = [name for name in network_nodes(onnx.load(source)) if name not in set(excluded)]
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it tells the root logger of steps that would change nothing here
-    try:
+    model = for_integers(model)
+    nodes = [name for name in network_nodes(model) if name not in set(excluded)]
+    with TemporaryDirectory(prefix="export-") as folder, _quiet():
+        target = Path(folder) / "quantised.onnx"
         quantization.quantize_static(
-            str(source),
+            model,
             str(target),
             _Photographs(reader, images, on_image),
             quant_format=quantization.QuantFormat.QDQ,
@@ -48,41 +49,53 @@ def quantized(
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             nodes_to_quantize=nodes,
-            op_types_to_quantize=["Conv", *BETWEEN],
+            op_types_to_quantize=["Conv", *BETWEEN, *COPIES],
             calibrate_method=quantization.CalibrationMethod.MinMax,
             extra_options={"CalibMovingAverage": True},
         )
+        return with_integers_kept(onnx.load(target))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """It tells the root logger of steps that would change nothing here."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
     finally:
         root.setLevel(level)
 
 
 def network_nodes(model: onnx.ModelProto) -> list[str]:
     """Names of convolutions and of what lies between them."""
-    producers = {output: node for node in model.graph.node for output in node.output}
-    found: dict[str, Any] = {n.name: n for n in model.graph.node if n.op_type == "Conv"}
-    waiting = list(found.values())
-    while waiting:
-        for name in waiting.pop().input:
-            node = producers.get(name)
-            if node is not None and node.op_type in BETWEEN and node.name not in found:
-                found[node.name] = node
-                waiting.append(node)
-    return list(found)
+    convs, between = _network(model)
+    return [*convs, *between]
 
 
 def last_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of convolutions that no other convolution reads, directly or through `BETWEEN`."""
-    network = set(network_nodes(model))
-    readers: dict[str, list[Any]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type == "Conv"
-        and not any(reader.name in network for reader in readers.get(node.output[0], []))
-    ]
+    """Names of convolutions that no other convolution reads, directly or through copies."""
+    convs, between = _network(model)
+    return [name for name in convs if name not in set(between)]
+
+
+def _network(model: onnx.ModelProto) -> tuple[list[str], list[str]]:
+    """Names of all convolutions, and of what they read up to and including the ones before."""
+    writers = {output: node for node in model.graph.node for output in node.output}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    waiting, read = list(convolutions), dict[str, None]()
+    while waiting:
+        node = waiting.pop()
+        for name in node.input if node.op_type in ("Add", "Concat") else node.input[:1]:
+            before = writers.get(name)
+            if before is None or before.name in read:
+                continue
+            if before.op_type in ("Conv", *BETWEEN, *COPIES):
+                read[before.name] = None
+                if before.op_type != "Conv":
+                    waiting.append(before)
+    return [node.name for node in convolutions], list(read)
 
 
 def score_convolutions(model: onnx.ModelProto) -> list[str]:

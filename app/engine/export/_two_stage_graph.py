@@ -19,10 +19,11 @@ from app.engine.export._parts import (
     decoded,
     divide,
     normalized,
-    rows_of,
+    rows_at,
     to_original,
 )
 from app.engine.layers.roi_pool import ROIPooler, assign_levels
+from app.engine.modeling.meta_arch._selection import by_anchor
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.modeling.roi_heads.box_predictor import BoxPredictions, BoxPredictor
 from app.engine.modeling.roi_heads.cascade import CascadeROIHeads
@@ -78,13 +79,13 @@ class TwoStageGraph(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Boxes (N, P, 4) of a level and their logits (N, P), very low for suppressed ones."""
         chosen = self.rpn.test_filter
-        height, width = logits.shape[2:]
-        flat = logits.flatten(1)
+        width = logits.shape[3]
+        flat = by_anchor(logits, 1).flatten(1)
         best, anchors = flat.topk(torch.sym_min(chosen.pre_nms_topk, flat.shape[1]), dim=1)
         boxes = decoded(
             self.rpn.coder,
-            rows_of(deltas, anchors, height * width, 4),
-            anchors_at(self.rpn.anchor_generator, level, anchors, height, width),
+            rows_at(by_anchor(deltas, 4), anchors),
+            anchors_at(self.rpn.anchor_generator, level, anchors, width),
         )
         boxes = clipped(boxes, sizes)
         sides = boxes[:, :, 2:] - boxes[:, :, :2]

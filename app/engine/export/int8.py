@@ -20,16 +20,19 @@ from app.engine.export._accuracy import box_metrics
 from app.engine.export._job import ExportJob, Steps
 from app.engine.export._quantize import last_convolutions, quantized, score_convolutions
 from app.engine.export._write import set_metadata
-from app.engine.files import write_atomically
-from app.engine.predictor.onnx_card import OnnxCard
+from app.engine.files import sha256_of, write_atomically
+from app.engine.predictor.onnx_card import FILE_NAMES, OnnxCard
 from app.engine.predictor.onnx_predictor import OnnxPredictor
 
 logger = logging.getLogger(__name__)
 
-FILE_NAME = "model.int8.onnx"
+FILE_NAME = FILE_NAMES["int8"]
 REPORT_NAME = "model.int8.json"
 MAX_AP_LOSS = 1.0
 """Points of box AP (0..100) that integers may cost."""
+
+_WRITING = 0.2
+"""Share of the work that is done once there is a float model."""
 
 
 def export(job: ExportJob) -> list[Path]:
@@ -43,10 +46,7 @@ def export(job: ExportJob) -> list[Path]:
             "on; name DATASETS.TEST with --data or --coco, or give the training a validation set"
         )
     model, card = _float_model(job)
-    with TemporaryDirectory(prefix="export-") as folder:
-        source = Path(folder) / onnx_export.FILE_NAME
-        source.write_bytes(model.SerializeToString())
-        smaller, accuracy = _best_attempt(job, model, source, Path(folder))
+    smaller, accuracy = _best_attempt(job, model)
     set_metadata(smaller, replace(card, precision="int8", accuracy=accuracy).metadata())
     path, report = job.directory / FILE_NAME, job.directory / REPORT_NAME
     write_atomically(path, smaller.SerializeToString())
@@ -61,17 +61,16 @@ def _float_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
     if path.is_file() and job.weights is not None:
         with suppress(CheckpointError):
             card = OnnxPredictor(path).card
-            if card.weights_sha256 == onnx_export.sha256_of(job.weights):
+            if card.weights_sha256 == sha256_of(job.weights):
                 return onnx.load(path), card
-    return onnx_export.verified_model(job)
+    writing = replace(job, progress=lambda fraction: job.progress(_WRITING * fraction))
+    return onnx_export.verified_model(writing)
 
 
 def _best_attempt(
-    job: ExportJob, model: onnx.ModelProto, source: Path, folder: Path
+    job: ExportJob, model: onnx.ModelProto
 ) -> tuple[onnx.ModelProto, Mapping[str, float]]:
     """With all convolutions in integers; else those that say scores in floats, else all last ones.
-
-    `source` is the file of the float `model`.
 
     ExportError where none of the three keeps the AP.
     """
@@ -79,19 +78,22 @@ def _best_attempt(
     scores = [name for name in last if name in set(score_convolutions(model))]
     attempts: Sequence[Sequence[str]] = ([], scores, last)
     num_images = len(job.validation) + len(attempts) * (len(job.images) + len(job.validation))
-    step = Steps(job.progress, num_images)
-    before = _ap(source, job, step)
-    reader, losses = OnnxPredictor(source), []
-    for number, kept in enumerate(attempts):
-        target = folder / f"{number}.onnx"
-        quantized(source, target, reader, job.images, excluded=kept, on_image=step)
-        after = _ap(target, job, step)
-        losses.append(before - after)
-        logger.info(
-            "int8, %d convolutions left in float: box AP %.2f -> %.2f", len(kept), before, after
-        )
-        if losses[-1] <= MAX_AP_LOSS:
-            return onnx.load(target), _report(job, before, after, kept)
+    step = Steps(job.progress, num_images, start=_WRITING)
+    losses = []
+    with TemporaryDirectory(prefix="export-") as folder:
+        source, target = (Path(folder) / name for name in FILE_NAMES.values())
+        source.write_bytes(model.SerializeToString())
+        before, reader = _ap(source, job, step), OnnxPredictor(source)
+        for kept in attempts:
+            smaller = quantized(model, reader, job.images, excluded=kept, on_image=step)
+            target.write_bytes(smaller.SerializeToString())
+            after = _ap(target, job, step)
+            losses.append(before - after)
+            logger.info(
+                "int8, %d convolutions left in float: box AP %.2f -> %.2f", len(kept), before, after
+            )
+            if losses[-1] <= MAX_AP_LOSS:
+                return smaller, _report(job, before, after, kept)
     raise ExportError(
         f"{FILE_NAME}: 8-bit integers cost {min(losses):.1f} points of box AP on "
         f"{len(job.validation)} validation images, more than the {MAX_AP_LOSS:g} allowed; the "

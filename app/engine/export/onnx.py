@@ -1,6 +1,5 @@
 """`model.onnx`: the whole detector, pixels in, final boxes out, for ONNX Runtime and others."""
 
-import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +10,21 @@ import onnx
 
 from app.engine.errors import ExportError, ImageError
 from app.engine.export._graphs import Graph, graph_of
-from app.engine.export._job import ExportJob
+from app.engine.export._job import ExportJob, ticking
 from app.engine.export._verify import MIN_MATCHED_GUESSES, Agreement, compare
 from app.engine.export._write import set_metadata, to_onnx
-from app.engine.files import write_atomically
-from app.engine.predictor.onnx_card import OnnxCard
+from app.engine.files import sha256_of, write_atomically
+from app.engine.predictor.onnx_card import FILE_NAMES, OnnxCard
 from app.engine.predictor.onnx_predictor import ImageReader, OnnxPredictor, ResizedImage
 
 logger = logging.getLogger(__name__)
 
-FILE_NAME = "model.onnx"
+FILE_NAME = FILE_NAMES["fp32"]
 NUM_COMPARED = 8
 """Photographs on which file and engine are compared."""
+
+_SECONDS = 60.0
+"""About what torch's exporter takes."""
 
 
 def export(job: ExportJob) -> list[Path]:
@@ -39,8 +41,10 @@ def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
     graph = graph_of(job.model)
     card = card_of(job, graph)
     logger.info("Writing %s as ONNX: takes about a minute", card.architecture)
-    model = to_onnx(graph.module, graph.outputs, channels=_channels(card), metadata=card.metadata())
-    agreement = _compare(job, graph, model)
+    with ticking(job.progress, _SECONDS):
+        metadata = card.metadata()
+        model = to_onnx(graph.module, graph.outputs, channels=_channels(card), metadata=metadata)
+        agreement = _compare(job, graph, model)
     figures = agreement.figures()
     if not agreement.is_enough:
         raise ExportError(
@@ -77,12 +81,6 @@ def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
         has_masks="masks" in graph.outputs,
         weights_sha256="" if job.weights is None else sha256_of(job.weights),
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_images(reader: ImageReader, paths: tuple[Path, ...]) -> list[ResizedImage]:

@@ -10,6 +10,9 @@ from typing import Any, Self
 
 from app.engine.errors import CheckpointError
 
+FILE_NAMES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
+"""Exported models, by the numbers they compute with."""
+
 FORMAT = 1
 """Version of inputs, outputs and of this card."""
 

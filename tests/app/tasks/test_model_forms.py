@@ -62,6 +62,14 @@ def test_files_join_the_best_stage_and_nothing_else_changes(stages, tmp_path, mo
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_what_a_killed_export_left_is_swept(stages, tmp_path):
+    left_over = tmp_path / "models/.export-killed"
+    left_over.mkdir()
+    (left_over / "model.onnx").write_bytes(b"half a file")
+    add(stages, ["safetensors"])
+    assert not left_over.exists()
+
+
 @pytest.mark.parametrize("error", [ExportError("too much AP is lost"), RuntimeError("a defect")])
 def test_what_fails_is_a_warning(stages, tmp_path, monkeypatch, caplog, error):
     before = (tmp_path / "models/result.yaml").read_text()
