@@ -39,22 +39,23 @@ def side_by_side(
         yield lambda batch: lambda: run(batch)
         return
     under_way: set[Future[Sequence[T]]] = set()
-    with ThreadPoolExecutor(streams, "stream", begin) as pool:
+    pool = ThreadPoolExecutor(streams, "stream", begin)
 
-        def submit(batch: list[S]) -> Answer[T]:
-            future = pool.submit(run, batch)
-            under_way.add(future)
-            future.add_done_callback(under_way.discard)
-            return lambda: answer(future, batch)
+    def submit(batch: list[S]) -> Answer[T]:
+        future = pool.submit(run, batch)
+        under_way.add(future)
+        future.add_done_callback(under_way.discard)
+        return lambda: answer(future, batch)
 
-        def answer(future: Future[Sequence[T]], batch: list[S]) -> Sequence[T]:
-            found = future.result()
-            if failed is None or not any(map(failed, found)):
-                return found
-            wait(list(under_way))
-            return run(batch)
+    def answer(future: Future[Sequence[T]], batch: list[S]) -> Sequence[T]:
+        found = future.result()
+        if failed is None or not any(map(failed, found)):
+            return found
+        wait(list(under_way))
+        return run(batch)
 
-        try:
-            yield submit
-        finally:
-            pool.shutdown(cancel_futures=True)
+    try:
+        yield submit
+    finally:
+        # What is under way ends by itself: who is asked to stop has no time to wait for it.
+        pool.shutdown(wait=False, cancel_futures=True)

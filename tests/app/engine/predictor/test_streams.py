@@ -60,17 +60,22 @@ def test_an_error_reaches_the_one_who_asks():
         submit([1])()
 
 
-def test_an_early_end_leaves_no_thread_and_begins_no_batch_more():
-    begun = []
+def test_an_early_end_waits_for_nothing_and_begins_no_batch_more():
+    begun, go_on = [], threading.Event()
 
     def run(batch):
         begun.append(batch)
-        time.sleep(0.05)
+        go_on.wait(timeout=10)
         return batch
 
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with _streams(run) as submit:
         for number in range(10):
             submit([number])
-    assert threading.active_count() == before
-    assert len(begun) <= 3
+    streams = set(threading.enumerate()) - before
+    assert len(streams) == 2
+    go_on.set()
+    for stream in streams:
+        stream.join(timeout=10)
+        assert not stream.is_alive()
+    assert len(begun) <= 2
