@@ -12,6 +12,7 @@ def lasting_imports() -> Iterator[None]:
     Of the time that torch takes to import, a sixth goes into such searches.
     """
     was_enabled = gc.isenabled()
+    gc.collect()  # the last chance for what is garbage already
     gc.disable()
     try:
         yield

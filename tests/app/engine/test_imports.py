@@ -1,6 +1,7 @@
 """The garbage collector stands aside while libraries are imported, and comes back."""
 
 import gc
+import weakref
 
 import pytest
 
@@ -24,6 +25,17 @@ def test_the_collector_is_as_it_was_afterwards(enabled):
     assert gc.isenabled() == enabled
     assert gc.get_freeze_count() > 0
     assert not any(found is left for found in gc.get_objects())
+
+
+def test_garbage_from_before_is_not_kept():
+    class Node:
+        pass
+
+    node = Node()
+    node.self, gone = node, weakref.ref(node)
+    del node
+    with lasting_imports():
+        assert gone() is None
 
 
 def test_also_when_the_import_fails():
