@@ -11,12 +11,13 @@ def lasting_imports() -> Iterator[None]:
 
     Of the time that torch takes to import, a sixth goes into such searches.
     """
-    was_enabled = gc.isenabled()
+    if not gc.isenabled():  # inside of another one, most likely
+        yield
+        return
     gc.collect()  # the last chance for what is garbage already
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        if was_enabled:
-            gc.enable()
+        gc.enable()

@@ -16,21 +16,31 @@ def collector():
     (gc.enable if was_enabled else gc.disable)()
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-def test_the_collector_is_as_it_was_afterwards(enabled):
-    (gc.enable if enabled else gc.disable)()
+def test_the_collector_comes_back_and_passes_over_what_was_imported():
+    gc.enable()
     with lasting_imports():
         assert not gc.isenabled()
         left = {"by": "an import"}
-    assert gc.isenabled() == enabled
+        with lasting_imports():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
     assert gc.get_freeze_count() > 0
     assert not any(found is left for found in gc.get_objects())
+
+
+def test_a_collector_that_is_off_stays_off():
+    gc.disable()
+    with lasting_imports():
+        assert not gc.isenabled()
+    assert not gc.isenabled()
 
 
 def test_garbage_from_before_is_not_kept():
     class Node:
         pass
 
+    gc.enable()
     node = Node()
     node.self, gone = node, weakref.ref(node)
     del node
