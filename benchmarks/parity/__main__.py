@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--goldens", type=Path, default=DEFAULT)
     parser.add_argument(
-        "--prepared", action="store_true", help="detections only, of models as Predictor runs them"
+        "--prepared", action="store_true", help="models as Predictor and the trainer run them"
     )
     arguments = parser.parse_args()
     wanted = arguments.names or names(arguments.goldens)

@@ -10,6 +10,7 @@ import torch
 
 from app.engine.config import load_config
 from app.engine.layers.prepare import prepare_for_inference
+from app.engine.layers.prepare_training import prepare_for_training
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
@@ -35,11 +36,11 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 def check(golden: Golden, *, prepared: bool = False) -> Iterator[Comparison]:
     """One comparison for each case of the golden, then one for each training step.
 
-    Models that are `prepared` as `Predictor` runs them only detect.
+    prepared  as `Predictor` and the trainer run models
     """
     yield from check_cases(golden, prepared=prepared)
-    if golden.training is not None and not prepared:
-        yield from check_training(golden, golden.training)
+    if golden.training is not None:
+        yield from check_training(golden, golden.training, prepared=prepared)
 
 
 def build(golden: Golden, opts: list[Any]) -> Detector:
@@ -77,10 +78,16 @@ def check_case(golden: Golden, case: Case, model: Detector) -> Comparison:
 
 
 def check_training(
-    golden: Golden, training: Training, *, steps: int | None = None
+    golden: Golden, training: Training, *, steps: int | None = None, prepared: bool = False
 ) -> Iterator[Comparison]:
-    """Losses of successive SGD steps on one batch, and the first gradients; `steps` None: all."""
+    """Losses of successive SGD steps on one batch, and the first gradients.
+
+    steps     how many; None means all
+    prepared  as the trainer runs the model
+    """
     model = build(golden, training.opts).train()
+    if prepared:
+        prepare_for_training(model)
     optimizer = torch.optim.SGD(
         [p for p in model.parameters() if p.requires_grad],
         lr=training.lr,

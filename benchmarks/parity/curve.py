@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from app.engine.config import load_config
+from app.engine.layers.prepare_training import prepare_for_training
 from app.engine.modeling.build import build_detector
 from app.engine.solver import build_optimizer, build_schedule
 from app.engine.structures.sample import Sample
@@ -93,6 +94,8 @@ def train(curve: Curve) -> Iterator[dict[str, float]]:
     fill(model, overrides=curve.overrides)
     if curve.double:
         model.double()
+    if cfg.SOLVER.WINOGRAD:
+        prepare_for_training(model)
     optimizer = build_optimizer(cfg, model)
     schedule = build_schedule(cfg, optimizer)
     for iteration, batch in enumerate(curve.batches()):

@@ -25,8 +25,9 @@ DIFFERENCES: dict[str, list[str]] = {
         "ties may rank otherwise.",
         "While training, a frozen batch norm scales the filters of its convolution instead of the "
         "activations: one pass over memory less, and rounding of about 1e-6. `Predictor` and the "
-        "exports fold all batch norms. `Predictor` computes many 3x3 convolutions by Winograd's "
-        "tiles, which rounds more than the direct sum; the table of prepared models says how far.",
+        "exports fold all batch norms. `Predictor`, and the trainer on a CPU, compute many 3x3 "
+        "convolutions by Winograd's tiles, which rounds more than the direct sum; the table of "
+        "prepared models says how far. `SOLVER.WINOGRAD False` trains by direct sums.",
         "Feature maps lie channels-last in memory, which lets the convolution library sum in "
         "another order.",
         "Mixed precision (`SOLVER.AMP`) takes bfloat16 where the device has it, without loss "

@@ -11,9 +11,10 @@ import platform
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,8 @@ def main() -> None:
     workers = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _one_thread)
     with workers as pool:
         keys = pool.submit(_keys)
-        later = pool.map(_check_prepared, (path for path in paths if path.parent == RECORDED))
+        at_full_width = [path for path in paths if path.parent == RECORDED]
+        later = pool.map(partial(_check, prepared=True), at_full_width)
         checked = list(pool.map(_check, paths))
         prepared, entries = list(later), keys.result()
     full = [c for c, path in zip(checked, paths, strict=True) if path.parent == RECORDED]
@@ -108,7 +110,8 @@ def main() -> None:
         *_key_table(entries),
         *_recordings("Recordings at full width", full),
         *_recordings(
-            "Recordings at full width, models prepared as `Predictor` runs them", prepared
+            "Recordings at full width, models prepared as `Predictor` and the trainer run them",
+            prepared,
         ),
         *_recordings("Narrow recordings: every architecture, every switch", narrow),
         *("", "## Training curves", "", CURVES_HEAD, *table(saved())),
@@ -121,25 +124,22 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _check(path: Path) -> Checked:
+def _check(path: Path, *, prepared: bool = False) -> Checked:
     """All cases of one recording, its first training step, and of narrow ones the later steps."""
     start = time.monotonic()
     golden = load(path)
     cfg = _config(golden.config, [str(opt) for opt in golden.opts])
-    cases = list(check_cases(golden))
+    cases = list(check_cases(golden, prepared=prepared))
     losses, gradients = list[Comparison](), list[Comparison]()
     steps = 1 if path.parent == RECORDED else None
-    trained = golden.training and check_training(golden, golden.training, steps=steps)
-    for comparison in trained or ():
+    if golden.training is None:
+        trained: Iterable[Comparison] = ()
+    else:
+        trained = check_training(golden, golden.training, steps=steps, prepared=prepared)
+    for comparison in trained:
         (gradients if "gradient_norm" in comparison.largest else losses).append(comparison)
     sys.stderr.write(f"{path.stem}: {time.monotonic() - start:.0f} s\n")
     return Checked(path.stem, golden.config, architecture(cfg), cases, losses, gradients)
-
-
-def _check_prepared(path: Path) -> Checked:
-    golden = load(path)
-    cases = list(check_cases(golden, prepared=True))
-    return Checked(path.stem, golden.config, "", cases, [], [])
 
 
 def _config(name: str, overrides: Sequence[str] = ()) -> CfgNode:

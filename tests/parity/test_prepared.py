@@ -1,10 +1,10 @@
-"""Models as `Predictor` runs them against what detectron2 said of the same weights."""
+"""Models as `Predictor` and the trainer run them against what detectron2 said of the same weights."""
 
 from pathlib import Path
 
 import pytest
 
-from benchmarks.parity.check import check
+from benchmarks.parity.check import check_cases, check_training
 from benchmarks.parity.golden import load
 
 GOLDENS = Path(__file__).parent
@@ -15,7 +15,16 @@ GOLDENS = Path(__file__).parent
     ["retinanet_R_50_FPN_1x", "variants/cascade", "variants/panoptic", "variants/mask_augmented"],
 )
 def test_a_prepared_model_detects_the_same(name):
-    comparisons = list(check(load(GOLDENS / f"{name}.npz"), prepared=True))
+    comparisons = list(check_cases(load(GOLDENS / f"{name}.npz"), prepared=True))
+    failed = [str(comparison) for comparison in comparisons if not comparison.passed]
+    assert not failed, "\n".join(failed)
+    assert len(comparisons) == 2
+
+
+@pytest.mark.parametrize("name", ["retinanet_R_50_FPN_1x", "variants/cascade", "variants/panoptic"])
+def test_a_prepared_model_learns_the_same(name):
+    golden = load(GOLDENS / f"{name}.npz")
+    comparisons = list(check_training(golden, golden.training, steps=1, prepared=True))
     failed = [str(comparison) for comparison in comparisons if not comparison.passed]
     assert not failed, "\n".join(failed)
     assert len(comparisons) == 2

@@ -16,6 +16,8 @@ import torch
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import load_config
 from app.engine.errors import CheckpointError, ConfigError, DivergedError, EngineError
+from app.engine.layers import conv
+from app.engine.layers.winograd_training import convolve_by_tiles
 from app.engine.training import validate
 from app.engine.training.step import Stepper
 
@@ -350,6 +352,32 @@ def test_real_model_in_mixed_precision(tiny, tmp_path):
         "True",
     )
     assert math.isfinite(tiny.tiny_train(tmp_path / "run", cfg).last.metrics["validation_loss_cls"])
+
+
+@pytest.mark.parametrize("by_tiles", [True, False])
+def test_wide_convolutions_train_by_tiles_unless_that_is_switched_off(
+    tiny, tmp_path, monkeypatch, by_tiles
+):
+    widths = set()
+
+    def noted(x, weight, bias):
+        widths.add(weight.shape[0])
+        return convolve_by_tiles(x, weight, bias)
+
+    monkeypatch.setattr(conv, "has_many_tiles", lambda x: True)
+    monkeypatch.setattr(conv, "convolve_by_tiles", noted)
+    cfg = tiny.tiny_config(
+        "MODEL.META_ARCHITECTURE",
+        "RetinaNet",
+        "SOLVER.MAX_ITER",
+        "1",
+        "MODEL.FPN.OUT_CHANNELS",
+        "64",
+        "SOLVER.WINOGRAD",
+        str(by_tiles),
+    )
+    assert tiny.tiny_train(tmp_path / "run", cfg).last is not None
+    assert (64 in widths) == by_tiles
 
 
 def test_settings_that_no_evaluation_could_use_end_the_run_at_once(tiny, tmp_path):
