@@ -1,4 +1,4 @@
-"""Models as `Predictor` and the trainer run them against what detectron2 said of the same weights."""
+"""Models prepared as `Predictor` and the trainer run them against the numbers of detectron2."""
 
 from pathlib import Path
 
