@@ -32,6 +32,7 @@ def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = 
     for module in copy.modules():
         if dtype != torch.float32 and isinstance(module, _PRODUCTS):
             module.to(dtype)  # once, and not at every call
+    give_back_free_memory()
     return copy
 
 
