@@ -49,7 +49,8 @@ def can_pack(layer: nn.Module, dtype: torch.dtype) -> bool:
     if isinstance(layer, nn.Conv2d):
         plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
         return plain and layer.weight.device.type == "cpu"
-    return isinstance(layer, nn.Linear) and layer.weight.device.type == "cpu"
+    known = isinstance(layer, nn.Linear | nn.ConvTranspose2d)
+    return known and layer.weight.device.type == "cpu"
 
 
 def _available(dtype: torch.dtype) -> bool:

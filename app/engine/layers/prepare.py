@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from app.engine.layers.conv import Conv2d
+from app.engine.layers.doubling import Doubling
 from app.engine.layers.fold import fold_batch_norm
 from app.engine.layers.map_linear import MapLinear
 from app.engine.layers.packed import NONE, PackedConv2d, PackedLinear, activation_of, can_pack
@@ -52,6 +53,9 @@ def _pack(module: nn.Module, dtype: torch.dtype) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Conv2d):
             _pack_conv(module, name, child, dtype)
+        elif isinstance(child, Doubling):
+            if can_pack(child, dtype):
+                setattr(module, name, child.packed(dtype))
         elif isinstance(child, nn.Linear):
             if can_pack(child, dtype) and type(child) in (nn.Linear, MapLinear):
                 maps = child.maps if isinstance(child, MapLinear) else None

@@ -13,12 +13,15 @@ from torch.nn import functional as F
 from app.engine.config import CfgNode
 from app.engine.errors import DatasetError
 from app.engine.layers.conv import Conv2d, init_kaiming, init_normal
+from app.engine.layers.doubling import Doubling, PackedDoubling
 from app.engine.layers.norm import get_norm
 from app.engine.modeling.roi_heads.assignment import LabelledProposals
 
 
 class MaskHead(nn.Module):
     """3x3 convolutions (with norm), a 2x2 deconvolution, one mask for each class or for all."""
+
+    deconv: Doubling | PackedDoubling
 
     def __init__(
         self,
@@ -47,8 +50,8 @@ class MaskHead(nn.Module):
             self.add_module(f"mask_fcn{i + 1}", conv)
             convs.append(conv)
             channels = conv_dim
-        self.deconv = nn.ConvTranspose2d(channels, conv_dim, 2, stride=2)
-        self.predictor = nn.Conv2d(conv_dim, 1 if class_agnostic else num_classes, 1)
+        self.deconv = Doubling(channels, conv_dim)
+        self.predictor = _MaskPredictor(conv_dim, 1 if class_agnostic else num_classes, 1)
         for layer in (*convs, self.deconv):
             init_kaiming(layer)
         init_normal(self.predictor, std=0.001)
@@ -68,8 +71,8 @@ class MaskHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, C, S, S) -> logits (M, K or 1, 2 S, 2 S)."""
-        for name, layer in self.named_children():
-            x = F.relu_(layer(x)) if name == "deconv" else layer(x)
+        for layer in self.children():
+            x = layer(x)
         return x
 
     def loss(self, x: Tensor, proposals: Sequence[LabelledProposals]) -> Tensor:
@@ -87,13 +90,30 @@ class MaskHead(nn.Module):
 
     def detect(self, x: Tensor, classes: Tensor) -> Tensor:
         """(M, C, S, S), (M,) -> probability that a pixel is object: (M, 1, 2 S, 2 S)."""
-        logits: Tensor = self(x).float()
-        return self._of_classes(logits, classes)[:, None].sigmoid()
+        for name, layer in self.named_children():
+            if name.startswith("mask_fcn"):
+                x = layer(x)
+        rows = torch.zeros_like(classes) if self.class_agnostic else classes
+        cells = self.deconv.quarters(x)
+        logits = self.predictor.of_classes(cells.flatten(1, 3), rows).float()
+        # (M, S, S, 4) is each cell's own square of two by two.
+        logits = logits.view(cells.shape[:-1]).permute(0, 3, 1, 2)
+        return F.pixel_shuffle(logits, 2).sigmoid()
 
     def _of_classes(self, logits: Tensor, classes: Tensor) -> Tensor:
         if self.class_agnostic:
             return logits[:, 0]
         return logits[torch.arange(len(logits), device=logits.device), classes]
+
+
+class _MaskPredictor(nn.Conv2d):
+    """A pointwise convolution, of all classes or of one for each box."""
+
+    def of_classes(self, cells: Tensor, classes: Tensor) -> Tensor:
+        """(M, cells, C), (M,) -> (M, cells)."""
+        assert self.bias is not None
+        weight = self.weight.flatten(1)[classes].to(cells.dtype)
+        return torch.bmm(cells, weight[:, :, None])[:, :, 0] + self.bias[classes][:, None]
 
 
 def _targets(proposals: LabelledProposals, side: int) -> Tensor:

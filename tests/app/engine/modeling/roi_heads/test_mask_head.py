@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from app.engine.errors import DatasetError
+from app.engine.layers.prepare import prepare_for_inference
 from app.engine.modeling.roi_heads.assignment import LabelledProposals
 from app.engine.modeling.roi_heads.mask_head import MaskHead
 from app.engine.structures.masks import BitMasks, PolygonMasks
@@ -77,6 +78,18 @@ def test_probabilities_of_the_detected_class():
         probs = model.detect(x, torch.tensor([2, 0]))
         torch.testing.assert_close(probs[0, 0], model(x)[0, 2].sigmoid())
         torch.testing.assert_close(probs[1, 0], model(x)[1, 0].sigmoid())
+
+
+@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize("class_agnostic", [False, True])
+def test_made_ready_for_inference_it_says_the_same(class_agnostic, count):
+    model = head(class_agnostic=class_agnostic).eval()
+    torch.nn.init.normal_(model.deconv.bias)
+    x, classes = torch.rand(count, 8, 14, 14), torch.tensor([2, 0])[:count]
+    with torch.no_grad():
+        found = prepare_for_inference(model).detect(x, classes)
+        torch.testing.assert_close(found, model.detect(x, classes), atol=1e-6, rtol=0)
+    assert found.shape == (count, 1, 28, 28)
 
 
 def test_objects_without_masks_are_named():
