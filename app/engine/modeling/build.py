@@ -29,14 +29,7 @@ META_ARCHITECTURES: dict[str, type[Detector]] = {
 
 def build_detector(cfg: CfgNode) -> Detector:
     """The detector that `cfg` describes, with fresh weights, on `MODEL.DEVICE`."""
-    name = cfg.MODEL.META_ARCHITECTURE
-    if name not in META_ARCHITECTURES:
-        raise ConfigError(
-            f"MODEL.META_ARCHITECTURE {name!r} is unknown; "
-            f"choose one of {', '.join(sorted(META_ARCHITECTURES))}"
-        )
-    model = META_ARCHITECTURES[name].from_config(cfg)
-    model.to(torch.device(cfg.MODEL.DEVICE))
+    model = _build(cfg)
     # Channels-last filters spare every convolution a re-ordering of its input.
     model.to(memory_format=torch.channels_last)
     return model
@@ -45,10 +38,22 @@ def build_detector(cfg: CfgNode) -> Detector:
 def build_blank_detector(cfg: CfgNode) -> Detector:
     """`build_detector` without the random numbers, for weights that a file fills to the last one.
 
-    Drawing those of a ResNet-50 takes half a second.
+    Drawing those of a ResNet-50 takes half a second. Filters stay as they are in files: whoever
+    prepares the model brings them into the order that they need.
     """
     with _NothingDrawn():
-        return build_detector(cfg)
+        return _build(cfg)
+
+
+def _build(cfg: CfgNode) -> Detector:
+    name = cfg.MODEL.META_ARCHITECTURE
+    if name not in META_ARCHITECTURES:
+        raise ConfigError(
+            f"MODEL.META_ARCHITECTURE {name!r} is unknown; "
+            f"choose one of {', '.join(sorted(META_ARCHITECTURES))}"
+        )
+    model = META_ARCHITECTURES[name].from_config(cfg)
+    return model.to(torch.device(cfg.MODEL.DEVICE))
 
 
 class _NothingDrawn(TorchFunctionMode):

@@ -99,6 +99,8 @@ def test_without_onednn_nothing_is_packed(net, monkeypatch):
         ready = prepare_for_inference(net)
         assert not any(isinstance(m, PackedConv2d | PackedLinear) for m in ready.modules())
         torch.testing.assert_close(ready(x), net(x), atol=1e-5, rtol=1e-4)
+    for weight in ready.parameters():
+        assert weight.dim() != 4 or weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_model_may_be_consumed(net):
