@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from app.engine.config import load_config
+from app.engine.layers.prepare_training import prepare_for_training
 from app.engine.modeling.build import build_detector
 from app.engine.predictor import Predictor
 from app.engine.solver import build_optimizer
@@ -129,6 +130,7 @@ Preparation = Callable[[str, Load], Callable[[], Any]]
 def _training(model: str, load: Load) -> Callable[[], Any]:
     cfg = _config(model, load)
     detector = build_detector(cfg).train()
+    prepare_for_training(detector)
     stepper = Stepper(detector, build_optimizer(cfg, detector), device=torch.device("cpu"))
     samples = [_sample(load, seed) for seed in range(BATCH)]
     return lambda: stepper(samples)
