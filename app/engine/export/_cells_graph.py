@@ -39,6 +39,9 @@ class ConvsAtCells(nn.Module):
         rows = rows.index_select(0, masks[0].flatten().nonzero()[:, 0])
         for conv, (read, written) in zip(self.convs, pairwise(masks), strict=True):
             index = _places(read)[_bordered(written).nonzero() + around]
+            if torch.compiler.is_exporting():
+                # torch 2.11 wants to know, to choose strides; the graph is right for one, too.
+                torch._check(index.shape[0] > 1)
             patches = _with_zero(rows).index_select(0, index.flatten())
             patches = patches.view(1, index.shape[0], 1, 9 * rows.shape[1]).permute(0, 3, 1, 2)
             rows = conv(patches).permute(0, 2, 3, 1).flatten(0, 2)
