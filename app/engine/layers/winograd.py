@@ -24,7 +24,7 @@ from app.engine.layers.winograd_transforms import Window, reading, window_of, wr
 
 # Tiles at once, times channels: what a core works on stays in its cache, the matrix products are
 # still large.
-_VALUES_AT_ONCE = 152 * 256
+_VALUES_AT_ONCE = 228 * 256
 # With fewer oneDNN wants the filters in another order, and the direct sum is as fast.
 _FEWEST_TILES = 64
 # Of a map's tiles: to gather more costs as much as to do all.
