@@ -24,15 +24,15 @@ from app.engine.layers.winograd_transforms import Window, reading, window_of, wr
 
 # Tiles at once, times channels: what a core works on stays in its cache, the matrix products are
 # still large.
-_VALUES_AT_ONCE = 228 * 256
+_VALUES_AT_ONCE = 152 * 256
 # With fewer oneDNN wants the filters in another order, and the direct sum is as fast.
 _FEWEST_TILES = 64
 # Of a map's tiles: to gather more costs as much as to do all.
 _LARGEST_SHARE = 0.8
 # The transforms cost by the channel, the products by its square.
 FEWEST_CHANNELS = 64
-# The transformed filters take four times the memory.
-_MOST_PRODUCTS = 300_000
+# The transformed filters take four times the memory: those of 512 channels and float32, 38 MB.
+_MOST_PRODUCTS = {torch.float32: 200_000, torch.bfloat16: 300_000}
 # Wider layers have few tiles: oneDNN wants their filters in an order of each number's own, and
 # takes longer to reorder them than to convolve.
 _MOST_PACKED_PRODUCTS = 200_000
@@ -45,7 +45,7 @@ def pays_off(conv: nn.Conv2d, dtype: torch.dtype) -> bool:
         and tuple(conv.kernel_size) == (3, 3)
         and {*conv.stride, *conv.dilation, *map(int, conv.padding), conv.groups} == {1}
         and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
-        and conv.in_channels * conv.out_channels <= _MOST_PRODUCTS
+        and conv.in_channels * conv.out_channels <= _MOST_PRODUCTS[dtype]
     )
 
 

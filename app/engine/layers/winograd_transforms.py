@@ -7,8 +7,9 @@ between the steps, and is faster in one.
 n, h, w, C: maps, height, width, channels
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -46,23 +47,21 @@ class Window:
 class Transform:
     """A step down the columns and one along the rows."""
 
-    def __init__(self, down: "_Step", across: "_Step") -> None:
-        self._down = down
-        self._across = across
+    def __init__(self, steps: Callable[[], tuple["_Step", "_Step"]]) -> None:
+        self._steps = steps
+        self._bags: dict[bool, list[_Bags]] = {}  # by whether both steps are taken at once
 
     def __call__(self, table: Tensor) -> Tensor:
         """(rows, C) -> (rows, C)."""
-        for bags in self._at_once if table.dtype == torch.float32 else self._one_by_one:
+        at_once = table.dtype == torch.float32
+        if at_once not in self._bags:
+            down, across = self._steps()
+            self._bags[at_once] = [
+                step.bags() for step in ([down.then(across)] if at_once else [down, across])
+            ]
+        for bags in self._bags[at_once]:
             table = bags.sums(table)
         return table
-
-    @cached_property
-    def _at_once(self) -> list["_Bags"]:
-        return [self._down.then(self._across).bags()]
-
-    @cached_property
-    def _one_by_one(self) -> list["_Bags"]:
-        return [self._down.bags(), self._across.bags()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +134,10 @@ def reading(window: Window, *, by_product: bool = False) -> Transform:
 
     Values lie tile by tile, or one product of all tiles after the other.
     """
+    return Transform(partial(_reading_steps, window, by_product))
+
+
+def _reading_steps(window: Window, by_product: bool) -> tuple[_Step, _Step]:
     (height, width), (above, left) = window.size, window.margin
     down, places = window.tiles[0], torch.arange(SIDE)
     image, tile, kind, column = _grid(window.count, down, SIDE, width)
@@ -144,12 +147,16 @@ def reading(window: Window, *, by_product: bool = False) -> Transform:
     line, tile, place, kind = _grid_of_values(window, by_product)
     columns = (TILE * tile - left)[:, None] + places
     cells = ((line * SIDE + place) * width)[:, None] + columns
-    return Transform(first, _Step.of(INPUT, kind, cells, (columns >= 0) & (columns < width)))
+    return first, _Step.of(INPUT, kind, cells, (columns >= 0) & (columns < width))
 
 
 @lru_cache(maxsize=64)
 def writing(window: Window, *, by_product: bool = False) -> Transform:
     """From the 36 values of each tile, in the order of `reading`, to cells, row by row."""
+    return Transform(partial(_writing_steps, window, by_product))
+
+
+def _writing_steps(window: Window, by_product: bool) -> tuple[_Step, _Step]:
     (down, across), (height, width) = window.tiles, window.result
     places, always = torch.arange(SIDE), torch.ones((), dtype=torch.bool)
     image, row, tile, place = _grid(window.count, height, across, SIDE)
@@ -159,7 +166,7 @@ def writing(window: Window, *, by_product: bool = False) -> Transform:
     first = _Step.of(OUTPUT, row % TILE, values[:, None] + step * SIDE * places, always)
     line, column = _grid(window.count * height, width)
     values = (line * across + column // TILE) * SIDE
-    return Transform(first, _Step.of(OUTPUT, column % TILE, values[:, None] + places, always))
+    return first, _Step.of(OUTPUT, column % TILE, values[:, None] + places, always)
 
 
 @lru_cache(maxsize=64)
@@ -168,6 +175,10 @@ def spreading(window: Window) -> Transform:
 
     The transpose of `writing`, as gradients need it.
     """
+    return Transform(partial(_spreading_steps, window))
+
+
+def _spreading_steps(window: Window) -> tuple[_Step, _Step]:
     down, (height, width) = window.tiles[0], window.result
     matrix, places = tuple(zip(*OUTPUT, strict=True)), torch.arange(TILE)
     image, tile, kind, column = _grid(window.count, down, SIDE, width)
@@ -177,7 +188,7 @@ def spreading(window: Window) -> Transform:
     line, tile, place, kind = _grid_of_values(window, by_product=True)
     columns = (TILE * tile)[:, None] + places
     cells = ((line * SIDE + place) * width)[:, None] + columns
-    return Transform(first, _Step.of(matrix, kind, cells, columns < width))
+    return first, _Step.of(matrix, kind, cells, columns < width)
 
 
 def _grid_of_values(window: Window, by_product: bool) -> tuple[Tensor, ...]:
