@@ -113,10 +113,11 @@ def _training(records: Sequence[Record]) -> Iterable[str]:
     yield "## Training side by side\n"
     yield (
         "One iteration: forward, backward, update, on the same labelled photographs and seeded "
-        "weights; ours with the allocator settings of its own tasks, bf16 by autocast. Losses are "
-        "those of the last iteration: engines draw their samples by the same rule, but not the "
-        "same ones, and torchvision's nets and losses differ. Equality with detectron2's losses "
-        "and gradients without draws is docs/parity.md's subject.\n"
+        "weights; ours with the allocator settings and the Winograd tiles of its own tasks "
+        "(`SOLVER.WINOGRAD`), bf16 by autocast. Losses are those of the last iteration: engines "
+        "draw their samples by the same rule, but not the same ones, and torchvision's nets and "
+        "losses differ. Equality with detectron2's losses and gradients without draws is "
+        "docs/parity.md's subject.\n"
     )
     columns = ["engine", "s/iteration", "speed-up", "by CPU time", "CPU s", "peak MB", "losses"]
     for record in records:
