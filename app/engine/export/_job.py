@@ -1,16 +1,16 @@
 """What there is to export."""
 
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.engine.config import CfgNode
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
+from app.engine.ticking import ticking
 
 
 def _ignore(_fraction: float) -> None:
@@ -57,24 +57,14 @@ class Steps:
         self._progress(self._start + (1.0 - self._start) * self._done / self._number)
 
 
-@contextmanager
-def ticking(
+def time_passing(
     progress: Callable[[float], None], seconds: float, *, period: float = 5.0
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Tell `progress` that time passes in a block of about `seconds`, which cannot tell itself."""
-    done, started = threading.Event(), time.monotonic()
-
-    def tick() -> None:
-        while not done.wait(period):
-            progress(1.0 - math.exp(-(time.monotonic() - started) / seconds))
-
-    clock = threading.Thread(target=tick, name="ticking", daemon=True)
-    clock.start()
-    try:
-        yield
-    finally:
-        done.set()
-        clock.join()
+    started = time.monotonic()
+    return ticking(
+        lambda: progress(1.0 - math.exp(-(time.monotonic() - started) / seconds)), period
+    )
 
 
 def spread(paths: Sequence[Path], number: int) -> list[Path]:

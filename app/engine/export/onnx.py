@@ -10,7 +10,7 @@ import onnx
 
 from app.engine.errors import ExportError, ImageError
 from app.engine.export._graphs import Graph, graph_of
-from app.engine.export._job import ExportJob, ticking
+from app.engine.export._job import ExportJob, time_passing
 from app.engine.export._verify import MIN_MATCHED_GUESSES, Agreement, compare
 from app.engine.export._write import set_metadata, to_onnx
 from app.engine.files import sha256_of, write_atomically
@@ -41,7 +41,7 @@ def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
     graph = graph_of(job.model)
     card = card_of(job, graph)
     logger.info("Writing %s as ONNX: takes about a minute", card.architecture)
-    with ticking(job.progress, _SECONDS):
+    with time_passing(job.progress, _SECONDS):
         metadata = card.metadata()
         model = to_onnx(graph.module, graph.outputs, channels=_channels(card), metadata=metadata)
         agreement = _compare(job, graph, model)

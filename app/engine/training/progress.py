@@ -3,8 +3,10 @@
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from app.engine.ticking import ticking
 
 _MIN_PAUSE_S = 0.5
 _TICK_S = 3.0
@@ -50,22 +52,9 @@ class ProgressMeter:
         self._last_report = 0.0
         self._advance(1.0)
 
-    @contextmanager
-    def ticking(self) -> Iterator[None]:
+    def ticking(self) -> AbstractContextManager[None]:
         """Report every few seconds while something inside takes long without telling how far."""
-        stop = threading.Event()
-
-        def tick() -> None:
-            while not stop.wait(_TICK_S):
-                self._advance(0.0)
-
-        thread = threading.Thread(target=tick, name="progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+        return ticking(lambda: self._advance(0.0), _TICK_S)
 
     def _advance(self, fraction: float) -> None:
         with self._lock:

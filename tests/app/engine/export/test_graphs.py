@@ -12,7 +12,7 @@ from torch import nn
 
 from app.engine.export._cells_graph import ConvsAtCells
 from app.engine.export._integers import for_integers, with_integers_kept
-from app.engine.export._job import Steps, ticking
+from app.engine.export._job import Steps, time_passing
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
@@ -113,7 +113,7 @@ def test_copies_are_made_of_integers():
 
 def test_time_passes_while_a_block_cannot_tell():
     told = []
-    with ticking(told.append, 0.1, period=0.01):
+    with time_passing(told.append, 0.1, period=0.01):
         time.sleep(0.1)
     count = len(told)
     time.sleep(0.03)
