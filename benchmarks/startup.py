@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from app.engine.predictor.onnx_card import FILE_NAMES
 from app.task_process import task_environment
 from benchmarks.infer_task import REPOSITORY, ModelFiles, lay_out, start
 from benchmarks.speed import records, report
@@ -110,16 +111,13 @@ def _ways(options: argparse.Namespace) -> list[Way]:
         ways.append(Way("detectron2", options.detectron2, DETECTRON2.format(**files), None))
     settings = {"backend": "torch", "precision": "fp32"}
     ways.append(Way("torch fp32", sys.executable, TORCH.format(**files), settings))
-    for precision, name, path in (
-        ("fp32", "model.onnx", options.onnx),
-        ("int8", "model.int8.onnx", options.int8),
-    ):
+    for precision, path in (("fp32", options.onnx), ("int8", options.int8)):
         if path:
             program = ONNX.format(exported=str(path), image=files["image"])
             settings = {"backend": "onnxruntime", "precision": precision}
-            ways.append(
-                Way(f"ONNX Runtime {precision}", sys.executable, program, settings, {name: path})
-            )
+            exported = {FILE_NAMES[precision]: path}
+            name = f"ONNX Runtime {precision}"
+            ways.append(Way(name, sys.executable, program, settings, exported))
     return ways
 
 

@@ -14,13 +14,14 @@ from app.engine.layers import winograd
 from app.engine.layers.prepare import PRECISIONS, prepare_for_inference
 from app.engine.modeling.build import build_detector
 from app.engine.predictor import OnnxPredictor
+from app.engine.predictor.onnx_card import FILE_NAMES
 from app.engine.structures.sample import ImageRecord
 from benchmarks.bccd import CLASS_NAMES, read_split
 
 METRICS = ("AP", "AP50", "AP75", *(f"AP-{name}" for name in CLASS_NAMES))
 
 
-EXPORTED = {"onnx:fp32": "model.onnx", "onnx:int8": "model.int8.onnx"}
+EXPORTED = {f"onnx:{numbers}": name for numbers, name in FILE_NAMES.items()}
 """Files of exported models beside the weights, by the precision that names them here."""
 
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import yaml
 
+from app.engine.predictor.onnx_card import FILE_NAMES
 from app.task_process import task_environment
 from benchmarks.infer_task import REPOSITORY, ModelFiles, lay_out, start
 
-EXPORTED = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 ALONE_IMAGES = 256
 """Run through before and after the task: enough for a steady rate."""
 
@@ -53,7 +53,7 @@ def measure(
 
 def model_files(folder: Path) -> ModelFiles:
     """Of a training's stage."""
-    exported = {name: folder / name for name in EXPORTED.values() if (folder / name).is_file()}
+    exported = {name: folder / name for name in FILE_NAMES.values() if (folder / name).is_file()}
     return ModelFiles(
         weights=folder / "model.pth", config=folder / "config.yaml", exported=exported
     )
@@ -80,7 +80,7 @@ def _task(
 
 def _alone(files: ModelFiles, photographs: Sequence[Path], backend: str, precision: str) -> float:
     """Images per second, in a process of its own."""
-    exported = files.exported.get(EXPORTED.get(precision, ""), "")
+    exported = files.exported.get(FILE_NAMES.get(precision, ""), "")
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.speed.pipeline_worker", backend, precision]
         + [str(files.config), str(files.weights), str(exported), str(ALONE_IMAGES)]

@@ -3,9 +3,9 @@
 Inputs, filters and outputs are transformed from and to a domain in which the convolution is 36
 matrix products over the channels.
 
-The points of the transforms are 0, 5/8, -5/8, 3/2, -3/2 and infinity: the result is off by about
-twice the rounding of the direct sum in float32, by six times in bfloat16, in which the usual
-1 and 2 would be off by eleven times.
+The points of the transforms are 0, 5/8, -5/8, 3/2, -3/2 and infinity: with 256 channels of noise
+the result is off (root mean square) by 1.7 times the rounding of the direct sum in float32, by 9
+times in bfloat16; the usual points 1 and 2 would be off by 3.8 and 19 times.
 
 n, H, W, C: maps, height, width, channels; T: tiles
 """

@@ -22,7 +22,7 @@ from app.engine.predictor.batching import run_in_batches
 from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.predictor.reading import read_files
 from app.engine.predictor.streams import side_by_side
-from app.engine.structures.size import Size, shortest_edge_size
+from app.engine.structures.size import Size, padded_size, shortest_edge_size
 
 logger = logging.getLogger(__name__)
 
@@ -160,8 +160,7 @@ class OnnxPredictor:
 
     def network_size(self, image: ResizedImage) -> Size:
         """(height, width) of the padded network input."""
-        step = max(self.card.size_divisibility, 1)
-        return -(-image.size[0] // step) * step, -(-image.size[1] // step) * step
+        return padded_size([image.size], self.card.size_divisibility)
 
 
 def resize(pixels: Pixels, size: Size) -> Pixels:
