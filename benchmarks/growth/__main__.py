@@ -5,7 +5,8 @@
 
 A run that takes longer than `--piece-s` seconds is killed by SIGKILL, with all its processes, and
 started again until it is done (by the next call with `--once`: this one then ends with status 75).
-One line of JSON for each run goes to the records.
+One line of JSON for each run goes to the records; the table of what they cost is added to those of
+`benchmarks.speed`, for docs/performance.md.
 """
 
 import argparse
@@ -20,15 +21,17 @@ from typing import Any
 import torch
 
 from app.host_limits import cpu_count
-from benchmarks.growth.inputs import BATCH_SIZE, make_inputs
-from benchmarks.growth.table import table
+from benchmarks.growth.inputs import BATCH_SIZE, REPOSITORY, make_inputs
+from benchmarks.growth.table import costs, table
 from benchmarks.growth.watch import Watched, watch
 from benchmarks.json_lines import append, read
+from benchmarks.speed import records as speed_records
 from executor.journal import Journal, journal_path
 
 INCOMPLETE = 75
 RESULTS = {"infer": "infer-result.json", "mining": "result.tsv"}
 WORKERS = 1
+SPEED_RECORDS = REPOSITORY / "benchmarks" / "speed" / "records.jsonl"
 
 
 def main(arguments: list[str]) -> int:
@@ -39,6 +42,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--algorithm", default="entropy")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/growth"))
     parser.add_argument("--records", type=Path, default=Path("growth.jsonl"))
+    parser.add_argument("--speed-records", type=Path, default=SPEED_RECORDS)
     parser.add_argument("--piece-s", type=float, default=150.0)
     parser.add_argument("--once", action="store_true", help="one piece a call")
     parser.add_argument("--table", type=Path, help="only render these records")
@@ -56,6 +60,7 @@ def main(arguments: list[str]) -> int:
             if record is None:
                 return INCOMPLETE
             append(options.records, record)
+    speed_records.append(options.speed_records, "growth", costs(read(options.records)))
     return 0
 
 
@@ -83,6 +88,7 @@ def _measure(
         "task": task if task == "infer" else f"mining ({settings['mining_algorithm']})",
         "lines": num_lines,
         "seconds": round(sum(piece["seconds"] for piece in pieces), 1),
+        "cpu_s": round(sum(piece["cpu_s"] for piece in pieces), 1),
         "peak_rss_mb": max(piece["peak_rss_mb"] for piece in pieces),
         "peak_pss_mb": max(piece["peak_pss_mb"] for piece in pieces),
         "kills": len(pieces) - 1,
@@ -102,6 +108,7 @@ def _piece(folder: Path, task: str, found: Watched) -> dict[str, Any]:
     return {
         "status": found.status,
         "seconds": round(found.seconds, 1),
+        "cpu_s": round(found.cpu_s, 1),
         "peak_rss_mb": round(max(found.rss_mb)),
         "peak_pss_mb": round(max(found.pss_mb)),
         "rss_mb": [round(value) for value in found.rss_mb[:: max(len(found.rss_mb) // 20, 1)]],

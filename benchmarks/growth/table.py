@@ -1,4 +1,4 @@
-"""The records of `benchmarks.growth` as a Markdown table."""
+"""The records of `benchmarks.growth` as tables."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,12 +13,43 @@ REFERENCE = 20_000
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:
-    """One row for each task and length, the latest record of each."""
-    latest = {(record["task"], record["lines"]): record for record in records}
-    rows = [
-        _row(record, latest.get((task, REFERENCE))) for (task, _), record in sorted(latest.items())
-    ]
+    """Markdown for docs/reliability.md: one row for each task and length."""
+    latest = _latest(records)
+    rows = [_row(record, latest.get((task, REFERENCE))) for (task, _), record in latest.items()]
     return HEAD + "".join(rows)
+
+
+def costs(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The content of a record of `benchmarks.speed`: what a line of the index costs."""
+    return {
+        "key": "images",
+        "title": "Cost growth: number of images",
+        "columns": [
+            *("task", "images", "CPU s", "CPU ms/image"),
+            *("peak memory, MB", "summed over processes, MB", "result, MB"),
+        ],
+        "rows": [_cost_row(record) for record in _latest(records).values()],
+        "notes": "Whole tasks, start-up included, of all processes, on images of 64 pixels and a "
+        "tiny model (`python -m benchmarks.growth`): what is left is the price of the pipeline. "
+        "Peak memory: shared pages once; summed: in each process that has them.",
+    }
+
+
+def _latest(records: Sequence[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
+    """The last record of each task and length, in their order."""
+    return dict(sorted({(record["task"], record["lines"]): record for record in records}.items()))
+
+
+def _cost_row(record: dict[str, Any]) -> list[str]:
+    return [
+        record["task"],
+        f"{record['lines']:,}",
+        f"{record['cpu_s']:,.1f}",
+        f"{1000 * record['cpu_s'] / record['lines']:.2f}",
+        f"{record['peak_pss_mb']:,}",
+        f"{record['peak_rss_mb']:,}",
+        f"{record['result_mb']:,}",
+    ]
 
 
 def _row(record: dict[str, Any], reference: dict[str, Any] | None) -> str:

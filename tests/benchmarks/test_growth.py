@@ -1,5 +1,8 @@
 """Long indexes: the inputs that are made, and the table of what was measured."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +10,10 @@ import pytest
 
 from benchmarks.growth.__main__ import _check, _journal_length
 from benchmarks.growth.inputs import make_inputs, tiny_config
-from benchmarks.growth.table import table
+from benchmarks.growth.table import costs, table
+from benchmarks.growth.watch import _cpu_s
+from benchmarks.speed import report
+from benchmarks.speed.records import append, load
 from executor.dataset_reader import read_candidates
 from executor.env import Task, load_env
 from executor.journal import Journal
@@ -22,6 +28,7 @@ def record(lines: int, rss: int, *pieces: dict[str, Any]) -> dict[str, Any]:
         "task": "infer",
         "lines": lines,
         "seconds": 10.0,
+        "cpu_s": 8.0,
         "peak_rss_mb": rss,
         "peak_pss_mb": 400,
         "kills": len(pieces) - 1,
@@ -38,6 +45,21 @@ def test_table() -> None:
         "| infer | 20,000 | 10 s | 2,000 | 400 MB | 1,000 MB | +0.0 % | 0 | 0 images | 1.5 MB |",
         "| infer | 200,000 | 10 s | 20,000 | 400 MB | 1,050 MB | +5.0 % | 1 | 0 images | 1.5 MB |",
     ]
+
+
+def test_costs_are_a_table_of_the_performance_page(tmp_path: Path) -> None:
+    found = [record(1000, 900, piece(0, None)), record(20_000, 950, piece(0, None))]
+    append(tmp_path / "records.jsonl", "growth", costs(found))
+    page = report.page(load([tmp_path / "records.jsonl"]))
+    assert "| infer | 1,000 | 8.0 | 8.00 | 400 | 900 | 1.5 |" in page
+    assert "| infer | 20,000 | 8.0 | 0.40 | 400 | 950 | 1.5 |" in page
+
+
+def test_cpu_time_is_that_of_a_process_and_of_those_that_ended() -> None:
+    before = _cpu_s(os.getpid())
+    subprocess.run([sys.executable, "-c", "sum(range(5_000_000))"], check=True)
+    assert _cpu_s(os.getpid()) > before
+    assert _cpu_s(0) == 0.0
 
 
 def test_inputs(tmp_path: Path) -> None:
