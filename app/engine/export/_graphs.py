@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from app.engine.errors import ExportError
 from app.engine.export._dense_graph import DenseGraph
-from app.engine.export._two_stage_graph import TwoStageGraph, stages_of
+from app.engine.export._two_stage_graph import Heads, TwoStageGraph
 from app.engine.layers.fold import fold_batch_norm
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.fcos import FCOS
@@ -45,27 +45,23 @@ def graph_of(model: Detector) -> Graph:
 
 
 def _two_stage(detector: GeneralizedRCNN) -> Graph:
-    heads, rpn = detector.roi_heads, detector.proposal_generator
+    rpn = detector.proposal_generator
     if rpn is None:
         raise ExportError(
             "MODEL.PROPOSAL_GENERATOR.NAME PrecomputedProposals cannot be exported as ONNX: the "
             "file could not find proposals in new images; use a network with an RPN"
         )
-    if not isinstance(heads, StandardROIHeads):
-        raise ExportError(
-            f"MODEL.ROI_HEADS.NAME {type(heads).__name__} cannot be exported as ONNX: a network "
-            "that runs its last stage on a thousand crops is no model to deploy; use FPN"
-        )
-    if heads.keypoint_head is not None:
+    if isinstance(detector.roi_heads, StandardROIHeads) and detector.roi_heads.keypoint_head:
         raise ExportError(
             "MODEL.KEYPOINT_ON cannot be exported as ONNX: keypoints are sought in heatmaps as "
             "large as each object, for which ONNX has no operator; use the weights themselves"
         )
-    poolers = (heads.box_pooler, heads.mask_pooler)
-    if any(pooler is not None and pooler.pooler_type == "ROIPool" for pooler in poolers):
+    heads = Heads.of(detector.roi_heads)
+    poolers = [heads.pooler, *([heads.masks.pooler] if heads.masks else [])]
+    if any(pooler.pooler_type == "ROIPool" for pooler in poolers):
         raise ExportError("POOLER_TYPE ROIPool cannot be exported as ONNX; train with ROIAlignV2")
-    outputs = _BOXES if heads.mask_head is None else (*_BOXES, "masks")
-    predictor = stages_of(heads)[-1][1]
+    _, predictor = heads.stages[-1]
     chosen = predictor.detection_filter
     predictor.detection_filter = replace(chosen, score_thresh=0.0)
+    outputs = (*_BOXES, "masks") if heads.masks else _BOXES
     return Graph(TwoStageGraph(detector, rpn, heads), outputs, chosen.score_thresh)

@@ -6,6 +6,7 @@ empty places.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ from app.engine.modeling.meta_arch._selection import by_anchor
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.modeling.roi_heads.box_predictor import BoxPredictions, BoxPredictor
 from app.engine.modeling.roi_heads.cascade import CascadeROIHeads
+from app.engine.modeling.roi_heads.mask_head import MaskHead
+from app.engine.modeling.roi_heads.res5 import Res5ROIHeads
 from app.engine.modeling.roi_heads.standard import StandardROIHeads
 from app.engine.modeling.rpn import RPN
 
@@ -34,10 +37,46 @@ _ABSENT = -1e30
 """Logit of a box that is not there."""
 
 
-class TwoStageGraph(nn.Module):
-    """Faster, Mask or Cascade R-CNN on a feature pyramid, from pixels to final boxes and masks."""
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """How small masks are found in boxes: crops, the layers before the head, the head."""
 
-    def __init__(self, detector: GeneralizedRCNN, rpn: RPN, heads: StandardROIHeads) -> None:
+    pooler: ROIPooler
+    stem: nn.Module
+    head: MaskHead
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Heads on crops, whatever their kind.
+
+    in_features  names of the maps that are cropped
+    stages       crops to vectors, and what predicts from these: one, or those of a cascade
+    """
+
+    in_features: Sequence[str]
+    pooler: ROIPooler
+    stages: Sequence[tuple[nn.Module, BoxPredictor]]
+    masks: Masks | None
+
+    @classmethod
+    def of(cls, heads: StandardROIHeads | Res5ROIHeads) -> "Heads":
+        """Those of a model."""
+        mask_head, masks = heads.mask_head, None
+        if isinstance(heads, Res5ROIHeads):
+            mean = nn.Sequential(heads.res5, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            if mask_head is not None:
+                masks = Masks(heads.pooler, heads.res5, mask_head)
+            return cls([heads.in_feature], heads.pooler, [(mean, heads.box_predictor)], masks)
+        if mask_head is not None and heads.mask_pooler is not None:
+            masks = Masks(heads.mask_pooler, nn.Identity(), mask_head)
+        return cls(heads.in_features, heads.box_pooler, _stages_of(heads), masks)
+
+
+class TwoStageGraph(nn.Module):
+    """Faster, Mask or Cascade R-CNN from pixels to final boxes and masks."""
+
+    def __init__(self, detector: GeneralizedRCNN, rpn: RPN, heads: Heads) -> None:
         super().__init__()
         self.detector = detector
         self.rpn = rpn
@@ -55,10 +94,11 @@ class TwoStageGraph(nn.Module):
         maps = [features[name] for name in self.heads.in_features]
         found = self._detect(maps, proposals, present, sizes, score_threshold)
         outputs = tuple(to_original(found, sizes, original_sizes))
-        if self.heads.mask_head is None or self.heads.mask_pooler is None:
+        inside = self.heads.masks
+        if inside is None:
             return outputs
-        crops = pooled(self.heads.mask_pooler, maps, found.boxes)
-        masks = self.heads.mask_head.detect(crops, found.classes.flatten())
+        crops = inside.stem(pooled(inside.pooler, maps, found.boxes))
+        masks = inside.head.detect(crops, found.classes.flatten())
         return *outputs, masks.view(*found.scores.shape, *masks.shape[2:])
 
     def _propose(self, features: Mapping[str, Tensor], sizes: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,10 +179,10 @@ class TwoStageGraph(nn.Module):
 
         The boxes (N, P, 4) are what the deltas start from.
         """
-        stages = stages_of(self.heads)
+        stages = self.heads.stages
         boxes, probs = proposals, []
         for number, (head, predictor) in enumerate(stages, start=1):
-            raw: BoxPredictions = predictor(head(pooled(self.heads.box_pooler, maps, boxes)))
+            raw: BoxPredictions = predictor(head(pooled(self.heads.pooler, maps, boxes)))
             shape = (*boxes.shape[:2], -1)
             probs.append(predictor.probs(raw).view(shape))
             deltas = raw.deltas.view(shape)
@@ -152,8 +192,7 @@ class TwoStageGraph(nn.Module):
         return predictor, mean, deltas.view(*deltas.shape[:2], -1, 4), boxes
 
 
-def stages_of(heads: StandardROIHeads) -> list[tuple[nn.Module, BoxPredictor]]:
-    """Box heads with their predictors: one, or those of a cascade."""
+def _stages_of(heads: StandardROIHeads) -> list[tuple[nn.Module, BoxPredictor]]:
     pairs: list[tuple[nn.Module, nn.Module]] = [(heads.box_head, heads.box_predictor)]
     if isinstance(heads, CascadeROIHeads):
         pairs = list(zip(heads.box_head, heads.box_predictor, strict=True))
