@@ -143,7 +143,7 @@ class TrainHyperparameters(Hyperparameters):
     """Start of all random numbers; the same seed gives the same training."""
     export: str = "none"
     """Forms of the best model to add to its files at the end, comma-separated: onnx, int8 (with a
-    validation set; left out if it loses over one point of box AP). none: nothing, no time spent."""
+    validation set; left out if it loses over one point of AP). none: nothing, no time spent."""
     ymir_saved_file_patterns: str = ""
     """Keep only model files whose names match one of these comma-separated patterns (regular
     expressions). Empty: all."""

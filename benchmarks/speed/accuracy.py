@@ -9,11 +9,10 @@ import torch
 from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode, load_config
 from app.engine.evaluation.evaluate import evaluate
-from app.engine.export._accuracy import box_metrics
+from app.engine.export._accuracy import coco_metrics
 from app.engine.layers import winograd
 from app.engine.layers.prepare import PRECISIONS, prepare_for_inference
 from app.engine.modeling.build import build_detector
-from app.engine.predictor import OnnxPredictor
 from app.engine.predictor.onnx_card import FILE_NAMES
 from app.engine.structures.sample import ImageRecord
 from benchmarks.bccd import CLASS_NAMES, read_split
@@ -33,8 +32,7 @@ def measure(model_dir: Path, data: Path, precisions: Sequence[str]) -> dict[str,
     rows, reference = [], 0.0
     for name in precisions:
         if name in EXPORTED:
-            predictor = OnnxPredictor(model_dir / EXPORTED[name], boxes_only=True)
-            metrics = box_metrics(predictor, records, CLASS_NAMES)
+            metrics = coco_metrics(model_dir / EXPORTED[name], records, CLASS_NAMES)["bbox"]
         else:
             metrics = _of_weights(cfg, model_dir / "model.pth", records, name)
         values = [metrics[metric] for metric in METRICS]

@@ -1,7 +1,8 @@
 """`model.int8.onnx`: convolutions in 8-bit integers, calibrated on photographs, loss measured.
 
 Weights are quantised for each output channel, activations for each tensor by the range seen on the
-photographs. The file is kept only if it loses little box AP on the validation images.
+photographs. The file is kept only if it loses little AP on the validation images, of boxes and,
+where there are any, of masks.
 """
 
 import json
@@ -16,7 +17,7 @@ import onnx
 
 from app.engine.errors import CheckpointError, ConfigError, ExportError
 from app.engine.export import onnx as onnx_export
-from app.engine.export._accuracy import box_metrics
+from app.engine.export._accuracy import coco_metrics
 from app.engine.export._job import ExportJob, Steps
 from app.engine.export._quantize import last_convolutions, quantized, score_convolutions
 from app.engine.export._write import set_metadata
@@ -29,14 +30,17 @@ logger = logging.getLogger(__name__)
 FILE_NAME = FILE_NAMES["int8"]
 REPORT_NAME = "model.int8.json"
 MAX_AP_LOSS = 1.0
-"""Points of box AP (0..100) that integers may cost."""
+"""Points of AP (0..100) that integers may cost."""
+
+_PREFIXES = {"bbox": "", "segm": "mask_"}
+"""Of figures in the report, by what is judged."""
 
 _WRITING = 0.2
 """Share of the work that is done once there is a float model."""
 
 
 def export(job: ExportJob) -> list[Path]:
-    """Write DIRECTORY/model.int8.onnx and model.int8.json, which holds the box AP of both.
+    """Write DIRECTORY/model.int8.onnx and model.int8.json, which holds the AP of both.
 
     ConfigError without labelled images to measure on; ExportError where too much AP is lost.
     """
@@ -88,37 +92,38 @@ def _best_attempt(
             smaller = quantized(model, reader, job.images, excluded=kept, on_image=step)
             target.write_bytes(smaller.SerializeToString())
             after = _ap(target, job, step)
-            losses.append(before - after)
             logger.info(
-                "int8, %d convolutions left in float: box AP %.2f -> %.2f", len(kept), before, after
+                "int8, %d convolutions left in float: AP %s -> %s", len(kept), before, after
             )
+            losses.append(max(before[task] - after[task] for task in before))
             if losses[-1] <= MAX_AP_LOSS:
                 return smaller, _report(job, before, after, kept)
     raise ExportError(
-        f"{FILE_NAME}: 8-bit integers cost {min(losses):.1f} points of box AP on "
-        f"{len(job.validation)} validation images, more than the {MAX_AP_LOSS:g} allowed; the "
-        "file is not kept, use fp32"
+        f"{FILE_NAME}: 8-bit integers cost {min(losses):.1f} points of AP on "
+        f"{len(job.validation)} validation images ({' or '.join(before)}), more than the "
+        f"{MAX_AP_LOSS:g} allowed; the file is not kept, use fp32"
     )
 
 
-def _ap(path: Path, job: ExportJob, on_image: Callable[[], None]) -> float:
-    metrics = box_metrics(
-        OnnxPredictor(path, boxes_only=True),
-        job.validation,
-        job.class_names,
-        num_workers=job.num_workers,
-        on_image=on_image,
+def _ap(path: Path, job: ExportJob, on_image: Callable[[], None]) -> Mapping[str, float]:
+    """By what is judged: bbox and, where there are masks, segm."""
+    results = coco_metrics(
+        path, job.validation, job.class_names, num_workers=job.num_workers, on_image=on_image
     )
-    return metrics["AP"]
+    return {task: round(metrics["AP"], 3) for task, metrics in results.items()}
 
 
 def _report(
-    job: ExportJob, before: float, after: float, kept: Sequence[str]
+    job: ExportJob, before: Mapping[str, float], after: Mapping[str, float], kept: Sequence[str]
 ) -> Mapping[str, float]:
+    figures: dict[str, float] = {}
+    for task, ap in before.items():
+        prefix = _PREFIXES[task]
+        figures[f"{prefix}ap_fp32"] = ap
+        figures[f"{prefix}ap_int8"] = after[task]
+        figures[f"{prefix}ap_loss"] = round(ap - after[task], 3)
     return {
-        "ap_fp32": round(before, 3),
-        "ap_int8": round(after, 3),
-        "ap_loss": round(before - after, 3),
+        **figures,
         "max_ap_loss": MAX_AP_LOSS,
         "validation_images": len(job.validation),
         "calibration_images": len(job.images),

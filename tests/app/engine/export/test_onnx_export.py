@@ -285,9 +285,11 @@ def test_the_loss_of_ap_is_written_beside_the_file(labelled, monkeypatch):
 def test_a_file_that_loses_too_much_is_not_kept(labelled, onnx_file, monkeypatch, tmp_path):
     # Made of the same weights: not made again.
     shutil.copyfile(onnx_file, tmp_path / onnx_file.name)
-    answers, told = iter([50.0, 40.0, 41.0, 48.9]), []
+    # Of boxes and masks: before, and after each attempt.
+    answers = iter([(50.0, 30.0), (40.0, 30.0), (49.9, 28.9), (48.0, 30.0)])
+    told = []
 
-    def box_metrics(_predictor, records, *_args, on_image, **_kwargs):
+    def coco_metrics(_path, records, *_args, on_image, **_kwargs):
         for _ in records:
             on_image()
         return {"AP": next(answers)}
@@ -297,9 +299,9 @@ def test_a_file_that_loses_too_much_is_not_kept(labelled, onnx_file, monkeypatch
             on_image()
         return model
 
-    monkeypatch.setattr(int8, "box_metrics", box_metrics)
+    monkeypatch.setattr(int8, "coco_metrics", coco_metrics)
     monkeypatch.setattr(int8, "quantized", quantized)
-    with pytest.raises(ExportError, match=r"cost 1.1 points of box AP on 3 validation images"):
+    with pytest.raises(ExportError, match=r"cost 1.1 points of AP on 3 validation images"):
         EXPORTERS["int8"](replace(labelled, directory=tmp_path, progress=told.append))
     assert told == sorted(told)
     assert (len(told), told[-1]) == (21, 1.0)
