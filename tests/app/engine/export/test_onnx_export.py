@@ -157,6 +157,44 @@ def test_a_model_that_is_sure_of_nothing_is_compared_by_its_guesses(
         assert OnnxPredictor(path).card.score_thresh == 0.999
 
 
+C4 = {"NAME": "Res5ROIHeads", "IN_FEATURES": ["res4"]}
+PYRAMID = {"NAME": "StandardROIHeads", "IN_FEATURES": ["p4", "p5"]}
+
+
+@pytest.mark.parametrize(
+    ("heads", "batch_size"),
+    [
+        pytest.param(C4, 1, id="masks of crops of one map"),
+        pytest.param(PYRAMID, 2, id="masks of a pyramid, two images at once"),
+    ],
+)
+def test_two_stages_find_what_the_engine_finds(job, photographs, tmp_path, heads, batch_size):
+    cfg = job.cfg.clone()
+    model = cfg.MODEL
+    model.META_ARCHITECTURE, model.MASK_ON = "GeneralizedRCNN", True
+    if heads is C4:
+        model.BACKBONE.NAME, model.RESNETS.OUT_FEATURES = "build_resnet_backbone", ["res4"]
+        model.ANCHOR_GENERATOR.SIZES = [[32, 64]]
+    model.ROI_HEADS.NAME = heads["NAME"]
+    model.ROI_HEADS.IN_FEATURES = model.RPN.IN_FEATURES = heads["IN_FEATURES"]
+    model.RPN.POST_NMS_TOPK_TEST, model.ROI_BOX_HEAD.NAME = 20, "FastRCNNConvFCHead"
+    model.ROI_BOX_HEAD.NUM_FC, model.ROI_BOX_HEAD.FC_DIM = 1, 8
+    model.ROI_MASK_HEAD.NAME, model.ROI_MASK_HEAD.CONV_DIM = "MaskRCNNConvUpsampleHead", 8
+    torch.manual_seed(0)
+    detector = build_detector(cfg).eval()
+    torch.nn.init.normal_(detector.roi_heads.box_predictor.cls_score.weight, std=0.5)
+    other = replace(job, model=detector, cfg=cfg, directory=tmp_path)
+    (path,) = EXPORTERS["onnx"](other)
+    agreement = OnnxPredictor(path).card.agreement
+    assert agreement["matched"] >= 0.98
+    assert agreement["mean_mask_iou"] >= 0.98
+    paths = [photographs[0], photographs[0]]
+    for _, found in OnnxPredictor(path, batch_size=batch_size).detect_files(paths):
+        (expected,) = Predictor(detector, cfg).detect([read_image(paths[0])])
+        assert len(expected) > 0
+        close_to(found, expected)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
