@@ -40,7 +40,7 @@ class Asset:
 
 
 def read_training_index(path: Path | None) -> list[Asset]:
-    """The images to train on; DatasetError if there is none."""
+    """The images to train on; DatasetError if there is none, or none has an annotation."""
     if path is None:
         raise DatasetError("env.yaml: training_index_file is not set; nothing to train on")
     assets = list(iter_index(path))
@@ -48,6 +48,11 @@ def read_training_index(path: Path | None) -> list[Asset]:
         raise DatasetError(
             f"{path}: the training index is empty; choose a training set with images, and an"
             " export_format that this image reads (ark:raw, voc:raw, coco:raw, seg-coco:raw)"
+        )
+    if all(asset.annotation_text is None for asset in assets):
+        raise DatasetError(
+            f"{path}: no line names an annotation file, the first says {assets[0].image_text!r};"
+            " write the image's path, a TAB, and the annotation's path"
         )
     _report_missing_annotations(path, assets)
     return assets
@@ -187,7 +192,7 @@ def _report_missing_annotations(path: Path, assets: list[Asset]) -> None:
     missing = [asset.image_text for asset in assets if asset.annotation_text is None]
     if missing:
         logger.warning(
-            "%s: %d of %d images come without an annotation file, such as %s",
+            "%s: %d of %d images have no annotation file and are left out, such as %s",
             path,
             len(missing),
             len(assets),

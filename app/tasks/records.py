@@ -26,7 +26,7 @@ def read_records(
 ) -> list[ImageRecord]:
     """Records of the images that can be used; what cannot is counted and reported once.
 
-    `name` says which set this is in the log. An image without an annotation file has no objects.
+    `name` says which set this is in the log. An image without an annotation file is left out.
     """
     if not assets:
         return []

@@ -74,10 +74,17 @@ def test_training_needs_images(index: Path):
     assert caught.value.code == 300002
 
 
+@pytest.mark.parametrize("content", ["/a\n/b\n", "/in/a.jpg /in/a.txt\n"])
+def test_training_needs_annotations(index: Path, content: str):
+    index.write_text(content)
+    with pytest.raises(DatasetError, match=r"no line names an annotation .* a TAB"):
+        read_training_index(index)
+
+
 def test_training_images_without_annotation_are_told(index: Path, caplog: pytest.LogCaptureFixture):
     index.write_text("/a\t/a.txt\n/b\n")
     assert len(read_training_index(index)) == 2
-    assert "1 of 2 images come without an annotation file, such as /b" in caplog.text
+    assert "1 of 2 images have no annotation file and are left out, such as /b" in caplog.text
 
 
 @pytest.mark.parametrize("how", ["unset", "missing", "empty"])
