@@ -5,6 +5,7 @@ EngineError (ValueError)
 ├── DatasetError     annotations or index: nothing to train on, unreadable file, ...
 ├── ImageError       one image cannot be read
 ├── CheckpointError  weights missing, unreadable, unsafe, or of another model
+│   └── DownloadError  they are nowhere here and cannot be downloaded
 ├── ExportError     a model cannot be written for another program, or finds other things there
 ├── DivergedError    the loss became infinite or NaN and did not recover
 ├── OutOfMemoryError the device's memory does not suffice, even in the smallest parts
@@ -51,6 +52,10 @@ class ImageError(EngineError):
 
 class CheckpointError(EngineError):
     """Weights are missing, unreadable, unsafe, or belong to another model."""
+
+
+class DownloadError(CheckpointError):
+    """Weights are nowhere here and cannot be downloaded."""
 
 
 class ExportError(EngineError):

@@ -12,6 +12,7 @@ TABLE: tuple[tuple[type[BaseException], type[contract.ExecutorError]], ...] = (
     (engine.ConfigError, contract.ConfigError),
     (engine.DatasetError, contract.DatasetError),
     (engine.ImageError, contract.ImageError),
+    (engine.DownloadError, contract.NetworkError),
     (engine.CheckpointError, contract.ModelError),
     (engine.ExportError, contract.ModelError),
     (engine.DivergedError, contract.DivergedError),

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from app.engine.checkpoint.catalog import CATALOG
 from app.engine.checkpoint.catalog import HOST as CATALOG_HOST
-from app.engine.errors import CheckpointError
+from app.engine.errors import CheckpointError, DownloadError
 from app.engine.files import sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ def find_weights(
 
     A URL is searched below each folder by the end of its path, longest first, then downloaded into
     the first folder that can be written. `?matching_heuristics=True` stays on the returned path.
-    Raises CheckpointError, naming the remedies, where the file is nowhere.
+    Raises CheckpointError, naming the remedies, where the file is nowhere (DownloadError where the
+    network did not give it).
     """
     if not weights:
         return None
@@ -138,7 +139,7 @@ def _fetch(weights: str, weights_dirs: Sequence[Path], *, allow_download: bool) 
                     break
             if attempt < ATTEMPTS:
                 time.sleep(PAUSE_S * attempt)
-    raise CheckpointError(
+    raise DownloadError(
         f"MODEL.WEIGHTS {weights}: not found, and downloading {url} failed ({reason}); "
         f"{_remedies(weights, weights_dirs)}"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.engine.checkpoint import find_weights, weights
-from app.engine.errors import CheckpointError
+from app.engine.errors import CheckpointError, DownloadError
 
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
@@ -211,7 +211,7 @@ def test_addresses_cannot_lead_out_of_the_folder(server: Server, tmp_path: Path)
 def test_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(weights, "PAUSE_S", 0.01)
 
-    with pytest.raises(CheckpointError, match=r"failed .*mount a folder.*bake.*start from scratch"):
+    with pytest.raises(DownloadError, match=r"failed .*mount a folder.*bake.*start from scratch"):
         find_weights("http://127.0.0.1:9/m.pkl", [tmp_path], allow_download=True)
 
 
