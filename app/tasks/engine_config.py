@@ -31,6 +31,11 @@ MIN_ITERATIONS = 1000
 MAX_EPOCHS = 300
 
 
+def named_config(hp: TrainHyperparameters, options: EngineOptions) -> CfgNode:
+    """The config file that `hp` names with the keys of `args_options`; ConfigError if wrong."""
+    return load_config(config_path(hp.config_file), options.overrides, origin="args_options")
+
+
 def training_config(
     hp: TrainHyperparameters,
     options: EngineOptions,
@@ -45,7 +50,7 @@ def training_config(
     `weights` replaces MODEL.WEIGHTS; `gains_by_mixed_precision` decides what `amp: auto` means.
     Raises ConfigError for a config file or key that is wrong.
     """
-    cfg = load_config(config_path(hp.config_file), options.overrides)
+    cfg = named_config(hp, options)
     set_classes(cfg, hp.class_names)
     cfg.MODEL.DEVICE = device
     if weights is not None:
@@ -94,17 +99,13 @@ def config_path(config_file: str) -> Path:
     """
     path = (CONFIG_ROOT / config_file).resolve()
     configs = (CONFIG_ROOT / "configs").resolve()
-    if not any(path.is_relative_to(folder) for folder in (configs, Path("/in"))):
-        raise ConfigError(
-            f"config_file: {config_file} lies outside configs/ and /in; name a file in there"
-        )
-    if not path.is_file():
-        known = [str(file.relative_to(CONFIG_ROOT)) for file in configs.rglob("*.yaml")]
-        closest = get_close_matches(config_file, known, n=1, cutoff=0.0)
-        raise ConfigError(
-            f"config_file: {config_file} does not exist; did you mean {closest[0]!r}?"
-        )
-    return path
+    is_inside = any(path.is_relative_to(folder) for folder in (configs, Path("/in")))
+    if is_inside and path.is_file():
+        return path
+    wrong = "does not exist" if is_inside else "lies outside configs/ and /in, where it must be"
+    known = [str(file.relative_to(CONFIG_ROOT)) for file in configs.rglob("*.yaml")]
+    closest = get_close_matches(config_file, known, n=1, cutoff=0.0)
+    raise ConfigError(f"config_file: {config_file} {wrong}; did you mean {closest[0]!r}?")
 
 
 def _set_schedule(
@@ -124,12 +125,13 @@ def _set_schedule(
     rescale_schedule(cfg, max_iter)
     for key, value in as_asked.items():
         solver[key] = value
+    is_cosine = solver.LR_SCHEDULER_NAME == "WarmupCosineLR"
     logger.info(
-        "schedule: %d iterations, learning rate %g, warm-up %d iterations, decay at %s",
+        "schedule: %d iterations, learning rate %g, warm-up %d iterations, decay %s",
         solver.MAX_ITER,
         solver.BASE_LR,
         solver.WARMUP_ITERS,
-        list(solver.STEPS),
+        "along a cosine" if is_cosine else f"at {list(solver.STEPS)}",
     )
     cfg.TEST.EVAL_PERIOD = hp.eval_period or max(1, -(-max_iter // NUM_EVALUATIONS))
     solver.CHECKPOINT_PERIOD = hp.checkpoint_period or max_iter

@@ -5,14 +5,14 @@ import math
 from collections.abc import Callable, Mapping
 
 from app.engine.checkpoint.weights import find_weights
-from app.engine.config import CfgNode, load_config
+from app.engine.config import CfgNode
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.job import TrainSummary
 from app.engine.training.saved_model import SavedModel
 from app.engine.training.train import train
 from app.tasks.args_options import EngineOptions, parse_args_options
 from app.tasks.devices import device_ids, device_names, gains_by_mixed_precision
-from app.tasks.engine_config import config_path, training_config
+from app.tasks.engine_config import named_config, training_config
 from app.tasks.model_files import find_model, package_class_names
 from app.tasks.model_forms import add_forms
 from app.tasks.records import read_records, require_objects
@@ -44,7 +44,7 @@ def run(env: Env, progress: Progress) -> None:
     hp = load_hyperparameters(env.input.config_file, TrainHyperparameters)
     options = parse_args_options(hp.args_options)
     ids = device_ids(hp)
-    load_config(config_path(hp.config_file), options.overrides)  # refused before data is read
+    named_config(hp, options)  # refused before data is read
     train_records, val_records = _records(env, hp)
     progress(0.01)
     cfg = _config(env, hp, options, device=device_names(ids)[0], num_images=len(train_records))

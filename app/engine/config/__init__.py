@@ -27,11 +27,16 @@ def get_config() -> CfgNode:
     return cfg
 
 
-def load_config(path: Path | str, overrides: Sequence[str] = ()) -> CfgNode:
-    """The defaults, then a YAML file, then `KEY VALUE ...`; refused where nothing supports it."""
+def load_config(
+    path: Path | str, overrides: Sequence[str] = (), *, origin: str = "overrides"
+) -> CfgNode:
+    """The defaults, then a YAML file, then `KEY VALUE ...`; refused where nothing supports it.
+
+    `origin` is where the overrides come from, for the messages.
+    """
     cfg = get_config()
     cfg.merge_from_file(path)
-    cfg.merge_from_list(overrides)
+    cfg.merge_from_list(overrides, origin=origin)
     check_supported(cfg)
     return cfg
 

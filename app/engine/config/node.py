@@ -32,8 +32,11 @@ class CfgNode(dict[str, Any]):
         upgrade(file.values, file.origins, file=str(path), meta_architecture=str(meta_architecture))
         self._merge(file.values, file.origins)
 
-    def merge_from_list(self, overrides: Sequence[Any]) -> None:
-        """Take over `[KEY, VALUE, KEY, VALUE, ...]` with dotted keys, as on a command line."""
+    def merge_from_list(self, overrides: Sequence[Any], *, origin: str = "overrides") -> None:
+        """Take over `[KEY, VALUE, KEY, VALUE, ...]` with dotted keys, as on a command line.
+
+        `origin` is where they come from, for the messages.
+        """
         if len(overrides) % 2:
             raise ConfigError(
                 f"the overrides must be KEY VALUE pairs, and {overrides[-1]!r} stands alone; "
@@ -43,7 +46,7 @@ class CfgNode(dict[str, Any]):
             nested = value
             for name in reversed(str(key).split(".")):
                 nested = {name: nested}
-            self._merge(nested, {str(key): "overrides"})
+            self._merge(nested, {str(key): origin})
 
     def merge_from_mapping(self, values: Mapping[str, Any]) -> None:
         """Take over a nested mapping, for example another CfgNode."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.engine.config import CfgNode, num_classes
+from app.engine.errors import ConfigError as EngineConfigError
 from app.tasks.args_options import EngineOptions
 from app.tasks.engine_config import config_path, inference_config, training_config
 from executor.errors import ConfigError
@@ -119,6 +120,11 @@ def test_image_size_is_that_of_jittered_images_too(asked: int, size: int) -> Non
     [
         pytest.param("configs/COCO-Detection/retinanet_R_50_FPN_2x.yaml", "FPN_3x", id="misspelt"),
         pytest.param("/etc/passwd", "outside", id="elsewhere"),
+        pytest.param(
+            "COCO-Detection/retinanet_R_50_FPN_1x.yaml",
+            "did you mean 'configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml'",
+            id="as detectron2's model zoo names it",
+        ),
         pytest.param("configs/../../../etc/passwd", "outside", id="escape"),
         pytest.param("configs/nothing-like-it", "did you mean", id="far off"),
     ],
@@ -126,6 +132,23 @@ def test_image_size_is_that_of_jittered_images_too(asked: int, size: int) -> Non
 def test_wrong_config_file(name: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         config_path(name)
+
+
+def test_wrong_keys_are_told_where_the_user_wrote_them() -> None:
+    with pytest.raises(EngineConfigError, match=r"^args_options: .* did you mean SOLVER.MOMENTUM"):
+        make(overrides=("SOLVER.MOMENTUMM", "0.9"))
+
+
+@pytest.mark.parametrize(
+    ("config_file", "words"),
+    [pytest.param(R50, "at [60, 80]", id="steps"), pytest.param(LIGHT, "a cosine", id="cosine")],
+)
+def test_the_log_tells_the_decay(
+    config_file: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    make(config_file=config_file, max_iter=90)
+    assert words in caplog.text
 
 
 def test_inference_takes_the_threshold_of_the_task(tmp_path: Path) -> None:
