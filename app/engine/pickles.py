@@ -36,8 +36,9 @@ def read_pickle(path: Path) -> Any:
             "use a file that holds only arrays, numbers and text"
         ) from error
     except Exception as error:  # a damaged file can fail in any opcode
+        reason = "its content is something else" if isinstance(error, KeyError) else error
         raise CheckpointError(
-            f"{path}: not a whole pickle file ({error}); copy or download it again"
+            f"{path}: not a whole pickle file ({reason}); copy or download it again"
         ) from error
 
 

@@ -58,7 +58,7 @@ class Candidates(CandidateIndex):
         with stop_flag() as should_stop:
             for number, (asset, result) in enumerate(found, start=start + 1):
                 if isinstance(result, ImageError):
-                    self.problems.add("unreadable image", f"{asset.image_text}: {result}")
+                    self.problems.add("unreadable image", str(result))
                     group.append(entry(asset, None))
                 else:
                     group.append(entry(asset, result))

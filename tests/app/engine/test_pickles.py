@@ -149,6 +149,14 @@ def test_the_refused_name_is_told(tmp_path: Path):
         read_pickle(path)
 
 
+def test_what_is_no_pickle_is_told(tmp_path: Path):
+    path = tmp_path / "model.pkl"
+    path.write_text("version https://git-lfs.github.com/spec/v1")
+
+    with pytest.raises(CheckpointError, match=r"\(its content is something else\)"):
+        read_pickle(path)
+
+
 def test_an_array_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path):
     path = tmp_path / "model.pkl"
     content = pickle.dumps(np.zeros((4, 4), np.float32), protocol=2)

@@ -68,7 +68,9 @@ def test_mining_and_infer_in_one_run(with_model: Any) -> None:
 @pytest.mark.parametrize(
     "algorithm", ["random", "least_confidence", "margin", "entropy", "aldd", "cald"]
 )
-def test_every_mining_algorithm_ranks_every_candidate(with_model: Any, algorithm: str) -> None:
+def test_every_mining_algorithm_ranks_every_candidate(
+    with_model: Any, algorithm: str, caplog: Any
+) -> None:
     broken = with_model.root / "in/assets/broken.jpg"
     broken.write_bytes(b"<html>")
     index = with_model.root / "in/candidate-index.tsv"
@@ -82,6 +84,7 @@ def test_every_mining_algorithm_ranks_every_candidate(with_model: Any, algorithm
     assert len(ranked) == 4
     if algorithm != "random":
         assert ranked[-1].startswith(str(broken))
+        assert f"1 x unreadable image, for example {broken}: the image cannot" in caplog.text
 
 
 def test_settings_without_effect_are_told(with_model: Any, caplog: Any) -> None:
