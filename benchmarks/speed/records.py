@@ -14,28 +14,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-Record = dict[str, Any]
+from benchmarks import json_lines
+from benchmarks.json_lines import Record
 
 _PACKAGES = ("torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "detectron2")
 
 
-def append(path: Path, kind: str, content: Mapping[str, Any]) -> Record:
-    """Add a record of what `content` says; gives it back with kind, time and machine."""
-    record = {
-        "kind": kind,
-        "time": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-        "machine": machine(),
-        **content,
-    }
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-    return record
+def append(path: Path, kind: str, content: Mapping[str, Any]) -> None:
+    """Add a record of what `content` says, with kind, time and machine."""
+    now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    json_lines.append(path, {"kind": kind, "time": now, "machine": machine(), **content})
 
 
 def load(paths: Iterable[Path]) -> list[Record]:
     """All records of some files, in order."""
-    lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
-    return [json.loads(line) for line in lines if line.strip()]
+    return json_lines.read(*paths)
 
 
 def newest(records: Iterable[Record]) -> list[Record]:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.speed.records import Record, newest
+from benchmarks.json_lines import Record
+from benchmarks.speed.records import newest
 
 Section = Callable[[Sequence[Record]], Iterable[str]]
 

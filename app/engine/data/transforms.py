@@ -17,7 +17,6 @@ import torch.nn.functional as F
 
 from app.engine.structures.masks import Polygon
 from app.engine.structures.size import Size
-from app.engine.structures.size import shortest_edge_size as shortest_edge_size
 
 Pixels = npt.NDArray[Any]
 """(H, W, C) uint8 or float."""

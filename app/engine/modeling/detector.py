@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from app.engine.config import CfgNode
 from app.engine.structures.detections import Detections
-from app.engine.structures.image_list import ImageList, padded_size
+from app.engine.structures.image_list import ImageList
 from app.engine.structures.sample import Sample
+from app.engine.structures.size import padded_size
 
 
 class Detector(nn.Module, ABC):

@@ -29,8 +29,8 @@ from app.engine.predictor.reading import read_files
 from app.engine.predictor.streams import side_by_side
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
-from app.engine.structures.image_list import padded_size
 from app.engine.structures.sample import Sample
+from app.engine.structures.size import padded_size
 from app.engine.tta import AugmentedDetector
 
 logger = logging.getLogger(__name__)

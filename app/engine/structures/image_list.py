@@ -6,8 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from app.engine.structures.size import Size
-from app.engine.structures.size import padded_size as padded_size
+from app.engine.structures.size import Size, padded_size
 
 
 @dataclass(frozen=True, slots=True)

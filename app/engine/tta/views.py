@@ -15,13 +15,14 @@ from torch import Tensor
 from app.engine.config import CfgNode
 from app.engine.data.keypoints import COCO_PERSON, flip_indices
 from app.engine.data.mapper import image_tensor
-from app.engine.data.transforms import Pixels, resize, shortest_edge_size
+from app.engine.data.transforms import Pixels, resize
 from app.engine.errors import ConfigError
 from app.engine.modeling.roi_heads.inside import InsideBoxes
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
+from app.engine.structures.size import shortest_edge_size
 from app.engine.structures.targets import Proposals
 
 # A view is padded to the largest of its batch, which near the border changes what is found.
