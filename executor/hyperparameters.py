@@ -208,6 +208,16 @@ class _CandidateHyperparameters(Hyperparameters):
 class InferHyperparameters(_CandidateHyperparameters):
     """What an inference can be told."""
 
+    @field_validator("precision")
+    @classmethod
+    def _computed_by_the_backend(cls, precision: str, info: Any) -> str:
+        backend = info.data.get("backend")
+        if backend == "torch" and precision == "int8":
+            raise ValueError("computed by ONNX Runtime alone; set backend to onnxruntime or auto")
+        if backend == "onnxruntime" and precision in ("bf16", "fp16"):
+            raise ValueError("computed by torch alone; set backend to torch or auto")
+        return precision
+
 
 class MiningHyperparameters(_CandidateHyperparameters):
     """What a mining can be told; holds infer's keys, as runs of both get only this template."""
@@ -227,6 +237,13 @@ class MiningHyperparameters(_CandidateHyperparameters):
     """Weights of the classes for aldd, comma-separated, as class_names lists them. Empty: equal."""
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """Start of the random numbers of random and cald."""
+
+    @field_validator("precision")
+    @classmethod
+    def _computed_by_torch(cls, precision: str) -> str:
+        if precision == "int8":
+            raise ValueError("for infer alone, and mining is asked for; set auto, fp32 or bf16")
+        return precision
 
     @field_validator("class_distribution_scores")
     @classmethod

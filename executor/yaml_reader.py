@@ -76,7 +76,9 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); check what is mounted"
+        ) from error
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{path.name}: larger than {MAX_BYTES} bytes; settings are small files")
     try:

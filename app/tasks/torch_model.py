@@ -12,7 +12,7 @@ from app.tasks.devices import computes_bfloat16
 from app.tasks.engine_config import inference_config
 from app.tasks.model_files import find_model, package_class_names
 from executor.env import Env
-from executor.errors import ConfigError, ModelError, ObjectTypeError
+from executor.errors import ModelError, ObjectTypeError
 from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
 
 logger = logging.getLogger(__name__)
@@ -104,10 +104,6 @@ def _class_names(cfg: CfgNode, asked: tuple[str, ...], packaged: list[str] | Non
 
 def _precision(asked: str, device: str) -> str:
     """What `auto` means: bfloat16 on GPUs that compute it, exact float32 everywhere else."""
-    if asked == "int8":
-        raise ConfigError(
-            "precision: int8 is for infer with an exported model; set it to auto, fp32 or bf16"
-        )
     if asked != "auto":
         return asked
     return "bf16" if device != "cpu" and computes_bfloat16(device) else "fp32"

@@ -19,7 +19,7 @@ from app.engine.predictor.streams import MAX_STREAMS
 from app.host_limits import cpu_count
 from app.tasks.model_files import find_model, find_onnx
 from executor.env import Env
-from executor.errors import ConfigError, ModelError, ObjectTypeError
+from executor.errors import ModelError, ObjectTypeError
 from executor.hyperparameters import InferHyperparameters
 from executor.yaml_reader import read_yaml
 
@@ -63,10 +63,9 @@ def open_model(
     """Open the model of /in/models for a stream of `num_images`.
 
     `score_threshold` replaces the model's own lower limit of scores; `boxes_only` spares the masks.
-    Raises ConfigError for a backend and precision that do not go together, ModelError when there is
-    no usable model, ObjectTypeError when it does not find what the task asks for.
+    Raises ModelError when there is no usable model, ObjectTypeError when it does not find what the
+    task asks for.
     """
-    _check_choice(hp)
     path = _onnx_file(env, hp)
     if path is not None:
         model = _open_onnx(env, hp, path, device, score_threshold, boxes_only, num_images)
@@ -84,18 +83,6 @@ def open_model(
         num_images=num_images,
     )
     return TrainedModel(torch_model.predictor, torch_model.class_names)
-
-
-def _check_choice(hp: InferHyperparameters) -> None:
-    if hp.backend == "torch" and hp.precision == "int8":
-        raise ConfigError(
-            "precision: int8 is computed by ONNX Runtime; set backend to onnxruntime or auto"
-        )
-    if hp.backend == "onnxruntime" and hp.precision in ("bf16", "fp16"):
-        raise ConfigError(
-            f"precision: {hp.precision} is computed by torch; set backend to torch or auto, or "
-            "precision to fp32 or int8"
-        )
 
 
 def _onnx_file(env: Env, hp: InferHyperparameters) -> Path | None:

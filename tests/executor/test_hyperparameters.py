@@ -194,6 +194,28 @@ def test_all_wrong_keys_at_once_in_order_each_once(yaml_file: YamlFile):
     assert "did you mean 'cald'?" in lines[3]
 
 
+@pytest.mark.parametrize(
+    ("task", "backend", "precision", "words"),
+    [
+        pytest.param(Task.INFER, "torch", "int8", "ONNX Runtime alone", id="int8 by torch"),
+        pytest.param(Task.INFER, "onnxruntime", "bf16", "torch alone", id="bf16 by ONNX"),
+        pytest.param(Task.INFER, "onnxruntime", "fp16", "torch alone", id="fp16 by ONNX"),
+        pytest.param(Task.MINING, "auto", "int8", "for infer alone", id="int8 in mining"),
+        pytest.param(Task.INFER, "auto", "int8", "", id="int8"),
+        pytest.param(Task.MINING, "onnxruntime", "bf16", "", id="mining uses torch anyway"),
+    ],
+)
+def test_precision_and_backend_go_together(
+    yaml_file: YamlFile, task: Task, backend: str, precision: str, words: str
+):
+    path = yaml_file(f"backend: {backend}\nprecision: {precision}\n")
+    if words:
+        with pytest.raises(ConfigError, match=rf"^config.yaml:2:1: precision: .*{words}.*set "):
+            check_config(path, [task])
+    else:
+        assert check_config(path, [task]) == []
+
+
 def test_a_wrong_config_is_refused_fast(yaml_file: YamlFile):
     path = yaml_file("class_names:\n" + "".join(f"- class number {i}\n" for i in range(11_000)))
     start = time.perf_counter()

@@ -9,7 +9,7 @@ from app.engine.errors import CheckpointError
 from app.engine.predictor import onnx_predictor
 from app.tasks import torch_model
 from app.tasks.trained_model import open_model
-from executor.errors import ConfigError, ModelError, ObjectTypeError
+from executor.errors import ModelError, ObjectTypeError
 from executor.hyperparameters import InferHyperparameters
 
 WEIGHTS = b"weights"
@@ -110,11 +110,3 @@ def test_masks_are_only_found_by_models_with_masks(models):
     assert opened(models, boxes_only=False) == "torch"
     with pytest.raises(ObjectTypeError, match="boxes only"):
         opened(models, boxes_only=False, backend="onnxruntime")
-
-
-@pytest.mark.parametrize(
-    ("backend", "precision"), [("torch", "int8"), ("onnxruntime", "bf16"), ("onnxruntime", "fp16")]
-)
-def test_backend_and_precision_must_go_together(models, backend, precision):
-    with pytest.raises(ConfigError, match="precision"):
-        opened(models, backend=backend, precision=precision)
