@@ -4,6 +4,7 @@
     train     engines side by side, one training step of a batch
     data      engines side by side, from files to network inputs
     evaluation  ways to average precision side by side
+    throughput  images per second on a CPU or GPU by size of the batch, beside torchvision
     cost      how time and memory grow with classes, boxes and image size
     savings   work left out that no detection depends on
     floor     arithmetic of each model over the fastest kernel of this machine
@@ -20,6 +21,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from app.engine.layers.prepare import PRECISIONS
 from benchmarks.speed import (
     accuracy,
     cost_growth,
@@ -33,6 +35,7 @@ from benchmarks.speed import (
     records,
     report,
     savings,
+    throughput,
     train,
     train_engines,
 )
@@ -62,11 +65,12 @@ def main(arguments: list[str]) -> None:
     options.run(options)
 
 
-def _add_models(verb: Parser, *, rounds: int) -> None:
+def _add_models(verb: Parser, *, rounds: int = 0) -> None:
     verb.add_argument("--config", action="append", choices=list(CONFIGS), required=True)
     verb.add_argument("--short", type=int, default=800)
     verb.add_argument("--max", type=int, help="default: 5/3 of --short, as 1333 for 800")
-    verb.add_argument("--rounds", type=int, default=rounds)
+    if rounds:
+        verb.add_argument("--rounds", type=int, default=rounds)
     verb.add_argument("--threads", type=int, default=2)
 
 
@@ -117,6 +121,21 @@ def _train(options: Options) -> None:
             task, options.image, specs, batch=options.batch, rounds=options.rounds
         )
         _record(options, "training", content, train.describe(content))
+
+
+def _add_throughput(verb: Parser) -> None:
+    _add_models(verb)
+    verb.add_argument("--image", type=Path, required=True, nargs="+")
+    verb.add_argument("--work", choices=throughput.WORK, default="inference")
+    verb.add_argument("--device", default="cpu", help="cpu (the default), cuda:0, ...")
+    verb.add_argument("--precision", choices=list(PRECISIONS), default="bf16")
+    verb.add_argument("--batch", type=int, action="append", help="default: 1")
+
+
+def _throughput(options: Options) -> None:
+    for task in _tasks(options):
+        job = throughput.Job(task, options.work, options.device, options.precision)
+        _keep(options, "throughput", throughput.measure(job, options.image, options.batch or [1]))
 
 
 def _add_floor(verb: Parser) -> None:
@@ -245,6 +264,7 @@ VERBS: dict[str, Verb] = {
     "train": (_add_train, _train),
     "data": (_add_data, _data),
     "evaluation": (_add_evaluation, _evaluation),
+    "throughput": (_add_throughput, _throughput),
     "cost": (_add_cost, _cost),
     "savings": (_add_savings, _savings),
     "floor": (_add_floor, _floor),

@@ -12,20 +12,20 @@ from benchmarks.parity.weights import make_state_dict
 from benchmarks.speed.engines import REPOSITORY, Array, Engine, Task
 
 
-def build(task: Task, precision: str) -> Predictor:
+def build(task: Task, precision: str, device: str = "cpu") -> Predictor:
     """A predictor with the seeded weights of the parity checks."""
-    model, cfg = build_model(task)
+    model, cfg = build_model(task, device)
     return Predictor(model, cfg, precision=precision, consume=True)
 
 
-def build_model(task: Task) -> tuple[Detector, CfgNode]:
+def build_model(task: Task, device: str = "cpu") -> tuple[Detector, CfgNode]:
     """The model as training and parity checks use it, with its config."""
     torch.set_num_threads(task.threads)
     cfg = load_config(
         REPOSITORY / "configs" / task.file,
         ["INPUT.MIN_SIZE_TEST", str(task.short), "INPUT.MAX_SIZE_TEST", str(task.max_size)],
     )
-    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.DEVICE = device
     model = build_detector(cfg)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     recipe = RECIPES.get(task.config)

@@ -23,6 +23,7 @@ from benchmarks.speed.engine_ours import build, build_model
 from benchmarks.speed.engines import Array, Task
 
 _CHANNELS, _HEIGHT, _WIDTH = 256, 100, 152
+_MAPS_ON_GPU = 16
 
 
 def measure(task: Task, image: Path, precisions: list[str], *, rounds: int) -> dict[str, Any]:
@@ -71,19 +72,23 @@ def _of_precision(
     }
 
 
-def peak_kernel(precision: str) -> tuple[Callable[[], Any], int]:
-    """The fastest sustained kernel of this machine, and its operations."""
+def peak_kernel(precision: str, device: str = "cpu") -> tuple[Callable[[], Any], int]:
+    """The fastest sustained convolution of this machine, and its operations."""
+    count, dtype = (1 if device == "cpu" else _MAPS_ON_GPU), PRECISIONS[precision]
     conv = nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1)
-    packed = PackedConv2d(conv, dtype=PRECISIONS[precision])
-    x = torch.rand(1, _CHANNELS, _HEIGHT, _WIDTH).to(
-        PRECISIONS[precision], memory_format=torch.channels_last
+    layer = (
+        PackedConv2d(conv, dtype=dtype)
+        if device == "cpu"
+        else conv.to(torch.device(device), dtype).to(memory_format=torch.channels_last)
     )
+    x = torch.rand((count, _CHANNELS, _HEIGHT, _WIDTH), device=device)
+    x = x.to(dtype, memory_format=torch.channels_last)
 
     def run() -> None:
         with torch.inference_mode():
-            packed(x)
+            layer(x)
 
-    return run, 2 * 9 * _CHANNELS * _CHANNELS * _HEIGHT * _WIDTH
+    return run, 2 * 9 * _CHANNELS * _CHANNELS * _HEIGHT * _WIDTH * count
 
 
 def _seconds(call: Callable[[], Any]) -> float:

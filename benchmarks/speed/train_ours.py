@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
+from app.engine.config import CfgNode
 from app.engine.layers.prepare import PRECISIONS
 from app.engine.layers.prepare_training import prepare_for_training
+from app.engine.modeling.detector import Detector
 from app.engine.solver import build_optimizer
 from app.engine.structures.masks import PolygonMasks
 from app.engine.structures.sample import Sample
@@ -20,16 +22,8 @@ from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
 def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
     """A step on a fixed batch."""
     model, cfg = build_model(task)
-    cfg.SOLVER.BASE_LR = LEARNING_RATE
-    dtype = PRECISIONS[precision]
-    prepare_for_training(model, dtype)
-    stepper = Stepper(
-        model.train(),
-        build_optimizer(cfg, model),
-        device=torch.device("cpu"),
-        dtype=None if dtype == torch.float32 else dtype,
-    )
-    samples = [_sample(image, masks=cfg.MODEL.MASK_ON) for image in batch]
+    stepper = build(model, cfg, precision)
+    samples = [sample(image, masks=cfg.MODEL.MASK_ON) for image in batch]
     seeds = iter(range(10**9))
 
     def step() -> dict[str, float]:
@@ -39,7 +33,21 @@ def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainSte
     return step
 
 
-def _sample(image: LabelledImage, *, masks: bool) -> Sample:
+def build(model: Detector, cfg: CfgNode, precision: str) -> Stepper:
+    """What makes a step, as the trainer has it."""
+    cfg.SOLVER.BASE_LR = LEARNING_RATE
+    dtype = PRECISIONS[precision]
+    prepare_for_training(model, dtype)
+    return Stepper(
+        model.train(),
+        build_optimizer(cfg, model),
+        device=model.device,
+        dtype=None if dtype == torch.float32 else dtype,
+    )
+
+
+def sample(image: LabelledImage, *, masks: bool) -> Sample:
+    """What a loader makes of it."""
     height, width = image.pixels.shape[:2]
     truth = GroundTruth(
         torch.from_numpy(image.boxes),

@@ -1,11 +1,13 @@
 """torchvision's detection models, trained by a plain loop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from app.engine.layers.prepare import PRECISIONS
 from benchmarks.speed.anchor_torchvision import build_model
 from benchmarks.speed.engines import Task
 from benchmarks.speed.train_batch import LabelledImage
@@ -17,32 +19,42 @@ _FROZEN = ("backbone.body.conv1.", "backbone.body.layer1.")
 
 def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
     """A step on a fixed batch."""
-    model = build_model(task).train()
+    step = build(task, precision, batch, torch.device("cpu"))
+    return lambda: {name: float(loss) for name, loss in step().items()}
+
+
+def build(
+    task: Task, precision: str, batch: Sequence[LabelledImage], device: torch.device
+) -> Callable[[], dict[str, Tensor]]:
+    """A step on a fixed batch that gives its losses, on the device."""
+    model = build_model(task).train().to(device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(_FROZEN))
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
-    images = [torch.from_numpy(_chw(image)).float() / 255 for image in batch]
+    images = [torch.from_numpy(chw(image)) for image in batch]
     targets = [_target(image) for image in batch]
-    lower = precision == "bf16"
+    dtype = PRECISIONS[precision]
 
-    def step() -> dict[str, float]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
-            losses = model(images, targets)
+    def step() -> dict[str, Tensor]:
+        there = [{name: value.to(device) for name, value in t.items()} for t in targets]
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            losses = model([image.to(device).float() / 255 for image in images], there)
         optimizer.zero_grad()
         total: Any = torch.stack([loss.float() for loss in losses.values()]).sum()
         total.backward()
         optimizer.step()
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     return step
 
 
-def _chw(image: LabelledImage) -> Any:
+def chw(image: LabelledImage) -> Any:
+    """(3, H, W) uint8 RGB."""
     return np.ascontiguousarray(image.pixels[:, :, ::-1].transpose(2, 0, 1))
 
 
-def _target(image: LabelledImage) -> dict[str, torch.Tensor]:
+def _target(image: LabelledImage) -> dict[str, Tensor]:
     from pycocotools import mask as coco_mask
 
     height, width = image.pixels.shape[:2]

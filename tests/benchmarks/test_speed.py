@@ -14,6 +14,7 @@ from benchmarks.speed import (
     evaluation_worker,
     records,
     report,
+    throughput,
     train_engines,
 )
 from benchmarks.speed.engines import KINDS, EngineSpec, Task
@@ -146,6 +147,22 @@ def test_ways_of_evaluation_agree(tmp_path):
     np.testing.assert_allclose(stats[0], stats[1], atol=1e-12)
     known = np.array(classes[1]) > -1
     np.testing.assert_allclose(np.array(classes[0])[known], classes[1][known], atol=1e-12)
+
+
+@pytest.mark.parametrize("work", throughput.WORK)
+def test_throughput_is_images_by_the_time_of_a_call(work, tmp_path, monkeypatch):
+    monkeypatch.setattr(throughput, "_WARM_UP_S", 0.0)
+    monkeypatch.setattr(throughput, "_MEASURED_S", 0.0)
+    image = tmp_path / "grey.png"
+    Image.new("RGB", (48, 32), (90, 90, 90)).save(image)
+    job = throughput.Job(Task("retinanet_R_50_FPN_1x", 64, 96, 1), work, "cpu", "bf16")
+    content = throughput.measure(job, [image], [1, 2])
+    assert content["columns"][:4] == ["batch", "engine", "images/s", "ms"]
+    assert [row[:2] for row in content["rows"]] == [
+        [batch, engine] for batch in (1, 2) for engine in ("torchvision", "ours")
+    ]
+    for batch, _, images_per_s, milliseconds, *_ in content["rows"]:
+        assert float(images_per_s) * float(milliseconds) == pytest.approx(1000 * batch, rel=0.1)
 
 
 def test_growth_is_the_steepest_exponent():
