@@ -82,6 +82,7 @@ def _publish(stages: ModelStages, stage: Stage, files: Sequence[Path]) -> Stage:
     folder = stages.folder(stage.name)
     for file in files:
         place_file(file, folder / file.name)
+    logger.info("export: %s now in %s", ", ".join(file.name for file in files), folder)
     names = dict.fromkeys([*stage.files, *(file.name for file in files)])
     metrics = dict(stage.metrics)
     return stages.add(

@@ -10,7 +10,7 @@ from app.engine.structures.sample import ImageRecord
 from app.engine.training.job import TrainSummary
 from app.engine.training.saved_model import SavedModel
 from app.engine.training.train import train
-from app.tasks.args_options import EngineOptions, parse_args_options
+from app.tasks.args_options import parse_args_options
 from app.tasks.devices import device_ids, device_names, gains_by_mixed_precision
 from app.tasks.engine_config import named_config, training_config
 from app.tasks.model_files import find_model, package_class_names
@@ -44,12 +44,23 @@ def run(env: Env, progress: Progress) -> None:
     hp = load_hyperparameters(env.input.config_file, TrainHyperparameters)
     options = parse_args_options(hp.args_options)
     ids = device_ids(hp)
-    named_config(hp, options)  # refused before data is read
-    train_records, val_records = _records(env, hp)
+    # What is wrong with the model is told before data is read, which may take long.
+    planned = named_config(hp, options)
+    check_model(planned, hp.object_type)
+    weights = _pretrained_weights(env, hp) or planned.MODEL.WEIGHTS
+    initial_weights = find_weights(weights, weights_folders(), allow_download=True)
     progress(0.01)
-    cfg = _config(env, hp, options, device=device_names(ids)[0], num_images=len(train_records))
-    check_task(cfg, hp.object_type, train_records)
-    initial_weights = find_weights(cfg.MODEL.WEIGHTS, weights_folders(), allow_download=True)
+    train_records, val_records = _records(env, hp)
+    device = device_names(ids)[0]
+    cfg = training_config(
+        hp,
+        options,
+        device=device,
+        num_images=len(train_records),
+        weights=weights,
+        gains_by_mixed_precision=gains_by_mixed_precision(device),
+    )
+    check_annotations(cfg, train_records)
     progress(0.02)
     stages = _stages(env, hp)
     num_workers = limited_workers(hp.num_workers, processes=max(len(ids), 1))
@@ -71,7 +82,7 @@ def run(env: Env, progress: Progress) -> None:
             num_workers=num_workers,
             checkpoint_seconds=CHECKPOINT_SECONDS,
         )
-    _last_words(summary)
+    _require_end(summary)
     add_forms(
         stages,
         hp.export_forms,
@@ -80,11 +91,19 @@ def run(env: Env, progress: Progress) -> None:
         num_workers=num_workers,
         progress=span(progress, 0.97, 1.0),
     )
+    best = stages.best
+    assert best is not None
+    logger.info(
+        "training: finished after %d iterations; best model: %s, %s",
+        summary.iteration,
+        best.name,
+        f"mAP {best.metrics['mAP']:.4f}" if val_records else "not validated",
+    )
     progress(1.0)
 
 
-def check_task(cfg: CfgNode, object_type: int, records: list[ImageRecord]) -> None:
-    """ObjectTypeError unless model, annotations and the task's kind of object fit together."""
+def check_model(cfg: CfgNode, object_type: int) -> None:
+    """ObjectTypeError unless the model finds the task's kind of object."""
     if cfg.MODEL.KEYPOINT_ON or cfg.MODEL.META_ARCHITECTURE not in DETECTORS:
         raise ObjectTypeError(
             "config_file: this model finds no boxes of classes (it is for keypoints, proposals or "
@@ -100,6 +119,10 @@ def check_task(cfg: CfgNode, object_type: int, records: list[ImageRecord]) -> No
             "config_file: object_type 4 asks for instance segmentation but this model finds boxes "
             "only; choose one of configs/COCO-InstanceSegmentation"
         )
+
+
+def check_annotations(cfg: CfgNode, records: list[ImageRecord]) -> None:
+    """ObjectTypeError unless the annotations hold what the model learns."""
     if cfg.MODEL.MASK_ON and not any(record.segmentations for record in records):
         raise ObjectTypeError(
             "config_file: this model learns masks but the annotations hold boxes only; choose one "
@@ -118,21 +141,11 @@ def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], lis
     return train_records, val_records
 
 
-def _config(
-    env: Env, hp: TrainHyperparameters, options: EngineOptions, *, device: str, num_images: int
-) -> CfgNode:
-    """The config; weights of a chosen pretrained model go before those of the config file."""
-    weights = None
-    if hp.pretrained_model_params:
-        weights = str(find_model(hp.pretrained_model_params, env.input.models_dir).weights)
-    return training_config(
-        hp,
-        options,
-        device=device,
-        num_images=num_images,
-        weights=weights,
-        gains_by_mixed_precision=gains_by_mixed_precision(device),
-    )
+def _pretrained_weights(env: Env, hp: TrainHyperparameters) -> str | None:
+    """The weights of a chosen pretrained model, which go before those of the config file."""
+    if not hp.pretrained_model_params:
+        return None
+    return str(find_model(hp.pretrained_model_params, env.input.models_dir).weights)
 
 
 def _stages(env: Env, hp: TrainHyperparameters) -> ModelStages:
@@ -181,11 +194,10 @@ def _rate(percent: float) -> float:
     return percent / 100 if math.isfinite(percent) else 0.0
 
 
-def _last_words(summary: TrainSummary) -> None:
-    """StoppedError when the run was asked to stop; else what was trained."""
+def _require_end(summary: TrainSummary) -> None:
+    """StoppedError when the run was asked to stop."""
     if summary.stopped:
         raise StoppedError(
             f"training: stopped after iteration {summary.iteration} as asked; its checkpoint is "
             "saved, start the run again with the same /out to go on"
         )
-    logger.info("training: finished after %d iterations", summary.iteration)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app.engine.errors import CheckpointError
 from app.tasks.__main__ import run_tasks
 from executor.errors import ConfigError, DatasetError, ExecutorError, ModelError, ObjectTypeError
 
@@ -25,7 +26,10 @@ def stage_files(tree: Any) -> list[str]:
     return [str(path) for path in (tree.root / "in/models").rglob("*") if path.is_file()]
 
 
-def test_training_leaves_self_sufficient_stages(tree: Any, train_settings: dict[str, Any]) -> None:
+def test_training_leaves_self_sufficient_stages(
+    tree: Any, train_settings: dict[str, Any], caplog: Any
+) -> None:
+    caplog.set_level("INFO")
     tree.write_env(run_training=True)
     tree.write_config(**train_settings, eval_period=1)
     progress = Progress()
@@ -40,6 +44,8 @@ def test_training_leaves_self_sufficient_stages(tree: Any, train_settings: dict[
     assert list((tree.out / "tensorboard").rglob("*tfevents*"))
     assert progress.fractions == sorted(progress.fractions)
     assert progress.fractions[-1] == 1.0
+    best = result["best_stage_name"]
+    assert f"best model: {best}, mAP {result['mAP']:.4f}" in caplog.messages[-1]
 
 
 def test_mining_and_infer_in_one_run(with_model: Any) -> None:
@@ -159,13 +165,24 @@ def test_empty_training_index(tree: Any, train_settings: dict[str, Any]) -> None
         run_tasks(tree.env, Progress())
 
 
-def test_a_wrong_config_file_is_refused_before_data_is_read(
-    tree: Any, train_settings: dict[str, Any]
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        pytest.param({"config_file": "configs/nope.yaml"}, "nope", id="no such config file"),
+        pytest.param({"object_type": 4}, "finds boxes only", id="another kind of object"),
+        pytest.param({"args_options": "MODEL.WEIGHTS no.pkl"}, "no.pkl", id="no such weights"),
+        pytest.param(
+            {"pretrained_model_params": ["/etc/passwd"]}, "must lie in", id="a model elsewhere"
+        ),
+    ],
+)
+def test_a_wrong_model_is_refused_before_data_is_read(
+    tree: Any, train_settings: dict[str, Any], settings: dict[str, Any], words: str
 ) -> None:
     tree.write_env(run_training=True)
-    tree.write_config(**{**train_settings, "config_file": "configs/nope.yaml"})
+    tree.write_config(**{**train_settings, **settings})
     tree.write_index("train-index.tsv", [])
-    with pytest.raises(ConfigError, match="nope"):
+    with pytest.raises((ExecutorError, CheckpointError), match=words):
         run_tasks(tree.env, Progress())
 
 
