@@ -15,12 +15,12 @@ from app.engine.layers.winograd_tiles import (
     SIDE,
     TILE,
     of_tile,
-    portions,
     shares,
     tiles_of,
     with_margins,
 )
-from app.engine.layers.winograd_transforms import Window, reading, window_of, writing
+from app.engine.layers.winograd_transforms import reading, writing
+from app.engine.layers.winograd_windows import Window, portions
 
 # Tiles at once, times channels: what a core works on stays in its cache, the matrix products are
 # still large.
@@ -73,9 +73,10 @@ class WinogradConv2d(PackedConv2d):
             return super().forward(x)
         x = self._input(x).permute(0, 2, 3, 1)
         result = x.new_empty((count, height, width, self.out_channels))
-        for images, rows in portions(count, down, across, most=self._tiles_at_once):
-            part = self._convolve(*window_of(x[images], rows))
-            result[images, rows.start * TILE : rows.stop * TILE] = part
+        for images, reads, writes, window in portions(
+            count, height, width, most=self._tiles_at_once
+        ):
+            result[images, writes] = self._convolve(x[images, reads], window)
         return result.permute(0, 3, 1, 2)
 
     def near(self, x: Tensor, cells: Tensor) -> Tensor:

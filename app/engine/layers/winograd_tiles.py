@@ -70,18 +70,6 @@ def with_margins(maps: Tensor, rows: slice, across: int) -> Tensor:
     return F.pad(maps[:, max(first, 0) : last], margins)
 
 
-def portions(count: int, down: int, across: int, *, most: int) -> Iterator[tuple[slice, slice]]:
-    """Images and rows of tiles, at most about `most` tiles each."""
-    of_image = down * across
-    if of_image <= most:
-        for images in shares(count, most // of_image):
-            yield images, slice(0, down)
-        return
-    for i in range(count):
-        for rows in shares(down, max(1, most // across)):
-            yield slice(i, i + 1), rows
-
-
 def shares(length: int, most: int) -> Iterator[slice]:
     """Equal parts of `range(length)`, or nearly: filters would be reordered for a small rest."""
     number = -(-length // most)

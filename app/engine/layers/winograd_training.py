@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from app.engine.layers.winograd_tiles import FILTER, PRODUCTS, TILE, of_tile, portions, tiles_of
-from app.engine.layers.winograd_transforms import reading, spreading, window_of, writing
+from app.engine.layers.winograd_tiles import FILTER, PRODUCTS, of_tile, tiles_of
+from app.engine.layers.winograd_transforms import reading, spreading, writing
+from app.engine.layers.winograd_windows import portions
 
 # Tiles at once: what a core works on stays in its cache, the matrix products are still large.
 _TILES_AT_ONCE = 304
@@ -65,14 +66,14 @@ def _convolved(x: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
     shape = (count, filters.shape[2], height, width)
     result = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
     cells, target = x.permute(0, 2, 3, 1), result.permute(0, 2, 3, 1)
-    for images, rows in portions(count, *tiles_of(height, width), most=_TILES_AT_ONCE):
-        part, window = window_of(cells[images], rows)
-        values = reading(window, by_product=True)(part.reshape(-1, channels))
+    for images, reads, writes, window in portions(count, height, width, most=_TILES_AT_ONCE):
+        part = cells[images, reads].reshape(-1, channels)
+        values = reading(window, by_product=True)(part)
         values = torch.bmm(values.view(PRODUCTS, -1, channels), filters)
         values = writing(window, by_product=True)(values.flatten(0, 1))
         if bias is not None:
             values += bias
-        to = target[images, rows.start * TILE : rows.stop * TILE]
+        to = target[images, writes]
         to.copy_(values.view_as(to))
     return result
 
@@ -87,13 +88,11 @@ def _of_filters(x: Tensor, grad: Tensor) -> Tensor:
     precision = torch.promote_types(x.dtype, torch.float32)
     total = torch.zeros((PRODUCTS, channels, in_channels), dtype=precision)
     cells, grads = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
-    for images, rows in portions(count, *tiles_of(height, width), most=_TILES_AT_ONCE):
-        part, window = window_of(cells[images], rows)
-        values = reading(window, by_product=True)(part.reshape(-1, in_channels))
-        values = values.view(PRODUCTS, -1, in_channels)
-        part = grads[images, rows.start * TILE : rows.stop * TILE]
-        slopes = spreading(window)(part.reshape(-1, channels))
-        slopes = slopes.view(PRODUCTS, -1, channels).mT
+    for images, reads, writes, window in portions(count, height, width, most=_TILES_AT_ONCE):
+        part = cells[images, reads].reshape(-1, in_channels)
+        values = reading(window, by_product=True)(part).view(PRODUCTS, -1, in_channels)
+        part = grads[images, writes].reshape(-1, channels)
+        slopes = spreading(window)(part).view(PRODUCTS, -1, channels).mT
         if x.dtype == precision:
             total.baddbmm_(slopes, values)
         else:

@@ -15,33 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from app.engine.layers.winograd_tiles import (
-    INPUT,
-    OUTPUT,
-    PRODUCTS,
-    SIDE,
-    TILE,
-    Matrix,
-    tiles_of,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Maps, or some of their rows, and the tiles on them.
-
-    count   maps
-    size    rows and columns that are read
-    margin  rows and columns of zeros that the first tile reads before these
-    tiles   down and across
-    result  rows and columns that are written
-    """
-
-    count: int
-    size: tuple[int, int]
-    margin: tuple[int, int]
-    tiles: tuple[int, int]
-    result: tuple[int, int]
+from app.engine.layers.winograd_tiles import INPUT, OUTPUT, PRODUCTS, SIDE, TILE, Matrix
+from app.engine.layers.winograd_windows import Window
 
 
 class Transform:
@@ -115,19 +90,6 @@ class _Bags:
         )
 
 
-def window_of(maps: Tensor, tiles: slice) -> tuple[Tensor, Window]:
-    """What some rows of tiles read of maps (n, H, W, C)."""
-    count, height, width, _ = maps.shape
-    first, last = max(tiles.start * TILE - 1, 0), min(tiles.stop * TILE + 1, height)
-    return maps[:, first:last], Window(
-        count,
-        size=(last - first, width),
-        margin=(first - tiles.start * TILE + 1, 1),
-        tiles=(tiles.stop - tiles.start, tiles_of(height, width)[1]),
-        result=(min(tiles.stop * TILE, height) - tiles.start * TILE, width),
-    )
-
-
 @lru_cache(maxsize=64)
 def reading(window: Window, *, by_product: bool = False) -> Transform:
     """From cells, row by row, to the 36 values of each tile.
@@ -138,16 +100,7 @@ def reading(window: Window, *, by_product: bool = False) -> Transform:
 
 
 def _reading_steps(window: Window, by_product: bool) -> tuple[_Step, _Step]:
-    (height, width), (above, left) = window.size, window.margin
-    down, places = window.tiles[0], torch.arange(SIDE)
-    image, tile, kind, column = _grid(window.count, down, SIDE, width)
-    rows = (TILE * tile - above)[:, None] + places
-    cells = (image * height * width + column)[:, None] + rows * width
-    first = _Step.of(INPUT, kind, cells, (rows >= 0) & (rows < height))
-    line, tile, place, kind = _grid_of_values(window, by_product)
-    columns = (TILE * tile - left)[:, None] + places
-    cells = ((line * SIDE + place) * width)[:, None] + columns
-    return first, _Step.of(INPUT, kind, cells, (columns >= 0) & (columns < width))
+    return _gathering_steps(window, INPUT, window.size, window.margin, by_product)
 
 
 @lru_cache(maxsize=64)
@@ -157,15 +110,18 @@ def writing(window: Window, *, by_product: bool = False) -> Transform:
 
 
 def _writing_steps(window: Window, by_product: bool) -> tuple[_Step, _Step]:
-    (down, across), (height, width) = window.tiles, window.result
+    (down, across), (height, width), (tall, wide) = window.tiles, window.result, window.sheet
     places, always = torch.arange(SIDE), torch.ones((), dtype=torch.bool)
-    image, row, tile, place = _grid(window.count, height, across, SIDE)
-    tile = (image * down + row // TILE) * across + tile
-    tile_step, step = (1, window.count * down * across) if by_product else (PRODUCTS, 1)
+    sheet, line, row, tile, place = _grid(window.sheets, tall, height, across, SIDE)
+    row = line * (height + 1) + row
+    tile = (sheet * down + row // TILE) * across + tile
+    tile_step, step = (1, window.sheets * down * across) if by_product else (PRODUCTS, 1)
     values = tile_step * tile + step * place
     first = _Step.of(OUTPUT, row % TILE, values[:, None] + step * SIDE * places, always)
-    line, column = _grid(window.count * height, width)
-    values = (line * across + column // TILE) * SIDE
+    image, row, column = _grid(window.count, height, width)
+    row = image // wide * height + row
+    column = image % wide * (width + 1) + column
+    values = (row * across + column // TILE) * SIDE
     return first, _Step.of(OUTPUT, column % TILE, values[:, None] + places, always)
 
 
@@ -179,21 +135,35 @@ def spreading(window: Window) -> Transform:
 
 
 def _spreading_steps(window: Window) -> tuple[_Step, _Step]:
-    down, (height, width) = window.tiles[0], window.result
-    matrix, places = tuple(zip(*OUTPUT, strict=True)), torch.arange(TILE)
-    image, tile, kind, column = _grid(window.count, down, SIDE, width)
-    rows = (TILE * tile)[:, None] + places
-    cells = (image * height * width + column)[:, None] + rows * width
-    first = _Step.of(matrix, kind, cells, rows < height)
-    line, tile, place, kind = _grid_of_values(window, by_product=True)
-    columns = (TILE * tile)[:, None] + places
-    cells = ((line * SIDE + place) * width)[:, None] + columns
-    return first, _Step.of(matrix, kind, cells, columns < width)
+    matrix = tuple(zip(*OUTPUT, strict=True))
+    return _gathering_steps(window, matrix, window.result, (0, 0), by_product=True)
+
+
+def _gathering_steps(
+    window: Window, matrix: Matrix, size: tuple[int, int], margin: tuple[int, int], by_product: bool
+) -> tuple[_Step, _Step]:
+    """From cells of maps of a size to the values of the tiles, which begin a margin before."""
+    (height, width), (tall, wide), places = size, window.sheet, torch.arange(len(matrix[0]))
+    sheet, tile, kind, beside, column = _grid(window.sheets, window.tiles[0], SIDE, wide, width)
+    line, row, inside = _in_sheet((TILE * tile - margin[0])[:, None] + places, height, tall)
+    image = (sheet[:, None] * tall + line) * wide + beside[:, None]
+    cells = (image * height + row) * width + column[:, None]
+    first = _Step.of(matrix, kind, cells, inside & (image < window.count))
+    line, tile, place, kind = _grid_of_values(window, by_product)
+    beside, column, inside = _in_sheet((TILE * tile - margin[1])[:, None] + places, width, wide)
+    cells = ((line * SIDE + place)[:, None] * wide + beside) * width + column
+    return first, _Step.of(matrix, kind, cells, inside)
+
+
+def _in_sheet(places: Tensor, side: int, maps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of places along a sheet: the map, the cell in it, and whether there is one."""
+    number, cell = places // (side + 1), places % (side + 1)
+    return number, cell, (number >= 0) & (number < maps) & (cell < side)
 
 
 def _grid_of_values(window: Window, by_product: bool) -> tuple[Tensor, ...]:
     """Of each value: the line of tiles, the tile in it, its row and its column in the tile."""
-    lines, tiles = window.count * window.tiles[0], window.tiles[1]
+    lines, tiles = window.sheets * window.tiles[0], window.tiles[1]
     if by_product:
         place, kind, line, tile = _grid(SIDE, SIDE, lines, tiles)
         return line, tile, place, kind

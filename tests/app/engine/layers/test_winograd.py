@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.engine.layers import winograd_tiles
+from app.engine.layers import winograd_tiles, winograd_windows
 from app.engine.layers.packed import RELU, Activation
 from app.engine.layers.winograd import WinogradConv2d, pays_off
 
@@ -21,6 +21,9 @@ def conv(in_channels=128, out_channels=130, **kwargs):
         pytest.param((1, 40, 44), id="whole tiles"),
         pytest.param((1, 41, 43), id="cut tiles"),
         pytest.param((9, 14, 14), id="small maps of many boxes"),
+        pytest.param((20, 14, 14), id="small maps of many boxes, some without a neighbour"),
+        pytest.param((30, 13, 9), id="small maps, two side by side"),
+        pytest.param((30, 8, 7), id="small maps that share no tiles"),
         pytest.param((2, 80, 90), id="several portions of several images"),
         pytest.param((2, 5, 7), id="too few tiles"),
         pytest.param((0, 14, 14), id="no boxes"),
@@ -56,9 +59,10 @@ def test_near_some_cells_it_equals_the_whole(shape, share, bias):
     )
 
 
-def test_half_precision_is_off_by_little():
+@pytest.mark.parametrize("shape", [(1, 192, 40, 44), (20, 192, 14, 14)], ids=str)
+def test_half_precision_is_off_by_little(shape):
     layer = conv(192, 192).requires_grad_(False)
-    x = torch.randn(1, 192, 40, 44).relu_()
+    x = torch.randn(shape).relu_()
     found = WinogradConv2d(layer, dtype=torch.bfloat16)(x)
     assert found.dtype == torch.bfloat16
     expected = layer(x)
@@ -82,12 +86,27 @@ def test_other_activations_are_done_directly():
     torch.testing.assert_close(found, layer(x).clamp(0, 0.5), atol=1e-5, rtol=0)
 
 
-def test_large_inputs_are_worked_in_portions():
-    covered = torch.zeros(2, 70, dtype=torch.int64)
-    for images, rows in winograd_tiles.portions(2, 70, 100, most=152):
-        covered[images, rows] += 1
-        assert (rows.stop - rows.start) * 100 <= 152
+@pytest.mark.parametrize(
+    ("count", "height", "width"),
+    [
+        pytest.param(2, 279, 400, id="rows of maps"),
+        pytest.param(40, 16, 7, id="maps that fill tiles"),
+        pytest.param(100, 14, 14, id="maps that share tiles"),
+        pytest.param(5, 13, 38, id="maps that share tiles, few at once"),
+    ],
+)
+def test_portions_are_of_few_tiles_and_cover_all(count, height, width):
+    covered = torch.zeros(count, height, dtype=torch.int64)
+    for images, _, writes, window in winograd_windows.portions(count, height, width, most=152):
+        covered[images, writes] += 1
+        assert window.sheets * window.tiles[0] * window.tiles[1] <= 152
     assert bool((covered == 1).all())
+
+
+def test_small_maps_share_tiles():
+    windows = [p.window for p in winograd_windows.portions(99, 14, 14, most=152)]
+    assert {w.tiles for w in windows} == {(11, 11)}  # of nine maps; each alone has 16
+    assert sum(w.count for w in windows) == 99
 
 
 @pytest.mark.parametrize(
