@@ -33,18 +33,18 @@ from benchmarks.parity.weights import fill
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def check(golden: Golden, *, prepared: bool = False) -> Iterator[Comparison]:
+def check(golden: Golden, *, prepared: bool = False, device: str = "cpu") -> Iterator[Comparison]:
     """One comparison for each case of the golden, then one for each training step.
 
     prepared  as `Predictor` and the trainer run models
     """
-    yield from check_cases(golden, prepared=prepared)
+    yield from check_cases(golden, prepared=prepared, device=device)
     if golden.training is not None:
-        yield from check_training(golden, golden.training, prepared=prepared)
+        yield from check_training(golden, golden.training, prepared=prepared, device=device)
 
 
-def build(golden: Golden, opts: list[Any]) -> Detector:
-    """The model of the golden's config with its seeded weights, on the CPU."""
+def build(golden: Golden, opts: list[Any], *, device: str = "cpu") -> Detector:
+    """The model of the golden's config with its seeded weights."""
     path = (CONFIGS / golden.config).with_suffix(".yaml")
     cfg = load_config(path, [str(o) for o in (*golden.opts, *opts, "MODEL.DEVICE", "cpu")])
     model = build_detector(cfg)
@@ -52,16 +52,19 @@ def build(golden: Golden, opts: list[Any]) -> Detector:
     if cfg.MODEL.ROI_BOX_HEAD.USE_FED_LOSS and isinstance(model, GeneralizedRCNN):
         counts = scenes.image_counts(cfg.MODEL.ROI_HEADS.NUM_CLASSES)
         model.set_image_counts(torch.tensor(counts))
+    model.to(device)
     return AugmentedDetector.around(model, cfg) if cfg.TEST.AUG.ENABLED else model
 
 
-def check_cases(golden: Golden, *, prepared: bool = False) -> Iterator[Comparison]:
+def check_cases(
+    golden: Golden, *, prepared: bool = False, device: str = "cpu"
+) -> Iterator[Comparison]:
     """Detections of each image against detectron2's; `prepared`: as `Predictor` runs the model."""
     thresholds = [case.score_thresh for case in golden.cases]
     section = "RETINANET" if "retinanet" in golden.config else "ROI_HEADS"
     for threshold in dict.fromkeys(thresholds):
         opts = [] if threshold is None else [f"MODEL.{section}.SCORE_THRESH_TEST", threshold]
-        model = build(golden, opts).eval()
+        model = build(golden, opts, device=device).eval()
         if prepared:
             model = prepare_for_inference(model, consume=True)
         for case in golden.cases:
@@ -74,18 +77,25 @@ def check_case(golden: Golden, case: Case, model: Detector) -> Comparison:
     inputs = sample(case.image, case.original_size)
     with torch.no_grad():
         (found,) = model.detect([_with_proposals(golden, inputs)])
-    return compare_detections(f"{golden.config} {case.name}", case.expected, arrays(found))
+    return compare_detections(
+        f"{golden.config} {case.name}", case.expected, arrays(found.to("cpu"))
+    )
 
 
 def check_training(
-    golden: Golden, training: Training, *, steps: int | None = None, prepared: bool = False
+    golden: Golden,
+    training: Training,
+    *,
+    steps: int | None = None,
+    prepared: bool = False,
+    device: str = "cpu",
 ) -> Iterator[Comparison]:
     """Losses of successive SGD steps on one batch, and the first gradients.
 
     steps     how many; None means all
     prepared  as the trainer runs the model
     """
-    model = build(golden, training.opts).train()
+    model = build(golden, training.opts, device=device).train()
     if prepared:
         prepare_for_training(model)
     optimizer = torch.optim.SGD(

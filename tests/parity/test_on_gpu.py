@@ -1,0 +1,43 @@
+"""What runs on a GPU only, on a fake one, against the numbers of detectron2."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.launches.fake_gpu import fake_gpu
+from benchmarks.parity.check import check
+from benchmarks.parity.golden import load
+from benchmarks.parity.variants import VARIANTS
+
+GOLDENS = Path(__file__).parent / "variants"
+QUICK = {
+    "cascade_federated",
+    "fast",
+    "faster_roi_pool",
+    "faster_sampled",
+    "keypoint",
+    "mask",
+    "mask_augmented",
+    "mask_c4",
+    "mask_deform_v2",
+    "panoptic",
+    "retinanet",
+    "retinanet_group_norm_giou",
+    "rpn_three_convs",
+    "semantic",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name in sorted(VARIANTS)
+    ],
+)
+def test_a_gpu_detects_and_learns_the_same(name):
+    golden = load(GOLDENS / f"{name}.npz")
+    with fake_gpu():
+        comparisons = list(check(golden, prepared=True, device="cuda"))
+    failed = [str(comparison) for comparison in comparisons if not comparison.passed]
+    assert not failed, "\n".join(failed)
