@@ -6,12 +6,15 @@ N: images, H, W: height and width, C: channels, O: output channels
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
-
-from app.engine.export._graph_editor import GraphEditor, attributes, set_attributes
+import onnx_ir as ir
+from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass
+from onnx_ir.tape import Tape
 
 COPIES = ("Expand", "Gather", "Pad", "Reshape", "Transpose")
 """Operators whose results are values of their first input, or zeros around them."""
@@ -23,115 +26,135 @@ _CELL = 4
 """Pixels side by side that make a cell of the first convolution."""
 
 
-def for_integers(model: onnx.ModelProto) -> onnx.ModelProto:
+def for_integers(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A float graph of steps that integers are quick at."""
-    editor = GraphEditor(model)
-    stem = _stem(editor)
-    divisibility = next(e.value for e in model.metadata_props if e.key == "size_divisibility")
-    if stem is not None and json.loads(divisibility) % _CELL == 0:
-        _by_cells(editor, stem)
-    for node in [node for node in editor.nodes if node.op_type == "Resize"]:
-        _by_copies(editor, node)
-    return editor.model()
+    model = ir.from_proto(proto)
+    stem = _stem(model.graph)
+    if stem is not None and json.loads(model.metadata_props["size_divisibility"]) % _CELL == 0:
+        _by_cells(Tape(model.graph), stem)
+    for node in model.graph:
+        if node.op_type == "Resize":
+            _by_copies(Tape(model.graph), node)
+    return _finished(model)
 
 
-def with_integers_kept(model: onnx.ModelProto) -> onnx.ModelProto:
+def with_integers_kept(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A quantised graph that makes floats of integers behind copies, not before them."""
-    editor = GraphEditor(model)
-    waiting = [node for node in editor.nodes if node.op_type == "DequantizeLinear"]
+    model = ir.from_proto(proto)
+    tape = Tape(model.graph)
+    waiting = [node for node in model.graph if node.op_type == "DequantizeLinear"]
     while waiting:
         dequantize = waiting.pop()
-        integers, *scale_and_zero = dequantize.input
-        if editor.values(integers) is not None:
+        integers, *parameters = dequantize.inputs
+        if integers is None or integers.const_value is not None:
             continue
-        for reader in editor.readers(dequantize.output[0]):
+        for reader in dequantize.outputs[0].consumers():
             if reader.op_type == "QuantizeLinear":
-                if all(map(editor.are_equal, reader.input[1:], scale_and_zero)):
-                    editor.remove(reader, integers)
+                if all(map(_are_equal, reader.inputs[1:], parameters)):
+                    reader.outputs[0].replace_all_uses_with(integers)
             elif reader.op_type in (*COPIES, "ReduceMax"):
-                reader.input[0] = integers
+                reader.replace_input_with(0, integers)
                 if reader.op_type == "Pad":
-                    reader.input[2:3] = scale_and_zero[1:]
-                waiting += editor.insert_behind(reader, ("DequantizeLinear", {}, scale_and_zero))
-        if not editor.readers(dequantize.output[0]):
-            editor.nodes.remove(dequantize)
-    return editor.model()
+                    reader.resize_inputs(3)
+                    reader.replace_input_with(2, parameters[1])
+                copied = reader.outputs[0]
+                uses = tuple(copied.uses())
+                _let_read(uses, tape.op("DequantizeLinear", [copied, *parameters]))
+                waiting.append(tape.nodes[-1])
+    return _finished(model)
 
 
-def _stem(editor: GraphEditor) -> Any:
-    """The convolution of stride 2 that reads the pixels, or None."""
-    for node in editor.nodes:
-        before = editor.writer(node.input[0]) if node.op_type == "Conv" else None
-        if before is not None and before.op_type == "Transpose":
-            weight, of_conv = editor.values(node.input[1]), attributes(node)
-            fits = of_conv["strides"] == [2, 2] and of_conv.get("group", 1) == 1
-            if weight is not None and weight.shape[1] in (1, 3) and fits and len(node.input) == 3:
+def _finished(model: ir.Model) -> onnx.ModelProto:
+    """In order, without what nothing reads, and without types that may be other ones by now."""
+    model.graph.sort()
+    RemoveUnusedNodesPass()(model)
+    NameFixPass()(model)
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    return proto
+
+
+def _stem(graph: ir.Graph) -> ir.Node | None:
+    """The convolution of stride 2 that reads the pixels."""
+    for node in graph:
+        before = node.predecessors()[:1] if node.op_type == "Conv" else ()
+        if before and before[0].op_type == "Transpose" and len(node.inputs) == 3:
+            weight, strides = _values(node.inputs[1]), node.attributes["strides"].as_ints()
+            fits = list(strides) == [2, 2] and node.attributes.get_int("group", 1) == 1
+            if weight is not None and weight.shape[1] in (1, 3) and fits:
                 return node
     return None
 
 
-def _by_cells(editor: GraphEditor, conv: Any) -> None:
+def _by_cells(tape: Tape, conv: ir.Node) -> None:
     """Let the stem see `_CELL` pixels as one of (N, H, W / 4, 4 C), and give two columns of each.
 
     Each column has a kernel of its own, with zeros where it does not look.
     """
-    weight, bias = editor.values(conv.input[1]), editor.values(conv.input[2])
+    weight, bias = _values(conv.inputs[1]), _values(conv.inputs[2])
     assert weight is not None
     assert bias is not None
     outputs, channels, height, width = weight.shape
-    top, left, bottom, _ = attributes(conv)["pads"]
+    top, left, bottom, _ = conv.attributes["pads"].as_ints()
     before, after = -(-left // _CELL), (2 + width - 1 - left) // _CELL
     wide = np.zeros((2, outputs, _CELL, channels, height, before + 1 + after), weight.dtype)
     for column in range(2):
-        for x in range(width):
-            cell, pixel = divmod(2 * column + x - left, _CELL)
-            wide[column, :, pixel, :, :, before + cell] = weight[..., x]
-    shape = editor.constant("stem/cells", [0, 0, -1, _CELL * channels])
-    *_, cells = editor.insert(
-        editor.nodes.index(conv),
-        editor.writer(conv.input[0]).input[0],
-        ("Reshape", {}, [shape]),
-        ("Transpose", _TO_FIRST, []),
-    )
+        for place in range(width):
+            cell, pixel = divmod(2 * column + place - left, _CELL)
+            wide[column, :, pixel, :, :, before + cell] = weight[..., place]
     wide = wide.reshape(2 * outputs, _CELL * channels, height, -1)
-    conv.input[:] = [
-        cells.output[0],
-        editor.constant("stem/weight", wide),
-        editor.constant("stem/bias", np.tile(bias, 2)),
-    ]
-    pads = [top, before, bottom, after]
-    set_attributes(conv, kernel_shape=wide.shape[2:], strides=[2, 1], pads=pads)
-    reader, *others = editor.readers(conv.output[0])
+    (transpose,) = conv.predecessors()
+    cells = _constant(tape, "stem/cells", [0, 0, -1, _CELL * channels])
+    x = tape.op("Reshape", [transpose.inputs[0], cells])
+    conv.replace_input_with(0, tape.op("Transpose", [x], _TO_FIRST))
+    conv.replace_input_with(1, _constant(tape, "stem/weight", wide))
+    conv.replace_input_with(2, _constant(tape, "stem/bias", np.tile(bias, 2)))
+    conv.attributes.add(ir.AttrInt64s("kernel_shape", wide.shape[2:]))
+    conv.attributes.add(ir.AttrInt64s("strides", [2, 1]))
+    conv.attributes.add(ir.AttrInt64s("pads", [top, before, bottom, after]))
+    reader, *others = conv.outputs[0].consumers()
     is_fused = reader.op_type in ("Clip", "Relu") and not others
-    editor.insert_behind(
-        reader if is_fused else conv,
-        ("Transpose", _TO_LAST, []),
-        ("Reshape", {}, [editor.constant("stem/columns", [0, 0, -1, outputs])]),
-        ("Transpose", _TO_FIRST, []),
-    )
+    (result,) = (reader if is_fused else conv).outputs
+    uses = tuple(result.uses())
+    x = tape.op("Transpose", [result], _TO_LAST)
+    x = tape.op("Reshape", [x, _constant(tape, "stem/columns", [0, 0, -1, outputs])])
+    _let_read(uses, tape.op("Transpose", [x], _TO_FIRST))
 
 
-def _by_copies(editor: GraphEditor, resize: Any) -> None:
+def _by_copies(tape: Tape, resize: ir.Node) -> None:
     """Twice the size by nearest neighbours: copies of rows, not a search for each value."""
-    scales = editor.values(resize.input[2]) if len(resize.input) == 3 else None
+    scales = _values(resize.inputs[2]) if len(resize.inputs) == 3 else None
     if scales is None or scales.tolist() != [1, 1, 2, 2]:
         return
-    name, place = resize.output[0], editor.nodes.index(resize)
-    last, _, twice = editor.insert(
-        place,
-        resize.input[0],
-        ("Transpose", _TO_LAST, []),
-        ("Shape", {}, []),
-        ("Mul", {}, [editor.constant(f"{name}/twice", [1, 2, 2, 1])]),
-    )
-    *_, copied = editor.insert(
-        place + 3,
-        last.output[0],
-        ("Reshape", {}, [editor.constant(f"{name}/cells", [0, 0, 0, 1, -1])]),
-        ("Expand", {}, [editor.constant(f"{name}/columns", [1, 1, 1, 2, 1])]),
-        ("Reshape", {}, [editor.constant(f"{name}/lines", [0, 0, 1, -1])]),
-        ("Expand", {}, [editor.constant(f"{name}/rows", [1, 1, 2, 1])]),
-        ("Reshape", {}, [twice.output[0]]),
-        ("Transpose", _TO_FIRST, []),
-    )
-    editor.remove(resize, copied.output[0])
+    (result,) = resize.outputs
+    last = tape.op("Transpose", resize.inputs[:1], _TO_LAST)
+    twice = _constant(tape, f"{result.name}/twice", [1, 2, 2, 1])
+    size = tape.op("Mul", [tape.op("Shape", [last]), twice])
+    x = tape.op("Reshape", [last, _constant(tape, f"{result.name}/cells", [0, 0, 0, 1, -1])])
+    x = tape.op("Expand", [x, _constant(tape, f"{result.name}/columns", [1, 1, 1, 2, 1])])
+    x = tape.op("Reshape", [x, _constant(tape, f"{result.name}/lines", [0, 0, 1, -1])])
+    x = tape.op("Expand", [x, _constant(tape, f"{result.name}/rows", [1, 1, 2, 1])])
+    x = tape.op("Reshape", [x, size])
+    result.replace_all_uses_with(tape.op("Transpose", [x], _TO_FIRST))
+
+
+def _constant(tape: Tape, name: str, values: npt.ArrayLike) -> ir.Value:
+    return tape.initializer(ir.tensor(np.asarray(values), name=name))
+
+
+def _let_read(uses: Iterable[tuple[ir.Node, int]], value: ir.Value) -> None:
+    """Give nodes another input."""
+    for node, index in uses:
+        node.replace_input_with(index, value)
+
+
+def _values(value: ir.Value | None) -> npt.NDArray[Any] | None:
+    """Those of a constant; None for other tensors."""
+    constant = None if value is None else value.const_value
+    return None if constant is None else constant.numpy()
+
+
+def _are_equal(value: ir.Value | None, other: ir.Value | None) -> bool:
+    """Whether two constants have the same values."""
+    values, others = _values(value), _values(other)
+    return values is not None and others is not None and np.array_equal(values, others)
