@@ -113,7 +113,7 @@ class _MaskPredictor(nn.Conv2d):
         """(M, cells, C), (M,) -> (M, cells)."""
         assert self.bias is not None
         weight = self.weight.flatten(1)[classes].to(cells.dtype)
-        return torch.bmm(cells, weight[:, :, None])[:, :, 0] + self.bias[classes][:, None]
+        return torch.bmm(weight[:, None], cells.mT)[:, 0] + self.bias[classes][:, None]
 
 
 def _targets(proposals: LabelledProposals, side: int) -> Tensor:
