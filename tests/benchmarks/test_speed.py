@@ -17,6 +17,7 @@ from benchmarks.speed import (
     throughput,
     train_engines,
 )
+from benchmarks.speed.__main__ import RECORDS
 from benchmarks.speed.engines import KINDS, EngineSpec, Task
 from benchmarks.speed.infer import _difference
 from benchmarks.speed.side_by_side import ended_at_last, start
@@ -83,6 +84,16 @@ def test_the_newest_record_of_each_thing_counts(tmp_path):
     assert "| b2 |" in page
     assert "a1" not in page
     assert "cores" in page
+
+
+def test_the_two_speed_ups_of_a_record_agree():
+    """By rounds and by medians: where a run was disturbed, they do not."""
+    found = records.newest(records.load([RECORDS]))
+    for record in found:
+        if record["kind"] in ("inference", "training"):
+            medians = [engine["median_s"] for engine in record["engines"]]
+            speedups = [engine["speedup"] for engine in record["engines"]]
+            assert speedups == pytest.approx([medians[0] / m for m in medians], rel=0.2), record
 
 
 def test_differences_are_of_the_nearest_box_of_the_same_class():

@@ -71,7 +71,7 @@ def rows_at(values: Tensor, index: Tensor) -> Tensor:
 
 def anchors_at(generator: AnchorGenerator, level: int, index: Tensor, width: int) -> Tensor:
     """Anchors of a level by their index (N, S) in the order (H, W, A): (N, S, 4)."""
-    cells = generator.get_buffer(f"cell_{level}")
+    cells = generator.cells()[level]
     stride = generator.strides[level]
     cell, shape = divide(index, len(cells))
     row, column = divide(cell, width)

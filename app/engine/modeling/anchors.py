@@ -65,16 +65,17 @@ class AnchorGenerator(nn.Module):
     @property
     def num_anchors(self) -> list[int]:
         """Anchors at one cell, for each level."""
-        return [len(cell) for cell in self._cells()]
+        return [len(cell) for cell in self.cells()]
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Anchors of each map (N, C, H, W): L tensors (H * W * A, 4), padding included."""
         return [
             (self._shifts(feature.shape[-2:], stride, cell)[:, None] + cell).reshape(-1, 4)
-            for feature, stride, cell in zip(features, self.strides, self._cells(), strict=True)
+            for feature, stride, cell in zip(features, self.strides, self.cells(), strict=True)
         ]
 
-    def _cells(self) -> list[Tensor]:
+    def cells(self) -> list[Tensor]:
+        """Anchors around the origin, of each level: (A, 4)."""
         return [self.get_buffer(f"cell_{level}") for level in range(len(self.strides))]
 
     def _shifts(self, size: torch.Size, stride: int, like: Tensor) -> Tensor:
