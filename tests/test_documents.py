@@ -1,12 +1,14 @@
 """What the documents say about packages, settings and files is so."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
@@ -53,12 +55,15 @@ def test_the_readme_names_every_setting(task: str) -> None:
     assert [key for key in keys if f"`{key}`" not in README] == []
 
 
-def test_files_that_the_readme_names_exist() -> None:
-    paths = re.findall(
-        r"`((?:docker|docs|configs|executor|app|benchmarks|tests)/[\w./-]*)`", README
-    )
-    assert [path for path in paths if not (REPOSITORY / path).exists()] == []
-    assert "docs/architecture.md" in paths
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_files_and_modules_that_a_document_names_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    files = re.findall(r"`((?:docker|docs|configs|executor|app|benchmarks|tests)/[\w./-]*)`", text)
+    modules = re.findall(r"python3? -m ((?:executor|app|benchmarks)[\w.]*)", text)
+    # Tests are named from their own folder on.
+    folders = (REPOSITORY, REPOSITORY / "tests")
+    assert [name for name in files if not any((f / name).exists() for f in folders)] == []
+    assert [name for name in modules if find_spec(name.rstrip(".")) is None] == []
 
 
 def test_the_image_is_built_from_files_that_its_context_holds() -> None:
