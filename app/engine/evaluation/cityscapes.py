@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from app.engine.data.cityscapes_dataset import CLASSES, GROUP_LIMIT, STUFF, VOID
 from app.engine.data.image import read_labels
-from app.engine.evaluation.evaluator import Results
+from app.engine.evaluation.evaluator import ByImage, Results
 from app.engine.evaluation.tables import per_class_table, small_table
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord
@@ -71,25 +71,14 @@ class Overlaps:
     common: Integers
 
 
-class CityscapesInstanceEvaluator:
+class CityscapesInstanceEvaluator(ByImage[Overlaps]):
     """`segm`: AP over IoU 0.5 .. 0.95, AP50, and AP of each class, 0..100; nan without objects."""
-
-    def __init__(self) -> None:
-        self.images: dict[int | str, Overlaps] = {}
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
         """Measure one image's masks against the map `extra["instance_ids_path"]`."""
         assert detections.masks is not None
         ids = read_labels(record.extra["instance_ids_path"]).astype(np.int64)
         self.images[record.image_id] = overlaps(ids, detections)
-
-    def state(self) -> dict[int | str, Overlaps]:
-        """For `merge` in another process."""
-        return self.images
-
-    def merge(self, states: Sequence[dict[int | str, Overlaps]]) -> None:
-        """The union of several processes; an image seen twice counts once."""
-        self.images = {key: value for state in states for key, value in state.items()}
 
     def results(self) -> Results:
         """`segm`; tables go to the log."""

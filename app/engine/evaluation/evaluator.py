@@ -7,13 +7,15 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from app.engine.errors import EngineError
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Results = dict[str, dict[str, float]]
 """Task ('bbox', 'segm', ...) -> metric ('AP', 'AP-<class>', ...) -> number; nan: not defined."""
@@ -37,6 +39,21 @@ class Evaluator(Protocol):
     def results(self) -> Results:
         """The metrics over all images taken."""
         ...
+
+
+class ByImage(Generic[T]):
+    """The part of an evaluator that keeps something of every image, by image id."""
+
+    def __init__(self) -> None:
+        self.images: dict[int | str, T] = {}
+
+    def state(self) -> dict[int | str, T]:
+        """For `merge` in another process."""
+        return self.images
+
+    def merge(self, states: Sequence[dict[int | str, T]]) -> None:
+        """The union of several processes; an image seen twice counts once."""
+        self.images = {key: value for state in states for key, value in state.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 R: detections of one image, G: labelled objects of one image
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from app.engine.evaluation.evaluator import ByImage
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord
 
@@ -66,23 +66,12 @@ class ImageInstances:
         )
 
 
-class InstanceStore:
-    """Detections of every image evaluated so far, by image id."""
-
-    def __init__(self) -> None:
-        self.images: dict[int | str, ImageInstances] = {}
+class InstanceStore(ByImage[ImageInstances]):
+    """Detections of every image evaluated so far."""
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
         """Keep one image's detections."""
         self.images[record.image_id] = ImageInstances.pack(detections)
-
-    def state(self) -> dict[int | str, ImageInstances]:
-        """For `merge` in another process."""
-        return self.images
-
-    def merge(self, states: Sequence[dict[int | str, ImageInstances]]) -> None:
-        """The union of several processes; an image seen twice counts once."""
-        self.images = {key: value for state in states for key, value in state.items()}
 
 
 def encode_masks(masks: Tensor) -> list[Rle]:

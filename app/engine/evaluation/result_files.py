@@ -16,15 +16,13 @@ from PIL import Image
 
 from app.engine.data.dataset import Dataset
 from app.engine.evaluation.coco_results import write_coco_results
-from app.engine.evaluation.evaluator import Evaluator, Results
+from app.engine.evaluation.evaluator import ByImage, Evaluator, Results
 from app.engine.evaluation.instances import InstanceStore, encode_masks
 from app.engine.files import write_atomically
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord
 
 logger = logging.getLogger(__name__)
-
-State = dict[int | str, Any]
 
 
 def result_files(
@@ -54,20 +52,12 @@ def category_ids(dataset: Dataset) -> list[int]:
     return dataset.category_ids or list(range(1, len(dataset.class_names) + 1))
 
 
-class _FileWriter:
+class _FileWriter(ByImage[Any]):
     """Something for each image, gathered for one file."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
-        self.images: State = {}
-
-    def state(self) -> State:
-        """For `merge` in another process."""
-        return self.images
-
-    def merge(self, states: Sequence[State]) -> None:
-        """The union of several processes; an image seen twice counts once."""
-        self.images = {key: value for state in states for key, value in state.items()}
 
     def _log(self) -> None:
         logger.info("Saved results of %d images to %s", len(self.images), self.path)
