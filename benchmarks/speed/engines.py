@@ -11,7 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -75,6 +77,12 @@ class EngineSpec:
             raise ValueError(f"{text!r} is no engine; KIND is one of {', '.join(kinds)}")
         malloc = match[3] == "+malloc" if match[3] else match[1] in ("onnx", "ours")
         return cls(label, match[1], match[2] or "fp32", malloc, python or sys.executable)
+
+
+def read_pixels(path: Path) -> Array:
+    """What engines are given: uint8 BGR, (H, W, 3)."""
+    with Image.open(path) as image:
+        return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
 
 
 def load_engine(kind: str, task: Task, precision: str) -> Engine:

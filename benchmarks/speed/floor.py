@@ -10,9 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,7 +18,7 @@ from app.engine.data.mapper import TestMapper
 from app.engine.layers.packed import PackedConv2d
 from app.engine.layers.prepare import PRECISIONS
 from benchmarks.speed.engine_ours import build, build_model
-from benchmarks.speed.engines import Array, Task
+from benchmarks.speed.engines import Array, Task, read_pixels
 
 _CHANNELS, _HEIGHT, _WIDTH = 256, 100, 152
 _MAPS_ON_GPU = 16
@@ -28,8 +26,7 @@ _MAPS_ON_GPU = 16
 
 def measure(task: Task, image: Path, precisions: list[str], *, rounds: int) -> dict[str, Any]:
     """The content of a `floor` record; kernel and model take turns."""
-    with Image.open(image) as opened:
-        pixels = np.ascontiguousarray(np.asarray(opened.convert("RGB"))[:, :, ::-1])
+    pixels = read_pixels(image)
     flops = count_flops(task, pixels)
     return {
         "key": [task.config, task.short, task.threads],

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
-from PIL import Image
 
 from app.engine.layers.nms import nms_sorted
 from app.engine.layers.winograd import WinogradConv2d
 from benchmarks.speed.engine_ours import build
-from benchmarks.speed.engines import Task
+from benchmarks.speed.engines import Task, read_pixels
 
 _CONFIG = "retinanet_R_50_FPN_1x"
 _BOXES, _KEPT = 5000, 100
@@ -42,8 +40,7 @@ def measure(image: Path, *, short: int, rounds: int) -> dict[str, Any]:
 
 def _boxes_near_candidates(image: Path, short: int, precision: str, rounds: int) -> list[str]:
     predictor = build(Task(_CONFIG, short, short * 1333 // 800, 1), precision)
-    with Image.open(image) as opened:
-        pixels = np.ascontiguousarray(np.asarray(opened.convert("RGB"))[:, :, ::-1])
+    pixels = read_pixels(image)
 
     def detect() -> torch.Tensor:
         return predictor.detect([pixels])[0].boxes

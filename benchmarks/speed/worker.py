@@ -6,20 +6,17 @@
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from benchmarks.speed.engines import Task, load_engine
+from benchmarks.speed.engines import Task, load_engine, read_pixels
 from benchmarks.speed.serving import Answers, serve, timed
 
 
 def load(arguments: list[str]) -> Answers:
     """An engine and its image."""
     kind, precision, config, short, max_size, threads, image = arguments
-    with Image.open(image) as opened:
-        pixels = np.ascontiguousarray(np.asarray(opened.convert("RGB"))[:, :, ::-1])
+    pixels = read_pixels(Path(image))
     engine = load_engine(kind, Task(config, int(short), int(max_size), int(threads)), precision)
     found: dict[str, Any] = {}
 

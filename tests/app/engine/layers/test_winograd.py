@@ -59,21 +59,13 @@ def test_near_some_cells_it_equals_the_whole(shape, share, bias):
     )
 
 
-@pytest.mark.parametrize("shape", [(1, 192, 40, 44), (20, 192, 14, 14)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 192, 40, 44), (20, 192, 14, 14), (1, 512, 40, 44)], ids=str)
 def test_half_precision_is_off_by_little(shape):
-    layer = conv(192, 192).requires_grad_(False)
+    layer = conv(shape[1], shape[1]).requires_grad_(False)
     x = torch.randn(shape).relu_()
     found = WinogradConv2d(layer, dtype=torch.bfloat16)(x)
     assert found.dtype == torch.bfloat16
     expected = layer(x)
-    error = (found.float() - expected).square().mean() / expected.square().mean()
-    assert error.sqrt() < 0.02
-
-
-def test_wide_layers_in_half_precision_are_off_by_little():
-    layer = conv(512, 512).requires_grad_(False)
-    x = torch.randn(1, 512, 40, 44).relu_()
-    found, expected = WinogradConv2d(layer, dtype=torch.bfloat16)(x), layer(x)
     error = (found.float() - expected).square().mean() / expected.square().mean()
     assert error.sqrt() < 0.02
 
