@@ -4,6 +4,7 @@ The supervisor alone writes monitor.txt, decides the exit status and has the las
 It stays small and never imports torch, so that nothing the task does can take it down.
 """
 
+import errno
 import logging
 import os
 import selectors
@@ -82,7 +83,8 @@ def _read_env(path: Path) -> tuple[Env, ExecutorError | None]:
         return salvaged_env(path), error
 
 
-def _make_folders(output: OutputPaths) -> None:
+def _folders(output: OutputPaths) -> list[Path]:
+    """Where results go, the first ones first."""
     files = (
         output.monitor_file,
         output.training_result_file,
@@ -90,11 +92,26 @@ def _make_folders(output: OutputPaths) -> None:
         output.infer_result_file,
     )
     folders = [output.root_dir, output.models_dir, output.tensorboard_dir]
-    for folder in dict.fromkeys([*folders, *(file.parent for file in files)]):
+    return list(dict.fromkeys([*folders, *(file.parent for file in files)]))
+
+
+def _make_folders(output: OutputPaths) -> None:
+    for folder in _folders(output):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise output_error(folder, error) from error
+
+
+def _require_writable(output: OutputPaths) -> None:
+    """OutputError for a folder that is there and closed: an earlier run may have had another user.
+
+    Told now, not after the hours until the first result.
+    """
+    for folder in _folders(output):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            raise output_error(folder, denied)
 
 
 def _attempt(
@@ -102,6 +119,7 @@ def _attempt(
 ) -> ExecutorError | None:
     """Run the tasks; why they failed, if they did."""
     try:
+        _require_writable(env.output)
         tasks = env.require_tasks()
         for remark in check_config(env.input.config_file, tasks):
             logger.warning("%s", remark)

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 
 from app.engine import errors as engine
 from executor import errors as contract
@@ -48,6 +49,11 @@ def contract_error(error: BaseException) -> contract.ExecutorError | None:
         return contract.OutOfMemoryError(
             f"memory ran out ({first_line}); use a smaller batch_size or image_size, fewer "
             "num_workers, or give the container more memory"
+        )
+    if isinstance(error, PermissionError) and error.filename:
+        return contract.OutputError(
+            f"{os.fsdecode(error.filename)}: {error.strerror}; let the container's user in there"
+            " (docker run --user), or mount another folder"
         )
     if isinstance(error, OSError) and error.errno in _OUTPUT_FAULTS:
         place = error.filename or "the output folder"

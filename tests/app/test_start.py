@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from app.supervisor import _make_folders, _require_writable
+from executor.env import OutputPaths
+from executor.errors import OutputError
+
 SUPERVISOR = """
 import sys
 from app.start import main
@@ -361,6 +365,19 @@ def test_an_output_folder_that_cannot_be_written(start: Start, tmp_path: Path):
     assert run.wait() == 8
     assert children_cpu_s() - begin < 1
     assert "cannot be written" in run.log.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["", "models", "tensorboard"])
+def test_a_folder_that_another_user_left_closed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    output = OutputPaths(root_dir=tmp_path / "out")
+    _make_folders(output)
+    _require_writable(output)
+    # Not by its mode: to root everything is open.
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path / "out" / name)
+    with pytest.raises(OutputError, match=rf"out/?{name}: cannot be written.*--user"):
+        _require_writable(output)
 
 
 def test_leftovers_of_killed_writers_go(start: Start, tmp_path: Path):

@@ -31,6 +31,7 @@ def allocation_failure() -> RuntimeError:
         pytest.param(OSError(errno.ENOSPC, "x", "/out/a"), 8, 160004, id="full disk"),
         pytest.param(OSError(errno.EIO, "x"), 8, 160004, id="broken disk"),
         pytest.param(OSError(errno.EROFS, "x", "/out/a"), 8, 160004, id="read-only disk"),
+        pytest.param(PermissionError(errno.EACCES, "x", b"/out/a"), 8, 160004, id="closed folder"),
         pytest.param(engine.RankError("x"), 75, 160004, id="a process lost again and again"),
     ],
 )
