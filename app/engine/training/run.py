@@ -148,7 +148,7 @@ def check_same_model(state: dict[str, Any], mine: dict[str, Any], *, source: str
     if state["format"] != FORMAT:
         raise CheckpointError(
             f"{source} was written by another version (format {state['format']}); "
-            "start without resuming, or with the version that wrote it"
+            "remove it to train anew, or use the version that wrote it"
         )
     saved = state["identity"]
     for key, what in (
@@ -158,8 +158,8 @@ def check_same_model(state: dict[str, Any], mine: dict[str, Any], *, source: str
     ):
         if saved[key] != mine[key]:
             raise CheckpointError(
-                f"{source} belongs to a run with {what}; start without resuming, "
-                "or with the configuration it was made with"
+                f"{source} belongs to a run with {what}; remove it or write elsewhere to train "
+                "anew, or use the configuration it was made with"
             )
     if saved["ims_per_batch"] != mine["ims_per_batch"]:
         logger.info(

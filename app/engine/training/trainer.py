@@ -235,6 +235,9 @@ class Trainer:
         seed_all(job.seed + ranks.rank)
         if state is not None:
             self.checkpoints.restore(run, state)
+            logger.info("Resuming from %s after iteration %d", job.output_dir, run.iteration)
+            if run.iteration >= self.cfg.SOLVER.MAX_ITER:
+                logger.warning("Nothing is left to train; remove %s to train anew", job.output_dir)
         return run
 
     def _build_model(self, *, from_scratch: bool) -> Detector:

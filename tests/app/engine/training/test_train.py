@@ -288,8 +288,22 @@ def test_expected_results_are_checked_at_the_end(tiny, tmp_path):
 
 def test_checkpoint_of_another_model_is_refused(tiny, tmp_path):
     tiny.tiny_train(tmp_path / "run", tiny.tiny_config("SOLVER.MAX_ITER", "1"), val_records=[])
-    with pytest.raises(CheckpointError, match="another model"):
+    with pytest.raises(CheckpointError, match=r"another model; remove it or write elsewhere"):
         tiny.tiny_train(tmp_path / "run", tiny.tiny_config("MODEL.FPN.OUT_CHANNELS", "8"))
+
+
+def test_a_run_that_is_taken_up_is_told(tiny, tmp_path, caplog):
+    caplog.set_level("INFO")
+    for max_iter in ("1", "2", "1"):
+        cfg = tiny.tiny_config("SOLVER.MAX_ITER", max_iter)
+        tiny.tiny_train(tmp_path / "run", cfg, val_records=[])
+    told = [text for text in caplog.messages if "Resuming" in text or "Nothing" in text]
+    run = tmp_path / "run"
+    assert told == [
+        f"Resuming from {run} after iteration 1",
+        f"Resuming from {run} after iteration 2",
+        f"Nothing is left to train; remove {run} to train anew",
+    ]
 
 
 def test_resume_with_another_batch_size_goes_on_in_the_data(tiny, tmp_path, caplog):
