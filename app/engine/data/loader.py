@@ -9,7 +9,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from itertools import islice
 from multiprocessing.util import is_exiting
 
@@ -218,5 +217,4 @@ def _on_gpu(cfg: CfgNode) -> bool:
 
 
 def _pinned(samples: list[Sample]) -> list[Sample]:
-    """Images in page-locked memory, from which copies to the GPU run in the background."""
-    return [replace(sample, image=sample.image.pin_memory()) for sample in samples]
+    return [sample.pinned() for sample in samples]

@@ -39,14 +39,16 @@ class DeformConv(nn.Module):
         """
         from torchvision.ops import deform_conv2d  # slow to import
 
-        x = deform_conv2d(
-            x,
-            offset,
-            self.weight,
+        # In half precision taps would be off, and torchvision has no such kernel.
+        y: Tensor = deform_conv2d(
+            x.float(),
+            offset.float(),
+            self.weight.float(),
             self.bias,
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
-            mask=mask,
+            mask=None if mask is None else mask.float(),
         )
+        x = y.to(x.dtype)
         return x if self.norm is None else self.norm(x)

@@ -49,10 +49,11 @@ def batched_nms(
 
 def batched_nms_of_images(
     boxes: Tensor, scores: Tensor, classes: Tensor, iou_threshold: float, *, limit: int
-) -> list[Tensor]:
-    """`batched_nms` of each image at once: (N, P, 4), (N, P), (N, P) -> N indices (<= limit,).
+) -> tuple[Tensor, Tensor]:
+    """`batched_nms` of each image at once: (N, P, 4), (N, P), (N, P) -> image and index of each.
 
-    A score of -inf marks a box that is not there. Few waits for the GPU, whatever N is.
+    At most `limit` of an image, image by image. A score of -inf marks a box that is not there. Few
+    waits for the GPU, whatever N is.
     """
     num_images, num_boxes = scores.shape
     scores, order = scores.float().sort(dim=1, descending=True, stable=True)
@@ -67,8 +68,7 @@ def batched_nms_of_images(
         enough = (count[:, -1:] >= limit) | ~present[:, size : size + 1]
         if size == num_boxes or bool(enough.all()):
             row, column = (kept & (count <= limit)).nonzero(as_tuple=True)
-            chosen = order[row, column]
-            return list(torch.split(chosen, torch.bincount(row, minlength=num_images).tolist()))
+            return row, order[row, column]
         size = min(num_boxes, 4 * size)
 
 

@@ -70,8 +70,10 @@ class ROIPooler:
         if self._gathers(first):
             return self._gather(features, rois, levels)
         pooled = first.new_zeros((len(rois), first.shape[1], self.side, self.side))
-        for level, (feature, stride) in enumerate(zip(features, self.strides, strict=True)):
-            chosen = (levels == level).nonzero()[:, 0]
+        every_level = torch.arange(len(features), device=levels.device)
+        counts = (levels[:, None] == every_level).sum(dim=0).tolist()
+        parts = torch.split(levels.argsort(stable=True), counts)
+        for feature, stride, chosen in zip(features, self.strides, parts, strict=True):
             # Empty levels too: every map keeps its place in the graph of the gradients.
             pooled.index_put_((chosen,), self._pool(feature, rois[chosen], stride))
         return pooled

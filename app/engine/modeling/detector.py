@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from app.engine.config import CfgNode
 from app.engine.structures.detections import Detections
 from app.engine.structures.image_list import ImageList
+from app.engine.structures.moves import move
 from app.engine.structures.sample import Sample
 from app.engine.structures.size import padded_size
 
@@ -78,7 +79,7 @@ class Detector(nn.Module, ABC):
 
     def preprocess(self, samples: list[Sample]) -> ImageList:
         """Normalise and pad a batch on the model's device; the padding is 0 after normalising."""
-        images = [sample.image.to(self.device, non_blocking=True) for sample in samples]
+        images = [move(sample.image, self.device) for sample in samples]
         sizes = [sample.size for sample in samples]
         height, width = padded_size(sizes, self.size_divisibility)
         batch = torch.zeros(

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from app.engine.config import CfgNode
 from app.engine.structures.detections import Detections
@@ -51,27 +52,36 @@ class PanopticMerge:
 
     def _paint_things(self, segments: Tensor, instances: Detections) -> list[dict[str, Any]]:
         assert instances.masks is not None
-        described: list[dict[str, Any]] = []
         scores, classes = instances.scores.tolist(), instances.classes.tolist()
-        for i in torch.argsort(instances.scores, descending=True, stable=True).tolist():
-            if scores[i] < self.instance_thresh:
-                break
-            mask = instances.masks[i].bool()
-            free = mask & (segments == 0)
-            area, free_area = int(mask.sum()), int(free.sum())
-            if area == 0 or (area - free_area) / area > self.overlap_thresh:
-                continue
-            segments[free] = len(described) + 1
-            described.append(
-                {
-                    "id": len(described) + 1,
-                    "isthing": True,
-                    "score": scores[i],
-                    "category_id": classes[i],
-                    "instance_id": i,
-                }
-            )
-        return described
+        areas = instances.masks.sum(dim=(1, 2)).tolist()
+        order = torch.argsort(instances.scores, descending=True, stable=True).tolist()
+        order = [i for i in order if scores[i] >= self.instance_thresh and areas[i]]
+        if not order:
+            return []
+        stays = []
+        for rank, i in enumerate(order, start=1):  # without a question to the device
+            free = instances.masks[i] & (segments == 0)
+            stays.append(free.sum() >= areas[i] - self._most_taken(areas[i]))
+            segments.masked_fill_(free & stays[-1], rank)
+        stay = torch.stack(stays)
+        numbers = F.pad(stay.cumsum(0, dtype=torch.int32), (1, 0))
+        segments.copy_(numbers[segments.long()])
+        kept = [i for i, is_kept in zip(order, stay.tolist(), strict=True) if is_kept]
+        return [
+            {
+                "id": number,
+                "isthing": True,
+                "score": scores[i],
+                "category_id": classes[i],
+                "instance_id": i,
+            }
+            for number, i in enumerate(kept, start=1)
+        ]
+
+    def _most_taken(self, area: int) -> int:
+        """Pixels of an instance that others may have."""
+        most = int(self.overlap_thresh * area)
+        return most + 1 if (most + 1) / area <= self.overlap_thresh else most
 
     def _paint_stuff(
         self, segments: Tensor, semantic: Tensor, num_things: int

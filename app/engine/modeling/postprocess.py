@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import torch
+
 from app.engine.modeling.mask_paste import paste_masks
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
@@ -17,7 +19,8 @@ def to_original(detections: Detections, size: Size, original_size: Size) -> Dete
     boxes = box_ops.clip(box_ops.scale(detections.boxes, scale_x, scale_y), original_size)
     keypoints = detections.keypoints
     if keypoints is not None:
-        keypoints = keypoints * keypoints.new_tensor([scale_x, scale_y, 1.0])
+        x, y, score = keypoints.unbind(dim=2)
+        keypoints = torch.stack((x * scale_x, y * scale_y, score), dim=2)
     moved = replace(detections, image_size=original_size, boxes=boxes, keypoints=keypoints)
     kept = moved.select(box_ops.nonempty(boxes))
     if kept.masks is None:

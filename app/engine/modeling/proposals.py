@@ -16,6 +16,7 @@ from app.engine.layers.nms import batched_nms, nms_of_sorted_groups
 from app.engine.modeling.box_regression import Coder
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
+from app.engine.structures.moves import move
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import Proposals
 
@@ -72,14 +73,25 @@ class ProposalFilter:
         boxes = torch.cat([boxes for boxes, _ in best], dim=1)
         best_logits = torch.cat([scores for _, scores in best], dim=1)
         finite = boxes.isfinite().all(dim=2) & best_logits.isfinite()
-        if self.strict and not finite.all():
+        corners = move(
+            torch.tensor([(w, h, w, h) for h, w in sizes], dtype=boxes.dtype), boxes.device
+        )
+        boxes = torch.minimum(boxes.clamp(min=0), corners[:, None])
+        valid = finite & box_ops.nonempty(boxes, self.min_size)
+        # One question to the device, whatever the number of images is.
+        *counts, num_finite = torch.cat((valid.sum(dim=1), finite.sum()[None])).tolist()
+        if self.strict and num_finite < finite.numel():
             raise DivergedError(
                 "the region proposal network predicts infinite or NaN boxes: training has "
                 "diverged; lower the learning rate or clip the gradients"
             )
+        image, index = valid.nonzero(as_tuple=True)
+        columns = (boxes[image, index], best_logits[image, index], level_of[index])
         return [
-            self._of_image(size, boxes[i], best_logits[i], level_of, finite[i])
-            for i, size in enumerate(sizes)
+            self._of_image(size, *of_image)
+            for size, *of_image in zip(
+                sizes, *(torch.split(c, counts) for c in columns), strict=True
+            )
         ]
 
     def _best_of_level(
@@ -90,12 +102,7 @@ class ProposalFilter:
         boxes = coder.decode(chosen.flatten(0, 1), anchors[index.flatten()])
         return boxes.view(*index.shape, 4), scores
 
-    def _of_image(
-        self, size: Size, boxes: Tensor, logits: Tensor, level_of: Tensor, finite: Tensor
-    ) -> Proposals:
-        boxes = box_ops.clip(boxes, size)
-        valid = finite & box_ops.nonempty(boxes, self.min_size)
-        boxes, logits, level_of = boxes[valid], logits[valid], level_of[valid]
+    def _of_image(self, size: Size, boxes: Tensor, logits: Tensor, level_of: Tensor) -> Proposals:
         # Level by level a third of the pairs are compared, but a GPU would wait for every level.
         if boxes.device.type == "cpu":
             sizes = level_of.bincount(minlength=1).tolist()

@@ -18,6 +18,7 @@ from app.engine.layers.norm import get_norm
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.structures.boxes import Size
 from app.engine.structures.image_list import ImageList
+from app.engine.structures.moves import move
 from app.engine.structures.sample import Sample
 
 
@@ -110,7 +111,7 @@ class SemSegFPNHead(nn.Module):
                     f"image {sample.image_id} has no semantic labels; give a data set with "
                     "label images, or choose an architecture without a semantic head"
                 )
-            labels.append(sample.semantic.to(device, torch.int64, non_blocking=True))
+            labels.append(move(sample.semantic, device).long())
         return ImageList.from_tensors(labels, size_divisibility, self.ignore_value).tensor
 
     def _enlarged(self, logits: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from app.engine.predictor.batching import run_in_batches
 from app.engine.predictor.reading import read_files
 from app.engine.predictor.streams import side_by_side
 from app.engine.structures.boxes import Size
-from app.engine.structures.detections import Detections
+from app.engine.structures.detections import Detections, to_cpu
 from app.engine.structures.sample import Sample
 from app.engine.structures.size import padded_size
 from app.engine.tta import AugmentedDetector
@@ -143,7 +143,7 @@ class Predictor:
         """Detections of samples whose padded sizes are equal, whatever memory they take."""
         detect = self.model.detect_boxes if self.boxes_only else self.model.detect
         with self.inference():
-            found = [detections.to("cpu") for detections in detect(samples)]
+            found = to_cpu(detect(samples))
         if self._is_fresh:
             self._is_fresh = False
             give_back_free_memory()
@@ -158,6 +158,8 @@ class Predictor:
     ) -> Iterator[tuple[Path, T | ImageError]]:
         """`work` on batches of equally large files, each file with its result, in order."""
         samples = read_files(paths, partial(_read, self._mapper), num_workers=num_workers)
+        if self.model.device.type == "cuda":
+            samples = ((path, _pinned(sample)) for path, sample in samples)
         if num_workers or self.model.device.type == "cuda":
             # A thread of its own takes samples from the workers while the model is at work.
             samples = ahead(samples, depth=self.batch_size * self.streams)
@@ -245,6 +247,10 @@ class Predictor:
 
 def _read(mapper: TestMapper, path: Path) -> Sample:
     return mapper.from_pixels(read_image(path, mapper.image_format), path.name)
+
+
+def _pinned(sample: Sample | ImageError) -> Sample | ImageError:
+    return sample if isinstance(sample, ImageError) else sample.pinned()
 
 
 def _unless_out_of_memory(batch: list[Sample], work: Work[T]) -> Sequence[T] | None:

@@ -16,7 +16,11 @@ def area(boxes: Tensor) -> Tensor:
 
 def scale(boxes: Tensor, scale_x: float, scale_y: float) -> Tensor:
     """Multiply x by `scale_x` and y by `scale_y`: (..., 4) -> (..., 4)."""
-    return boxes * boxes.new_tensor([scale_x, scale_y, scale_x, scale_y])
+    # Without a tensor of the factors, which a GPU would have to wait for.
+    scaled = boxes.clone()
+    scaled[..., 0::2] *= scale_x
+    scaled[..., 1::2] *= scale_y
+    return scaled
 
 
 def clip(boxes: Tensor, size: Size) -> Tensor:
@@ -28,8 +32,9 @@ def clip(boxes: Tensor, size: Size) -> Tensor:
 
 
 def nonempty(boxes: Tensor, threshold: float = 0.0) -> Tensor:
-    """Mask of boxes whose both sides exceed `threshold` pixels: (N, 4) -> (N,) bool."""
-    return (boxes[:, 2] - boxes[:, 0] > threshold) & (boxes[:, 3] - boxes[:, 1] > threshold)
+    """Mask of boxes whose both sides exceed `threshold` pixels: (..., 4) -> (...) bool."""
+    sides = boxes[..., 2:] - boxes[..., :2]
+    return (sides > threshold).all(dim=-1)
 
 
 def centers(boxes: Tensor) -> Tensor:

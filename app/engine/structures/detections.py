@@ -1,5 +1,6 @@
 """What a model says about one image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from app.engine.structures.boxes import Size
+from app.engine.structures.moves import move, move_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Detections:
 
     def select(self, index: Tensor) -> Self:
         """The objects at `index` ((M,) int64, or (R,) bool); whole-image fields stay."""
+        if index.dtype == torch.bool:  # looked through once, not once for each field
+            index = index.nonzero()[:, 0]
 
         def pick(value: Tensor | None) -> Tensor | None:
             return None if value is None else value[index]
@@ -66,19 +70,23 @@ class Detections:
 
     def to(self, device: torch.device | str) -> Self:
         """The same detections on another device."""
+        moved = move_all(self, device)
+        if self.panoptic is None:
+            return moved
+        segments, described = self.panoptic
+        return replace(moved, panoptic=(move(segments, device), described))
 
-        def move(value: Tensor | None) -> Tensor | None:
-            return None if value is None else value.to(device)
 
-        panoptic = self.panoptic and (self.panoptic[0].to(device), self.panoptic[1])
-        return replace(
-            self,
-            boxes=self.boxes.to(device),
-            scores=self.scores.to(device),
-            classes=self.classes.to(device),
-            class_probs=move(self.class_probs),
-            masks=move(self.masks),
-            keypoints=move(self.keypoints),
-            semantic=move(self.semantic),
-            panoptic=panoptic,
-        )
+def to_cpu(found: Sequence[Detections]) -> list[Detections]:
+    """Detections of several images on the CPU: a wait for each field, not for each image."""
+    if all(d.boxes.device.type == "cpu" for d in found):
+        return list(found)
+    counts = [len(d) for d in found]
+    moved: list[dict[str, Any]] = [{} for _ in found]
+    for name in ("boxes", "scores", "classes", "class_probs", "keypoints"):
+        values = [getattr(d, name) for d in found]
+        if values[0] is not None:
+            parts = torch.split(torch.cat(values).cpu(), counts)
+            for fields_of, part in zip(moved, parts, strict=True):
+                fields_of[name] = part
+    return [replace(d, **fields_of).to("cpu") for d, fields_of in zip(found, moved, strict=True)]

@@ -12,6 +12,8 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from app.engine.structures.moves import move, move_all
+
 Polygon = npt.NDArray[np.float64]
 """x0 y0 x1 y1 ... of one closed ring, at least three points."""
 
@@ -84,7 +86,7 @@ class PolygonMasks:
         ]
         if not targets:
             return torch.zeros((0, side, side), dtype=torch.bool, device=boxes.device)
-        return torch.from_numpy(np.stack(targets)).to(boxes.device)
+        return move(torch.from_numpy(np.stack(targets)), boxes.device)
 
     def nonempty(self) -> Tensor:
         """(G,) bool."""
@@ -130,15 +132,15 @@ class BitMasks:
 
     def to(self, device: torch.device | str) -> Self:
         """The same masks on another device."""
-        return type(self)(self.bits.to(device))
+        return move_all(self, device)
 
     def crop_and_resize(self, boxes: Tensor, side: int, index: Tensor | None = None) -> Tensor:
         """Aligned RoIAlign of the bitmap, thresholded at one half (detectron2's rule)."""
         from torchvision.ops import roi_align  # slow to import
 
-        bits = self.bits.to(boxes.device, torch.float32)
+        bits = move(self.bits, boxes.device).float()
         # Many boxes may share a mask: RoIAlign looks it up instead of getting a copy for each.
-        rows = torch.arange(len(self)) if index is None else index
+        rows = torch.arange(len(self), device=boxes.device) if index is None else index
         rois = torch.cat((rows.to(boxes.device)[:, None], boxes), dim=1)
         pooled: Tensor = roi_align(bits[:, None], rois.float(), (side, side), 1.0, 0, True)
         return pooled[:, 0] >= 0.5

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from app.engine.structures.boxes import Size
+from app.engine.structures.moves import map_tensors, move_all
 from app.engine.structures.targets import GroundTruth, Proposals
 
 Segmentation = list[npt.NDArray[np.float64]] | dict[str, Any]
@@ -80,11 +81,8 @@ class Sample:
 
     def to(self, device: torch.device | str) -> Self:
         """The same sample with every tensor on `device`."""
-        return type(self)(
-            self.image.to(device, non_blocking=True),
-            self.original_size,
-            None if self.ground_truth is None else self.ground_truth.to(device),
-            None if self.proposals is None else self.proposals.to(device),
-            None if self.semantic is None else self.semantic.to(device, non_blocking=True),
-            self.image_id,
-        )
+        return move_all(self, device)
+
+    def pinned(self) -> Self:
+        """The same sample in memory from which a GPU copies by itself."""
+        return map_tensors(self, Tensor.pin_memory)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from app.engine.structures.boxes import Size
 from app.engine.structures.masks import Masks
+from app.engine.structures.moves import move_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +48,7 @@ class GroundTruth:
 
     def to(self, device: torch.device | str) -> Self:
         """The same objects on another device."""
-        return replace(
-            self,
-            boxes=self.boxes.to(device, non_blocking=True),
-            classes=self.classes.to(device, non_blocking=True),
-            masks=None if self.masks is None else self.masks.to(device),
-            keypoints=None
-            if self.keypoints is None
-            else self.keypoints.to(device, non_blocking=True),
-        )
+        return move_all(self, device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +75,4 @@ class Proposals:
 
     def to(self, device: torch.device | str) -> Self:
         """The same proposals on another device."""
-        return replace(
-            self,
-            boxes=self.boxes.to(device),
-            objectness_logits=self.objectness_logits.to(device),
-        )
+        return move_all(self, device)

@@ -89,26 +89,25 @@ def choose_detections(
     class_probs: Tensor | None,
     selection: Selection,
 ) -> list[Detections]:
-    """Final detections in original pixels from (N, S, 4), (N, S), (N, S) [, (N, S, K)].
+    """Final detections in original pixels, on the CPU: (N, S, 4), (N, S), (N, S) [, (N, S, K)].
 
     Scores that are too low, and boxes that are not finite, do not take part.
     """
     takes_part = (scores > selection.score_thresh) & boxes.isfinite().all(dim=2)
-    kept = batched_nms_of_images(
+    image, index = batched_nms_of_images(
         boxes.masked_fill(~takes_part[:, :, None], 0.0),
         scores.masked_fill(~takes_part, -torch.inf),
         classes,
         selection.nms_thresh,
         limit=selection.limit,
     )
-    found = []
-    for i, (sample, index) in enumerate(zip(samples, kept, strict=True)):
-        detections = Detections(
-            sample.size,
-            boxes[i, index],
-            scores[i, index],
-            classes[i, index],
-            class_probs=None if class_probs is None else class_probs[i, index],
+    values = [boxes, scores, classes, *([] if class_probs is None else [class_probs])]
+    # Here they leave the device: what is left to do with so few costs a GPU more than a CPU.
+    chosen = [value[image, index].cpu() for value in values]
+    counts = torch.bincount(image.cpu(), minlength=len(samples)).tolist()
+    return [
+        to_original(Detections(sample.size, *of_image), sample.size, sample.original_size)
+        for sample, *of_image in zip(
+            samples, *(torch.split(value, counts) for value in chosen), strict=True
         )
-        found.append(to_original(detections, sample.size, sample.original_size))
-    return found
+    ]

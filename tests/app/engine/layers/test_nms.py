@@ -72,16 +72,17 @@ def test_a_batch_equals_its_images(limit):
     classes = torch.zeros(4, width, dtype=torch.int64)
     for i, (b, s, c) in enumerate(images):
         boxes[i, : len(s)], scores[i, : len(s)], classes[i, : len(s)] = b, s, c
-    found = batched_nms_of_images(boxes, scores, classes, 0.5, limit=limit)
-    for kept, image in zip(found, images, strict=True):
-        assert torch.equal(kept, batched_nms(*image, 0.5, limit=limit))
+    image, kept = batched_nms_of_images(boxes, scores, classes, 0.5, limit=limit)
+    assert image.tolist() == sorted(image.tolist())
+    for i, alone in enumerate(images):
+        assert torch.equal(kept[image == i], batched_nms(*alone, 0.5, limit=limit))
 
 
 def test_a_batch_without_candidates():
-    found = batched_nms_of_images(
+    image, kept = batched_nms_of_images(
         torch.zeros(2, 0, 4), torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.int64), 0.5, limit=5
     )
-    assert [len(kept) for kept in found] == [0, 0]
+    assert (len(image), len(kept)) == (0, 0)
 
 
 @pytest.mark.parametrize("sizes", [[40, 25, 0, 7], [0], [3]], ids=str)
