@@ -23,8 +23,8 @@ from app.engine.data.formats import FORMATS
 from app.engine.data.problems import Problems
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.train import train
+from benchmarks import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 CLASS_NAMES = ["RBC", "WBC", "Platelets"]
 
 RECIPE: tuple[str, ...] = (

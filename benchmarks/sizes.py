@@ -3,9 +3,10 @@
 import ast
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-ENGINE = Path(__file__).parents[1] / "app" / "engine"
+from benchmarks import REPOSITORY
+
+ENGINE = REPOSITORY / "app" / "engine"
 
 PLAN = {
     "config": {"node": 180, "defaults": 330},

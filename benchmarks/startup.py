@@ -26,10 +26,10 @@ import yaml
 
 from app.engine.predictor.onnx_card import FILE_NAMES
 from app.task_process import task_environment
-from benchmarks.infer_task import REPOSITORY, ModelFiles, lay_out, start
+from benchmarks import REPOSITORY
 from benchmarks.speed import records, report
+from benchmarks.task_folder import ModelFiles, lay_out, start
 
-RECORDS = REPOSITORY / "benchmarks" / "speed" / "records.jsonl"
 POLL_S = 0.005
 
 ONNX = """
@@ -170,7 +170,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--int8", type=Path, help="the same in 8-bit integers")
     parser.add_argument("--detectron2", help="a python that can import detectron2")
     parser.add_argument("--zoo", default="COCO-Detection/retinanet_R_50_FPN_1x.yaml")
-    parser.add_argument("--records", type=Path, default=RECORDS)
+    parser.add_argument("--records", type=Path, default=records.RECORDS)
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args(arguments)
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from app.host_limits import cpu_count
-from benchmarks.growth.inputs import BATCH_SIZE, REPOSITORY, make_inputs
+from benchmarks.growth.inputs import BATCH_SIZE, make_inputs
 from benchmarks.growth.table import costs, table
 from benchmarks.growth.watch import Watched, watch
 from benchmarks.json_lines import append, read
@@ -31,7 +31,6 @@ from executor.journal import Journal, journal_path
 INCOMPLETE = 75
 RESULTS = {"infer": "infer-result.json", "mining": "result.tsv"}
 WORKERS = 1
-SPEED_RECORDS = REPOSITORY / "benchmarks" / "speed" / "records.jsonl"
 
 
 def main(arguments: list[str]) -> int:
@@ -42,7 +41,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--algorithm", default="entropy")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/growth"))
     parser.add_argument("--records", type=Path, default=Path("growth.jsonl"))
-    parser.add_argument("--speed-records", type=Path, default=SPEED_RECORDS)
+    parser.add_argument("--speed-records", type=Path, default=speed_records.RECORDS)
     parser.add_argument("--piece-s", type=float, default=150.0)
     parser.add_argument("--once", action="store_true", help="one piece a call")
     parser.add_argument("--table", type=Path, help="only render these records")

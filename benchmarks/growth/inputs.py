@@ -11,9 +11,10 @@ from PIL import Image
 from app.engine.config import CfgNode, load_config
 from app.engine.modeling.build import build_detector
 from app.engine.training.saved_model import save_model
-from benchmarks.reliability.trees import COLOURS, write_settings
+from benchmarks import REPOSITORY
+from benchmarks.reliability.trees import COLOURS
+from benchmarks.task_folder import write_settings
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 CLASS_NAMES = list(COLOURS)
 NUM_PICTURES = 40
 SIDE = 64
@@ -65,7 +66,7 @@ def make_inputs(
         path.mkdir(parents=True, exist_ok=True)
     _save_model(inputs / "models")
     _write_index(inputs, num_lines)
-    settings = {"batch_size": BATCH_SIZE, **settings}
+    settings = {"class_names": CLASS_NAMES, "batch_size": BATCH_SIZE, **settings}
     return write_settings(folder, task, settings, task_id=f"{task}-{num_lines}")
 
 

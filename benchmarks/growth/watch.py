@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.task_process import descendants
-from benchmarks.growth.inputs import REPOSITORY
+from benchmarks import REPOSITORY
 
 PERIOD_S = 0.5
 

@@ -8,10 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks import REPOSITORY
 from benchmarks.parity.check import check
 from benchmarks.parity.golden import Golden, load, load_folder
 
-DEFAULT = Path(__file__).parents[2] / "tests" / "parity"
+DEFAULT = REPOSITORY / "tests" / "parity"
 
 
 def main() -> int:

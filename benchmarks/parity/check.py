@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from app.engine.structures.masks import PolygonMasks
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth, Proposals
 from app.engine.tta import AugmentedDetector
+from benchmarks import REPOSITORY
 from benchmarks.parity import scenes
 from benchmarks.parity.compare import (
     Comparison,
@@ -30,7 +30,7 @@ from benchmarks.parity.golden import Array, Case, Golden, Labels, Training
 from benchmarks.parity.scenes import Image
 from benchmarks.parity.weights import fill
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = REPOSITORY / "configs"
 
 
 def check(golden: Golden, *, prepared: bool = False, device: str = "cpu") -> Iterator[Comparison]:

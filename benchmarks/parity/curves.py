@@ -7,20 +7,20 @@ iteration.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
+from benchmarks import REPOSITORY
 from benchmarks.parity import scenes
 from benchmarks.parity.golden import Labels
 from benchmarks.parity.scenes import Image
 from benchmarks.parity.variants import PYRAMID
 from benchmarks.parity.weights import Rule
 
-RECORDED = Path(__file__).parents[2] / "tests" / "parity" / "curves"
+RECORDED = REPOSITORY / "tests" / "parity" / "curves"
 
 # Heads as training starts them: with the strong ones of the other recordings, rounding would grow
 # a hundredfold within these iterations, in detectron2 beside itself as well.

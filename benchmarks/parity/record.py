@@ -6,7 +6,6 @@ needed. Not used by any test: the files it writes are.
 
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import detectron2.modeling.backbone.resnet
@@ -21,6 +20,7 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
+from benchmarks import REPOSITORY
 from benchmarks.parity.golden import Array, Labels, Recipe, save
 from benchmarks.parity.recipes import RECIPES
 from benchmarks.parity.scenes import Image, image_counts, proposals
@@ -48,7 +48,7 @@ class DeformConv(nn.Module):
 detectron2.modeling.backbone.resnet.DeformConv = DeformConv
 detectron2.modeling.backbone.resnet.ModulatedDeformConv = DeformConv
 
-TARGET = Path(__file__).parents[2] / "tests" / "parity"
+TARGET = REPOSITORY / "tests" / "parity"
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ import torchvision
 from app.engine.config import CfgNode, load_config
 from app.engine.config.support import CHOICES, REFUSED
 from app.engine.modeling.build import build_detector
+from benchmarks import REPOSITORY
 from benchmarks.parity.architectures import architecture
 from benchmarks.parity.check import CONFIGS, check_cases, check_training
 from benchmarks.parity.compare import BOX, GRADIENT, LOSS, SCORE, Comparison
@@ -32,7 +33,7 @@ from benchmarks.parity.curve import saved, table
 from benchmarks.parity.differences import DIFFERENCES, NOT_APPLICABLE, ONLY, WITH_STAND_IN
 from benchmarks.parity.golden import load
 
-RECORDED = Path(__file__).parents[2] / "tests" / "parity"
+RECORDED = REPOSITORY / "tests" / "parity"
 
 HEAD = f"""# Parity with detectron2
 

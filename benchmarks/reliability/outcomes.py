@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from benchmarks import REPOSITORY
 from benchmarks.reliability.faults import GROUPS
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def run_tests() -> list[Outcome]:
         junit = Path(folder) / "junit.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={junit}"]
         command += ["-o", "junit_family=xunit1", *sorted(test for test in named if _exists(test))]
-        subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False)
+        subprocess.run(command, cwd=REPOSITORY, stdout=sys.stderr, check=False)
         return read_junit(junit)
 
 
@@ -80,5 +79,5 @@ def _matches(test: str, outcome: Outcome) -> bool:
 
 def _exists(test: str) -> bool:
     file, _, function = test.partition("::")
-    path = ROOT / file
+    path = REPOSITORY / file
     return path.exists() and (not function or f"def {function}(" in path.read_text())

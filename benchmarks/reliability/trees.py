@@ -5,14 +5,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 
 from app.engine.modeling.build import build_detector
@@ -20,9 +19,10 @@ from app.engine.training.saved_model import save_model
 from app.task_process import descendants
 from app.tasks.args_options import EngineOptions
 from app.tasks.engine_config import training_config
+from benchmarks import REPOSITORY
+from benchmarks.task_folder import write_settings
 from executor.hyperparameters import TrainHyperparameters
 
-ROOT = Path(__file__).parents[2]
 HOOKS = Path(__file__).with_name("hooks")
 TASK_ID = "t0000000000000000000reliability"
 COLOURS = {"red box": (200, 30, 30), "blue box": (30, 30, 200)}
@@ -108,7 +108,7 @@ def make_tree(
         lines.append(f"{image}\t{annotation}\n")
     (root / "in/train-index.tsv").write_text("".join(lines[:6]))
     (root / "in/val-index.tsv").write_text("".join(lines[6:]))
-    settings = {**_SETTINGS[task], "num_workers": num_workers}
+    settings = {"class_names": list(COLOURS), **_SETTINGS[task], "num_workers": num_workers}
     if task == "training":
         settings |= {"max_iter": max_iter, "eval_period": eval_period}
     else:
@@ -122,22 +122,6 @@ def make_tree(
     tree = Tree(root, task)
     tree.forget_output()
     return tree
-
-
-def write_settings(root: Path, task: str, settings: Mapping[str, Any], *, task_id: str) -> Path:
-    """config.yaml and env.yaml of a run on the CPU, in `root`/in; the path of env.yaml."""
-    config = {"class_names": list(COLOURS), "gpu_id": "", **settings}
-    (root / "in/config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    env = {
-        "input": {"root_dir": str(root / "in")},
-        "output": {"root_dir": str(root / "out")},
-        "protocol_version": "1.1.0",
-        "task_id": task_id,
-        f"run_{task}": True,
-    }
-    env_file = root / "in/env.yaml"
-    env_file.write_text(yaml.safe_dump(env), encoding="utf-8")
-    return env_file
 
 
 def paint(path: Path, seed: int, num_boxes: int = 2) -> list[Box]:
@@ -192,7 +176,7 @@ class RealRun:
         with (tree.root / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app.start"],
-                cwd=ROOT,
+                cwd=REPOSITORY,
                 env={
                     **os.environ,
                     "DEFAULT_ENV_FILE_PATH": str(tree.env_file),

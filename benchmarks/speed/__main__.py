@@ -41,8 +41,6 @@ from benchmarks.speed import (
 )
 from benchmarks.speed.engines import CONFIGS, KINDS, EngineSpec, Task
 
-RECORDS = Path(__file__).with_name("records.jsonl")
-
 Options = argparse.Namespace
 Parser = argparse.ArgumentParser
 
@@ -60,7 +58,7 @@ def main(arguments: list[str]) -> None:
         verb.set_defaults(run=run)
         add_options(verb)
         if run is not _report:
-            verb.add_argument("--records", type=Path, default=RECORDS)
+            verb.add_argument("--records", type=Path, default=records.RECORDS)
     options = parser.parse_args(arguments)
     options.run(options)
 
@@ -237,7 +235,7 @@ def _pipeline(options: Options) -> None:
 
 
 def _add_report(verb: Parser) -> None:
-    verb.add_argument("files", type=Path, nargs="*", default=[RECORDS])
+    verb.add_argument("files", type=Path, nargs="*", default=[records.RECORDS])
 
 
 def _report(options: Options) -> None:

@@ -25,7 +25,7 @@ from app.engine.solver import build_optimizer
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
 from app.engine.training.step import Stepper
-from benchmarks.speed.engines import REPOSITORY
+from benchmarks import REPOSITORY
 from benchmarks.speed.serving import memory_mb
 
 MODELS = {

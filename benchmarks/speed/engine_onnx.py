@@ -11,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from app.engine.predictor import OnnxPredictor
-from benchmarks.speed.engines import REPOSITORY, Array, Engine, Task
+from benchmarks import REPOSITORY
+from benchmarks.speed.engines import Array, Engine, Task
 
 FOLDER = REPOSITORY / "build" / "speed"
 

@@ -6,10 +6,11 @@ from app.engine.config import CfgNode, load_config
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.predictor import Predictor
+from benchmarks import REPOSITORY
 from benchmarks.parity.check import arrays
 from benchmarks.parity.recipes import RECIPES
 from benchmarks.parity.weights import make_state_dict
-from benchmarks.speed.engines import REPOSITORY, Array, Engine, Task
+from benchmarks.speed.engines import Array, Engine, Task
 
 
 def build(task: Task, precision: str, device: str = "cpu") -> Predictor:

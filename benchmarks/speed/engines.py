@@ -15,8 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
 Array = npt.NDArray[Any]
 Engine = Callable[[Array], dict[str, Array]]
 

@@ -21,7 +21,8 @@ import yaml
 
 from app.engine.predictor.onnx_card import FILE_NAMES
 from app.task_process import task_environment
-from benchmarks.infer_task import REPOSITORY, ModelFiles, lay_out, start
+from benchmarks import REPOSITORY
+from benchmarks.task_folder import ModelFiles, lay_out, start
 
 ALONE_IMAGES = 256
 """Run through before and after the task: enough for a steady rate."""

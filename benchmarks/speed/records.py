@@ -17,6 +17,8 @@ from typing import Any
 from benchmarks import json_lines
 from benchmarks.json_lines import Record
 
+RECORDS = Path(__file__).with_name("records.jsonl")
+
 _PACKAGES = ("torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "detectron2")
 
 

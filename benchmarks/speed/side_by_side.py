@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.task_process import task_environment
-from benchmarks.speed.engines import REPOSITORY, EngineSpec
+from benchmarks import REPOSITORY
+from benchmarks.speed.engines import EngineSpec
 
 
 @dataclass(slots=True)

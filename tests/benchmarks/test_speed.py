@@ -17,7 +17,6 @@ from benchmarks.speed import (
     throughput,
     train_engines,
 )
-from benchmarks.speed.__main__ import RECORDS
 from benchmarks.speed.engines import KINDS, EngineSpec, Task
 from benchmarks.speed.infer import _difference
 from benchmarks.speed.side_by_side import ended_at_last, start
@@ -88,7 +87,7 @@ def test_the_newest_record_of_each_thing_counts(tmp_path):
 
 def test_the_two_speed_ups_of_a_record_agree():
     """By rounds and by medians: where a run was disturbed, they do not."""
-    found = records.newest(records.load([RECORDS]))
+    found = records.newest(records.load([records.RECORDS]))
     for record in found:
         if record["kind"] in ("inference", "training"):
             medians = [engine["median_s"] for engine in record["engines"]]
