@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 import torch
 
 from app.engine.checkpoint.load import load_weights
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, num_classes
 from app.engine.data.ahead import ahead
 from app.engine.data.image import Pixels, read_image
 from app.engine.data.mapper import TestMapper
@@ -89,7 +89,7 @@ class Predictor:
         self.model = prepare_for_inference(model, precision=precision, consume=consume)
         if cfg.TEST.AUG.ENABLED:
             self.model = AugmentedDetector.around(self.model, cfg)
-        self.num_classes = _num_classes(cfg)
+        self.num_classes = num_classes(cfg)
         self.batch_size = batch_size
         self.streams = streams
         self.group_size = GROUP_IN_BATCHES.get(model.device.type, 4) * batch_size * streams
@@ -271,9 +271,3 @@ def _check_precision(precision: str, device: torch.device) -> None:
         )
     if precision == "fp16" and device.type == "cpu":
         raise ConfigError("precision fp16 needs a GPU; use bf16 or fp32 on this machine")
-
-
-def _num_classes(cfg: CfgNode) -> int:
-    one_stage = {"RetinaNet": cfg.MODEL.RETINANET, "FCOS": cfg.MODEL.FCOS}
-    head = one_stage.get(cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.ROI_HEADS)
-    return int(head.NUM_CLASSES)
