@@ -3,6 +3,8 @@
 import io
 import json
 import pickle
+import struct
+import zlib
 from functools import cache
 from typing import Any
 
@@ -165,6 +167,16 @@ def picture(size: tuple[int, int] = (24, 32)) -> Image.Image:
     """A smooth colourful picture."""
     y, x = np.mgrid[0 : size[0], 0 : size[1]]
     return Image.fromarray(np.stack((x * 8, y * 10, 255 - x * 4), axis=2).astype(np.uint8))
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of a few bytes whose header promises side x side pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")):
+        data += struct.pack(">I", len(body)) + kind + body
+        data += struct.pack(">I", zlib.crc32(kind + body))
+    return data
 
 
 @cache

@@ -6,8 +6,6 @@ One inference and one mining over all of them, then a table of what must have co
 import json
 import logging
 import os
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,17 +18,13 @@ from PIL import Image
 from app.engine.data.image import image_size, read_image
 from app.tasks.__main__ import run_tasks
 from app.tasks.records import read_records
+from benchmarks.fuzz.samples import bomb, picture
 from benchmarks.reliability.trees import save_untrained
 from executor.dataset_reader import Asset
 from executor.env import load_env
 from executor.errors import DatasetError
 
 Make = Callable[[Path], object]
-
-
-def picture(size: tuple[int, int] = (24, 32)) -> Image.Image:
-    y, x = np.mgrid[0 : size[0], 0 : size[1]]
-    return Image.fromarray(np.stack((x * 8, y * 10, 255 - x * 4), axis=2).astype(np.uint8))
 
 
 def saved(format: str, image: Image.Image | None = None, **options: Any) -> Make:
@@ -96,20 +90,6 @@ def cut(path: Path, missing: int) -> None:
     path.write_bytes(path.read_bytes()[:-missing])
 
 
-def bomb(side: int) -> Make:
-    """A PNG of a few bytes whose header promises side x side pixels."""
-
-    def make(path: Path) -> None:
-        header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-        data = b"\x89PNG\r\n\x1a\n"
-        for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")):
-            data += struct.pack(">I", len(body)) + kind + body
-            data += struct.pack(">I", zlib.crc32(kind + body))
-        path.write_bytes(data)
-
-    return make
-
-
 def content(data: bytes) -> Make:
     return lambda path: path.write_bytes(data)
 
@@ -121,10 +101,10 @@ BAD: dict[str, Make] = {
     "page.jpg": content(b"<html><body>404 not found</body></html>"),
     "text.png": content("kein Bild, nur \u00fcber Bilder".encode()),
     "magic only.png": content(b"\x89PNG\r\n\x1a\n"),
-    "bomb.png": bomb(20_000),
-    "larger bomb.png": bomb(60_000),
-    "no pixels.png": bomb(0),
-    "no data.png": bomb(300),
+    "bomb.png": content(bomb(20_000)),
+    "larger bomb.png": content(bomb(60_000)),
+    "no pixels.png": content(bomb(0)),
+    "no data.png": content(bomb(300)),
     "postscript.jpg": content(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
     "folder.jpg": lambda path: path.mkdir(),
     "pipe.jpg": os.mkfifo,

@@ -14,6 +14,7 @@ from PIL import Image
 
 from app.engine.data.image import image_size, read_image
 from app.engine.errors import ConfigError, ImageError
+from benchmarks.fuzz.samples import bomb
 
 Picture = npt.NDArray[np.uint8]
 
@@ -205,13 +206,8 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("side", [20_000, 60_000])
 def test_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n"
-    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")):
-        data += struct.pack(">I", len(body)) + kind + body
-        data += struct.pack(">I", zlib.crc32(kind + body))
     path = tmp_path / "bomb.png"
-    path.write_bytes(data)
+    path.write_bytes(bomb(side))
     for read in (read_image, image_size):
         with pytest.raises(ImageError, match="exceed"):
             read(path)
