@@ -51,8 +51,9 @@ class LastLevelP6P7(nn.Module):
 
 def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
     training = torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
-    if training and x.device.type == "cpu" and x.shape[-2:] == (1, 1):
-        # torch 2.14 gives such a map's bfloat16 weight gradients at random (tiny images only).
+    if training and x.device.type == "cpu" and x.shape[-1] < conv.stride[-1]:
+        # torch (2.11 to 2.14) takes the bfloat16 weight gradients of so narrow a map from memory
+        # that nobody has written: of images up to 64 pixels wide, or very tall ones.
         with torch.autocast("cpu", enabled=False):
             return F.conv2d(x.float(), conv.weight, conv.bias, conv.stride, conv.padding)
     result: Tensor = conv(x)
