@@ -17,6 +17,9 @@ from app.engine.layers.doubling import Doubling, PackedDoubling
 from app.engine.layers.norm import get_norm
 from app.engine.modeling.roi_heads.assignment import LabelledProposals
 
+# On a CPU, the deconvolved maps of all boxes would be the largest thing in memory.
+_BOXES_AT_ONCE = 25
+
 
 class MaskHead(nn.Module):
     """3x3 convolutions (with norm), a 2x2 deconvolution, one mask for each class or for all."""
@@ -94,6 +97,13 @@ class MaskHead(nn.Module):
             if name.startswith("mask_fcn"):
                 x = layer(x)
         rows = torch.zeros_like(classes) if self.class_agnostic else classes
+        if not isinstance(self.deconv, PackedDoubling):
+            return self._masks(x, rows)
+        parts = zip(x.split(_BOXES_AT_ONCE), rows.split(_BOXES_AT_ONCE), strict=True)
+        return torch.cat([self._masks(*part) for part in parts])
+
+    def _masks(self, x: Tensor, rows: Tensor) -> Tensor:
+        """(M, C, S, S), (M,) rows of the predictor -> (M, 1, 2 S, 2 S)."""
         cells = self.deconv.quarters(x)
         logits = self.predictor.of_classes(cells.flatten(1, 3), rows).float()
         # (M, S, S, 4) is each cell's own square of two by two.

@@ -80,12 +80,12 @@ def test_probabilities_of_the_detected_class():
         torch.testing.assert_close(probs[1, 0], model(x)[1, 0].sigmoid())
 
 
-@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize("count", [0, 2, 30])
 @pytest.mark.parametrize("class_agnostic", [False, True])
 def test_made_ready_for_inference_it_says_the_same(class_agnostic, count):
     model = head(class_agnostic=class_agnostic).eval()
     torch.nn.init.normal_(model.deconv.bias)
-    x, classes = torch.rand(count, 8, 14, 14), torch.tensor([2, 0])[:count]
+    x, classes = torch.rand(count, 8, 14, 14), torch.tensor([2, 0, 1] * 10)[:count]
     with torch.no_grad():
         found = prepare_for_inference(model).detect(x, classes)
         torch.testing.assert_close(found, model.detect(x, classes), atol=1e-6, rtol=0)
