@@ -76,8 +76,7 @@ def main(arguments: Sequence[str]) -> None:
     options = _options(arguments)
     content = measure(_ways(options), options)
     records.append(options.records, "startup", content)
-    lines = [content["title"], *report.table(content["columns"], content["rows"])]
-    sys.stdout.write("\n".join([*lines, content["notes"], ""]))
+    sys.stdout.write(report.described(content) + "\n")
 
 
 def measure(ways: Sequence[Way], options: argparse.Namespace) -> dict[str, Any]:

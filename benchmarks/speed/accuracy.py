@@ -1,6 +1,6 @@
 """What a lower precision costs a trained model: average precision on BCCD's test photographs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,34 @@ from app.engine.modeling.build import build_detector
 from app.engine.predictor.onnx_card import FILE_NAMES
 from app.engine.structures.sample import ImageRecord
 from benchmarks.bccd import CLASS_NAMES, read_split
+from benchmarks.speed.report import described
+from benchmarks.speed.verb import Options, Parser
 
 METRICS = ("AP", "AP50", "AP75", *(f"AP-{name}" for name in CLASS_NAMES))
 
 
 EXPORTED = {f"onnx:{numbers}": name for numbers, name in FILE_NAMES.items()}
 """Files of exported models beside the weights, by the precision that names them here."""
+
+
+KIND = "accuracy"
+
+
+def add_options(parser: Parser) -> None:
+    """A trained model, data, precisions."""
+    parser.add_argument("--model", type=Path, required=True, help="folder of a trained model")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds BCCD/")
+    parser.add_argument(
+        "--precision", action="append", help="onnx:fp32 and onnx:int8, too; default: fp32 and bf16"
+    )
+
+
+def contents(options: Options) -> Iterator[dict[str, Any]]:
+    """One record."""
+    yield measure(options.model, options.data, options.precision or ["fp32", "bf16"])
+
+
+describe = described
 
 
 def measure(model_dir: Path, data: Path, precisions: Sequence[str]) -> dict[str, Any]:

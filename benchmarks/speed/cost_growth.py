@@ -8,7 +8,7 @@ taken in a process of its own with one thread: what another left in the heap wou
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -26,7 +26,9 @@ from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
 from app.engine.training.step import Stepper
 from benchmarks import REPOSITORY
+from benchmarks.speed.report import described
 from benchmarks.speed.serving import memory_mb
+from benchmarks.speed.verb import Options, Parser
 
 MODELS = {
     "RetinaNet": "Mobile/retinanet_mobilenetv2_FPN_light.yaml",
@@ -57,6 +59,26 @@ class Cost:
 
     seconds: float
     mb: float
+
+
+KIND = "growth"
+
+
+def add_options(parser: Parser) -> None:
+    """Models, and what grows; all unless named."""
+    parser.add_argument("--model", action="append", choices=list(MODELS))
+    parser.add_argument("--axis", action="append", choices=list(AXES))
+    parser.add_argument("--repeats", type=int, default=3)
+
+
+def contents(options: Options) -> Iterator[dict[str, Any]]:
+    """A record for each model and thing that grows."""
+    for model in options.model or MODELS:
+        for axis in options.axis or AXES:
+            yield measure(model, axis, repeats=options.repeats)
+
+
+describe = described
 
 
 def measure(model: str, axis: str, *, repeats: int) -> dict[str, Any]:

@@ -5,15 +5,42 @@ compared.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.speed.data_worker import READERS
 from benchmarks.speed.engines import EngineSpec
-from benchmarks.speed.report import speedup
+from benchmarks.speed.report import described, speedup
 from benchmarks.speed.side_by_side import ended_at_last, start, summary, take_turns
+from benchmarks.speed.verb import Options, Parser, add_engines, add_images, specs
+
+KIND = "data path"
+
+
+def add_options(parser: Parser) -> None:
+    """Engines, photographs, the size that they get."""
+    add_engines(parser, READERS)
+    add_images(parser)
+    parser.add_argument("--short", type=int, default=800)
+    parser.add_argument("--max", type=int, default=1333)
+    parser.add_argument("--rounds", type=int, default=5)
+
+
+def contents(options: Options) -> Iterator[dict[str, Any]]:
+    """One record."""
+    yield measure(
+        options.image,
+        specs(options),
+        short=options.short,
+        max_size=options.max,
+        rounds=options.rounds,
+    )
+
+
+describe = described
 
 
 def measure(

@@ -5,20 +5,40 @@ runs in a process of its own on the same arrays.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.speed.engines import EngineSpec
+from benchmarks.speed.evaluation_worker import WAYS
+from benchmarks.speed.report import described
 from benchmarks.speed.side_by_side import ended_at_last, start
+from benchmarks.speed.verb import Options, Parser, add_engines, specs
 
 NUM_CLASSES = 80
 DETECTIONS = 100
 OBJECTS = 7.2
 """Mean number in an image: 36,000 in 5,000, as COCO's validation set has."""
 _WIDTH, _HEIGHT = 640, 480
+
+
+KIND = "evaluation"
+
+
+def add_options(parser: Parser) -> None:
+    """Ways to the numbers, size of the data set."""
+    add_engines(parser, WAYS)
+    parser.add_argument("--num-images", type=int, default=5000)
+
+
+def contents(options: Options) -> Iterator[dict[str, Any]]:
+    """One record."""
+    yield measure(specs(options), num_images=options.num_images)
+
+
+describe = described
 
 
 def measure(specs: Sequence[EngineSpec], *, num_images: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ convolution (3x3, 256 channels, a 100 x 152 map, weights packed) and all the res
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,32 @@ from app.engine.layers.packed import PackedConv2d
 from app.engine.layers.prepare import PRECISIONS
 from benchmarks.speed.engine_ours import build, build_model
 from benchmarks.speed.engines import Array, Task, read_pixels
+from benchmarks.speed.verb import Options, Parser, add_image, add_models, tasks
 
 _CHANNELS, _HEIGHT, _WIDTH = 256, 100, 152
 _MAPS_ON_GPU = 16
+
+
+KIND = "floor"
+
+
+def add_options(parser: Parser) -> None:
+    """Models, a photograph, precisions."""
+    add_models(parser, rounds=7)
+    add_image(parser)
+    parser.add_argument("--precision", action="append", help="default: fp32 and bf16")
+
+
+def contents(options: Options) -> Iterator[dict[str, Any]]:
+    """A record for each model."""
+    precisions = options.precision or ["fp32", "bf16"]
+    for task in tasks(options):
+        yield measure(task, options.image, precisions, rounds=options.rounds)
+
+
+def describe(content: dict[str, Any]) -> str:
+    """As it is."""
+    return str(content)
 
 
 def measure(task: Task, image: Path, precisions: list[str], *, rounds: int) -> dict[str, Any]:

@@ -6,14 +6,31 @@ median over rounds of the quotient within a round; its spread is the middle half
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.engines import EngineSpec, Task
+from benchmarks.speed.engines import KINDS, EngineSpec, Task
 from benchmarks.speed.side_by_side import ended_at_last, start, summary, take_turns
+from benchmarks.speed.verb import Options, Parser, add_engines, add_image, add_models, specs, tasks
+
+KIND = "inference"
+
+
+def add_options(parser: Parser) -> None:
+    """Engines, models, a photograph."""
+    add_engines(parser, KINDS)
+    add_models(parser, rounds=7)
+    add_image(parser)
+
+
+def contents(options: Options) -> Iterator[dict[str, Any]]:
+    """A record for each model."""
+    engines = specs(options)
+    for task in tasks(options):
+        yield measure(task, options.image.resolve(), engines, rounds=options.rounds)
 
 
 def measure(

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,38 @@ import yaml
 from app.engine.predictor.onnx_card import FILE_NAMES
 from app.task_process import task_environment
 from benchmarks import REPOSITORY
+from benchmarks.speed.report import described
+from benchmarks.speed.verb import Options, Parser
 from benchmarks.task_folder import ModelFiles, lay_out, start
 
 ALONE_IMAGES = 256
 """Run through before and after the task: enough for a steady rate."""
+
+
+KIND = "pipeline"
+
+
+def add_options(parser: Parser) -> None:
+    """A trained model, images and how many of them, what computes."""
+    parser.add_argument("--model", type=Path, required=True, help="folder of a trained model")
+    parser.add_argument("--images", type=Path, required=True, help="folder of JPEGs")
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--backend", choices=["torch", "onnxruntime"], default="torch")
+    parser.add_argument("--precision", default="fp32")
+
+
+def contents(options: Options) -> Iterator[dict[str, Any]]:
+    """One record."""
+    yield measure(
+        model_files(options.model),
+        options.images,
+        count=options.count,
+        backend=options.backend,
+        precision=options.precision,
+    )
+
+
+describe = described
 
 
 def measure(

@@ -36,6 +36,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
     return lines + [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
 
 
+def described(content: Mapping[str, Any]) -> str:
+    """A measurement that brings its own table."""
+    lines = [content["title"], *table(content["columns"], content["rows"]), content["notes"]]
+    return "\n".join(lines)
+
+
 def speedup(engine: Mapping[str, Any]) -> str:
     """Of a `side_by_side.summary`: the median and, in brackets, the middle half."""
     low, high = engine["speedup_low"], engine["speedup_high"]

@@ -18,9 +18,29 @@ from app.engine.layers.nms import nms_sorted
 from app.engine.layers.winograd import WinogradConv2d
 from benchmarks.speed.engine_ours import build
 from benchmarks.speed.engines import Task, read_pixels
+from benchmarks.speed.report import described
+from benchmarks.speed.verb import Options, Parser, add_image
 
 _CONFIG = "retinanet_R_50_FPN_1x"
 _BOXES, _KEPT = 5000, 100
+
+
+KIND = "savings"
+
+
+def add_options(parser: Parser) -> None:
+    """A photograph and the size that it gets."""
+    add_image(parser)
+    parser.add_argument("--short", type=int, default=800)
+    parser.add_argument("--rounds", type=int, default=5)
+
+
+def contents(options: Options) -> Iterator[dict[str, Any]]:
+    """One record."""
+    yield measure(options.image, short=options.short, rounds=options.rounds)
+
+
+describe = described
 
 
 def measure(image: Path, *, short: int, rounds: int) -> dict[str, Any]:

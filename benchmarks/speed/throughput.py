@@ -6,7 +6,7 @@ memory, or with a step of the optimizer. GPUs are timed by their own clock.
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,9 @@ from app.engine.layers.prepare import PRECISIONS
 from benchmarks.speed import anchor_torchvision, engine_ours, train_ours, train_torchvision
 from benchmarks.speed.engines import Task
 from benchmarks.speed.floor import peak_kernel
+from benchmarks.speed.report import described
 from benchmarks.speed.train_batch import LabelledImage, make_batch
+from benchmarks.speed.verb import Options, Parser, add_images, add_models, tasks
 
 Call = Callable[[], Any]
 Batch = Sequence[LabelledImage]
@@ -42,6 +44,29 @@ class Job:
     work: str
     device: str
     precision: str
+
+
+KIND = "throughput"
+
+
+def add_options(parser: Parser) -> None:
+    """Models, photographs, device, work, precision, sizes of batches."""
+    add_models(parser)
+    add_images(parser)
+    parser.add_argument("--work", choices=WORK, default="inference")
+    parser.add_argument("--device", default="cpu", help="cpu (the default), cuda:0, ...")
+    parser.add_argument("--precision", choices=list(PRECISIONS), default="bf16")
+    parser.add_argument("--batch", type=int, action="append", help="default: 1")
+
+
+def contents(options: Options) -> Iterator[dict[str, Any]]:
+    """A record for each model."""
+    for task in tasks(options):
+        job = Job(task, options.work, options.device, options.precision)
+        yield measure(job, options.image, options.batch or [1])
+
+
+describe = described
 
 
 def measure(job: Job, images: Sequence[Path], batch_sizes: Sequence[int]) -> dict[str, Any]:

@@ -1,12 +1,31 @@
 """Training side by side: one step of each engine in each round, on the same labelled batch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.engines import EngineSpec, Task
 from benchmarks.speed.side_by_side import Worker, ended_at_last, start, summary, take_turns
+from benchmarks.speed.train_engines import MODULES
+from benchmarks.speed.verb import Options, Parser, add_engines, add_images, add_models, specs, tasks
+
+KIND = "training"
+
+
+def add_options(parser: Parser) -> None:
+    """Engines, models, photographs, how many at once."""
+    add_engines(parser, MODULES)
+    add_models(parser, rounds=3)
+    add_images(parser)
+    parser.add_argument("--batch", type=int, default=2)
+
+
+def contents(options: Options) -> Iterator[dict[str, Any]]:
+    """A record for each model."""
+    engines = specs(options)
+    for task in tasks(options):
+        yield measure(task, options.image, engines, batch=options.batch, rounds=options.rounds)
 
 
 def measure(
