@@ -40,16 +40,18 @@ class _FocalLoss(torch.autograd.Function):
         counts = (classes >= 0).float()
         # All targets count as 0 at first; the few that are 1 then change sides.
         loss = weight_0 * _as_negatives(logits, counts, gamma, weight_0, slope)
-        rows = ((classes >= 0) & (classes < logits.shape[1])).nonzero()[:, 0]
-        positive = logits[rows, classes[rows]].float()
+        is_object = (classes >= 0) & (classes < logits.shape[1])
+        rows = _rows_with(is_object)
+        sure, columns = is_object[rows], classes[rows].clamp(0, logits.shape[1] - 1)
+        positive = logits[rows, columns].float()
         probs = positive.sigmoid()
         others, doubt = 1 - probs, F.softplus(-positive)
-        mistaken = probs**gamma * F.softplus(positive)
-        loss = loss - weight_0 * mistaken.sum() + weight_1 * (others**gamma * doubt).sum()
+        mistaken = probs**gamma * F.softplus(positive) * sure
+        missed = others**gamma * doubt * sure
+        loss = loss - weight_0 * mistaken.sum() + weight_1 * missed.sum()
         if slope is not None:
             steep = -weight_1 * others**gamma * (gamma * probs * doubt + others)
-            slope[rows, classes[rows]] = steep.to(slope.dtype)
-        if slope is not None:
+            slope[rows, columns] = torch.where(sure, steep.to(slope.dtype), slope[rows, columns])
             ctx.save_for_backward(slope)
         return loss
 
@@ -57,6 +59,13 @@ class _FocalLoss(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         (slope,) = ctx.saved_tensors
         return slope * grads[0], None, None, None, None
+
+
+def _rows_with(is_object: Tensor) -> Tensor:
+    """Indices of these anchors; on a GPU of all, which would wait for the number of them."""
+    if is_object.device.type == "cpu":
+        return is_object.nonzero()[:, 0]
+    return torch.arange(len(is_object), device=is_object.device)
 
 
 def _as_negatives(

@@ -51,7 +51,7 @@ def ciou_loss(boxes1: Tensor, boxes2: Tensor, *, reduction: Reduction = "sum") -
     return _reduce(1 - iou + penalty + trade_off * mismatch, reduction)
 
 
-IOU_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+IOU_LOSSES: dict[str, Callable[..., Tensor]] = {
     "giou": giou_loss,
     "diou": diou_loss,
     "ciou": ciou_loss,

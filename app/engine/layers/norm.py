@@ -3,7 +3,8 @@
 N, C, H, W: batch, channels, height, width
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,11 +35,18 @@ class FrozenBatchNorm2d(nn.Module):
         # A norm frozen later keeps its counter, so that its keys stay the same.
         self.num_batches_tracked: Tensor | None
         self.register_buffer("num_batches_tracked", None)
+        self._known: _Known | None = None
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        """The same norm as `x * scale + shift`: (C,), (C,)."""
+        """The same norm as `x * scale + shift`: (C,), (C,); computed anew when a number changes."""
+        numbers = (self.weight, self.bias, self.running_mean, self.running_var)
+        if self._known is not None and self._known.is_made_of(numbers):
+            return self._known.result
         scale = self.weight * (self.running_var + self.eps).rsqrt()
-        return scale, self.bias - self.running_mean * scale
+        result = scale, self.bias - self.running_mean * scale
+        if not (scale.is_inference() or self.weight.is_inference()):  # they count no changes
+            self._known = _Known(numbers, [number._version for number in numbers], result)
+        return result
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same."""
@@ -60,6 +68,22 @@ class FrozenBatchNorm2d(nn.Module):
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"{self.num_features}, eps={self.eps}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A result, the numbers it was computed from, and how often they had been changed by then."""
+
+    numbers: Sequence[Tensor]
+    versions: Sequence[int]
+    result: tuple[Tensor, Tensor]
+
+    def is_made_of(self, numbers: Sequence[Tensor]) -> bool:
+        """Whether these are the same, unchanged."""
+        return all(
+            mine is number and version == number._version
+            for mine, version, number in zip(self.numbers, self.versions, numbers, strict=True)
+        )
 
 
 class LayerNorm(nn.Module):

@@ -108,9 +108,15 @@ class BoxLoss:
 
     def __call__(self, coder: Coder, deltas: Tensor, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
         """Predicted deltas (N, 4) from `boxes` (N, 4) towards `gt_boxes` (N, 4) -> scalar."""
+        return self.each(coder, deltas, boxes, gt_boxes).sum()
+
+    def each(self, coder: Coder, deltas: Tensor, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+        """The terms of the sum: (N, 4), or (N,) of the IoU family."""
         if self.kind == "smooth_l1":
-            return smooth_l1_loss(deltas, coder.encode(boxes, gt_boxes), beta=self.beta)
-        return IOU_LOSSES[self.kind](coder.decode(deltas, boxes), gt_boxes)
+            targets = coder.encode(boxes, gt_boxes)
+            return smooth_l1_loss(deltas, targets, beta=self.beta, reduction="none")
+        decoded = coder.decode(deltas, boxes)
+        return IOU_LOSSES[self.kind](decoded, gt_boxes, reduction="none")
 
 
 def _sides_and_center(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 from app.engine.config import CfgNode
 from app.engine.errors import CheckpointError
 from app.engine.modeling.detector import Detector
-from app.engine.solver import Schedule
+from app.engine.solver import Schedule, load_optimizer_state
 from app.engine.training.ema import Ema
 from app.engine.training.rng import rng_state, seed_all, set_rng_state
 from app.engine.training.step import Stepper
@@ -113,7 +113,7 @@ def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: in
             run.ema.restart(run.model)
         else:
             run.ema.load_state_dict(state["ema"])
-    run.stepper.optimizer.load_state_dict(state["optimizer"])
+    load_optimizer_state(run.stepper.optimizer, state["optimizer"])
     run.schedule.load_state_dict(state["schedule"])
     if run.stepper.scaler.is_enabled() and state["scaler"]:
         run.stepper.scaler.load_state_dict(state["scaler"])

@@ -62,6 +62,7 @@ class Stepper:
             # Outside the handler, whose traceback holds on to the tensors.
             self.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
+        self.scaler.unscale_(self.optimizer)  # before gradients are bounded
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return losses

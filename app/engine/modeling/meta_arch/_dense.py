@@ -21,6 +21,7 @@ from app.engine.layers.winograd import WinogradConv2d
 from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbones import Backbone
 from app.engine.modeling.detector import Detector
+from app.engine.modeling.meta_arch._positives import Positives
 from app.engine.modeling.meta_arch._selection import by_anchor
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
@@ -62,11 +63,11 @@ class DenseDetector(Detector):
         self.num_classes = num_classes
         self.focal_alpha = focal_alpha
         self.focal_gamma = focal_gamma
-        self.loss_normalizer = loss_normalizer
+        self.loss_normalizer: float | Tensor = loss_normalizer
 
     def training_state(self) -> dict[str, float]:
         """The moving loss normaliser."""
-        return {"loss_normalizer": self.loss_normalizer}
+        return {"loss_normalizer": float(self.loss_normalizer)}
 
     def load_training_state(self, state: dict[str, float]) -> None:
         """Continue with the loss normaliser of `training_state`."""
@@ -102,11 +103,15 @@ class DenseDetector(Detector):
             all_boxes.append(boxes)
         return torch.stack(all_classes), torch.stack(all_boxes)
 
-    def positives(self, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Image and anchor index (P,) of foreground classes (N, R); moves the normaliser on."""
-        image, anchor = ((classes >= 0) & (classes < self.num_classes)).nonzero(as_tuple=True)
-        self.loss_normalizer = 0.9 * self.loss_normalizer + 0.1 * max(len(image), 1)
-        return image, anchor
+    def positives(self, classes: Tensor) -> Positives:
+        """The anchors of foreground classes (N, R); moves the normaliser on."""
+        found = Positives.of((classes >= 0) & (classes < self.num_classes))
+        self.loss_normalizer = 0.9 * self.loss_normalizer + 0.1 * found.number
+        return found
+
+    def normalized(self, loss: Tensor) -> Tensor:
+        """A sum over positive anchors, divided by their moving number."""
+        return (loss / self.loss_normalizer).to(loss.dtype)
 
     def classification_loss(self, logits: Sequence[Tensor], classes: Tensor) -> Tensor:
         """Sum of the focal loss: levels (N, A * K, H, W), (N, R) -> scalar."""

@@ -122,22 +122,24 @@ class FCOS(DenseDetector):
         logits, deltas, centerness = self.predict(features)
         points = torch.cat(self.anchor_generator(features))
         classes, gt_boxes = self.labels(samples, points)
-        image, point = self.positives(classes)
-        gt_boxes = gt_boxes[image, point]
+        positives = self.positives(classes)
+        targets = positives.take_targets(gt_boxes, points)
+        of_positives = positives.take(points.expand_as(gt_boxes))
         all_deltas = torch.cat([by_anchor(level, 4) for level in deltas], dim=1)
         all_centerness = torch.cat([by_anchor(level, 1) for level in centerness], dim=1)
-        losses = {
-            "loss_fcos_cls": self.classification_loss(logits, classes),
-            "loss_fcos_loc": self.box_loss(
-                self.coder, all_deltas[image, point].float(), points[point], gt_boxes
-            ),
-            "loss_fcos_ctr": F.binary_cross_entropy_with_logits(
-                all_centerness[image, point, 0].float(),
-                gt_centerness(self.coder.encode(points[point], gt_boxes)),
-                reduction="sum",
-            ),
+        box_losses = self.box_loss.each(
+            self.coder, positives.take(all_deltas).float(), of_positives, targets
+        )
+        centerness_losses = F.binary_cross_entropy_with_logits(
+            positives.take(all_centerness)[:, 0].float(),
+            gt_centerness(self.coder.encode(of_positives, targets)),
+            reduction="none",
+        )
+        return {
+            "loss_fcos_cls": self.normalized(self.classification_loss(logits, classes)),
+            "loss_fcos_loc": self.normalized(positives.sum(box_losses)),
+            "loss_fcos_ctr": self.normalized(positives.sum(centerness_losses)),
         }
-        return {name: loss / self.loss_normalizer for name, loss in losses.items()}
 
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:

@@ -17,6 +17,7 @@ from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
+from app.engine.modeling.meta_arch._positives import Positives
 from app.engine.modeling.meta_arch._selection import (
     Candidates,
     Selection,
@@ -103,22 +104,29 @@ class RetinaNet(DenseDetector):
         by_level = self.anchor_generator(features)
         anchors = torch.cat(by_level)
         classes, gt_boxes = self.labels(samples, anchors)
-        image, anchor = self.positives(classes)
-        num_anchors = self.head.bbox_pred.out_channels // 4
-        # Boxes are learned from positive anchors alone: the branch is computed where they are.
-        order, cells, kind = split_by_level(image, anchor, [len(a) for a in by_level], num_anchors)
-        deltas = self.head.box_deltas_at(features, cells).view(len(kind), num_anchors, 4)
-        image, anchor = image[order], anchor[order]
-        loss_box_reg = self.box_loss(
+        positives = self.positives(classes)
+        box_losses = self.box_loss.each(
             self.coder,
-            deltas[torch.arange(len(kind), device=kind.device), kind].float(),
-            anchors[anchor],
-            gt_boxes[image, anchor],
+            self._deltas_at(positives, features, [len(level) for level in by_level]).float(),
+            positives.take(anchors.expand_as(gt_boxes)),
+            positives.take_targets(gt_boxes, anchors),
         )
         return {
-            "loss_cls": self.classification_loss(logits, classes) / self.loss_normalizer,
-            "loss_box_reg": loss_box_reg / self.loss_normalizer,
+            "loss_cls": self.normalized(self.classification_loss(logits, classes)),
+            "loss_box_reg": self.normalized(positives.sum(box_losses)),
         }
+
+    def _deltas_at(
+        self, positives: Positives, features: Sequence[Tensor], sizes: Sequence[int]
+    ) -> Tensor:
+        """Deltas (P, 4) of positive anchors alone: the branch is computed where they are."""
+        if positives.index is None:
+            maps = [self.head.bbox_pred(x) for x in self.head.box_features(features)]
+            return positives.take(torch.cat([by_anchor(level, 4) for level in maps], dim=1))
+        num_anchors = self.head.bbox_pred.out_channels // 4
+        order, cells, kind = split_by_level(*positives.index, sizes, num_anchors)
+        deltas = self.head.box_deltas_at(features, cells).view(len(kind), num_anchors, 4)
+        return deltas[torch.arange(len(kind)), kind][order.argsort()]
 
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:

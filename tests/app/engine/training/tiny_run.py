@@ -59,14 +59,14 @@ class TinyDetector(Detector):
         logits, sides = self._predict(samples)
         wanted, lengths = torch.zeros_like(logits), torch.zeros_like(sides)
         for index, sample in enumerate(samples):
-            truth = sample.ground_truth
+            truth = sample.ground_truth.to(logits.device)
             centers = ((truth.boxes[:, :2] + truth.boxes[:, 2:]) / 16).long()
             x, y = centers.clamp(min=0).unbind(1)
             wanted[index, truth.classes, y, x] = 1
             lengths[index, 0, y, x] = truth.boxes[:, 2] - truth.boxes[:, 0]
         if self.training:
             self.normalizer = 0.9 * self.normalizer + 0.1 * float(wanted.sum())
-        chosen = torch.randperm(logits.numel())[: logits.numel() // 2]
+        chosen = torch.randperm(logits.numel(), device=logits.device)[: logits.numel() // 2]
         difference = F.binary_cross_entropy_with_logits(
             logits.float().flatten()[chosen], wanted.float().flatten()[chosen], reduction="sum"
         )
