@@ -49,11 +49,6 @@ class Dialect(Enum):
         """Under which key infer-result.json lists an image's boxes."""
         return "annotations" if self is Dialect.FLAT else "boxes"
 
-    @property
-    def default_export_format(self) -> str:
-        """What the platform exports when config.yaml names no `export_format`."""
-        return "ark:raw" if self is Dialect.FLAT else "voc:raw"
-
 
 class InputPaths(BaseModel):
     """What the platform hands in; nothing here is ever written."""

@@ -131,13 +131,12 @@ def check_annotations(cfg: CfgNode, records: list[ImageRecord]) -> None:
 
 
 def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    export_format = hp.export_format or env.dialect.default_export_format
     train_assets = read_training_index(env.input.training_index_file)
-    train_records = read_records(train_assets, export_format, hp.class_names, name="training")
+    train_records = read_records(train_assets, hp.export_format, hp.class_names, name="training")
     require_objects(train_records, hp.class_names)
     val_assets = read_val_index(env.input.val_index_file)
     warn_of_overlap(train_assets, val_assets)
-    val_records = read_records(val_assets, export_format, hp.class_names, name="validation")
+    val_records = read_records(val_assets, hp.export_format, hp.class_names, name="validation")
     return train_records, val_records
 
 
