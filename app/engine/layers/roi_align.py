@@ -59,11 +59,7 @@ def gathered_roi_align(
     ]
     with_gradient = torch.is_grad_enabled() and any(f.requires_grad for f in features)
     gather = _gather_with_gradient if with_gradient else _gather
-    bins, order = gather(features, by_level, chosen, len(rois) * side * side)
-    bins = bins.view(len(rois), side * side, features[0].shape[1])
-    if len(rois):
-        put_back = _PutBack.apply if with_gradient else _put_back
-        bins = put_back(bins, order)
+    bins = gather(features, by_level, chosen, (len(rois), side * side))
     return bins.view(-1, side, side, features[0].shape[1]).permute(0, 3, 1, 2)
 
 
@@ -85,32 +81,28 @@ def _gather(
     features: Sequence[Tensor],
     by_level: Sequence[Iterator[_Taps]],
     chosen: Sequence[Tensor],
-    num_bins: int,
-) -> tuple[Tensor, Tensor]:
-    """All bins (M * S * S, C) in the order in which they were gathered, and of which boxes (M,)."""
-    bins = features[0].new_empty((num_bins, features[0].shape[1]))
-    order: list[Tensor] = []
-    start = 0
+    size: tuple[int, int],
+) -> Tensor:
+    """All bins (M, S * S, C); `size` is (M, S * S)."""
+    bins = features[0].new_empty((*size, features[0].shape[1]))
     for feature, level_taps, of_level in zip(features, by_level, chosen, strict=True):
         for taps in level_taps:
-            end = start + len(taps.cells)
-            bins[start:end] = F.embedding_bag(
+            sums = F.embedding_bag(
                 taps.cells,
                 _table(feature),
                 mode="sum",
                 per_sample_weights=taps.weights.to(feature.dtype),
             )
-            start = end
-            order.append(of_level[taps.boxes])
-    return bins, torch.cat(order) if order else chosen[0]
+            bins.index_copy_(0, of_level[taps.boxes], sums.view(-1, *bins.shape[1:]))
+    return bins
 
 
 def _gather_with_gradient(
     features: Sequence[Tensor],
     by_level: Sequence[Iterator[_Taps]],
     chosen: Sequence[Tensor],
-    num_bins: int,
-) -> tuple[Tensor, Tensor]:
+    size: tuple[int, int],
+) -> Tensor:
     """As `_gather`, in float32 inside: one call for each map, which then gets one gradient."""
     bins: list[Tensor] = []
     order: list[Tensor] = []
@@ -129,13 +121,11 @@ def _gather_with_gradient(
         )
         bins.append(sums)
         order += [of_level[taps.boxes] for taps in parts]
-    gathered = torch.cat(bins).to(features[0].dtype)
-    assert len(gathered) == num_bins
-    return gathered, torch.cat(order) if order else chosen[0]
-
-
-def _put_back(rows: Tensor, order: Tensor) -> Tensor:
-    return rows.index_select(0, order.argsort())
+    gathered = torch.cat(bins).to(features[0].dtype).view(*size, features[0].shape[1])
+    if not order:
+        return gathered
+    put_back: Tensor = _PutBack.apply(gathered, torch.cat(order))
+    return put_back
 
 
 class _PutBack(torch.autograd.Function):
@@ -144,7 +134,7 @@ class _PutBack(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, order: Tensor) -> Tensor:
         ctx.save_for_backward(order)
-        return _put_back(rows, order)
+        return rows.index_select(0, order.argsort())
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:

@@ -99,8 +99,8 @@ class MaskHead(nn.Module):
         rows = torch.zeros_like(classes) if self.class_agnostic else classes
         if not isinstance(self.deconv, PackedDoubling):
             return self._masks(x, rows)
-        parts = zip(x.split(_BOXES_AT_ONCE), rows.split(_BOXES_AT_ONCE), strict=True)
-        return torch.cat([self._masks(*part) for part in parts])
+        parts = (torch.split(tensor, _BOXES_AT_ONCE) for tensor in (x, rows))
+        return torch.cat([self._masks(*part) for part in zip(*parts, strict=True)])
 
     def _masks(self, x: Tensor, rows: Tensor) -> Tensor:
         """(M, C, S, S), (M,) rows of the predictor -> (M, 1, 2 S, 2 S)."""
