@@ -1,6 +1,8 @@
 """A model made ready for inference: norms folded, weights in the precision and order they need."""
 
 import ctypes
+from collections.abc import Collection
+from itertools import accumulate
 from typing import TypeVar
 
 import torch
@@ -11,7 +13,7 @@ from app.engine.layers.doubling import Doubling
 from app.engine.layers.fold import fold_batch_norm
 from app.engine.layers.map_linear import MapLinear
 from app.engine.layers.packed import NONE, PackedConv2d, PackedLinear, activation_of, can_pack
-from app.engine.layers.winograd import WinogradConv2d, pays_off
+from app.engine.layers.winograd import WinogradConv2d, is_wide, pays_off, transformed_bytes
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -19,6 +21,10 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 """Number formats of the convolutions and matrix products; everything else stays fp32."""
 
 _PRODUCTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+
+# Transformed filters of a model, of which wide layers take what narrow ones leave: with more, a
+# ResNet-101 in float32 would take more memory than detectron2's.
+_MOST_TRANSFORMED_BYTES = 300_000_000
 
 
 def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = False) -> M:
@@ -29,7 +35,7 @@ def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = 
     """
     dtype = PRECISIONS[precision]
     copy = fold_batch_norm(model, consume=consume)
-    _pack(copy, dtype)
+    _pack(copy, dtype, _by_tiles(copy, dtype))
     for module in copy.modules():
         if dtype != torch.float32 and isinstance(module, _PRODUCTS):
             module.to(dtype)  # once, and not at every call
@@ -49,11 +55,23 @@ def give_back_free_memory() -> None:
         trim(0)
 
 
-def _pack(module: nn.Module, dtype: torch.dtype) -> None:
+def _by_tiles(model: nn.Module, dtype: torch.dtype) -> set[nn.Conv2d]:
+    """The convolutions that gain by tiles and have the memory for it."""
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and pays_off(m, dtype)]
+    convs.sort(key=lambda conv: transformed_bytes(conv, dtype))
+    totals = accumulate(transformed_bytes(conv, dtype) for conv in convs)
+    return {
+        conv
+        for conv, total in zip(convs, totals, strict=True)
+        if total <= _MOST_TRANSFORMED_BYTES or not is_wide(conv)
+    }
+
+
+def _pack(module: nn.Module, dtype: torch.dtype, by_tiles: Collection[nn.Conv2d]) -> None:
     """Replace what oneDNN can do by its packed form, in place."""
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Conv2d):
-            _pack_conv(module, name, child, dtype)
+            _pack_conv(module, name, child, dtype, child in by_tiles)
         elif isinstance(child, Doubling):
             if can_pack(child, dtype):
                 setattr(module, name, child.packed(dtype))
@@ -62,17 +80,19 @@ def _pack(module: nn.Module, dtype: torch.dtype) -> None:
                 maps = child.maps if isinstance(child, MapLinear) else None
                 setattr(module, name, PackedLinear(child, dtype=dtype, maps=maps))
         else:
-            _pack(child, dtype)
+            _pack(child, dtype, by_tiles)
     if isinstance(module, nn.Sequential):
         _absorb_activations(module)
 
 
-def _pack_conv(parent: nn.Module, name: str, conv: nn.Conv2d, dtype: torch.dtype) -> None:
+def _pack_conv(
+    parent: nn.Module, name: str, conv: nn.Conv2d, dtype: torch.dtype, by_tiles: bool
+) -> None:
     activation = activation_of(conv.activation) if isinstance(conv, Conv2d) else NONE
     has_norm = isinstance(conv, Conv2d) and conv.norm is not None
     known = type(conv) in (nn.Conv2d, Conv2d)
     if known and activation is not None and not has_norm and can_pack(conv, dtype):
-        kind = WinogradConv2d if pays_off(conv, dtype) else PackedConv2d
+        kind = WinogradConv2d if by_tiles else PackedConv2d
         setattr(parent, name, kind(conv, dtype=dtype, activation=activation))
 
 

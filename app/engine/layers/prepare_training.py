@@ -4,10 +4,7 @@ import torch
 from torch import nn
 
 from app.engine.layers.conv import Conv2d
-from app.engine.layers.winograd import pays_off
-
-# Filters are transformed at every step: those of wider layers cost more than their small maps.
-_MOST_PRODUCTS = 200_000
+from app.engine.layers.winograd import is_wide, pays_off
 
 
 def prepare_for_training(model: nn.Module, dtype: torch.dtype | None = None) -> None:
@@ -19,5 +16,5 @@ def prepare_for_training(model: nn.Module, dtype: torch.dtype | None = None) -> 
     """
     for module in model.modules():
         if isinstance(module, Conv2d):
-            narrow = module.in_channels * module.out_channels <= _MOST_PRODUCTS
-            module.by_tiles = narrow and pays_off(module, dtype or torch.float32)
+            # Filters are transformed at every step: wide ones cost more than their small maps.
+            module.by_tiles = not is_wide(module) and pays_off(module, dtype or torch.float32)

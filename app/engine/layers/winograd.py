@@ -31,11 +31,11 @@ _FEWEST_TILES = 64
 _LARGEST_SHARE = 0.8
 # The transforms cost by the channel, the products by its square.
 FEWEST_CHANNELS = 64
-# The transformed filters take four times the memory: those of 512 channels and float32, 38 MB.
-_MOST_PRODUCTS = {torch.float32: 200_000, torch.bfloat16: 300_000}
-# Wider layers have few tiles: oneDNN wants their filters in an order of each number's own, and
-# takes longer to reorder them than to convolve.
-_MOST_PACKED_PRODUCTS = 200_000
+# The transformed filters take four times the memory, and maps this wide have few tiles.
+_MOST_CHANNEL_PAIRS = 300_000
+# With few tiles oneDNN wants the filters in an order of each number's own, and takes longer to
+# reorder them than to convolve.
+_MOST_PACKED_CHANNEL_PAIRS = 200_000
 
 
 def pays_off(conv: nn.Conv2d, dtype: torch.dtype) -> bool:
@@ -45,8 +45,18 @@ def pays_off(conv: nn.Conv2d, dtype: torch.dtype) -> bool:
         and tuple(conv.kernel_size) == (3, 3)
         and {*conv.stride, *conv.dilation, *map(int, conv.padding), conv.groups} == {1}
         and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
-        and conv.in_channels * conv.out_channels <= _MOST_PRODUCTS[dtype]
+        and conv.in_channels * conv.out_channels <= _MOST_CHANNEL_PAIRS
     )
+
+
+def is_wide(conv: nn.Conv2d) -> bool:
+    """Whether a convolution has so many channels that it gains little for its memory."""
+    return conv.in_channels * conv.out_channels > _MOST_PACKED_CHANNEL_PAIRS
+
+
+def transformed_bytes(conv: nn.Conv2d, dtype: torch.dtype) -> int:
+    """What the transformed filters take."""
+    return PRODUCTS * conv.in_channels * conv.out_channels * dtype.itemsize
 
 
 class WinogradConv2d(PackedConv2d):
@@ -61,7 +71,7 @@ class WinogradConv2d(PackedConv2d):
         self._products_bias = None if bias is None else _transformed_bias(bias.detach(), dtype)
         filters = _transformed_filters(conv.weight.detach(), dtype)
         self._tiles_at_once = _VALUES_AT_ONCE // max(conv.in_channels, conv.out_channels)
-        self._is_packed = conv.in_channels * conv.out_channels <= _MOST_PACKED_PRODUCTS
+        self._is_packed = not is_wide(conv)
         self._filters = _packed(filters, self._tiles_at_once) if self._is_packed else filters
         self._unpacked = None
 

@@ -106,7 +106,8 @@ def test_small_maps_share_tiles():
     [
         pytest.param(conv(), True, id="wide enough"),
         pytest.param(conv(32), False, id="narrow"),
-        pytest.param(conv(512, 512), False, id="too wide"),
+        pytest.param(conv(512, 512), True, id="wide"),
+        pytest.param(conv(512, 1024), False, id="too wide"),
         pytest.param(conv(stride=2), False, id="strided"),
         pytest.param(conv(128, 128, groups=2), False, id="grouped"),
         pytest.param(nn.Conv2d(128, 128, 1), False, id="1x1"),
