@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.cli import arguments
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -64,6 +66,15 @@ def test_files_and_modules_that_a_document_names_exist(path: Path) -> None:
     folders = (REPOSITORY, REPOSITORY / "tests")
     assert [name for name in files if not any((f / name).exists() for f in folders)] == []
     assert [name for name in modules if find_spec(name.rstrip(".")) is None] == []
+
+
+def test_the_commands_of_the_readme_are_understood() -> None:
+    """As are their options, all before the KEY VALUE pairs."""
+    commands = re.findall(r"^python -m app\.cli (.*)$", README, flags=re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        options = arguments.parse(command.split())
+        assert not [text for text in options.overrides if text.startswith("--")]
 
 
 def test_the_image_is_built_from_files_that_its_context_holds() -> None:

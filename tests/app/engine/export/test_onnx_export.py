@@ -79,6 +79,26 @@ def test_a_stream_of_files_gives_the_engines_detections(
         close_to(found[index][1], expected[index][1])
 
 
+def test_the_program_of_the_document_finds_the_same(onnx_file, photographs):
+    document = (REPOSITORY / "docs" / "export.md").read_text()
+    program = document.split("```python\n")[1].split("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", program, onnx_file, photographs[1]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    predictor = OnnxPredictor(onnx_file, score_threshold=0.2)
+    ((_, expected),) = predictor.detect_files(photographs[1:2])
+    printed = [line.split() for line in done.stdout.splitlines()]
+    assert len(printed) == len(expected) > 0
+    np.testing.assert_allclose(
+        [[float(number) for number in line[1:]] for line in printed],
+        np.column_stack([expected.scores, expected.boxes]),
+        atol=0.06,
+    )
+
+
 def test_padding_between_images_of_a_batch_does_not_show(onnx_file, photographs):
     predictor = OnnxPredictor(onnx_file)
     # 64x85 and 64x64: padded to a common size by hand, with rubbish in the padding.
