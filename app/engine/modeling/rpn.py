@@ -183,12 +183,11 @@ class RPN(nn.Module):
         self, samples: "_Samples", logits: Tensor, deltas: Tensor, *, num_images: int
     ) -> dict[str, Tensor]:
         """From logits (S,) and deltas (S, 4) of the samples."""
-        class_loss = F.binary_cross_entropy_with_logits(
-            logits.float(), samples.positive.float(), reduction="sum"
-        )
-        positive = samples.positive.nonzero()[:, 0]
+        targets = torch.zeros_like(logits, dtype=torch.float32)
+        targets.index_fill_(0, samples.positive, 1.0)
+        class_loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum")
         box_loss = self.box_loss(
-            self.coder, deltas[positive].float(), samples.boxes, samples.gt_boxes
+            self.coder, deltas[samples.positive].float(), samples.boxes, samples.gt_boxes
         )
         # By the size asked for, not by the number of samples found: detectron2's rule.
         normalizer = self.batch_size_per_image * num_images
@@ -202,19 +201,23 @@ class RPN(nn.Module):
         self, anchors: Tensor, sizes: Sequence[Size], ground_truth: Sequence[GroundTruth]
     ) -> "_Samples":
         """Of all images, each image's objects first."""
-        parts = []
-        for i, (size, truth) in enumerate(zip(sizes, ground_truth, strict=True)):
-            matches, labels = self.matcher.match_boxes(truth.boxes, anchors)
-            if self.boundary_thresh >= 0:
+        matched = [self.matcher.match_boxes(truth.boxes, anchors) for truth in ground_truth]
+        if self.boundary_thresh >= 0:
+            for size, (_, labels) in zip(sizes, matched, strict=True):
                 labels[~box_ops.inside(anchors, size, self.boundary_thresh)] = -1
-            positive, negative = sample_labels(
-                labels, self.batch_size_per_image, self.positive_fraction, background=0
-            )
+        chosen = sample_labels(
+            [labels for _, labels in matched],
+            self.batch_size_per_image,
+            self.positive_fraction,
+            background=0,
+        )
+        parts, num_earlier = [], 0
+        for i, (positive, negative) in enumerate(chosen):
             anchor = torch.cat((positive, negative))
-            is_positive = torch.zeros_like(anchor, dtype=torch.bool)
-            is_positive[: len(positive)] = True
-            boxes, gt_boxes = anchors[positive], truth.boxes[matches[positive]]
-            parts.append((torch.full_like(anchor, i), anchor, is_positive, boxes, gt_boxes))
+            rows = torch.arange(len(positive), device=anchor.device) + num_earlier
+            gt_boxes = ground_truth[i].boxes[matched[i][0][positive]]
+            parts.append((torch.full_like(anchor, i), anchor, rows, anchors[positive], gt_boxes))
+            num_earlier += len(anchor)
         return _Samples(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
@@ -224,7 +227,7 @@ class _Samples:
 
     image     (S,) int64
     anchor    (S,) int64 in [0, R)
-    positive  (S,) bool
+    positive  (P,) int64 rows of the positive ones
     boxes     (P, 4) positive anchors, in order
     gt_boxes  (P, 4) their objects
     """

@@ -21,8 +21,8 @@ from app.engine.layers.winograd import WinogradConv2d
 from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbones import Backbone
 from app.engine.modeling.detector import Detector
-from app.engine.modeling.meta_arch._positives import Positives
 from app.engine.modeling.meta_arch._selection import by_anchor
+from app.engine.modeling.positives import Positives
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
 

@@ -17,7 +17,6 @@ from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
-from app.engine.modeling.meta_arch._positives import Positives
 from app.engine.modeling.meta_arch._selection import (
     Candidates,
     Selection,
@@ -27,6 +26,7 @@ from app.engine.modeling.meta_arch._selection import (
     decode,
     take,
 )
+from app.engine.modeling.positives import Positives
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth

@@ -26,6 +26,7 @@ class LabelledProposals:
     classes       (P,) int64 in [0, K], background is K
     matches       (P,) int64 index into `ground_truth`; 0 and meaningless for background
     ground_truth  the G objects of the image
+    num_objects   so many of the first proposals show an object, and no others; None: not known
     """
 
     image_size: Size
@@ -33,27 +34,31 @@ class LabelledProposals:
     classes: Tensor
     matches: Tensor
     ground_truth: GroundTruth
+    num_objects: int | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def select(self, index: Tensor) -> Self:
+    def select(self, index: Tensor | slice) -> Self:
         """The proposals at `index`; objects stay."""
         return replace(
             self,
             boxes=self.boxes[index],
             classes=self.classes[index],
             matches=self.matches[index],
+            num_objects=None,
         )
 
     def foreground(self, num_classes: int) -> Self:
         """The proposals that show an object."""
+        if self.num_objects is not None:
+            return self.select(slice(self.num_objects))
         return self.select(((self.classes >= 0) & (self.classes < num_classes)).nonzero()[:, 0])
 
     @property
     def gt_boxes(self) -> Tensor:
-        """Box of the object of each proposal: (P, 4). For foreground proposals only."""
-        return self.ground_truth.boxes[self.matches]
+        """Box of the object of each proposal: (P, 4). Meaningless for background."""
+        return self.ground_truth.boxes[self.matches] if len(self.ground_truth) else self.boxes
 
 
 @torch.no_grad()
@@ -98,23 +103,24 @@ class ProposalSampler:
         self, proposals: Sequence[Proposals], ground_truth: Sequence[GroundTruth]
     ) -> list[LabelledProposals]:
         """Foreground first, then background, at most `batch_size_per_image` of each image."""
-        return [
-            self._of_image(of_image, truth)
+        labelled = [
+            self._label(of_image, truth)
             for of_image, truth in zip(proposals, ground_truth, strict=True)
         ]
-
-    def _of_image(self, proposals: Proposals, truth: GroundTruth) -> LabelledProposals:
-        boxes = proposals.boxes
-        if self.append_ground_truth:
-            # Early in training no proposal may overlap an object: its own box always does.
-            boxes = torch.cat((boxes, truth.boxes))
-        labelled = label_proposals(
-            boxes, proposals.image_size, truth, self.matcher, self.num_classes
-        )
         chosen = sample_labels(
-            labelled.classes,
+            [of_image.classes for of_image in labelled],
             self.batch_size_per_image,
             self.positive_fraction,
             background=self.num_classes,
         )
-        return labelled.select(torch.cat(chosen))
+        return [
+            replace(of_image.select(torch.cat(index)), num_objects=len(index[0]))
+            for of_image, index in zip(labelled, chosen, strict=True)
+        ]
+
+    def _label(self, proposals: Proposals, truth: GroundTruth) -> LabelledProposals:
+        boxes = proposals.boxes
+        if self.append_ground_truth:
+            # Early in training no proposal may overlap an object: its own box always does.
+            boxes = torch.cat((boxes, truth.boxes))
+        return label_proposals(boxes, proposals.image_size, truth, self.matcher, self.num_classes)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from app.engine.config import CfgNode
 from app.engine.layers.conv import init_normal
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
+from app.engine.modeling.positives import Positives
 from app.engine.modeling.roi_heads.assignment import LabelledProposals
 from app.engine.modeling.roi_heads.class_loss import (
     ClassLoss,
@@ -123,24 +124,26 @@ class BoxPredictor(nn.Module):
     def _box_loss(
         self, deltas: Tensor, classes: Tensor, proposals: Sequence[LabelledProposals]
     ) -> Tensor:
-        num_classes = self.spec.num_classes
-        foreground = ((classes >= 0) & (classes < num_classes)).nonzero()[:, 0]
-        shown = [p.foreground(num_classes) for p in proposals]
-        loss = self.spec.box_loss(
+        foreground = Positives.of(((classes >= 0) & (classes < self.spec.num_classes))[None])
+        boxes = torch.cat([p.boxes for p in proposals])
+        losses = self.spec.box_loss.each(
             self.spec.coder,
-            self._deltas_of(deltas, foreground, classes[foreground]),
-            torch.cat([p.boxes for p in shown]),
-            torch.cat([p.gt_boxes for p in shown]),
+            foreground.take(self._deltas_of(deltas, classes)[None]),
+            foreground.take(boxes[None]),
+            foreground.take_targets(torch.cat([p.gt_boxes for p in proposals])[None], boxes),
         )
+        loss = foreground.sum(losses)
         # Not by the number of foreground boxes: each of them then weighs as much in an image
         # of few objects as in one of many.
         return loss / max(len(classes), 1) * self.spec.box_loss_weight
 
-    def _deltas_of(self, deltas: Tensor, boxes: Tensor, classes: Tensor) -> Tensor:
-        """Deltas of pairs of box and class: (M, k * 4), (R,), (R,) -> (R, 4)."""
+    def _deltas_of(self, deltas: Tensor, classes: Tensor) -> Tensor:
+        """Of each box those of its class (background: those of K - 1): (M, k * 4) -> (M, 4)."""
         if self.spec.class_agnostic:
-            return deltas[boxes]
-        return deltas.view(len(deltas), self.spec.num_classes, 4)[boxes, classes]
+            return deltas
+        known = classes.clamp(0, self.spec.num_classes - 1)
+        every = torch.arange(len(deltas), device=deltas.device)
+        return deltas.view(len(deltas), self.spec.num_classes, 4)[every, known]
 
     def probs(self, predictions: BoxPredictions) -> Tensor:
         """Class probabilities (M, K + 1); only the foreground ones mean something with sigmoid."""
@@ -148,9 +151,7 @@ class BoxPredictor(nn.Module):
 
     def refine(self, predictions: BoxPredictions, boxes: Tensor, classes: Tensor) -> Tensor:
         """`boxes` (M, 4) moved by the deltas of `classes` (M,) (background: those of K - 1)."""
-        every = torch.arange(len(boxes), device=boxes.device)
-        known = classes.clamp(0, self.spec.num_classes - 1)
-        return self.spec.coder.decode(self._deltas_of(predictions.deltas, every, known), boxes)
+        return self.spec.coder.decode(self._deltas_of(predictions.deltas, classes), boxes)
 
     def detect(
         self,

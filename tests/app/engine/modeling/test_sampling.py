@@ -17,7 +17,7 @@ BACKGROUND = 80
 )
 def test_shares(num_objects, num_background, expected):
     labels = torch.tensor([-1] * 5 + [7] * num_objects + [BACKGROUND] * num_background)
-    positive, negative = sample_labels(labels, 8, 0.25, BACKGROUND)
+    ((positive, negative),) = sample_labels([labels], 8, 0.25, BACKGROUND)
     assert (len(positive), len(negative)) == expected
     assert (labels[positive] == 7).all()
     assert (labels[negative] == BACKGROUND).all()
@@ -27,7 +27,7 @@ def test_shares(num_objects, num_background, expected):
 def test_the_random_stream_is_two_permutations_positives_first():
     labels = torch.tensor([0, 1, 0, 1, 1, 0])
     torch.manual_seed(5)
-    positive, negative = sample_labels(labels, 4, 0.5, 0)
+    ((positive, negative),) = sample_labels([labels], 4, 0.5, 0)
     torch.manual_seed(5)
     assert torch.equal(positive, torch.tensor([1, 3, 4])[torch.randperm(3)[:2]])
     assert torch.equal(negative, torch.tensor([0, 2, 5])[torch.randperm(3)[:2]])

@@ -1,6 +1,6 @@
-"""The anchors of a batch that show an object, and what is taken from them.
+"""The anchors or proposals that show an object, and what is taken from them.
 
-N: images, R: anchors, P: positive anchors; or all, of which some do not count
+N: images, R: anchors, P: positive ones; or all, of which some do not count
 """
 
 from dataclasses import dataclass
