@@ -62,7 +62,8 @@ def parse_args_options(text: str) -> EngineOptions:
     overrides = tuple(part for word in pairs for part in _split_assignment(word))
     if len(overrides) % 2:
         raise ConfigError(
-            f"args_options: {overrides[-1]!r} has no value; write pairs such as 'SOLVER.GAMMA 0.1'"
+            f"args_options: {overrides[-1]!r} has no value; write pairs such as SOLVER.GAMMA 0.1, "
+            "without blanks in a value: SOLVER.STEPS (60,80)"
         )
     for key in overrides[::2]:
         if key in OWNED_KEYS:

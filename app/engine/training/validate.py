@@ -14,7 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
-from app.engine.data.loader import build_test_loader
+from app.engine.data.loader import Loader, build_test_loader
+from app.engine.data.problems import Problems
 from app.engine.evaluation.evaluate import build_evaluators, report
 from app.engine.evaluation.evaluator import Evaluation, Evaluator, with_augmented
 from app.engine.evaluation.inference import OnBatch, Progress, run_inference
@@ -63,6 +64,7 @@ class Validator:
         self.score_thresh = score_thresh
         self.dataset = dataset
         self.should_stop = should_stop
+        self._problems = Problems()
         # What is wrong with the settings ends the run now, not its evaluations one by one.
         if records:
             build_evaluators(cfg, records, class_names, dataset=dataset)
@@ -143,14 +145,7 @@ class Validator:
         progress: Progress,
         on_batch: OnBatch | None,
     ) -> tuple[int, list[Any]]:
-        loader = build_test_loader(
-            self.cfg,
-            self.records,
-            batch_size=self._batch_size,
-            rank=self.ranks.rank,
-            world_size=self.ranks.world_size,
-            num_workers=self.num_workers,
-        )
+        loader = self._loader()
         num_images = run_inference(
             model,
             loader,
@@ -163,6 +158,19 @@ class Validator:
             on_batch=on_batch,
         )
         return num_images, [evaluator.state() for evaluator in evaluators]
+
+    def _loader(self, *, with_ground_truth: bool = False) -> Loader:
+        loader = build_test_loader(
+            self.cfg,
+            self.records,
+            batch_size=self._batch_size,
+            rank=self.ranks.rank,
+            world_size=self.ranks.world_size,
+            num_workers=self.num_workers,
+            with_ground_truth=with_ground_truth,
+        )
+        loader.problems = self._problems  # told once, not at every evaluation
+        return loader
 
     def _interruptible(self, progress: Progress) -> Progress:
         def report_or_stop(share: float) -> None:
@@ -182,15 +190,7 @@ class Validator:
     @torch.no_grad()
     def _loss_sums(self, model: Detector) -> dict[str, tuple[float, int]]:
         """Sum of each loss over images, and the number of images."""
-        loader = build_test_loader(
-            self.cfg,
-            self.records,
-            batch_size=self._batch_size,
-            rank=self.ranks.rank,
-            world_size=self.ranks.world_size,
-            num_workers=self.num_workers,
-            with_ground_truth=True,
-        )
+        loader = self._loader(with_ground_truth=True)
         seed_all(self.ranks.rank)  # the same draws whenever it is done: losses can be compared
         sums: dict[str, Tensor] = {}
         num_images = 0

@@ -49,6 +49,7 @@ def test_understood(text: str, expected: EngineOptions) -> None:
         pytest.param("--config-file=x.yaml", "set config_file instead", id="flag with a value"),
         pytest.param("--frobnicate", "only --resume and KEY VALUE", id="unknown flag"),
         pytest.param("SOLVER.GAMMA", "has no value", id="key without value"),
+        pytest.param("SOLVER.STEPS (60, 80)", "without blanks", id="blank in a value"),
         pytest.param("SOLVER.GAMMA '0.5", "check the quotes", id="open quote"),
     ],
 )

@@ -292,6 +292,14 @@ def test_checkpoint_of_another_model_is_refused(tiny, tmp_path):
         tiny.tiny_train(tmp_path / "run", tiny.tiny_config("MODEL.FPN.OUT_CHANNELS", "8"))
 
 
+def test_a_broken_validation_image_is_told_once(tiny, tmp_path, caplog):
+    records = tiny.tiny_records(tmp_path / "validation", 3)
+    records[1].path.write_bytes(b"no image")
+    cfg = tiny.tiny_config("SOLVER.MAX_ITER", "2", "TEST.EVAL_PERIOD", "1")
+    tiny.tiny_train(tmp_path / "run", cfg, val_records=records)
+    assert len([text for text in caplog.messages if str(records[1].path) in text]) == 1
+
+
 def test_a_run_that_is_taken_up_is_told(tiny, tmp_path, caplog):
     caplog.set_level("INFO")
     for max_iter in ("1", "2", "1"):
