@@ -24,7 +24,7 @@ _PRODUCTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 # Transformed filters of a model, of which wide layers take what narrow ones leave: with more, a
 # ResNet-101 in float32 would take more memory than detectron2's.
-_MOST_TRANSFORMED_BYTES = 300_000_000
+_MOST_TRANSFORMED_BYTES = 330_000_000
 
 
 def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = False) -> M:
@@ -56,9 +56,12 @@ def give_back_free_memory() -> None:
 
 
 def _by_tiles(model: nn.Module, dtype: torch.dtype) -> set[nn.Conv2d]:
-    """The convolutions that gain by tiles and have the memory for it."""
-    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and pays_off(m, dtype)]
-    convs.sort(key=lambda conv: transformed_bytes(conv, dtype))
+    """The convolutions that gain by tiles and have the memory for it.
+
+    Of wide ones the last come first: the maps of many boxes have more tiles than those of a body.
+    """
+    gaining = [m for m in model.modules() if isinstance(m, nn.Conv2d) and pays_off(m, dtype)]
+    convs = sorted(gaining[::-1], key=is_wide)
     totals = accumulate(transformed_bytes(conv, dtype) for conv in convs)
     return {
         conv

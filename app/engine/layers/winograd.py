@@ -25,6 +25,8 @@ from app.engine.layers.winograd_windows import Window, portions
 # Tiles at once, times channels: what a core works on stays in its cache, the matrix products are
 # still large.
 _VALUES_AT_ONCE = 152 * 256
+# More channels have filters beyond any cache: with fewer tiles they would be read too often.
+_FEWEST_AT_ONCE = 152
 # With fewer oneDNN wants the filters in another order, and the direct sum is as fast.
 _FEWEST_TILES = 64
 # Of a map's tiles: to gather more costs as much as to do all.
@@ -70,7 +72,8 @@ class WinogradConv2d(PackedConv2d):
         bias = conv.bias
         self._products_bias = None if bias is None else _transformed_bias(bias.detach(), dtype)
         filters = _transformed_filters(conv.weight.detach(), dtype)
-        self._tiles_at_once = _VALUES_AT_ONCE // max(conv.in_channels, conv.out_channels)
+        fitting = _VALUES_AT_ONCE // max(conv.in_channels, conv.out_channels)
+        self._tiles_at_once = max(fitting, _FEWEST_AT_ONCE)
         self._is_packed = not is_wide(conv)
         self._filters = _packed(filters, self._tiles_at_once) if self._is_packed else filters
         self._unpacked = None

@@ -5,12 +5,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from app.engine.layers import packed
+from app.engine.layers import packed, prepare
 from app.engine.layers.conv import Conv2d, conv_add
 from app.engine.layers.map_linear import MapLinear
 from app.engine.layers.norm import get_norm
 from app.engine.layers.packed import PackedConv2d, PackedLinear
 from app.engine.layers.prepare import prepare_for_inference
+from app.engine.layers.winograd import WinogradConv2d
 
 
 class Net(nn.Module):
@@ -111,6 +112,14 @@ def test_a_model_may_be_consumed(net):
     assert not list(net.body[0].parameters())
     with torch.inference_mode():
         torch.testing.assert_close(ready(x), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_wide_layers_run_by_tiles_where_memory_is_left(monkeypatch):
+    convs = [nn.Conv2d(512, 512, 3, padding=1) for _ in range(3)]
+    net = nn.Sequential(*convs, nn.Conv2d(64, 64, 3, padding=1), nn.Conv2d(64, 8, 3, padding=1))
+    monkeypatch.setattr(prepare, "_MOST_TRANSFORMED_BYTES", 36 * 4 * (2 * 512 * 512 + 64 * 64))
+    ready = prepare_for_inference(net, consume=True)
+    assert [isinstance(m, WinogradConv2d) for m in ready] == [False, True, True, True, False]
 
 
 def test_maps_of_all_sizes_one_after_the_other():
