@@ -6,13 +6,14 @@ Flattened order is (y, x, anchor); within a cell, sizes vary slowest.
 
 import math
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
+from app.engine.structures.size import Size
 
 PerLevel = Sequence[float] | Sequence[Sequence[float]]
 """Values of each level, or one list for all levels."""
@@ -36,6 +37,7 @@ class AnchorGenerator(nn.Module):
             )
         self.strides = list(strides)
         self.offset = offset
+        self._last: tuple[tuple[Any, ...], list[Tensor]] | None = None
         for level, (level_sizes, ratios) in enumerate(
             zip(
                 _for_each_level(sizes, len(strides), "SIZES"),
@@ -68,17 +70,28 @@ class AnchorGenerator(nn.Module):
         return [len(cell) for cell in self.cells()]
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Anchors of each map (N, C, H, W): L tensors (H * W * A, 4), padding included."""
+        """Anchors of each map (N, C, H, W): L tensors (H * W * A, 4), padding included.
+
+        Those of the last sizes are remembered: many small operations, and images are often alike.
+        """
+        sizes = tuple((feature.shape[-2], feature.shape[-1]) for feature in features)
+        asked = (sizes, self.cells()[0].device, torch.is_inference_mode_enabled())
+        last = self._last  # another thread may replace it
+        if last is None or last[0] != asked:
+            last = self._last = asked, self._make(sizes)
+        return list(last[1])
+
+    def _make(self, sizes: Sequence[Size]) -> list[Tensor]:
         return [
-            (self._shifts(feature.shape[-2:], stride, cell)[:, None] + cell).reshape(-1, 4)
-            for feature, stride, cell in zip(features, self.strides, self.cells(), strict=True)
+            (self._shifts(size, stride, cell)[:, None] + cell).reshape(-1, 4)
+            for size, stride, cell in zip(sizes, self.strides, self.cells(), strict=True)
         ]
 
     def cells(self) -> list[Tensor]:
         """Anchors around the origin, of each level: (A, 4)."""
         return [self.get_buffer(f"cell_{level}") for level in range(len(self.strides))]
 
-    def _shifts(self, size: torch.Size, stride: int, like: Tensor) -> Tensor:
+    def _shifts(self, size: Size, stride: int, like: Tensor) -> Tensor:
         height, width = size
         start = self.offset * stride
         x = torch.arange(width, device=like.device, dtype=like.dtype) * stride + start

@@ -63,15 +63,7 @@ class ProposalFilter:
 
         They carry no gradient: the second stage takes its boxes for given.
         """
-        best = [
-            self._best_of_level(*level, coder)
-            for level in zip(anchors, logits, deltas, strict=True)
-        ]
-        level_of = torch.cat(
-            [torch.full_like(b[1][0], i, dtype=torch.int64) for i, b in enumerate(best)]
-        )
-        boxes = torch.cat([boxes for boxes, _ in best], dim=1)
-        best_logits = torch.cat([scores for _, scores in best], dim=1)
+        best_logits, level_of, boxes = self._best(anchors, logits, deltas, coder)
         finite = boxes.isfinite().all(dim=2) & best_logits.isfinite()
         corners = move(
             torch.tensor([(w, h, w, h) for h, w in sizes], dtype=boxes.dtype), boxes.device
@@ -94,13 +86,25 @@ class ProposalFilter:
             )
         ]
 
-    def _best_of_level(
-        self, anchors: Tensor, logits: Tensor, deltas: Tensor, coder: Coder
-    ) -> tuple[Tensor, Tensor]:
-        scores, index = logits.float().topk(min(self.pre_nms_topk, logits.shape[1]), dim=1)
-        chosen = deltas.gather(1, index[:, :, None].expand(-1, -1, 4))
-        boxes = coder.decode(chosen.flatten(0, 1), anchors[index.flatten()])
-        return boxes.view(*index.shape, 4), scores
+    def _best(
+        self,
+        anchors: Sequence[Tensor],
+        logits: Sequence[Tensor],
+        deltas: Sequence[Tensor],
+        coder: Coder,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The best of every level: logits (N, S), level (S,) and boxes (N, S, 4)."""
+        scores, levels, chosen_deltas, chosen_anchors = [], [], [], []
+        for level, of_level in enumerate(logits):
+            topk = min(self.pre_nms_topk, of_level.shape[1])
+            best, index = of_level.float().topk(topk, dim=1)
+            scores.append(best)
+            levels.append(torch.full_like(best[0], level, dtype=torch.int64))
+            chosen_deltas.append(deltas[level].gather(1, index[:, :, None].expand(-1, -1, 4)))
+            chosen_anchors.append(anchors[level][index])
+        together = torch.cat(chosen_deltas, dim=1)
+        boxes = coder.decode(together.flatten(0, 1), torch.cat(chosen_anchors, 1).flatten(0, 1))
+        return torch.cat(scores, dim=1), torch.cat(levels), boxes.view(together.shape)
 
     def _of_image(self, size: Size, boxes: Tensor, logits: Tensor, level_of: Tensor) -> Proposals:
         # Level by level a third of the pairs are compared, but a GPU would wait for every level.

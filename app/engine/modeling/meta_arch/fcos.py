@@ -145,7 +145,7 @@ class FCOS(DenseDetector):
     def detect(self, samples: list[Sample]) -> list[Detections]:
         """At most `limit` detections of each image, in original pixels."""
         features = self.features(samples)
-        all_scores, all_boxes, all_classes, all_probs = [], [], [], []
+        all_scores, all_deltas, all_points, all_classes, all_probs = [], [], [], [], []
         for logits, deltas, centerness, points in zip(
             *self.predict(features), self.anchor_generator(features), strict=True
         ):
@@ -153,15 +153,15 @@ class FCOS(DenseDetector):
             candidates = best_candidates(
                 scores, threshold=self.selection.score_thresh, topk=self.selection.topk
             )
-            level_deltas = take(by_anchor(deltas, 4), candidates.anchors)
-            all_boxes.append(decode(self.coder, level_deltas, points[candidates.anchors]))
+            all_deltas.append(take(by_anchor(deltas, 4), candidates.anchors))
+            all_points.append(points[candidates.anchors])
             all_scores.append(candidates.scores)
             all_classes.append(candidates.classes)
             if self.keep_class_probs:
                 all_probs.append(take(scores, candidates.anchors))
         return choose_detections(
             samples,
-            boxes=torch.cat(all_boxes, dim=1),
+            boxes=decode(self.coder, torch.cat(all_deltas, dim=1), torch.cat(all_points, dim=1)),
             scores=torch.cat(all_scores, dim=1),
             classes=torch.cat(all_classes, dim=1),
             class_probs=torch.cat(all_probs, dim=1) if self.keep_class_probs else None,

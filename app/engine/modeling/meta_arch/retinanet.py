@@ -132,7 +132,7 @@ class RetinaNet(DenseDetector):
     def detect(self, samples: list[Sample]) -> list[Detections]:
         """At most `limit` detections of each image, in original pixels."""
         features = self.features(samples)
-        all_scores, all_boxes, all_classes, all_probs = [], [], [], []
+        all_scores, all_deltas, all_anchors, all_classes, all_probs = [], [], [], [], []
         # Level by level: the logits of the finest are the largest thing in memory.
         for level, anchors in enumerate(self.anchor_generator(features)):
             logits = by_anchor(self.head.level_logits(features[level], level), self.num_classes)
@@ -146,14 +146,14 @@ class RetinaNet(DenseDetector):
                 all_probs.append(take(logits, candidates.anchors).float().sigmoid())
             del logits
             deltas = by_anchor(self._deltas_of(candidates, features[level], level), 4)
-            deltas = take(deltas, candidates.anchors)
-            all_boxes.append(decode(self.coder, deltas, anchors[candidates.anchors]))
+            all_deltas.append(take(deltas, candidates.anchors))
+            all_anchors.append(anchors[candidates.anchors])
             all_scores.append(candidates.scores)
             all_classes.append(candidates.classes)
         logits_of_candidates = torch.cat(all_scores, dim=1)
         return choose_detections(
             samples,
-            boxes=torch.cat(all_boxes, dim=1),
+            boxes=decode(self.coder, torch.cat(all_deltas, dim=1), torch.cat(all_anchors, dim=1)),
             scores=logits_of_candidates.sigmoid().masked_fill(
                 logits_of_candidates.isneginf(), -torch.inf
             ),
