@@ -136,6 +136,8 @@ class _Builder:
 
     def _content(self, event: yaml.Event, location: Location) -> Value:
         if isinstance(event, yaml.ScalarEvent):
+            if "\0" in event.value:  # no path may hold it
+                raise self._error(event, "a NUL character; write plain text")
             return str(event.value)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(location)
