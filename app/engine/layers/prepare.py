@@ -22,9 +22,9 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 _PRODUCTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
-# Transformed filters of a model, of which wide layers take what narrow ones leave: with more, a
-# ResNet-101 in float32 would take more memory than detectron2's.
-_MOST_TRANSFORMED_BYTES = 330_000_000
+# Transformed filters of a model, of which wide layers take what narrow ones leave: with more, nets
+# of many convolutions (RetinaNet, ResNet-101) would take more memory than detectron2's.
+_MOST_TRANSFORMED_BYTES = 270_000_000
 
 
 def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = False) -> M:
@@ -60,8 +60,9 @@ def _by_tiles(model: nn.Module, dtype: torch.dtype) -> set[nn.Conv2d]:
 
     Of wide ones the last come first: the maps of many boxes have more tiles than those of a body.
     """
-    gaining = [m for m in model.modules() if isinstance(m, nn.Conv2d) and pays_off(m, dtype)]
-    convs = sorted(gaining[::-1], key=is_wide)
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and pays_off(m, dtype)]
+    convs.reverse()
+    convs.sort(key=is_wide)
     totals = accumulate(transformed_bytes(conv, dtype) for conv in convs)
     return {
         conv
