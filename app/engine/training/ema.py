@@ -1,10 +1,10 @@
 """A moving average of the weights, often a better model than the weights themselves."""
 
+from collections import defaultdict
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Ema:
@@ -17,24 +17,25 @@ class Ema:
     def __init__(self, model: nn.Module, *, decay: float) -> None:
         self.decay = decay
         self.num_updates = 0
-        self.averaged = AveragedModel(model, multi_avg_fn=self._blend)
-
-    @property
-    def model(self) -> nn.Module:
-        """The averaged model."""
-        module: nn.Module = self.averaged.module
-        return module
+        self.model = deepcopy(model)
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take in the weights after an iteration."""
+        """Take in the weights after an iteration; the first are taken as they are."""
         self.num_updates += 1
-        self.averaged.update_parameters(model)
+        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        share = 1.0 if self.num_updates == 1 else 1 - decay
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), share)
+        buffers: defaultdict[torch.dtype, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for mine, other in zip(self.model.buffers(), model.buffers(), strict=True):
+            buffers[mine.dtype].append((mine, other))
+        for pairs in buffers.values():  # a GPU copies those of one type in one go
+            mine_of_type, others_of_type = zip(*pairs, strict=True)
+            torch._foreach_copy_(mine_of_type, others_of_type)
 
     def restart(self, model: nn.Module) -> None:
         """Forget the past: the average is `model`."""
         self.num_updates = 0
-        self.averaged.n_averaged.zero_()
         self.model.load_state_dict(model.state_dict())
 
     def state_dict(self) -> dict[str, Tensor | int]:
@@ -47,10 +48,4 @@ class Ema:
         num_updates = weights.pop("num_updates")
         assert isinstance(num_updates, int)
         self.num_updates = num_updates
-        # AveragedModel's own counter only tells the first update, a plain copy, from the others.
-        self.averaged.n_averaged.fill_(num_updates)
         self.model.load_state_dict(weights)
-
-    def _blend(self, averages: Tensors, weights: Tensors, _: Tensor | int) -> None:
-        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
-        torch._foreach_lerp_(list(averages), list(weights), 1 - decay)
