@@ -72,7 +72,7 @@ def _is_file_below(path: Path, folder: Path) -> bool:
     """Whether there is such a file, reached without leaving the folder by `..` or a link."""
     try:
         return path.is_file() and path.resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError):  # a name of 5000 characters, a NUL in it, a circle of links
+    except OSError:  # a name of 5000 characters, a circle of links
         return False
 
 
