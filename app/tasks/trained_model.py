@@ -66,11 +66,23 @@ def open_model(
     Raises ModelError when there is no usable model, ObjectTypeError when it does not find what the
     task asks for.
     """
+    asked = _is_asked_for(hp)
     path = _onnx_file(env, hp)
-    if path is not None:
-        model = _open_onnx(env, hp, path, device, score_threshold, boxes_only, num_images)
-        if model is not None:
-            return model
+    if path is not None and (asked or (device == "cpu" and _is_faster(env, hp))):
+        try:
+            return _open_onnx(
+                env,
+                hp,
+                path,
+                device=device,
+                score_threshold=score_threshold,
+                boxes_only=boxes_only,
+                num_images=num_images,
+            )
+        except (CheckpointError, ObjectTypeError) as error:
+            if asked:
+                raise
+            logger.warning("%s; torch and the weights are used", error)
     with lasting_imports():
         from app.tasks.torch_model import open_torch_model
 
@@ -104,42 +116,32 @@ def _open_onnx(
     env: Env,
     hp: InferHyperparameters,
     path: Path,
+    *,
     device: str,
     score_threshold: float,
     boxes_only: bool,
     num_images: int,
-) -> TrainedModel | None:
-    """The exported model; None where torch serves better and nobody asked for this one."""
-    if not _is_asked_for(hp) and (device != "cpu" or not _is_faster(env, hp)):
-        return None
+) -> TrainedModel:
+    """The exported model; CheckpointError or ObjectTypeError where it is not what is needed."""
     from app.engine.predictor.onnx_predictor import OnnxPredictor
 
     streams = max(min(cpu_count(), MAX_STREAMS, num_images), 1) if device == "cpu" else 1
-    try:
-        predictor = OnnxPredictor(
-            path,
-            batch_size=hp.batch_size if device != "cpu" else 1,
-            score_threshold=score_threshold,
-            image_size=hp.image_size,
-            boxes_only=boxes_only,
-            device=device,
-            streams=streams,
-        )
-    except CheckpointError as error:
-        if _is_asked_for(hp):
-            raise
-        logger.warning("%s", error)
-        return None
+    predictor = OnnxPredictor(
+        path,
+        batch_size=hp.batch_size if device != "cpu" else 1,
+        score_threshold=score_threshold,
+        image_size=hp.image_size,
+        boxes_only=boxes_only,
+        device=device,
+        streams=streams,
+    )
+    if not _is_asked_for(hp) and not _is_of_weights_beside(predictor.card.weights_sha256, env, hp):
+        raise CheckpointError(f"{path} was made from other weights than those beside it")
     if not boxes_only and not predictor.card.has_masks:
-        if not _is_asked_for(hp):
-            return None
         raise ObjectTypeError(
             "object_type 4 asks for instance segmentation but the exported model finds boxes only; "
             "choose a Mask R-CNN model, or object_type 2"
         )
-    if not _is_asked_for(hp) and not _is_of_weights_beside(predictor.card.weights_sha256, env, hp):
-        logger.info("%s was made from other weights than those beside it: not used", path)
-        return None
     names = list(predictor.card.class_names)
     if hp.class_names and list(hp.class_names) != names:
         logger.warning("class_names are not the model's (%s), which are used", ", ".join(names))
