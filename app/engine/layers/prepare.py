@@ -24,7 +24,7 @@ _PRODUCTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 # Transformed filters of a model, of which wide layers take what narrow ones leave: with more, nets
 # of many convolutions (RetinaNet, ResNet-101) would take more memory than detectron2's.
-_MOST_TRANSFORMED_BYTES = 270_000_000
+_MOST_TRANSFORMED_BYTES = 230_000_000
 
 
 def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = False) -> M:
