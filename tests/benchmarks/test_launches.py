@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from app.engine.layers.nms import nms_sorted
+from benchmarks.launches.count import of_detection, of_training
 from benchmarks.launches.fake_gpu import fake_gpu
 
 
@@ -131,3 +132,34 @@ def test_scaled_gradients_in_half_precision():
     with fake_gpu():
         found = trained("cuda", torch.float16)
     torch.testing.assert_close(found, expected, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size", "launches", "waits"),
+    [
+        pytest.param("retinanet", 1, 370, 8, id="one stage"),
+        pytest.param("retinanet", 8, 400, 8, id="one stage, whatever the batch"),
+        pytest.param("faster", 1, 385, 9, id="two stages"),
+        pytest.param("faster", 8, 970, 6 + 3 * 8, id="two stages: three waits for each image"),
+        pytest.param("mask", 1, 480, 12, id="masks"),
+    ],
+)
+def test_detection_asks_little_of_a_gpu(name, batch_size, launches, waits):
+    count = of_detection(name, batch_size=batch_size)
+    assert count.launches.total() <= launches
+    assert count.waits.total() <= waits, count.waits
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "launches", "waits"),
+    [
+        pytest.param("retinanet", torch.bfloat16, 1310, 0, id="one stage never waits"),
+        pytest.param("retinanet", torch.float16, 1320, 0, id="nor for scaled gradients"),
+        pytest.param("faster", torch.bfloat16, 1210, 9 + 2, id="two stages: once for each image"),
+        pytest.param("mask", torch.bfloat16, 1350, 10 + 6, id="masks: three times"),
+    ],
+)
+def test_an_iteration_asks_little_of_a_gpu(name, dtype, launches, waits):
+    count = of_training(name, dtype=dtype)
+    assert count.launches.total() <= launches
+    assert count.waits.total() <= waits, count.waits

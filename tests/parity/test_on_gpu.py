@@ -13,18 +13,13 @@ GOLDENS = Path(__file__).parent / "variants"
 QUICK = {
     "cascade_federated",
     "fast",
-    "faster_roi_pool",
     "faster_sampled",
     "keypoint",
-    "mask",
     "mask_augmented",
-    "mask_c4",
     "mask_deform_v2",
     "panoptic",
     "retinanet",
-    "retinanet_group_norm_giou",
     "rpn_three_convs",
-    "semantic",
 }
 
 

@@ -146,6 +146,7 @@ class AugmentedDetector(Detector):
         """Add masks and keypoints, means over the views."""
         if not model.looks_inside:
             return merged
+        merged = merged.to(self.device)
         # Without objects one view tells how large nothing is.
         asked = groups if len(merged) else [groups[0][:1]]
         inside = _mean(

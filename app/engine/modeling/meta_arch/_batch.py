@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from app.engine.modeling.postprocess import to_original
-from app.engine.structures.detections import Detections
+from app.engine.structures.detections import Detections, to_cpu
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
 
@@ -17,7 +17,12 @@ def ground_truths(samples: Sequence[Sample], device: torch.device) -> list[Groun
 
 
 def originals(detections: Sequence[Detections], samples: Sequence[Sample]) -> list[Detections]:
-    """Detections in the network's input -> in pixels of the original images, masks pasted."""
+    """Detections in the network's input -> in pixels of the original images, masks pasted.
+
+    Without masks they are on the CPU then: for so few boxes a GPU's launches would take longer.
+    """
+    if all(found.masks is None for found in detections):
+        detections = to_cpu(detections)
     return [
         to_original(found, sample.size, sample.original_size)
         for found, sample in zip(detections, samples, strict=True)
