@@ -197,6 +197,7 @@ def _stand_ins(gpu: FakeGpu) -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         "device_count": 1,
         "current_device": 0,
         "is_bf16_supported": True,
+        "is_current_stream_capturing": False,
         "get_device_capability": (9, 0),
         "get_device_name": "Fake GPU",
         "get_arch_list": ["sm_90"],
