@@ -9,7 +9,7 @@ from benchmarks.parity.check import check
 from benchmarks.parity.golden import load
 from benchmarks.parity.variants import VARIANTS
 
-GOLDENS = Path(__file__).parent / "variants"
+GOLDENS = Path(__file__).parent
 QUICK = {
     "cascade_federated",
     "fast",
@@ -26,8 +26,11 @@ QUICK = {
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
-        for name in sorted(VARIANTS)
+        *(
+            pytest.param(f"variants/{name}", marks=[] if name in QUICK else [pytest.mark.slow])
+            for name in sorted(VARIANTS)
+        ),
+        pytest.param("fcos_R_50_FPN_1x", marks=[pytest.mark.slow]),
     ],
 )
 def test_a_gpu_detects_and_learns_the_same(name):
