@@ -145,8 +145,8 @@ class TrainHyperparameters(Hyperparameters):
     """Forms of the best model to add to its files at the end, comma-separated: onnx, int8 (with a
     validation set; left out if it loses over one point of AP). none: nothing, no time spent."""
     ymir_saved_file_patterns: str = ""
-    """Keep only config.yaml and model files whose names match one of these comma-separated patterns
-    (regular expressions). Empty: all."""
+    """Keep only model files whose names match one of these comma-separated patterns (regular
+    expressions). Empty: all."""
 
     @field_validator("export")
     @classmethod

@@ -9,7 +9,7 @@ import math
 import re
 import shutil
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -56,20 +56,16 @@ class ModelStages:
         dialect: Dialect = Dialect.STAGE_FOLDERS,
         object_type: int = 2,
         file_patterns: str = "",
-        needed: Collection[str] = (),
         max_stages: int = MAX_STAGES,
         evaluate_config: Mapping[str, float] | None = None,
     ) -> None:
-        """`file_patterns`: comma-separated regular expressions; only files that match one, or are
-        `needed`, are listed.
-        """
+        """`file_patterns`: comma-separated regular expressions; only matching files are listed."""
         assert 1 <= max_stages <= MAX_STAGES
         self._models_dir = output.models_dir
         self._path = output.training_result_file
         self._dialect = dialect
         self._object_type = object_type
         self._patterns = compiled_patterns(file_patterns)
-        self._needed = frozenset(needed)
         self._max_stages = max_stages
         self._evaluate_config = dict(evaluate_config or {"iou_thr": 0.5})
         self._stages: dict[str, Stage] = {}
@@ -132,14 +128,12 @@ class ModelStages:
         return stage
 
     def _kept(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        matching = {
+        kept = tuple(
             name for name in names if any(pattern.search(name) for pattern in self._patterns)
-        }
-        if self._patterns and not matching:
+        )
+        if self._patterns and not kept:
             logger.warning("ymir_saved_file_patterns: no file matches; all files are kept")
-        if not matching:
-            return names
-        return tuple(name for name in names if name in matching | self._needed)
+        return kept or names
 
     def _drop_oldest(self) -> list[Stage]:
         dropped = []

@@ -8,7 +8,7 @@ from app.engine.checkpoint.weights import find_weights
 from app.engine.config import CfgNode
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.job import TrainSummary
-from app.engine.training.saved_model import CONFIG_FILE, SavedModel
+from app.engine.training.saved_model import SavedModel
 from app.engine.training.train import train
 from app.tasks.args_options import parse_args_options
 from app.tasks.devices import device_ids, device_names, gains_by_mixed_precision
@@ -154,7 +154,6 @@ def _stages(env: Env, hp: TrainHyperparameters) -> ModelStages:
         dialect=env.dialect,
         object_type=hp.object_type,
         file_patterns=hp.ymir_saved_file_patterns,
-        needed=[CONFIG_FILE],  # without it no task can use the model
         max_stages=MAX_STAGES,
     )
 

@@ -120,13 +120,12 @@ def test_a_stage_written_again_is_replaced(output: OutputPaths, put):
     [
         pytest.param("", ["model.pth", "config.yaml", "model.onnx"], id="all"),
         pytest.param(r"\.pth$, \.yaml$", ["model.pth", "config.yaml"], id="two patterns"),
-        pytest.param("onnx,*bad", ["config.yaml", "model.onnx"], id="a bad pattern is skipped"),
-        pytest.param("pth", ["model.pth", "config.yaml"], id="what is needed stays"),
+        pytest.param("onnx,*bad", ["model.onnx"], id="a bad pattern is skipped"),
         pytest.param("nothing", ["model.pth", "config.yaml", "model.onnx"], id="nothing matches"),
     ],
 )
 def test_file_patterns(output: OutputPaths, put, patterns: str, expected: list[str]):
-    stages = ModelStages(output, file_patterns=patterns, needed=["config.yaml"])
+    stages = ModelStages(output, file_patterns=patterns)
     files = [put(stages, "a", name) for name in ("model.pth", "config.yaml", "model.onnx")]
     assert list(stages.add("a", files, mAP=0.5).files) == expected
 
