@@ -127,11 +127,13 @@ class ModelStages:
             shutil.rmtree(self._models_dir / old.name, ignore_errors=True)
         return stage
 
+    def leaves_out(self, name: str) -> bool:
+        """Whether files of this name match no pattern."""
+        return bool(self._patterns) and not any(p.search(name) for p in self._patterns)
+
     def _kept(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        kept = tuple(
-            name for name in names if any(pattern.search(name) for pattern in self._patterns)
-        )
-        if self._patterns and not kept:
+        kept = tuple(name for name in names if not self.leaves_out(name))
+        if names and not kept:
             logger.warning("ymir_saved_file_patterns: no file matches; all files are kept")
         return kept or names
 

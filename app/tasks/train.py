@@ -8,7 +8,7 @@ from app.engine.checkpoint.weights import find_weights
 from app.engine.config import CfgNode
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.job import TrainSummary
-from app.engine.training.saved_model import SavedModel
+from app.engine.training.saved_model import CONFIG_FILE, SavedModel
 from app.engine.training.train import train
 from app.tasks.args_options import parse_args_options
 from app.tasks.devices import device_ids, device_names, gains_by_mixed_precision
@@ -149,13 +149,20 @@ def _pretrained_weights(env: Env, hp: TrainHyperparameters) -> str | None:
 
 def _stages(env: Env, hp: TrainHyperparameters) -> ModelStages:
     """The stages of result.yaml, with those that an earlier run left."""
-    return ModelStages.resume(
+    stages = ModelStages.resume(
         env.output,
         dialect=env.dialect,
         object_type=hp.object_type,
         file_patterns=hp.ymir_saved_file_patterns,
         max_stages=MAX_STAGES,
     )
+    if stages.leaves_out(CONFIG_FILE):
+        logger.warning(
+            "ymir_saved_file_patterns leaves out %s, without which no task can use the model; add "
+            r"\.yaml$ to the patterns",
+            CONFIG_FILE,
+        )
+    return stages
 
 
 def _stage_writer(stages: ModelStages, hp: TrainHyperparameters) -> Callable[[SavedModel], None]:

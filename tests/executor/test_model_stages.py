@@ -128,6 +128,7 @@ def test_file_patterns(output: OutputPaths, put, patterns: str, expected: list[s
     stages = ModelStages(output, file_patterns=patterns)
     files = [put(stages, "a", name) for name in ("model.pth", "config.yaml", "model.onnx")]
     assert list(stages.add("a", files, mAP=0.5).files) == expected
+    assert stages.leaves_out("config.yaml") == (patterns in ("onnx,*bad", "nothing"))
 
 
 def test_bad_patterns_are_told(caplog: pytest.LogCaptureFixture):
