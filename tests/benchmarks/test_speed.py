@@ -1,11 +1,13 @@
 """Records of measurements, the page made of them, and the names of engines."""
 
 import sys
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.launches.fake_gpu import fake_gpu
 from benchmarks.speed import (
     cost_growth,
     data,
@@ -20,6 +22,7 @@ from benchmarks.speed import (
 from benchmarks.speed.engines import KINDS, EngineSpec, Task
 from benchmarks.speed.infer import _difference
 from benchmarks.speed.side_by_side import ended_at_last, start
+from benchmarks.speed.throughput import _cpu_clock
 from benchmarks.speed.train_batch import make_batch
 
 
@@ -159,14 +162,26 @@ def test_ways_of_evaluation_agree(tmp_path):
     np.testing.assert_allclose(np.array(classes[0])[known], classes[1][known], atol=1e-12)
 
 
-@pytest.mark.parametrize("work", throughput.WORK)
-def test_throughput_is_images_by_the_time_of_a_call(work, tmp_path, monkeypatch):
-    monkeypatch.setattr(throughput, "_WARM_UP_S", 0.0)
-    monkeypatch.setattr(throughput, "_MEASURED_S", 0.0)
+@pytest.mark.parametrize(
+    ("work", "device"),
+    [
+        pytest.param("inference", "cpu", id="inference"),
+        pytest.param("training", "cpu", id="training"),
+        pytest.param("inference", "cuda:0", id="inference on a fake GPU"),
+    ],
+)
+def test_throughput_is_images_by_the_time_of_a_call(work, device, tmp_path, monkeypatch):
+    for name, value in {"_WARM_UP_S": 0.0, "_MEASURED_S": 0.0, "_MATRIX": 64}.items():
+        monkeypatch.setattr(throughput, name, value)
     image = tmp_path / "grey.png"
     Image.new("RGB", (48, 32), (90, 90, 90)).save(image)
-    job = throughput.Job(Task("retinanet_R_50_FPN_1x", 64, 96, 1), work, "cpu", "bf16")
-    content = throughput.measure(job, [image], [1, 2])
+    job = throughput.Job(Task("retinanet_R_50_FPN_1x", 64, 96, 1), work, device, "bf16")
+    with ExitStack() as stack:
+        if device != "cpu":
+            stack.enter_context(fake_gpu())
+            # The fake has no clock.
+            monkeypatch.setattr(throughput, "_gpu_clock", lambda _, call: _cpu_clock(call))
+        content = throughput.measure(job, [image], [1, 2])
     assert content["columns"][:4] == ["batch", "engine", "images/s", "ms"]
     assert [row[:2] for row in content["rows"]] == [
         [batch, engine] for batch in (1, 2) for engine in ("torchvision", "ours")
