@@ -10,7 +10,7 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,32 +83,35 @@ def _read_env(path: Path) -> tuple[Env, ExecutorError | None]:
         return salvaged_env(path), error
 
 
-def _folders(output: OutputPaths) -> list[Path]:
-    """Where results go, the first ones first."""
-    files = (
-        output.monitor_file,
-        output.training_result_file,
-        output.mining_result_file,
-        output.infer_result_file,
-    )
-    folders = [output.root_dir, output.models_dir, output.tensorboard_dir]
-    return list(dict.fromkeys([*folders, *(file.parent for file in files)]))
+def _folders(output: OutputPaths, tasks: Iterable[Task]) -> list[Path]:
+    """Where the results of some tasks go, the first ones first."""
+    of_task = {
+        Task.TRAINING: [
+            output.models_dir,
+            output.tensorboard_dir,
+            output.training_result_file.parent,
+        ],
+        Task.MINING: [output.mining_result_file.parent],
+        Task.INFER: [output.infer_result_file.parent],
+    }
+    of_all = [output.root_dir, output.monitor_file.parent]
+    return list(dict.fromkeys([*of_all, *(folder for task in tasks for folder in of_task[task])]))
 
 
 def _make_folders(output: OutputPaths) -> None:
-    for folder in _folders(output):
+    for folder in _folders(output, Task):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise output_error(folder, error) from error
 
 
-def _require_writable(output: OutputPaths) -> None:
+def _require_writable(output: OutputPaths, tasks: Iterable[Task]) -> None:
     """OutputError for a folder that is there and closed: an earlier run may have had another user.
 
     Told now, not after the hours until the first result.
     """
-    for folder in _folders(output):
+    for folder in _folders(output, tasks):
         if not os.access(folder, os.W_OK | os.X_OK):
             denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             raise output_error(folder, denied)
@@ -119,8 +122,8 @@ def _attempt(
 ) -> ExecutorError | None:
     """Run the tasks; why they failed, if they did."""
     try:
-        _require_writable(env.output)
         tasks = env.require_tasks()
+        _require_writable(env.output, tasks)
         for remark in check_config(env.input.config_file, tasks):
             logger.warning("%s", remark)
         for folder in (env.output.root_dir, env.output.models_dir):

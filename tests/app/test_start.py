@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from app.supervisor import _make_folders, _require_writable
-from executor.env import OutputPaths
+from executor.env import OutputPaths, Task
 from executor.errors import OutputError
 
 SUPERVISOR = """
@@ -367,17 +368,26 @@ def test_an_output_folder_that_cannot_be_written(start: Start, tmp_path: Path):
     assert "cannot be written" in run.log.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", ["", "models", "tensorboard"])
+@pytest.mark.parametrize(
+    ("name", "task", "matters"),
+    [
+        pytest.param("", Task.INFER, True, id="all of it"),
+        pytest.param("models", Task.TRAINING, True, id="models, to train"),
+        pytest.param("tensorboard", Task.TRAINING, True, id="curves, to train"),
+        pytest.param("models", Task.MINING, False, id="models, to mine"),
+    ],
+)
 def test_a_folder_that_another_user_left_closed(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, task: Task, matters: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     output = OutputPaths(root_dir=tmp_path / "out")
     _make_folders(output)
-    _require_writable(output)
+    _require_writable(output, Task)
     # Not by its mode: to root everything is open.
     monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path / "out" / name)
-    with pytest.raises(OutputError, match=rf"out/?{name}: cannot be written.*--user"):
-        _require_writable(output)
+    refused = pytest.raises(OutputError, match=rf"out/?{name}: cannot be written.*--user")
+    with refused if matters else nullcontext():
+        _require_writable(output, [task])
 
 
 def test_leftovers_of_killed_writers_go(start: Start, tmp_path: Path):
