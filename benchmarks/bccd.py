@@ -19,8 +19,7 @@ import torch
 
 from app.engine.checkpoint.weights import find_weights
 from app.engine.config import load_config, set_classes
-from app.engine.data.formats import FORMATS
-from app.engine.data.problems import Problems
+from app.engine.data.formats import FORMATS, Reading
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.train import train
 from benchmarks import REPOSITORY
@@ -72,7 +71,7 @@ def read_split(data: Path, split: str) -> list[ImageRecord]:
         (root / "JPEGImages" / f"{name}.jpg", root / "Annotations" / f"{name}.xml")
         for name in names
     ]
-    return FORMATS["voc"](pairs, CLASS_NAMES, Problems())
+    return FORMATS["voc"](pairs, Reading(CLASS_NAMES))
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

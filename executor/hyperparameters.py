@@ -125,6 +125,16 @@ class TrainHyperparameters(Hyperparameters):
     ] = Field("", json_schema_extra={"template": "ark:raw"})
     """How the platform hands over annotations: ark:raw, voc:raw, coco:raw or seg-coco:raw. Left
     out, most platforms send voc:raw, which is read as well."""
+    annotated_frame: Literal["auto", "shown", "stored", "scaled"] = "auto"
+    """The picture in which boxes were drawn, where EXIF turns photographs or the annotated size is
+    not the image's: shown (turned), stored (not turned), scaled (of the annotated size); auto:
+    shown, and the data is refused where its sizes contradict that."""
+    box_corners: Literal["auto", "inclusive", "exclusive"] = "auto"
+    """Whether xmax and ymax of voc:raw are the last pixels of an object (inclusive) or the edge
+    behind them (exclusive); auto: as the files look."""
+    accepted_smells: str = ""
+    """Data that looks wrong but is right: comma-separated names from messages of the form
+    "smell NAME", which then stop no training."""
     eval_period: int = Field(0, ge=0, le=100_000_000)
     """Iterations between two evaluations, each of which may keep a model. 0: about ten in all."""
     checkpoint_period: int = Field(0, ge=0, le=100_000_000)

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.engine.data.formats import BROKEN_FILES, FORMATS
-from app.engine.data.problems import Problems
-from app.engine.errors import printable
+from app.engine.data.account import missing_classes, settle
+from app.engine.data.formats import FORMATS, Conventions, Reading
+from app.engine.data.problems import Effect
 from app.engine.structures.sample import ImageRecord
 from executor.dataset_reader import Asset
 from executor.errors import DatasetError
@@ -17,12 +17,13 @@ SUFFIX_FORMATS = {".txt": "ark", ".xml": "voc", ".json": "coco"}
 """What the platform calls its annotation files in each format."""
 
 
-MAX_BROKEN_SHARE = 0.05
-"""Of the files of a set; with more it is not the set that somebody meant to train on."""
-
-
 def read_records(
-    assets: Sequence[Asset], export_format: str, class_names: Sequence[str], *, name: str
+    assets: Sequence[Asset],
+    export_format: str,
+    class_names: Sequence[str],
+    *,
+    name: str,
+    conventions: Conventions | None = None,
 ) -> list[ImageRecord]:
     """Records of the images that can be used; what cannot is counted and reported once.
 
@@ -30,35 +31,17 @@ def read_records(
     """
     if not assets:
         return []
-    problems = Problems()
+    reading = Reading(class_names, conventions or Conventions())
     pairs = [(asset.image, asset.annotation) for asset in assets if asset.annotation is not None]
+    for asset in assets:
+        if asset.annotation is None:
+            reading.problems.add(
+                "no annotation file is listed (image left out)", asset.image_text, Effect.LEFT_OUT
+            )
     word = format_of([annotation for _, annotation in pairs], export_format)
-    records = FORMATS[word](pairs, class_names, problems)
-    for line in problems.lines():
-        logger.warning("%s set: %s", name, line)
-    _refuse_a_broken_set(problems, len(pairs), name)
-    num_objects = sum(len(record) for record in records)
-    logger.info(
-        "%s set: %d of %d images usable, %d objects, %d images without objects",
-        name,
-        len(records),
-        len(assets),
-        num_objects,
-        sum(len(record) == 0 for record in records),
-    )
+    records = FORMATS[word](pairs, reading)
+    settle(name, len(assets), records, reading)
     return records
-
-
-def _refuse_a_broken_set(problems: Problems, num_images: int, name: str) -> None:
-    """DatasetError where more than 5 % of the files (and more than one) are missing or damaged."""
-    broken = {kind: n for kind, n in problems.counts.items() if kind in BROKEN_FILES}
-    num_broken = sum(broken.values())
-    if num_broken > max(MAX_BROKEN_SHARE * num_images, 1):
-        example = printable(problems.examples(next(iter(broken)))[0])
-        raise DatasetError(
-            f"{name} set: {num_broken} of {num_images} images or their annotations cannot be read,"
-            f" for example {example}; repair the data set or leave these images out"
-        )
 
 
 def format_of(annotations: Sequence[Path], export_format: str) -> str:
@@ -83,12 +66,11 @@ def require_objects(records: Sequence[ImageRecord], class_names: Sequence[str]) 
         raise DatasetError(
             "training set: no image can be read; see the warnings above and check the data set"
         )
-    used = {int(class_id) for record in records for class_id in record.classes}
-    if not used:
+    missing = missing_classes(records, class_names)
+    if len(missing) == len(class_names):
         raise DatasetError(
             f"training set: none of {len(records)} images has an object of the classes "
-            f"{', '.join(class_names)}; check class_names and the annotations"
+            f"{', '.join(class_names)} to learn from; check class_names and the annotations"
         )
-    missing = [name for index, name in enumerate(class_names) if index not in used]
     if missing:
         logger.warning("training set: no object of %s; such classes cannot be learnt", missing)

@@ -3,9 +3,11 @@
 import logging
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from app.engine.checkpoint.weights import find_weights
 from app.engine.config import CfgNode
+from app.engine.data.formats import Conventions
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.job import TrainSummary
 from app.engine.training.saved_model import CONFIG_FILE, SavedModel
@@ -131,12 +133,19 @@ def check_annotations(cfg: CfgNode, records: list[ImageRecord]) -> None:
 
 
 def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], list[ImageRecord]]:
+    conventions = Conventions(hp.annotated_frame, hp.box_corners)
+    read = partial(
+        read_records,
+        export_format=hp.export_format,
+        class_names=hp.class_names,
+        conventions=conventions,
+    )
     train_assets = read_training_index(env.input.training_index_file)
-    train_records = read_records(train_assets, hp.export_format, hp.class_names, name="training")
+    train_records = read(train_assets, name="training")
     require_objects(train_records, hp.class_names)
     val_assets = read_val_index(env.input.val_index_file)
     warn_of_overlap(train_assets, val_assets)
-    val_records = read_records(val_assets, hp.export_format, hp.class_names, name="validation")
+    val_records = read(val_assets, name="validation")
     return train_records, val_records
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import get_config
 from app.engine.data.coco_dataset import empty_record, load_coco
-from app.engine.data.formats import FORMATS
+from app.engine.data.formats import FORMATS, Reading
 from app.engine.data.image import image_size, read_image, read_labels
 from app.engine.data.lvis_dataset import load_lvis
 from app.engine.data.panoptic_dataset import load_panoptic
-from app.engine.data.problems import Problems
 from app.engine.data.proposals import attach_proposals
 from app.engine.data.voc_dataset import load_voc
 from app.engine.errors import EngineError
@@ -88,12 +87,12 @@ def read_annotation(word: str) -> Callable[[Path], None]:
     """A reader of the annotation format that `word` names."""
 
     def read(path: Path) -> None:
-        problems = Problems()
+        reading = Reading(["cat", "dog"])
         image = _image_file(path.parent)
-        records = FORMATS[word]([(image, path)], ["cat", "dog"], problems)
+        records = FORMATS[word]([(image, path)], reading)
         for record in records:
             _check_record(record)
-        for line in problems.lines():
+        for line in reading.problems.lines():
             assert line.isprintable()
             assert len(line) < 1000
 

@@ -24,7 +24,7 @@ from PIL import Image
 from app.engine.checkpoint.files import read_checkpoint
 from app.engine.config.yaml_file import read_config
 from app.engine.data.coco_dataset import empty_record
-from app.engine.data.formats import FORMATS
+from app.engine.data.formats import FORMATS, Reading
 from app.engine.data.image import image_size, read_image
 from app.engine.data.problems import Problems
 from app.engine.data.proposals import attach_proposals
@@ -359,7 +359,7 @@ def test_xml(name: str, tmp_path: Path, listener: socket.socket):
     Image.new("RGB", (32, 32)).save(image)
     annotation.write_text(XML[name].replace("PORT", str(listener.getsockname()[1])))
     problems = Problems()
-    records = FORMATS["voc"]([(image, annotation)], ["cat"], problems)
+    records = FORMATS["voc"]([(image, annotation)], Reading(["cat"], problems=problems))
     assert not any(len(record) for record in records)
     assert problems.total == 1
     assert "root:" not in "\n".join(problems.lines())

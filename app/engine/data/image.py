@@ -11,6 +11,7 @@ import stat
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -112,8 +113,30 @@ def read_labels(path: Path) -> npt.NDArray[Any]:
         raise _refusal(path, error) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header of an image file says.
+
+    size         (height, width) as displayed
+    orientation  EXIF's, 1..8; 1 where there is none
+    """
+
+    size: Size
+    orientation: int = 1
+
+    @property
+    def stored_size(self) -> Size:
+        """(height, width) before EXIF's turn."""
+        return (self.size[1], self.size[0]) if self.orientation >= 5 else self.size
+
+
 def image_size(path: Path) -> Size:
     """(height, width) as displayed, from the header alone wherever the file format allows."""
+    return image_header(path).size
+
+
+def image_header(path: Path) -> Header:
+    """Size and orientation, from the header alone wherever the file format allows."""
     try:
         _check_regular(path)
         with path.open("rb") as file:
@@ -123,10 +146,11 @@ def image_size(path: Path) -> Size:
                 image = _open(file)
                 image.load()
             width, height = image.size
+            orientation = _orientation(image)
             # Pillow turns TIFF sizes by itself.
-            if image.format != "TIFF" and _orientation(image) >= 5:
+            if image.format != "TIFF" and orientation >= 5:
                 width, height = height, width
-            return height, width
+            return Header((height, width), orientation)
     except _DECODER_ERRORS as error:
         raise _refusal(path, error) from error
 

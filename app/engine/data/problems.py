@@ -1,13 +1,25 @@
-"""What was wrong with the data, counted by kind: reported once, never a reason to stop."""
+"""What was wrong with the data, counted by kind, and what was done about it."""
 
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from enum import Enum
 
 from app.engine.errors import printable
 
 _EXAMPLES = 3
 _MAX_LENGTH = 300  # characters of an example
+
+
+class Effect(Enum):
+    """What a kind of problem did to the images or objects that it counts."""
+
+    BROKEN = "image left out, because a file is missing, damaged or of another size"
+    LEFT_OUT = "image left out for another reason"
+    DROPPED = "object dropped"
+    CHANGED = "object or image used, but not as the file says"
+    TOLD = "nothing"
+    STOPS = "the data set cannot be read rightly as a whole"
 
 
 class Problems:
@@ -16,15 +28,18 @@ class Problems:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
+        self._effects: dict[str, Effect] = {}
 
-    def add(self, kind: str, example: str) -> bool:
+    def add(self, kind: str, example: str, effect: Effect = Effect.TOLD) -> bool:
         """One more of `kind` ("unknown class"), seen at `example` (a path, a class name).
 
+        One image or one object for the effects that speak of them. A kind has one effect.
         True when the example is kept: the first three different ones are.
         """
         if len(example) > _MAX_LENGTH:
             example = f"{example[:_MAX_LENGTH]}..."
         self._counts[kind] += 1
+        self._effects.setdefault(kind, effect)
         examples = self._examples.setdefault(kind, [])
         is_kept = len(examples) < _EXAMPLES and example not in examples
         if is_kept:
@@ -35,6 +50,14 @@ class Problems:
     def counts(self) -> Mapping[str, int]:
         """How many of each kind."""
         return dict(self._counts)
+
+    def with_effect(self, *effects: Effect) -> dict[str, int]:
+        """How many of each kind that has one of these effects, the most frequent first."""
+        return {
+            kind: count
+            for kind, count in self._counts.most_common()
+            if self._effects[kind] in effects
+        }
 
     def examples(self, kind: str) -> list[str]:
         """Up to three different examples of `kind`."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from app.engine.data.image import image_size
-from app.engine.data.problems import Problems
+from app.engine.data.formats._reading import Reading
+from app.engine.data.image import Header, image_header
+from app.engine.data.problems import Effect, Problems
 from app.engine.errors import ImageError
 from app.engine.structures.boxes import Size
 from app.engine.structures.sample import ImageRecord, Segmentation
@@ -20,6 +21,7 @@ _MIN_SIDE = 1.0  # pixels; what is left of a box after clipping must be at least
 
 NO_IMAGE = "unreadable image (left out)"
 NO_ANNOTATION = "annotation file missing or unreadable (image left out)"
+UNKNOWN_CLASS = "unknown class (dropped)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +50,40 @@ def read_annotation(path: Path, problems: Problems) -> bytes | None:
             return path.read_bytes()
     except OSError:
         pass
-    problems.add(NO_ANNOTATION, str(path))
+    problems.add(NO_ANNOTATION, str(path), Effect.BROKEN)
     return None
 
 
 def readable_pairs(
     pairs: Sequence[tuple[Path, Path]], problems: Problems
-) -> list[tuple[Path, Path, Size]]:
-    """Pairs whose image exists and can be opened, with its displayed size; each image once."""
+) -> list[tuple[Path, Path, Header]]:
+    """Pairs whose image exists and can be opened, with its header; each image once."""
     unique: dict[Path, Path] = {}
     for image, annotation in pairs:
         if image in unique:
-            problems.add("image listed twice (first entry kept)", str(image))
+            problems.add("image listed twice (first entry kept)", str(image), Effect.LEFT_OUT)
         else:
             unique[image] = annotation
     found = []
-    for (image, annotation), size in zip(unique.items(), _sizes(list(unique)), strict=True):
-        if isinstance(size, ImageError):
-            problems.add(NO_IMAGE, str(size))
+    for (image, annotation), header in zip(unique.items(), _headers(list(unique)), strict=True):
+        if isinstance(header, ImageError):
+            problems.add(NO_IMAGE, str(header), Effect.BROKEN)
         else:
-            found.append((image, annotation, size))
+            found.append((image, annotation, header))
     return found
 
 
-def _sizes(paths: Sequence[Path]) -> Iterable[Size | ImageError]:
-    """Headers only; threads hide the latency of network file systems."""
+def _headers(paths: Sequence[Path]) -> Iterable[Header | ImageError]:
+    """Of each image; threads hide the latency of network file systems."""
     if len(paths) < 2 * _THREADS:
-        return map(_size_or_error, paths)
+        return map(_header_or_error, paths)
     with ThreadPoolExecutor(_THREADS) as threads:
-        return list(threads.map(_size_or_error, paths, chunksize=64))
+        return list(threads.map(_header_or_error, paths, chunksize=64))
 
 
-def _size_or_error(path: Path) -> Size | ImageError:
+def _header_or_error(path: Path) -> Header | ImageError:
     try:
-        return image_size(path)
+        return image_header(path)
     except ImageError as error:
         return error
 
@@ -92,12 +94,13 @@ def build_record(
     objects: Iterable[ParsedObject],
     *,
     image_id: int | str,
-    problems: Problems,
+    reading: Reading,
 ) -> ImageRecord:
     """The record of one image; objects that cannot be used are counted and dropped."""
     kept = []
     for parsed in objects:
-        box = _checked_box(parsed.box, size, image, problems)
+        reading.facts.add(parsed.box, size)
+        box = _checked_box(parsed.box, size, image, reading.problems)
         if box is not None:
             kept.append((parsed, box))
     has_masks = any(parsed.segmentation is not None for parsed, _ in kept)
@@ -119,21 +122,23 @@ def _checked_box(
 ) -> tuple[float, float, float, float] | None:
     """The box inside the image, or None."""
     if not all(math.isfinite(value) for value in box):
-        problems.add("box with a coordinate that is no number (dropped)", str(image))
+        problems.add(
+            "box with a coordinate that is no number (dropped)", str(image), Effect.DROPPED
+        )
         return None
     x0, y0, x1, y1 = box
     if x1 - x0 <= 0 or y1 - y0 <= 0:
-        problems.add("box without area (dropped)", str(image))
+        problems.add("box without area (dropped)", str(image), Effect.DROPPED)
         return None
     height, width = size
     clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
     if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
-        problems.add("box outside its image (dropped)", str(image))
+        problems.add("box outside its image (dropped)", str(image), Effect.DROPPED)
         return None
     if clipped[2] - clipped[0] < _MIN_SIDE or clipped[3] - clipped[1] < _MIN_SIDE:
-        problems.add("box thinner than a pixel (dropped)", str(image))
+        problems.add("box thinner than a pixel (dropped)", str(image), Effect.DROPPED)
         return None
     # One pixel over the edge is how counting from 1 looks: not worth a word.
     if max(abs(a - b) for a, b in zip(clipped, box, strict=True)) > 1:
-        problems.add("box partly outside its image (clipped)", str(image))
+        problems.add("box partly outside its image (clipped)", str(image), Effect.CHANGED)
     return clipped

@@ -9,50 +9,54 @@ an annotator was and is not used; a rotated box is taken as the upright one that
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import (
     ParsedObject,
     build_record,
     read_annotation,
     readable_pairs,
 )
-from app.engine.data.problems import Problems
+from app.engine.data.problems import Effect
 from app.engine.structures.sample import ImageRecord
 
 _COLUMNS = (5, 6, 7)
 
 
-def read(
-    pairs: Sequence[tuple[Path, Path]], class_names: Sequence[str], problems: Problems
-) -> list[ImageRecord]:
-    """Records of (image, annotation) pairs; `class_names` gives the number of classes."""
+def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
+    """Records of (image, annotation) pairs; a class is its position in `class_names`."""
+    problems = reading.problems
     records: list[ImageRecord] = []
-    for image, annotation, size in readable_pairs(pairs, problems):
+    for image, annotation, header in readable_pairs(pairs, problems):
         content = read_annotation(annotation, problems)
         if content is None:
             continue
         text = content.decode("utf-8-sig", errors="replace")
-        objects = _objects(text, len(class_names), annotation, problems)
-        records.append(build_record(image, size, objects, image_id=len(records), problems=problems))
+        objects = _objects(text, annotation, reading)
+        records.append(
+            build_record(image, header.size, objects, image_id=len(records), reading=reading)
+        )
     return records
 
 
-def _objects(
-    text: str, num_classes: int, annotation: Path, problems: Problems
-) -> Iterator[ParsedObject]:
+def _objects(text: str, annotation: Path, reading: Reading) -> Iterator[ParsedObject]:
+    problems, num_classes = reading.problems, len(reading.class_names)
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         where = f"{annotation}:{number}"
         values = _numbers(line)
         if values is None:
-            problems.add("line that is not 5 to 7 numbers (dropped)", where)
+            problems.add("line that is not 5 to 7 numbers (dropped)", where, Effect.DROPPED)
             continue
         class_id = values[0]
+        reading.facts.class_numbers[class_id] += 1
         if not class_id.is_integer() or not 0 <= class_id < num_classes:
-            problems.add(f"class index outside 0..{num_classes - 1} (dropped)", where)
+            problems.add(
+                f"class index outside 0..{num_classes - 1} (dropped)", where, Effect.DROPPED
+            )
             continue
         if len(values) == 7 and values[6] != 0:
-            problems.add("rotated box (taken as upright)", where)
+            problems.add("rotated box (taken as upright)", where, Effect.CHANGED)
         x0, y0, x1, y1 = values[1:5]
         yield ParsedObject(int(class_id), (x0, y0, x1 + 1, y1 + 1))
 

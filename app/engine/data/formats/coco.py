@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import (
+    UNKNOWN_CLASS,
     ParsedObject,
     build_record,
     class_ids_by_name,
     read_annotation,
     readable_pairs,
 )
-from app.engine.data.problems import Problems
+from app.engine.data.problems import Effect, Problems
 from app.engine.structures.boxes import Size
 from app.engine.structures.sample import ImageRecord, Segmentation
 
@@ -36,25 +38,30 @@ class _File:
     path: Path
 
 
-def read(
-    pairs: Sequence[tuple[Path, Path]], class_names: Sequence[str], problems: Problems
-) -> list[ImageRecord]:
+def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
     """Records of (image, annotation) pairs; the annotation is usually the same file everywhere."""
+    class_names, problems = reading.class_names, reading.problems
     files: dict[Path, _File | None] = {}
     records: list[ImageRecord] = []
-    for image, annotation, size in readable_pairs(pairs, problems):
+    for image, annotation, header in readable_pairs(pairs, problems):
         if annotation not in files:
             files[annotation] = _load(annotation, class_names, problems)
         file = files[annotation]
         if file is None:
-            problems.add("image without a usable COCO file (left out)", str(image))
+            problems.add("image without a usable COCO file (left out)", str(image), Effect.BROKEN)
             continue
         found = file.annotations.get(image.name, file.annotations.get(f"{image.stem}."))
         if found is None:
-            problems.add("image that the annotation file does not list (left out)", str(image))
+            problems.add(
+                "image that the annotation file does not list (left out)",
+                str(image),
+                Effect.BROKEN,
+            )
             continue
-        objects = _objects(found, file, size, problems)
-        records.append(build_record(image, size, objects, image_id=len(records), problems=problems))
+        objects = _objects(found, file, header.size, problems)
+        records.append(
+            build_record(image, header.size, objects, image_id=len(records), reading=reading)
+        )
     return records
 
 
@@ -76,7 +83,11 @@ def _load(path: Path, class_names: Sequence[str], problems: Problems) -> _File |
         image_id = entry.get("image_id") if isinstance(entry, dict) else None
         name = names.get(image_id) if isinstance(image_id, int | str) else None
         if name is None:
-            problems.add("annotation of an image that the file does not list (dropped)", str(path))
+            problems.add(
+                "annotation of an image that the file does not list (dropped)",
+                str(path),
+                Effect.DROPPED,
+            )
         else:
             by_name[name].append(entry)
     # The extension comes from the detected type and may differ from the listed one.
@@ -107,7 +118,7 @@ def _objects(
         category = entry.get("category_id")
         class_id = file.classes.get(category) if isinstance(category, int | str) else None
         if class_id is None:
-            problems.add("unknown class (dropped)", f"category {category} in {file.path}")
+            problems.add(UNKNOWN_CLASS, f"category {category} in {file.path}", Effect.DROPPED)
             continue
         segmentation = parse_segmentation(entry.get("segmentation"), size)
         if segmentation is None and entry.get("segmentation"):
@@ -118,7 +129,9 @@ def _objects(
         try:
             x, y, width, height = (float(value) for value in box_xywh or ())
         except (TypeError, ValueError, OverflowError):
-            problems.add("object without a box of four numbers (dropped)", str(file.path))
+            problems.add(
+                "object without a box of four numbers (dropped)", str(file.path), Effect.DROPPED
+            )
             continue
         crowd = bool(entry.get("iscrowd", 0))
         yield ParsedObject(

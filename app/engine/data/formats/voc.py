@@ -11,34 +11,37 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import (
+    UNKNOWN_CLASS,
     ParsedObject,
     build_record,
     class_ids_by_name,
     read_annotation,
     readable_pairs,
 )
-from app.engine.data.problems import Problems
+from app.engine.data.problems import Effect, Problems
 from app.engine.structures.boxes import Size
 from app.engine.structures.sample import ImageRecord
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def read(
-    pairs: Sequence[tuple[Path, Path]], class_names: Sequence[str], problems: Problems
-) -> list[ImageRecord]:
+def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
     """Records of (image, annotation) pairs."""
-    class_ids = class_ids_by_name(class_names)
+    problems = reading.problems
+    class_ids = class_ids_by_name(reading.class_names)
     records: list[ImageRecord] = []
-    for image, annotation, size in readable_pairs(pairs, problems):
+    for image, annotation, header in readable_pairs(pairs, problems):
         root = parse_xml(annotation, problems)
         if root is None:
             continue
-        if _says_transposed(root, size):
+        if _says_transposed(root, header.size):
             problems.add("annotated size is the one before EXIF rotation", str(annotation))
         objects = read_objects(root, class_ids, annotation, problems)
-        records.append(build_record(image, size, objects, image_id=len(records), problems=problems))
+        records.append(
+            build_record(image, header.size, objects, image_id=len(records), reading=reading)
+        )
     return records
 
 
@@ -50,7 +53,9 @@ def parse_xml(annotation: Path, problems: Problems) -> Element | None:
     try:
         root: Element = ElementTree.fromstring(content)
     except (ParseError, DefusedXmlException, ValueError, LookupError):
-        problems.add("annotation file is not valid XML (image left out)", str(annotation))
+        problems.add(
+            "annotation file is not valid XML (image left out)", str(annotation), Effect.BROKEN
+        )
         return None
     return root
 
@@ -63,15 +68,17 @@ def read_objects(
         name = (element.findtext("name") or "").strip()
         class_id = class_ids.get(name.lower())
         if class_id is None:
-            problems.add("unknown class (dropped)", name or "(no name)")
+            problems.add(UNKNOWN_CLASS, name or "(no name)", Effect.DROPPED)
             continue
         box = element.find("bndbox")
         corners = None if box is None else _corners(box)
         if box is None or corners is None:
-            problems.add("object without a complete bndbox (dropped)", str(annotation))
+            problems.add(
+                "object without a complete bndbox (dropped)", str(annotation), Effect.DROPPED
+            )
             continue
         if _number(box.findtext("rotate_angle")) not in (None, 0.0):
-            problems.add("rotated box (taken as upright)", str(annotation))
+            problems.add("rotated box (taken as upright)", str(annotation), Effect.CHANGED)
         x0, y0, x1, y1 = corners
         difficult = _number(element.findtext("difficult")) not in (None, 0.0)
         yield ParsedObject(class_id, (x0, y0, x1 + 1, y1 + 1), difficult=difficult)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.engine.data.formats import FORMATS
+from app.engine.data.formats import FORMATS, Reading
 from app.engine.data.problems import Problems
 from app.engine.structures.sample import ImageRecord
 
@@ -17,7 +17,7 @@ NAMES = ["cat", "dog"]
 def _read(image: Path, text: str | bytes, problems: Problems | None = None) -> list[ImageRecord]:
     annotation = image.with_suffix(".txt")
     annotation.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return FORMATS["ark"]([(image, annotation)], NAMES, problems or Problems())
+    return FORMATS["ark"]([(image, annotation)], Reading(NAMES, problems=problems or Problems()))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_missing_and_unreadable_files_leave_the_image_out(save_image, tmp_path: 
         (tmp_path / "other.png", label),
         (save_image("third.png"), tmp_path),
     ]
-    records = FORMATS["ark"](pairs, NAMES, problems)
+    records = FORMATS["ark"](pairs, Reading(NAMES, problems=problems))
     assert [record.path.name for record in records] == ["other.png"]
     assert problems.counts == {
         "image listed twice (first entry kept)": 1,
@@ -109,7 +109,7 @@ def test_many_images_keep_their_order(save_image, tmp_path: Path) -> None:
     label = tmp_path / "label.txt"
     label.write_text("0,1,1,2,2")
     pairs = [(save_image(f"{i}.bmp", size=(4, i + 4)), label) for i in range(70)]
-    records = FORMATS["ark"](pairs, NAMES, Problems())
+    records = FORMATS["ark"](pairs, Reading(NAMES))
     assert [record.width for record in records] == list(range(4, 74))
     assert [record.image_id for record in records] == list(range(70))
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from app.engine.data.formats import FORMATS
+from app.engine.data.formats import FORMATS, Reading
 from app.engine.data.formats.coco import parse_segmentation
 from app.engine.data.problems import Problems
 from app.engine.structures.sample import ImageRecord
@@ -29,7 +29,9 @@ def _content(*annotations: dict[str, Any], file_name: str = "a.png") -> dict[str
 def _read(image: Path, content: Any, problems: Problems | None = None) -> list[ImageRecord]:
     annotation = image.parent / "coco-annotations.json"
     annotation.write_text(content if isinstance(content, str) else json.dumps(content))
-    return FORMATS["seg-coco"]([(image, annotation)], NAMES, problems or Problems())
+    return FORMATS["seg-coco"](
+        [(image, annotation)], Reading(NAMES, problems=problems or Problems())
+    )
 
 
 def test_plain_boxes(save_image) -> None:

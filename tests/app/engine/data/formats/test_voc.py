@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.engine.data.formats import FORMATS
+from app.engine.data.formats import FORMATS, Reading
 from app.engine.data.problems import Problems
 from app.engine.structures.sample import ImageRecord
 
@@ -21,7 +21,7 @@ def _object(name: str = "dog", box: str | None = None, more: str = "") -> str:
 def _read(image: Path, text: str | bytes, problems: Problems | None = None) -> list[ImageRecord]:
     annotation = image.with_suffix(".xml")
     annotation.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return FORMATS["voc"]([(image, annotation)], NAMES, problems or Problems())
+    return FORMATS["voc"]([(image, annotation)], Reading(NAMES, problems=problems or Problems()))
 
 
 def test_object(save_image) -> None:
