@@ -7,6 +7,7 @@ Docstrings below fields become the comments of the templates that users see. Val
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from unicodedata import normalize
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -74,9 +75,11 @@ class Hyperparameters(BaseModel):
         for index, name in enumerate(names):
             if not name:
                 raise ValueError(f"item {index} is empty; every class needs a name")
-            if name.lower() in seen:
+            # The two Unicode forms of one name look the same; `A` and `a` are two classes.
+            name = normalize("NFC", name)
+            if name in seen:
                 raise ValueError(f"{name!r} is listed twice; each class needs its own name")
-            seen.add(name.lower())
+            seen.add(name)
         return names
 
     @field_validator("gpu_id", mode="before")

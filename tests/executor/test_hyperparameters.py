@@ -110,6 +110,11 @@ def test_gpu_ids(yaml_file: YamlFile, written: str, expected: tuple[int, ...] | 
     assert load_hyperparameters(yaml_file(""), InferHyperparameters).gpu_ids is None
 
 
+def test_names_that_differ_in_case_are_two_classes(yaml_file: YamlFile):
+    path = yaml_file("class_names: [A, a]")
+    assert load_hyperparameters(path, TrainHyperparameters).class_names == ("A", "a")
+
+
 def test_class_names_are_kept_as_written(yaml_file: YamlFile):
     path = yaml_file("class_names: [no, on, 012, 12:30, null, ~, 'two words', größe, 1e3]")
     names = load_hyperparameters(path, TrainHyperparameters).class_names
@@ -168,8 +173,9 @@ def test_wrong_values(yaml_file: YamlFile, text: str, message: str):
         pytest.param("", "config.yaml:1:1: class_names: missing", id="missing"),
         pytest.param("class_names: []", "no class is named", id="empty list"),
         pytest.param("class_names: cat, dog", "a single text; write a list", id="text"),
+        pytest.param("class_names: [cat, ' cat ']", "'cat' is listed twice", id="same"),
         pytest.param(
-            "class_names: [cat, ' Cat ']", "'Cat' is listed twice", id="same but for case"
+            "class_names: [caf\u00e9, cafe\u0301]", "is listed twice", id="two Unicode forms"
         ),
         pytest.param("class_names: [cat, '']", "item 1 is empty", id="empty name"),
         pytest.param(
