@@ -4,6 +4,7 @@ EngineError (ValueError)
 ├── ConfigError      a config file, key or value
 ├── DatasetError     annotations or index: nothing to train on, unreadable file, ...
 ├── ImageError       one image cannot be read
+│   └── StorageError    because its storage does not give it: what is in it is not known
 ├── CheckpointError  weights missing, unreadable, unsafe, or of another model
 │   └── DownloadError  they are nowhere here and cannot be downloaded
 ├── ExportError     a model cannot be written for another program, or finds other things there
@@ -48,6 +49,24 @@ class DatasetError(EngineError):
 
 class ImageError(EngineError):
     """One image cannot be read."""
+
+
+class StorageError(ImageError):
+    """The storage does not give an image: it is missing, or a mount is wrong, closed or gone.
+
+    What is in it is not known, so that it is worth another look once the storage is in order.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        """`reason` in the system's words ("Stale file handle")."""
+        super().__init__(place, reason)
+        self.place, self.reason = self.args
+
+    def __str__(self) -> str:
+        return (
+            f"{self.place}: the image cannot be read from its storage ({self.reason}); check that"
+            " it is there, and that its folder is mounted and open to the container's user"
+        )
 
 
 class CheckpointError(EngineError):

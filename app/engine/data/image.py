@@ -6,7 +6,9 @@ their first frame, transparency is dropped (hidden pixels show), 16 bits keep th
 H, W: height and width as displayed
 """
 
+import errno
 import io
+import os
 import stat
 import struct
 import warnings
@@ -19,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from app.engine.errors import ConfigError, ImageError, printable
+from app.engine.errors import ConfigError, ImageError, StorageError, printable
 from app.engine.structures.size import Size
 
 Pixels = npt.NDArray[Any]
@@ -70,7 +72,8 @@ _DECODER_ERRORS = (
 def read_image(path: Path, format: str = "BGR") -> Pixels:
     """Pixels as displayed: (H, W, 3) uint8, (H, W, 1) for "L", float64 for "YUV-BT.601".
 
-    Raises ImageError for everything that is not a readable picture.
+    Raises ImageError for everything that is not a readable picture, StorageError (one of them)
+    where the file cannot be had.
     """
     check_format(format)
     try:
@@ -275,9 +278,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _refusal(path: Path, error: BaseException) -> ImageError:
+    # Decoders raise OSErrors without a number, but for EINVAL: an offset that no file can have.
+    number = error.errno if isinstance(error, OSError) else None
+    if number not in (None, errno.EINVAL):
+        return StorageError(printable(str(path)), os.strerror(number))
     reason = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
-        reason = error.strerror
+    if number == errno.EINVAL:
+        reason = "its header is damaged"
     elif isinstance(error, UnidentifiedImageError):
         reason = "the content is no known image format"
     return ImageError(

@@ -1,7 +1,9 @@
 """One policy for pixels: content decides, EXIF applied, damage is a typed error."""
 
+import errno
 import io
 import os
+import pickle
 import struct
 import zlib
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from PIL import Image
 
 from app.engine.data.image import image_size, read_image
-from app.engine.errors import ConfigError, ImageError
+from app.engine.errors import ConfigError, ImageError, StorageError
 from benchmarks.fuzz.samples import bomb
 
 Picture = npt.NDArray[np.uint8]
@@ -202,6 +204,65 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
         for read in (read_image, image_size):
             with pytest.raises(ImageError):
                 read(path)
+
+
+STORAGE_ERRORS = [
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.ENODEV,
+    errno.ENXIO,
+    errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.ECONNRESET,
+    errno.EREMOTEIO,
+    errno.EAGAIN,
+    errno.EMFILE,
+]
+
+
+@pytest.mark.parametrize("number", STORAGE_ERRORS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("call", ["stat", "open"])
+def test_what_the_storage_refuses_is_told_apart(
+    number: int, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.png"
+    Image.new("RGB", (4, 3)).save(path)
+    module, real = (os, os.stat) if call == "stat" else (io, io.open)
+
+    def refuse(file: object, *arguments: object, **options: object) -> object:
+        if file == path:
+            raise OSError(number, os.strerror(number), str(file))
+        return real(file, *arguments, **options)
+
+    monkeypatch.setattr(module, call, refuse)
+    for read in (read_image, image_size):
+        with pytest.raises(StorageError) as caught:
+            read(path)
+        assert os.strerror(number) in str(caught.value)
+        assert str(path) in str(caught.value)
+        again = pickle.loads(pickle.dumps(caught.value))  # it comes from a reader's process
+        assert (type(again), str(again)) == (StorageError, str(caught.value))
+
+
+def test_what_the_content_refuses_is_no_storage_error(tmp_path: Path) -> None:
+    """A damaged length makes the decoder look before the start of the file."""
+    data = bytearray(_encoded(np.zeros((30, 40, 3), dtype=np.uint8), "JPEG2000"))
+    data[15] = 1
+    path = tmp_path / "x.jp2"
+    path.write_bytes(data)
+    for read in (read_image, image_size):
+        with pytest.raises(ImageError) as caught:
+            read(path)
+        assert not isinstance(caught.value, StorageError)
 
 
 @pytest.mark.parametrize("side", [20_000, 60_000])
