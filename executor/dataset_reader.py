@@ -6,7 +6,7 @@ Paths may hold spaces and any other character; bytes that are not UTF-8 survive 
 import logging
 from array import array
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -68,20 +68,6 @@ def read_val_index(path: Path | None) -> list[Asset]:
         logger.warning("%s: the validation index is empty; models cannot be compared by AP", path)
     _report_missing_annotations(path, assets)
     return assets
-
-
-def warn_of_overlap(training: Sequence[Asset], validation: Sequence[Asset]) -> None:
-    """Say so when images are in both sets: AP on images that were learnt by heart is too good."""
-    learnt = {asset.image_text for asset in training}
-    shared = [asset.image_text for asset in validation if asset.image_text in learnt]
-    if shared:
-        logger.warning(
-            "%d of %d validation images are training images, too, such as %s: AP will be higher"
-            " than on images the model has never seen; validate on others",
-            len(shared),
-            len(validation),
-            shared[0],
-        )
 
 
 def read_candidates(path: Path | None) -> list[Asset]:

@@ -171,6 +171,11 @@ class TrainHyperparameters(Hyperparameters):
         return ",".join(words)
 
     @property
+    def smells(self) -> tuple[str, ...]:
+        """What `accepted_smells` lists."""
+        return tuple(name.strip() for name in self.accepted_smells.split(",") if name.strip())
+
+    @property
     def export_forms(self) -> tuple[str, ...]:
         """What `export` lists, in the order in which to do it."""
         return tuple(form for form in EXPORT_FORMS if form in self.export.split(","))

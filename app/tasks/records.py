@@ -1,12 +1,13 @@
 """An index file and its annotation files -> the engine's records."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from app.engine.data.account import missing_classes, settle
 from app.engine.data.formats import FORMATS, Conventions, Reading
 from app.engine.data.problems import Effect
+from app.engine.data.smells import Scent, sniff
 from app.engine.structures.sample import ImageRecord
 from executor.dataset_reader import Asset
 from executor.errors import DatasetError
@@ -24,10 +25,12 @@ def read_records(
     *,
     name: str,
     conventions: Conventions | None = None,
+    accepted_smells: Collection[str] = (),
 ) -> list[ImageRecord]:
     """Records of the images that can be used; what cannot is counted and reported once.
 
     `name` says which set this is in the log. An image without an annotation file is left out.
+    Raises DatasetError where the set cannot be right.
     """
     if not assets:
         return []
@@ -41,6 +44,8 @@ def read_records(
     word = format_of([annotation for _, annotation in pairs], export_format)
     records = FORMATS[word](pairs, reading)
     settle(name, len(assets), records, reading)
+    scent = Scent(records, reading, is_xywh=FORMATS[word] is FORMATS["coco"])
+    sniff(name, scent, accepted_smells, key="accepted_smells")
     return records
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from app.engine.checkpoint.weights import find_weights
 from app.engine.config import CfgNode
 from app.engine.data.formats import Conventions
+from app.engine.data.smells import check_accepted, sniff_overlap
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.job import TrainSummary
 from app.engine.training.saved_model import CONFIG_FILE, SavedModel
@@ -22,7 +23,7 @@ from app.tasks.stop_flag import stop_flag
 from app.tasks.weights_folders import weights_folders
 from app.tasks.workers import limited_workers
 from executor.atomic_file import place_file
-from executor.dataset_reader import read_training_index, read_val_index, warn_of_overlap
+from executor.dataset_reader import read_training_index, read_val_index
 from executor.env import Env
 from executor.errors import ObjectTypeError, StoppedError
 from executor.hyperparameters import (
@@ -133,19 +134,20 @@ def check_annotations(cfg: CfgNode, records: list[ImageRecord]) -> None:
 
 
 def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    conventions = Conventions(hp.annotated_frame, hp.box_corners)
+    accepted = check_accepted(hp.smells, key="accepted_smells")
     read = partial(
         read_records,
         export_format=hp.export_format,
         class_names=hp.class_names,
-        conventions=conventions,
+        conventions=Conventions(hp.annotated_frame, hp.box_corners),
+        accepted_smells=accepted,
     )
     train_assets = read_training_index(env.input.training_index_file)
     train_records = read(train_assets, name="training")
     require_objects(train_records, hp.class_names)
     val_assets = read_val_index(env.input.val_index_file)
-    warn_of_overlap(train_assets, val_assets)
     val_records = read(val_assets, name="validation")
+    sniff_overlap(train_records, val_records, accepted)
     return train_records, val_records
 
 

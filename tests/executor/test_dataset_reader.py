@@ -13,7 +13,6 @@ from executor.dataset_reader import (
     read_candidates,
     read_training_index,
     read_val_index,
-    warn_of_overlap,
 )
 from executor.errors import DatasetError
 
@@ -94,14 +93,6 @@ def test_validation_may_be_empty(index: Path, how: str, caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING):
         assert read_val_index(None if how == "unset" else index) == []
     assert "models cannot be compared by AP" in caplog.text
-
-
-def test_validation_on_training_images_is_told(caplog: pytest.LogCaptureFixture):
-    training = [Asset("/a"), Asset("/b")]
-    warn_of_overlap(training, [Asset("/c")])
-    assert not caplog.text
-    warn_of_overlap(training, [Asset("/c"), Asset("/b")])
-    assert "1 of 2 validation images are training images, too, such as /b" in caplog.text
 
 
 def test_candidates(index: Path):

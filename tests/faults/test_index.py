@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from app.engine.errors import EngineError
 from app.tasks.model_files import find_model
 from app.tasks.records import read_records
 from executor.dataset_reader import Asset, read_candidates, read_training_index, read_val_index
@@ -105,11 +106,16 @@ def test_annotations_that_lead_elsewhere_tell_nothing(
     caplog.set_level(logging.DEBUG)
     image = tmp_path / "a.png"
     Image.new("RGB", (32, 24)).save(image)
+    told: list[str] = []
     for word in ("ark:raw", "voc:raw", "coco:raw"):
-        records = read_records([Asset(str(image), path)], word, ["cat"], name="training")
-        assert not any(len(record) for record in records)
-    assert "canary" not in caplog.text
-    assert "root:" not in caplog.text
+        try:
+            records = read_records([Asset(str(image), path)], word, ["cat"], name="training")
+            assert not any(len(record) for record in records)
+        except EngineError as error:
+            told.append(str(error))
+    for text in (caplog.text, *told):
+        assert "canary" not in text
+        assert "root:" not in text
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "MODELS/../secret.pth", "MODELS/link.pth"])

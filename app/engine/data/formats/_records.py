@@ -22,6 +22,7 @@ _MIN_SIDE = 1.0  # pixels; what is left of a box after clipping must be at least
 NO_IMAGE = "unreadable image (left out)"
 NO_ANNOTATION = "annotation file missing or unreadable (image left out)"
 UNKNOWN_CLASS = "unknown class (dropped)"
+CLIPPED = "box partly outside its image (clipped)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +141,5 @@ def _checked_box(
         return None
     # One pixel over the edge is how counting from 1 looks: not worth a word.
     if max(abs(a - b) for a, b in zip(clipped, box, strict=True)) > 1:
-        problems.add("box partly outside its image (clipped)", str(image), Effect.CHANGED)
+        problems.add(CLIPPED, str(image), Effect.CHANGED)
     return clipped

@@ -1,0 +1,362 @@
+"""Smells: signs that a data set does not say what its user means, though every file can be read.
+
+Each has a statistic, a threshold and a sentence with numbers and a remedy. Those that stop refuse
+the training unless the user accepts them by name; the others warn.
+"""
+
+import hashlib
+import io
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.engine.config.unknown import did_you_mean
+from app.engine.data.formats import Reading
+from app.engine.data.formats._records import CLIPPED, UNKNOWN_CLASS
+from app.engine.data.image import read_image
+from app.engine.data.problems import Effect
+from app.engine.errors import ConfigError, DatasetError, ImageError, printable
+from app.engine.structures.sample import ImageRecord
+
+logger = logging.getLogger(__name__)
+
+MIN_OBJECTS = 6
+"""With fewer objects, shares of them say nothing."""
+
+MANY = 1 / 3
+FEW = 0.02
+SOME = 0.2
+
+_IMAGES_SEEN = 32
+_BLANK_RANGE = 8  # grey levels between the darkest and the brightest half percent of the pixels
+_HASHED_BYTES = 1 << 16
+_THREADS = 16  # they hide the latency of network file systems
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scent:
+    """A set of images as the smells look at it.
+
+    is_xywh  whether the format writes boxes as corner and size
+    """
+
+    records: Sequence[ImageRecord]
+    reading: Reading
+    is_xywh: bool
+
+    @cached_property
+    def boxes(self) -> Floats:
+        """(G, 4) x0 y0 x1 y1 before any check."""
+        return np.array(self.reading.facts.boxes, dtype=np.float64).reshape(-1, 4)
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """(G, 2) width and height of each object's image."""
+        sizes = np.array(self.reading.facts.sizes, dtype=np.float64).reshape(-1, 2)
+        return sizes[:, ::-1]
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether there are objects enough for shares of them to mean something."""
+        return len(self.boxes) >= MIN_OBJECTS
+
+    def fits(self, boxes: Floats) -> npt.NDArray[np.bool_]:
+        """(G,) which boxes have an area and end, up to a pixel, inside their images."""
+        found = (boxes[:, :2] >= -1) & (boxes[:, 2:] <= self.sizes + 1)
+        return np.asarray((found & (boxes[:, 2:] > boxes[:, :2])).all(axis=1))
+
+    def num_of(self, *effects: Effect) -> int:
+        """Objects or images with one of these effects."""
+        return sum(self.reading.problems.with_effect(*effects).values())
+
+
+@dataclass(frozen=True)
+class Smell:
+    """A sign that something is wrong.
+
+    sniff   the sentence that says so, with numbers and a remedy; None where there is no such sign
+    stops   whether a training is refused
+    """
+
+    sniff: Callable[[Scent], str | None]
+    stops: bool
+
+
+def _share(found: npt.NDArray[Any] | np.bool_) -> float:
+    return float(np.mean(found)) if np.size(found) else 0.0
+
+
+def _xyxy(scent: Scent) -> str | None:
+    """Corners where corner and size are due: the sizes are larger than the positions, and reach
+    beyond the image.
+    """
+    if not scent.is_xywh or not scent.has_enough:
+        return None
+    width_height = scent.boxes[:, 2:] - scent.boxes[:, :2]
+    as_corners = np.concatenate([scent.boxes[:, :2], width_height], axis=1)
+    outside = 1 - _share(scent.fits(scent.boxes))
+    if outside < SOME or _share(scent.fits(as_corners)) < 1 - FEW:
+        return None
+    return (
+        f"{outside:.0%} of {len(scent.boxes)} boxes reach beyond their images, and all fit if the"
+        " numbers are taken as x0 y0 x1 y1; COCO's bbox is x y width height: correct the file"
+    )
+
+
+def _xywh(scent: Scent) -> str | None:
+    """Corner and size where corners are due: the second corner lies above or left of the first."""
+    if scent.is_xywh or not scent.has_enough:
+        return None
+    inverted = _share((scent.boxes[:, 2:] <= scent.boxes[:, :2]).any(axis=1))
+    as_sizes = scent.boxes.copy()
+    as_sizes[:, 2:] += scent.boxes[:, :2] - 1
+    if inverted < SOME or _share(scent.fits(as_sizes)) < 1 - FEW:
+        return None
+    return (
+        f"{inverted:.0%} of {len(scent.boxes)} boxes end before they begin, and all fit if the"
+        " numbers are taken as x y width height; write xmin ymin xmax ymax"
+    )
+
+
+def _normalised(scent: Scent) -> str | None:
+    if not scent.has_enough:
+        return None
+    small = _share((np.abs(scent.boxes) <= 2).all(axis=1) & (scent.sizes > 16).all(axis=1))
+    if small < 0.5:
+        return None
+    return (
+        f"{small:.0%} of {len(scent.boxes)} boxes have no number above 1; boxes are read in pixels:"
+        " multiply them by the image's width and height, or give YOLO labels as .txt files"
+    )
+
+
+def _swapped_axes(scent: Scent) -> str | None:
+    if not scent.has_enough:
+        return None
+    misfit = 1 - _share(scent.fits(scent.boxes))
+    swapped = scent.boxes[:, [1, 0, 3, 2]]
+    if misfit < SOME / 2 or _share(scent.fits(swapped)) < 1 - FEW:
+        return None
+    return (
+        f"{misfit:.0%} of {len(scent.boxes)} boxes reach beyond their images, and all fit if x and"
+        " y change places; write x before y"
+    )
+
+
+def _outside(scent: Scent) -> str | None:
+    clipped = scent.reading.problems.counts.get(CLIPPED, 0)
+    total = len(scent.boxes)
+    if not scent.has_enough or clipped < MANY * total:
+        return None
+    return (
+        f"{clipped} of {total} boxes reach beyond their images; were they drawn in larger copies of"
+        " them, or written in another order?"
+    )
+
+
+def _corner(scent: Scent) -> str | None:
+    if len(scent.boxes) < 10 * MIN_OBJECTS:
+        return None
+    reach = (scent.boxes[:, 2:] / scent.sizes).max(axis=0)
+    if not (reach < 0.6).all():
+        return None
+    return (
+        f"none of {len(scent.boxes)} boxes reaches beyond {reach.max():.0%} of its image's width or"
+        " height; were they drawn in smaller copies of the images?"
+    )
+
+
+def _numbers_from_one(scent: Scent) -> str | None:
+    numbers = scent.reading.facts.class_numbers
+    count = len(scent.reading.class_names)
+    if not numbers or 0 in numbers or max(numbers) < count:
+        return None
+    low, high = min(numbers), max(numbers)
+    return (
+        f"classes are numbered {low:g} to {high:g} and never 0, but {count} class_names are"
+        f" numbered 0 to {count - 1}; number them from 0, or correct class_names"
+    )
+
+
+def _numbers_beyond(scent: Scent) -> str | None:
+    numbers = scent.reading.facts.class_numbers
+    count = len(scent.reading.class_names)
+    beyond = sum(n for number, n in numbers.items() if number >= count)
+    if not beyond or 0 not in numbers:
+        return None
+    return (
+        f"{beyond} objects have class numbers up to {max(numbers):g}, but {count} class_names are"
+        f" numbered 0 to {count - 1}; is class_names the list that the files were written with, in"
+        " its order?"
+    )
+
+
+def _dropped(scent: Scent) -> str | None:
+    dropped = scent.reading.problems.with_effect(Effect.DROPPED)
+    dropped.pop(UNKNOWN_CLASS, None)
+    lost = sum(dropped.values())
+    total = lost + sum(len(record) for record in scent.records)
+    if total < MIN_OBJECTS or lost < MANY * total:
+        return None
+    worst = next(iter(dropped))
+    return (
+        f"{lost} of {total} objects of the asked-for classes are dropped, most of them: {worst},"
+        f" for example {printable(scent.reading.problems.examples(worst)[0])}; correct the files"
+    )
+
+
+def _crowds(scent: Scent) -> str | None:
+    flags = [record.crowd for record in scent.records if record.crowd is not None]
+    crowds, total = sum(int(flag.sum()) for flag in flags), sum(map(len, scent.records))
+    if total < MIN_OBJECTS or crowds < SOME * total:
+        return None
+    return (
+        f"{crowds} of {total} objects are marked as crowds (iscrowd 1), which are not learnt from;"
+        " CVAT marks single objects so that were drawn with its brush: set their iscrowd to 0"
+    )
+
+
+def _doubled(scent: Scent) -> str | None:
+    total = sum(map(len, scent.records))
+    doubled = sum(
+        len(record) - len(np.unique(np.column_stack((record.boxes, record.classes)), axis=0))
+        for record in scent.records
+        if len(record) > 1
+    )
+    if total < MIN_OBJECTS or doubled < SOME * total:
+        return None
+    return f"{doubled} of {total} objects repeat another one of the same image; remove them"
+
+
+def _blank(scent: Scent) -> str | None:
+    step = max(len(scent.records) // _IMAGES_SEEN, 1)
+    sample = list(islice(scent.records, 0, None, step))[:_IMAGES_SEEN]
+    ranges = [found for record in sample if (found := _grey_range(record.path)) is not None]
+    blank = sum(high - low < _BLANK_RANGE for low, high in ranges)
+    if not ranges or blank < 0.9 * len(ranges):
+        return None
+    low, high = np.median(np.array(ranges), axis=0)
+    return (
+        f"{blank} of {len(ranges)} images looked at show nothing: their grey values lie between"
+        f" {low:g} and {high:g} of 255; are they of more bits, or was a wrong folder listed?"
+    )
+
+
+def _grey_range(path: Path) -> tuple[float, float] | None:
+    """Darkest and brightest grey value without the outermost half percent; None if unreadable."""
+    try:
+        low, high = np.percentile(read_image(path, "L"), [0.5, 99.5])
+    except ImageError:
+        return None
+    return float(low), float(high)
+
+
+SMELLS = {
+    "xyxy-boxes": Smell(_xyxy, stops=True),
+    "xywh-boxes": Smell(_xywh, stops=True),
+    "normalised-boxes": Smell(_normalised, stops=True),
+    "swapped-axes": Smell(_swapped_axes, stops=True),
+    "boxes-outside": Smell(_outside, stops=True),
+    "boxes-in-a-corner": Smell(_corner, stops=False),
+    "class-numbers-from-1": Smell(_numbers_from_one, stops=True),
+    "class-numbers-beyond": Smell(_numbers_beyond, stops=False),
+    "objects-dropped": Smell(_dropped, stops=True),
+    "crowds": Smell(_crowds, stops=False),
+    "doubled-objects": Smell(_doubled, stops=False),
+    "blank-images": Smell(_blank, stops=True),
+}
+"""Smells of one set, by the name under which a user accepts them. Add a line for a new one."""
+
+OVERLAP = "validation-in-training"
+"""The smell of two sets; it only warns."""
+
+
+def check_accepted(names: Iterable[str], *, key: str) -> frozenset[str]:
+    """The smells that a user accepts; ConfigError for an unknown name, telling `key`."""
+    accepted = frozenset(names)
+    known = (*SMELLS, OVERLAP)
+    for name in sorted(accepted.difference(known)):
+        raise ConfigError(
+            f"{key}: {name!r} is no smell{did_you_mean(name, known)}; known are {', '.join(known)}"
+        )
+    return accepted
+
+
+def sniff(name: str, scent: Scent, accepted: Collection[str], *, key: str) -> None:
+    """Warn of a set's smells; DatasetError with a line for each that stops.
+
+    name      which set this is, for the messages
+    accepted  names of smells that the user knows to be wrong
+    key       the setting that accepts them
+    """
+    stopping = []
+    for smell_name, smell in SMELLS.items():
+        sentence = smell.sniff(scent)
+        if sentence is None:
+            continue
+        text = f"{name} set: smell {smell_name}: {sentence}"
+        if smell.stops and smell_name not in accepted:
+            stopping.append(f"{text} (if it is right as it is, set {key}: {smell_name})")
+        else:
+            logger.warning("%s%s", text, " (accepted)" if smell_name in accepted else "")
+    if stopping:
+        raise DatasetError("\n".join(stopping))
+
+
+def sniff_overlap(
+    training: Sequence[ImageRecord], validation: Sequence[ImageRecord], accepted: Collection[str]
+) -> None:
+    """Warn where validation images are training images, too, by path or by content."""
+    shared = _shared(training, validation)
+    if shared and OVERLAP not in accepted:
+        logger.warning(
+            "smell %s: %d of %d validation images are training images, too, such as %s: AP will be"
+            " higher than on images the model has never seen; validate on others",
+            OVERLAP,
+            len(shared),
+            len(validation),
+            printable(str(shared[0])),
+        )
+
+
+def _shared(training: Sequence[ImageRecord], validation: Sequence[ImageRecord]) -> list[Path]:
+    """Validation images whose path or whose content a training image has."""
+    learnt = {record.path for record in training}
+    shared = [record.path for record in validation if record.path in learnt]
+    others = [record.path for record in validation if record.path not in learnt]
+    paths = [*others, *learnt]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        sizes = dict(zip(paths, threads.map(_file_size, paths, chunksize=64), strict=True))
+        sizes_of_others = {sizes[path] for path in others}
+        alike = [path for path in learnt if sizes[path] in sizes_of_others]
+        digests = set(threads.map(_digest, alike))
+        found = zip(others, threads.map(_digest, others if alike else []), strict=bool(alike))
+        return shared + [path for path, digest in found if digest in digests]
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _digest(path: Path) -> bytes:
+    """Of size and first 64 KB; of the path where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_HASHED_BYTES)
+            size = file.seek(0, io.SEEK_END)
+        return hashlib.blake2b(content, key=size.to_bytes(8, "big")).digest()
+    except OSError:
+        return bytes(path)

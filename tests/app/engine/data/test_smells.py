@@ -1,0 +1,244 @@
+"""Smells: each is found in a set with its fault and in no sound one."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.engine.data.formats import FORMATS, Reading
+from app.engine.data.smells import (
+    OVERLAP,
+    SMELLS,
+    Scent,
+    check_accepted,
+    sniff,
+    sniff_overlap,
+)
+from app.engine.errors import ConfigError, DatasetError
+from app.engine.structures.sample import ImageRecord
+
+REPOSITORY = Path(__file__).resolve().parents[4]
+NAMES = ["cat", "dog", "cow"]
+WIDTH, HEIGHT = 160, 120
+NUM_IMAGES = 16
+
+Box = tuple[int, int, int, int]
+Objects = list[tuple[int, Box]]
+"""Class and x0 y0 x1 y1, exclusive, of one image's objects."""
+
+
+def _objects(number: int) -> Objects:
+    """Four objects, one in each quarter of the image."""
+    rng = np.random.default_rng(number)
+    found: Objects = []
+    for left, top in ((0, 0), (80, 0), (0, 60), (80, 60)):
+        x0, y0 = left + int(rng.integers(0, 30)), top + int(rng.integers(0, 20))
+        width, height = rng.integers(12, 50), rng.integers(10, 40)
+        found.append((int(rng.integers(3)), (x0, y0, x0 + int(width), y0 + int(height))))
+    return found
+
+
+def _image(path: Path, number: int, *, blank: bool = False) -> Path:
+    rng = np.random.default_rng(number)
+    pixels = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8) // (64 if blank else 1)
+    Image.fromarray(pixels).save(path, compress_level=0)
+    return path
+
+
+def _ark(objects: Objects, convert: Callable[[Box], Any] = lambda box: box, shift: int = 0) -> str:
+    """`convert` gives the four numbers that are written for an exclusive box."""
+    return "".join(
+        f"{class_id + shift},{','.join(map(str, convert(box)))}\n" for class_id, box in objects
+    )
+
+
+def _inclusive(box: Box) -> Box:
+    return (box[0], box[1], box[2] - 1, box[3] - 1)
+
+
+def _read_ark(folder: Path, text: Callable[[int], str], *, blank: bool = False) -> Scent:
+    pairs = []
+    for number in range(NUM_IMAGES):
+        label = folder / f"{number}.txt"
+        label.write_text(text(number))
+        pairs.append((_image(folder / f"{number}.png", number, blank=blank), label))
+    reading = Reading(NAMES)
+    return Scent(FORMATS["ark"](pairs, reading), reading, is_xywh=False)
+
+
+def _read_coco(
+    folder: Path, bbox: Callable[[Box], Any], crowd: Callable[[int], int] = lambda _: 0
+) -> Scent:
+    images, annotations, pairs = [], [], []
+    path = folder / "a.json"
+    for number in range(NUM_IMAGES):
+        pairs.append((_image(folder / f"{number}.png", number), path))
+        size = {"width": WIDTH, "height": HEIGHT}
+        images.append({"id": number, "file_name": f"{number}.png", **size})
+        for class_id, box in _objects(number):
+            entry = {"id": len(annotations), "image_id": number, "category_id": class_id}
+            entry |= {"bbox": bbox(box), "iscrowd": crowd(len(annotations)), "area": 1}
+            annotations.append(entry)
+    categories = [{"id": i, "name": name} for i, name in enumerate(NAMES)]
+    path.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
+    reading = Reading(NAMES)
+    return Scent(FORMATS["coco"](pairs, reading), reading, is_xywh=True)
+
+
+def _read_voc(folder: Path, filename: Callable[[int], str]) -> Scent:
+    pairs = []
+    for number in range(NUM_IMAGES):
+        label = folder / f"{number}.xml"
+        parts = [f"<annotation><filename>{filename(number)}</filename>"]
+        for class_id, box in _objects(number):
+            corners = zip(("xmin", "ymin", "xmax", "ymax"), _inclusive(box), strict=True)
+            inner = "".join(f"<{tag}>{value}</{tag}>" for tag, value in corners)
+            parts.append(f"<object><name>{NAMES[class_id]}</name><bndbox>{inner}</bndbox></object>")
+        label.write_text("".join([*parts, "</annotation>"]))
+        pairs.append((_image(folder / f"{number}.png", number), label))
+    reading = Reading(NAMES)
+    return Scent(FORMATS["voc"](pairs, reading), reading, is_xywh=False)
+
+
+def _xywh(box: Box) -> Box:
+    return (box[0], box[1], box[2] - box[0], box[3] - box[1])
+
+
+def _ark_of(convert: Callable[[Box], Any], shift: int = 0) -> Callable[[Path], Scent]:
+    return lambda folder: _read_ark(folder, lambda n: _ark(_objects(n), convert, shift))
+
+
+def _shrunk(box: Box) -> Box:
+    return (box[0] // 3, box[1] // 3, box[2] // 3, box[3] // 3)
+
+
+def _grown(box: Box) -> Box:
+    x0, y0, x1, y1 = box
+    return (x0 + 60, y0 + 10, x1 + 100, y1 + 60)
+
+
+FAULTY = {
+    "xyxy-boxes": lambda folder: _read_coco(folder, list),
+    "xywh-boxes": _ark_of(_xywh),
+    "normalised-boxes": _ark_of(
+        lambda b: (b[0] / WIDTH, b[1] / HEIGHT, b[2] / WIDTH, b[3] / HEIGHT)
+    ),
+    "swapped-axes": _ark_of(lambda b: (b[1], b[0], b[3] - 1, b[2] - 1)),
+    "boxes-outside": _ark_of(_grown),
+    "boxes-in-a-corner": _ark_of(_shrunk),
+    "class-numbers-from-1": _ark_of(_inclusive, shift=1),
+    "class-numbers-beyond": lambda folder: _read_ark(
+        folder, lambda n: _ark(_objects(n), _inclusive, shift=n % 2)
+    ),
+    "objects-dropped": lambda folder: _read_ark(
+        folder, lambda n: _ark(_objects(n), _inclusive) + "1,2,3\n" * 4
+    ),
+    "crowds": lambda folder: _read_coco(folder, _xywh, lambda number: number % 2),
+    "doubled-objects": lambda folder: _read_ark(
+        folder, lambda n: 2 * _ark(_objects(n), _inclusive)
+    ),
+    "blank-images": lambda folder: _read_ark(
+        folder, lambda n: _ark(_objects(n), _inclusive), blank=True
+    ),
+}
+
+SOUND = {
+    "ark": _ark_of(_inclusive),
+    "coco": lambda folder: _read_coco(folder, lambda b: list(_xywh(b))),
+    "coco, some crowds": lambda folder: _read_coco(folder, _xywh, lambda n: int(n % 10 == 0)),
+    "voc": lambda folder: _read_voc(folder, lambda number: f"C:\\photos\\{number}.jpg"),
+    "voc of renamed images": lambda folder: _read_voc(folder, lambda number: f"IMG_{number}.JPG"),
+    "one image": lambda folder: Scent(
+        (whole := _ark_of(_inclusive)(folder)).records[:1], whole.reading, is_xywh=False
+    ),
+    "no object": lambda folder: _read_ark(folder, lambda n: ""),
+}
+
+
+def _found(scent: Scent) -> set[str]:
+    return {name for name, smell in SMELLS.items() if smell.sniff(scent) is not None}
+
+
+def test_every_smell_has_a_faulty_set_and_a_row_in_the_documents() -> None:
+    assert list(FAULTY) == list(SMELLS)
+    text = (REPOSITORY / "docs/data.md").read_text(encoding="utf-8")
+    rows = {
+        name.strip("` "): action.strip()
+        for line in text.splitlines()
+        if line.startswith("| `") and len(cells := line.strip("|").split("|")) == 4
+        for name, action in [(cells[0], cells[3])]
+    }
+    expected = {name: "stops" if smell.stops else "warns" for name, smell in SMELLS.items()}
+    assert {name: action for name, action in rows.items() if name in SMELLS} == expected
+    assert OVERLAP in rows
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_faulty_set_smells(name: str, tmp_path: Path) -> None:
+    scent = FAULTY[name](tmp_path)
+    sentence = SMELLS[name].sniff(scent)
+    assert sentence is not None
+    assert any(char.isdigit() for char in sentence)
+    beside = {"class-numbers-from-1": {"objects-dropped"}, "xyxy-boxes": {"boxes-outside"}}
+    beside |= {
+        "xywh-boxes": {"objects-dropped", "boxes-in-a-corner"},
+        "swapped-axes": {"boxes-outside"},
+    }
+    beside |= {"normalised-boxes": {"objects-dropped", "boxes-in-a-corner", "doubled-objects"}}
+    beside |= {"boxes-outside": {"objects-dropped"}}
+    assert _found(scent) - beside.get(name, set()) == {name}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_sound_set_does_not_smell(name: str, tmp_path: Path) -> None:
+    assert _found(SOUND[name](tmp_path)) == set()
+
+
+def test_a_smell_stops_unless_it_is_accepted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scent = FAULTY["xywh-boxes"](tmp_path)
+    with pytest.raises(DatasetError, match=r"val set: smell xywh.* accepted_smells: xywh"):
+        sniff("val", scent, (), key="accepted_smells")
+    sniff("val", scent, {"xywh-boxes", "objects-dropped"}, key="accepted_smells")
+    assert "(accepted)" in caplog.text
+
+
+def test_a_smell_that_warns_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sniff("training", FAULTY["crowds"](tmp_path), (), key="accepted_smells")
+    assert "training set: smell crowds: 32 of 64" in caplog.text
+
+
+def test_unknown_smells_are_refused() -> None:
+    assert check_accepted(["crowds", OVERLAP], key="k") == {"crowds", OVERLAP}
+    with pytest.raises(ConfigError, match="k: 'crowd' is no smell; did you mean crowds"):
+        check_accepted(["crowd"], key="k")
+
+
+def _record(path: Path) -> ImageRecord:
+    return ImageRecord(path, 1, 1, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), 0)
+
+
+def test_validation_images_among_training_images(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    training = [_record(_image(tmp_path / f"{number}.png", number)) for number in range(3)]
+    other = _record(_image(tmp_path / "other.png", 7))
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(training[1].path.read_bytes())
+    sniff_overlap(training, [other, _record(tmp_path / "missing.png")], ())
+    sniff_overlap(training, [], ())
+    assert not caplog.records
+    sniff_overlap(training, [training[0], other, _record(copy)], ())
+    assert "2 of 3 validation images are training images" in caplog.text
+    caplog.clear()
+    sniff_overlap(training, training, {OVERLAP})
+    assert not caplog.records
