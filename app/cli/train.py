@@ -12,7 +12,9 @@ from app.cli.settings import FINAL_WEIGHTS, initial_weights, is_on_gpu, open_con
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
 from app.engine.data.filters import class_histogram
+from app.engine.data.keypoints import without_false_flips
 from app.engine.errors import ConfigError
+from app.engine.evaluation.keypoint_sigmas import tell_sigmas
 from app.engine.files import write_atomically
 from app.engine.training.saved_model import SavedModel
 from app.engine.training.train import train
@@ -27,6 +29,8 @@ def run(options: Options) -> None:
     cfg = open_config(options)
     output_dir = Path(cfg.OUTPUT_DIR)
     train_set, validation = training_set(cfg, options), test_sets(cfg, options)
+    cfg = without_false_flips(_named(cfg, train_set))
+    tell_sigmas(cfg)
     if train_set.class_names:
         logger.info("%s", class_histogram(train_set.records, train_set.class_names))
     write_atomically(output_dir / "config.yaml", cfg.dump())
@@ -51,13 +55,21 @@ def run(options: Options) -> None:
         resume=options.resume,
         device_ids=_device_ids(cfg, options.num_gpus),
         initial_weights=initial_weights(cfg, options),
-        keypoint_flip=train_set.keypoint_flip,
         val_dataset=val_set,
     )
     if others:
         model = open_model(cfg, output_dir / FINAL_WEIGHTS)
         for name in others:
             evaluate_set(model, cfg, name, validation)
+
+
+def _named(cfg: CfgNode, dataset: Dataset) -> CfgNode:
+    """`cfg` with the names of the keypoints that are learnt."""
+    own = cfg.clone()
+    own.defrost()
+    own.MODEL.KEYPOINT_NAMES = list(dataset.keypoint_names) if cfg.MODEL.KEYPOINT_ON else []
+    own.freeze()
+    return own
 
 
 def _class_names(dataset: Dataset) -> list[str]:

@@ -247,7 +247,7 @@ DETECTRON2: dict[str, Any] = {
     "TEST": {
         "EXPECTED_RESULTS": [],  # [[task, metric, value, tolerance], ...], checked after evaluation
         "EVAL_PERIOD": 0,  # iterations, 0 off (still evaluates at the end)
-        "KEYPOINT_OKS_SIGMAS": [],  # [] = COCO's 17
+        "KEYPOINT_OKS_SIGMAS": [],  # [] = COCO's by name, else their mean
         "DETECTIONS_PER_IMAGE": 100,  # best ones kept
         "AUG": {
             "ENABLED": False,  # test-time augmentation
@@ -273,6 +273,7 @@ DETECTRON2: dict[str, Any] = {
 OWN: dict[str, Any] = {
     "MODEL": {
         "CLASS_NAMES": [],  # names of the foreground classes; travels with a trained model
+        "KEYPOINT_NAMES": [],  # names of the keypoints; likewise. [] = COCO's, where there are 17
         "FPN": {
             # input of P6/P7: '' = the last bottom-up map, 'p5' as FCOS takes it
             "TOP_BLOCK_IN_FEATURE": "",
@@ -321,6 +322,8 @@ OWN: dict[str, Any] = {
     "INPUT": {
         "COLOR_JITTER": 0.0,  # brightness, contrast and saturation each change by up to this share
         "RECOMPUTE_BOXES": False,  # after a crop, take each box anew from its cut mask
+        # mirror images, pairs of names or of indices from 0; [] = told by MODEL.KEYPOINT_NAMES
+        "KEYPOINT_FLIP_PAIRS": [],
         "LSJ": {
             # large-scale jitter in place of the resize: rescale, then crop or pad to SIZE
             "ENABLED": False,

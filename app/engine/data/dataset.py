@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app.engine.data.keypoints import flip_indices
 from app.engine.errors import DatasetError
 from app.engine.structures.sample import ImageRecord
 
@@ -18,7 +17,7 @@ class Dataset:
 
     class_names     K names
     category_ids    the data set's own id of each class, for files in its format
-    keypoint_names  of one object; "left" and "right" tell mirror images
+    keypoint_names  of one object
     stuff_names     classes of `extra["sem_seg_path"]`, by value of the label map
     evaluation      which evaluator the data set's authors mean
     stuff_ids       the data set's own id of each stuff class from label 1 on (panoptic files)
@@ -33,11 +32,6 @@ class Dataset:
     evaluation: Evaluation = "coco"
     stuff_ids: list[int] = field(default_factory=list)
     frequencies: list[str] = field(default_factory=list)
-
-    @property
-    def keypoint_flip(self) -> list[int] | None:
-        """Index of each keypoint's mirror image; None without keypoints."""
-        return flip_indices(self.keypoint_names) if self.keypoint_names else None
 
 
 def concatenate(datasets: Sequence[Dataset], names: Sequence[str] = ()) -> Dataset:

@@ -143,14 +143,12 @@ def build_train_loader(
     world_size: int = 1,
     skip_batches: int = 0,
     num_workers: int | None = None,
-    keypoint_flip: Sequence[int] | None = None,
 ) -> Loader:
     """Endless batches of this rank's share of IMS_PER_BATCH images.
 
     seed           not negative; the same on every rank
     skip_batches   batches (of this rank) that an interrupted run has already used
     num_workers    DATALOADER.NUM_WORKERS when None
-    keypoint_flip  index of each keypoint's mirror image, where they are not COCO's
     """
     batch_size, rest = divmod(cfg.SOLVER.IMS_PER_BATCH, world_size)
     if rest or not batch_size:
@@ -165,7 +163,7 @@ def build_train_loader(
         stream = train_stream(cfg, records, seed=seed)
         return batches(tasks_of_rank(stream, rank=rank, world_size=world_size), batch_size, groups)
 
-    mapper = TrainMapper.from_config(cfg, keypoint_flip)
+    mapper = TrainMapper.from_config(cfg)
     return Loader(
         TrainBatch(mapper, PackedRecords(records), groups, seed),
         plan,

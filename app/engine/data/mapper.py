@@ -15,7 +15,7 @@ from torch import Tensor
 from app.engine.config import CfgNode
 from app.engine.data.augmentation import Augmentation, ShortestEdge, draw, train_augmentations
 from app.engine.data.image import Pixels, check_format, read_image, read_labels
-from app.engine.data.keypoints import COCO_PERSON, flip_indices, transform_keypoints
+from app.engine.data.keypoints import keypoint_mirror, require_mirror, transform_keypoints
 from app.engine.data.transforms import (
     Transform,
     transform_boxes,
@@ -23,7 +23,7 @@ from app.engine.data.transforms import (
     transform_pixels,
     transform_polygons,
 )
-from app.engine.errors import ConfigError, DatasetError, ImageError
+from app.engine.errors import DatasetError, ImageError
 from app.engine.structures.boxes import Size, clip, nonempty
 from app.engine.structures.masks import BitMasks, Masks, PolygonMasks, rasterize
 from app.engine.structures.sample import ImageRecord, Sample, Segmentation
@@ -53,12 +53,12 @@ class GroundTruthMapper:
         self.recompute_boxes = recompute_boxes
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, keypoint_flip: Sequence[int] | None = None) -> Self:
-        """As MODEL and INPUT say; COCO's person is the default for 17 keypoints."""
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """As MODEL and INPUT say."""
         cropped = cfg.INPUT.CROP.ENABLED or cfg.INPUT.RECOMPUTE_BOXES
         return cls(
             mask_format=cfg.INPUT.MASK_FORMAT if cfg.MODEL.MASK_ON else "",
-            keypoint_flip=_keypoint_flip(cfg, keypoint_flip) if cfg.MODEL.KEYPOINT_ON else None,
+            keypoint_flip=_keypoint_flip(cfg) if cfg.MODEL.KEYPOINT_ON else None,
             recompute_boxes=bool(cropped and cfg.MODEL.MASK_ON),
         )
 
@@ -141,18 +141,10 @@ def _bitmap(
     return np.ascontiguousarray(transform_labels(transforms, labels))
 
 
-def _keypoint_flip(cfg: CfgNode, given: Sequence[int] | None) -> Sequence[int]:
-    count = cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS
-    if given is not None and len(given) == count:
-        return given
-    if given is None and count == len(COCO_PERSON):
-        return flip_indices(COCO_PERSON)
-    if cfg.INPUT.RANDOM_FLIP == "horizontal":
-        raise ConfigError(
-            f"INPUT.RANDOM_FLIP is horizontal, but which of the {count} keypoints are mirror images"
-            " is not known; name them left_... and right_... in the data, or set it to none"
-        )
-    return range(count)
+def _keypoint_flip(cfg: CfgNode) -> Sequence[int]:
+    """As the config says; without a word nothing changes sides (and nothing may be mirrored)."""
+    mirror = keypoint_mirror(cfg)
+    return range(cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS) if mirror is None else mirror.indices
 
 
 class TrainMapper:
@@ -173,11 +165,13 @@ class TrainMapper:
         self.proposal_topk = proposal_topk
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, keypoint_flip: Sequence[int] | None = None) -> Self:
+    def from_config(cls, cfg: CfgNode) -> Self:
         """As INPUT, MODEL and DATASETS say."""
+        if cfg.MODEL.KEYPOINT_ON and cfg.INPUT.RANDOM_FLIP == "horizontal":
+            require_mirror(cfg, "INPUT.RANDOM_FLIP")
         return cls(
             train_augmentations(cfg),
-            GroundTruthMapper.from_config(cfg, keypoint_flip),
+            GroundTruthMapper.from_config(cfg),
             image_format=cfg.INPUT.FORMAT,
             proposal_topk=cfg.DATASETS.PRECOMPUTED_PROPOSAL_TOPK_TRAIN
             if cfg.MODEL.LOAD_PROPOSALS

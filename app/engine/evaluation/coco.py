@@ -22,6 +22,7 @@ from app.engine.evaluation.instances import (
     object_areas,
     object_codes,
 )
+from app.engine.evaluation.keypoint_sigmas import COCO_OKS_SIGMAS
 from app.engine.evaluation.tables import per_class_table, small_table
 from app.engine.structures.sample import ImageRecord
 
@@ -31,12 +32,6 @@ Task = Literal["bbox", "segm", "keypoints"]
 Annotation = dict[str, Any]
 
 _AREAS = {"bbox": "sml", "segm": "sml", "keypoints": "ml"}
-COCO_OKS_SIGMAS: Sequence[float] = (
-    *(0.026, 0.025, 0.025, 0.035, 0.035),  # nose, eyes, ears
-    *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062),  # shoulders, elbows, wrists
-    *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),  # hips, knees, ankles
-)
-"""How far people disagree about each of COCO's 17 keypoints, relative to the object's size."""
 
 
 class CocoEvaluator(InstanceStore):

@@ -27,6 +27,7 @@ from app.engine.evaluation.evaluator import (
 )
 from app.engine.evaluation.inference import OnBatch, Progress, run_inference
 from app.engine.evaluation.instances import InstanceStore
+from app.engine.evaluation.keypoint_sigmas import oks_sigmas
 from app.engine.evaluation.lvis import LvisEvaluator
 from app.engine.evaluation.operating_point import match_classes
 from app.engine.evaluation.panoptic import PanopticEvaluator
@@ -185,7 +186,7 @@ def _instance_evaluator(
         class_names,
         tasks=tasks,
         max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
-        oks_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS,
+        oks_sigmas=oks_sigmas(cfg) if cfg.MODEL.KEYPOINT_ON else (),
     )
 
 

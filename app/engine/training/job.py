@@ -40,7 +40,6 @@ class Job:
     initial_weights: Path | None = None
     initial_class_names: Sequence[str] | None = None
     num_workers: int | None = None
-    keypoint_flip: Sequence[int] | None = None
     checkpoint_seconds: float = 300.0
     score_thresh: float = 0.2
     val_dataset: Dataset | None = None

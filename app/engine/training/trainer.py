@@ -160,7 +160,6 @@ class Trainer:
             world_size=self.ranks.world_size,
             skip_batches=skip_batches,
             num_workers=self.job.num_workers,
-            keypoint_flip=self.job.keypoint_flip,
         )
 
     @contextmanager

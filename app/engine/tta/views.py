@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from app.engine.config import CfgNode
-from app.engine.data.keypoints import COCO_PERSON, flip_indices
+from app.engine.data.keypoints import require_mirror
 from app.engine.data.mapper import image_tensor
 from app.engine.data.transforms import Pixels, resize
 from app.engine.errors import ConfigError
@@ -96,8 +96,8 @@ class ViewSpec:
                 f"TEST.AUG has MIN_SIZES {list(aug.MIN_SIZES)} and MAX_SIZE {aug.MAX_SIZE}; give "
                 "at least one short side, in pixels, or set TEST.AUG.ENABLED False"
             )
-        keypoint_flip = _keypoint_flip(cfg) if cfg.MODEL.KEYPOINT_ON and aug.FLIP else ()
-        return cls(tuple(aug.MIN_SIZES), aug.MAX_SIZE, aug.FLIP, keypoint_flip)
+        flips = require_mirror(cfg, "TEST.AUG.FLIP") if cfg.MODEL.KEYPOINT_ON and aug.FLIP else ()
+        return cls(tuple(aug.MIN_SIZES), aug.MAX_SIZE, aug.FLIP, tuple(flips))
 
     def __call__(self, sample: Sample) -> Iterator[list[View]]:
         """Views in the order and the batches of detectron2."""
@@ -150,13 +150,3 @@ def _mirrored(sample: Sample) -> Sample:
 def _mirror_boxes(boxes: Tensor, width: int) -> Tensor:
     x0, y0, x1, y1 = boxes.unbind(dim=1)
     return torch.stack((width - x1, y0, width - x0, y1), dim=1)
-
-
-def _keypoint_flip(cfg: CfgNode) -> tuple[int, ...]:
-    count = cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS
-    if count != len(COCO_PERSON):
-        raise ConfigError(
-            f"TEST.AUG.FLIP is True, but which of the {count} keypoints are mirror images is not "
-            f"known (only COCO's {len(COCO_PERSON)} are); set it to False"
-        )
-    return tuple(flip_indices(COCO_PERSON))

@@ -96,7 +96,7 @@ def test_coco_keypoints_become_pixel_centres(tmp_path: Path) -> None:
     assert dataset.records[1].keypoints.shape == (1, 17, 3)
     assert dataset.records[1].keypoints[0, 5].tolist() == [10.5, 20.5, 2]
     assert dataset.keypoint_names == COCO_PERSON
-    assert dataset.keypoint_flip[:5] == [0, 2, 1, 4, 3]
+    assert dataset.keypoint_names[:3] == ("nose", "left_eye", "right_eye")
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"images": []}'])

@@ -160,17 +160,33 @@ def test_keypoints_swap_sides_when_mirrored() -> None:
 def test_keypoint_settings(cfg, make_record) -> None:
     cfg.MODEL.KEYPOINT_ON = True
     cfg.INPUT.RANDOM_FLIP = "horizontal"
-    assert GroundTruthMapper.from_config(cfg).keypoint_flip == flip_indices(COCO_PERSON)
+    assert list(GroundTruthMapper.from_config(cfg).keypoint_flip) == flip_indices(COCO_PERSON)
     record = make_record(keypoints=np.ones((1, 4, 3), dtype=np.float32))
     with pytest.raises(DatasetError, match="4 keypoints but the model learns 17"):
         TrainMapper.from_config(cfg)(record, _rng())
     cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS = 4
-    with pytest.raises(ConfigError, match="mirror images"):
+    with pytest.raises(ConfigError, match="mirror images is not known"):
         TrainMapper.from_config(cfg)
-    sample = TrainMapper.from_config(cfg, keypoint_flip=[1, 0, 2, 3])(record, _rng())
+    cfg.MODEL.KEYPOINT_NAMES = ["left_ear", "right_ear", "left_eye", "nose"]
+    with pytest.raises(ConfigError, match=r"'left_eye' .* have no mirror image"):
+        TrainMapper.from_config(cfg)
+    cfg.INPUT.KEYPOINT_FLIP_PAIRS = [[0, 1]]
+    sample = TrainMapper.from_config(cfg)(record, _rng())
     assert sample.ground_truth.keypoints.shape == (1, 4, 3)
     cfg.INPUT.RANDOM_FLIP = "none"
+    cfg.INPUT.KEYPOINT_FLIP_PAIRS = []
     assert TrainMapper.from_config(cfg)(make_record(), _rng()).ground_truth.keypoints.sum() == 0
+
+
+def test_labels_of_own_keypoints_need_no_mirror_images_where_nothing_is_mirrored(
+    cfg, make_record
+) -> None:
+    """Losses on validation data: the pictures are as they are."""
+    cfg.MODEL.KEYPOINT_ON = True
+    cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS = 2
+    record = make_record(keypoints=np.full((1, 2, 3), 2, dtype=np.float32))
+    sample = TestMapper.from_config(cfg, with_ground_truth=True)(record)
+    assert sample.ground_truth.keypoints.shape == (1, 2, 3)
 
 
 def test_proposals_are_moved_clipped_and_cut_to_the_best(cfg, make_record) -> None:
