@@ -1,20 +1,38 @@
 """Index files: one image a line, with its annotation file after a TAB where there is one.
 
 Paths may hold spaces and any other character; bytes that are not UTF-8 survive the round trip.
+Results name images as the index does, whatever `index_paths` reads in a path that is odd.
 """
 
 import logging
+import re
 from array import array
-from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from executor.errors import DatasetError
+from executor.index_paths import (
+    file_of,
+    is_there,
+    split_in_two,
+    where_it_ends,
+)
+from executor.index_remarks import Remarks
 from executor.novelty import Novelty
 
 logger = logging.getLogger(__name__)
+
+_HEADER = re.compile(
+    r"\W*(img|image|asset|file|path|photo|picture)s?([ _]?(file|name|path|url)s?)?"
+    r"(\W+(annotation|label|target|mask|xml|json|txt)s?([ _]?(file|name|path|url)s?)?)*\W*",
+    re.IGNORECASE,
+)
+"""A first line that names columns."""
+
+_NUM_LOOKED_AT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +41,24 @@ class Asset:
 
     image_text       the image's path exactly as the index has it; results must name it so
     annotation_text  likewise; None if the line has no second column
+    folder           of the index, where relative paths may start
     """
 
     image_text: str
     annotation_text: str | None = None
+    folder: Path | None = field(default=None, compare=False)
 
     @property
     def image(self) -> Path:
         """Path of the image."""
-        return Path(self.image_text)
+        return file_of(self.image_text, self.folder)[0]
 
     @property
     def annotation(self) -> Path | None:
         """Path of the annotation file, if any."""
-        return None if self.annotation_text is None else Path(self.annotation_text)
+        if self.annotation_text is None:
+            return None
+        return file_of(self.annotation_text, self.folder)[0]
 
 
 def read_training_index(path: Path | None) -> list[Asset]:
@@ -49,6 +71,7 @@ def read_training_index(path: Path | None) -> list[Asset]:
             f"{path}: the training index is empty; choose a training set with images, and an"
             " export_format that this image reads (ark:raw, voc:raw, coco:raw, seg-coco:raw)"
         )
+    assets = _with_other_separators(path, assets)
     if all(asset.annotation_text is None for asset in assets):
         raise DatasetError(
             f"{path}: no line names an annotation file, the first says {assets[0].image_text!r};"
@@ -66,8 +89,29 @@ def read_val_index(path: Path | None) -> list[Asset]:
     assets = list(iter_index(path))
     if not assets:
         logger.warning("%s: the validation index is empty; models cannot be compared by AP", path)
+    assets = _with_other_separators(path, assets)
     _report_missing_annotations(path, assets)
     return assets
+
+
+def require_files(path: Path | None, assets: Sequence[Asset]) -> None:
+    """DatasetError, naming what is missing, where images or annotations of an index are elsewhere.
+
+    Only a few are looked at: single missing files are counted when all are read.
+    """
+    annotated = [asset for asset in assets if asset.annotation_text is not None]
+    step = -(-len(annotated) // _NUM_LOOKED_AT) or 1
+    sample = annotated[::step]
+    for what, files in (
+        ("image", [asset.image for asset in sample]),
+        ("annotation", [file for asset in sample if (file := asset.annotation) is not None]),
+    ):
+        if files and not any(map(is_there, files)):
+            raise DatasetError(
+                f"{path}: none of the {what}s is there, such as {str(files[0])!r}:"
+                f" {where_it_ends(files[0])}; mount it, or write the paths as they are where this"
+                " program runs (in a container usually below /in)"
+            )
 
 
 def read_candidates(path: Path | None) -> list[Asset]:
@@ -88,13 +132,14 @@ class CandidateIndex:
         self._path = path
         self._starts = array("Q")
         novelty = Novelty(asset.image_text for _, asset in _lines(path))
-        num_duplicates = 0
-        for start, asset in _lines(path):
+        remarks = Remarks(path)
+        for start, asset in _lines(path, remarks=remarks):
             if novelty.is_new(asset.image_text):
                 self._starts.append(start)
+                remarks.look_at(asset.image_text, asset.annotation_text)
             else:
-                num_duplicates += 1
-        _report_duplicates(path, num_duplicates)
+                remarks.num_duplicates += 1
+        remarks.report()
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -119,7 +164,7 @@ class CandidateIndex:
             with self._path.open("rb") as stream:
                 for number in numbers:
                     stream.seek(self._starts[number])
-                    asset = _asset(stream.readline())
+                    asset = _asset(stream.readline(), self._path.parent)
                     assert asset is not None, "the index was changed during the run"
                     yield asset
         except OSError as error:
@@ -129,38 +174,57 @@ class CandidateIndex:
 def iter_index(path: Path) -> Iterator[Asset]:
     """Assets of an index file, each image once; DatasetError if it cannot be read."""
     seen: set[str] = set()
-    num_duplicates = 0
-    for _, asset in _lines(path):
+    remarks = Remarks(path)
+    for _, asset in _lines(path, remarks=remarks):
         if asset.image_text in seen:
-            num_duplicates += 1
+            remarks.num_duplicates += 1
             continue
         seen.add(asset.image_text)
+        remarks.look_at(asset.image_text, asset.annotation_text)
         yield asset
-    _report_duplicates(path, num_duplicates)
+    remarks.report()
 
 
-def _lines(path: Path, start: int = 0) -> Iterator[tuple[int, Asset]]:
+def _lines(
+    path: Path, start: int = 0, *, remarks: Remarks | None = None
+) -> Iterator[tuple[int, Asset]]:
     """Each line that names an image: at which byte it starts (from `start` on), what it says."""
+    folder, is_first = path.parent, start == 0
     try:
         with path.open("rb") as stream:
             stream.seek(start)
             for line in stream:
-                if start == 0 and line.startswith(BOM_UTF8):
-                    start, line = len(BOM_UTF8), line[len(BOM_UTF8) :]
-                asset = _asset(line)
+                if start == 0:
+                    if line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+                        raise DatasetError(f"{path}: the index is UTF-16; save it as UTF-8")
+                    if line.startswith(BOM_UTF8):
+                        start, line = len(BOM_UTF8), line[len(BOM_UTF8) :]
+                asset = _asset(line, folder)
                 if asset is not None:
-                    yield start, asset
+                    if not is_first or not _is_header(asset):
+                        yield start, asset
+                    elif remarks is not None:
+                        remarks.header = asset.image_text
+                    is_first = False
                 start += len(line)
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
-def _asset(line: bytes) -> Asset | None:
+def _is_header(asset: Asset) -> bool:
+    columns = f"{asset.image_text}\t{asset.annotation_text or ''}"
+    return _HEADER.fullmatch(columns) is not None and not is_there(asset.image)
+
+
+def _asset(line: bytes, folder: Path) -> Asset | None:
     text = line.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
     image, *rest = text.split("\t")
     if not image.strip():
         return None
-    return Asset(image, rest[0] if rest and rest[0].strip() else None)
+    for annotation in rest:
+        if annotation.strip():
+            return Asset(image, annotation, folder)
+    return Asset(image, None, folder)
 
 
 def _unreadable(path: Path, error: OSError) -> DatasetError:
@@ -169,9 +233,25 @@ def _unreadable(path: Path, error: OSError) -> DatasetError:
     )
 
 
-def _report_duplicates(path: Path, count: int) -> None:
-    if count:
-        logger.warning("%s: %d repeated images are taken once", path, count)
+def _with_other_separators(path: Path, assets: list[Asset]) -> list[Asset]:
+    """Lines without a TAB in which blanks, commas or the like separate two files; counted."""
+    found: dict[int, Asset] = {}
+    for number, asset in enumerate(assets):
+        if asset.annotation_text is None:
+            both = split_in_two(asset.image_text, asset.folder)
+            if both is not None:
+                found[number] = replace(asset, image_text=both[0], annotation_text=both[1])
+    if found:
+        example = assets[next(iter(found))].image_text
+        logger.warning(
+            "%s: %d of %d lines have something else in place of the TAB between image and"
+            " annotation, such as %r; they are read so that both files exist",
+            path,
+            len(found),
+            len(assets),
+            example,
+        )
+    return [found.get(number, asset) for number, asset in enumerate(assets)]
 
 
 def _report_missing_annotations(path: Path, assets: list[Asset]) -> None:

@@ -23,7 +23,7 @@ from app.tasks.stop_flag import stop_flag
 from app.tasks.weights_folders import weights_folders
 from app.tasks.workers import limited_workers
 from executor.atomic_file import place_file
-from executor.dataset_reader import read_training_index, read_val_index
+from executor.dataset_reader import read_training_index, read_val_index, require_files
 from executor.env import Env
 from executor.errors import ObjectTypeError, StoppedError
 from executor.hyperparameters import (
@@ -143,9 +143,11 @@ def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], lis
         accepted_smells=accepted,
     )
     train_assets = read_training_index(env.input.training_index_file)
+    require_files(env.input.training_index_file, train_assets)
     train_records = read(train_assets, name="training")
     require_objects(train_records, hp.class_names)
     val_assets = read_val_index(env.input.val_index_file)
+    require_files(env.input.val_index_file, val_assets)
     val_records = read(val_assets, name="validation")
     sniff_overlap(train_records, val_records, accepted)
     return train_records, val_records

@@ -1,0 +1,81 @@
+"""What is odd about an index file: told once, with numbers."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+from executor.errors import DatasetError
+from executor.index_paths import ANNOTATION_SUFFIXES, file_of, is_odd, is_there
+
+logger = logging.getLogger(__name__)
+
+
+class Remarks:
+    """Counts while an index is read.
+
+    header          the first line, where it names columns
+    num_duplicates  images that stand there once more
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._folder = path.parent
+        self.header = ""
+        self.num_duplicates = 0
+        self._num = 0
+        self._swapped: list[tuple[str, str]] = []
+        self._readings: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def look_at(self, image: str, annotation: str | None) -> None:
+        """Note what one line says."""
+        self._num += 1
+        if "\r" in image or (annotation and "\r" in annotation):
+            self._refuse_lone_returns(image if "\r" in image else annotation or "")
+        if is_odd(image):
+            self._look_at_path(image)
+        if annotation is not None:
+            if is_odd(annotation):
+                self._look_at_path(annotation)
+            if _is_annotation(image) and not _is_annotation(annotation):
+                self._swapped.append((image, annotation))
+
+    def _refuse_lone_returns(self, text: str) -> None:
+        line, _, rest = text.partition("\r")
+        if rest and not is_there(Path(text)) and is_there(file_of(line, self._folder)[0]):
+            raise DatasetError(
+                f"{self.path}: the lines end in carriage returns alone, as {line!r} does; save the"
+                " index with line feeds"
+            )
+
+    def _look_at_path(self, text: str) -> None:
+        how = file_of(text, self._folder)[1]
+        if how:
+            self._readings[how] += 1
+            self._examples.setdefault(how, text)
+
+    def report(self) -> None:
+        """Log all; DatasetError where the columns are swapped."""
+        if self.header:
+            logger.warning("%s: the first line is read as a header: %r", self.path, self.header)
+        if self.num_duplicates:
+            logger.warning("%s: %d repeated images are taken once", self.path, self.num_duplicates)
+        for how, count in self._readings.items():
+            logger.warning(
+                "%s: %d paths do not exist as they are written and are read %s, such as %r",
+                self.path,
+                count,
+                how,
+                self._examples[how],
+            )
+        if len(self._swapped) > self._num / 2:
+            first, second = self._swapped[0]
+            raise DatasetError(
+                f"{self.path}: {len(self._swapped)} of {self._num} lines name an annotation first,"
+                f" such as {first!r} before {second!r}: columns swapped? write the image's path, a"
+                " TAB, and the annotation's path"
+            )
+
+
+def _is_annotation(text: str) -> bool:
+    return text.rstrip(" \"'\r").lower().endswith(ANNOTATION_SUFFIXES)
