@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,14 +13,13 @@ from app.engine.config import CfgNode, num_classes
 from app.engine.data.coco_classes import COCO_CLASSES
 from app.engine.data.coco_dataset import empty_record
 from app.engine.data.dataset import Dataset
+from app.engine.data.image import image_size, image_suffixes
 from app.engine.errors import ConfigError, DatasetError, ImageError
 from app.engine.evaluation.result_files import category_ids, result_files
 from app.engine.files import write_atomically
 from app.engine.predictor import Predictor
 
 logger = logging.getLogger(__name__)
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def run(options: Options) -> None:
@@ -54,19 +54,49 @@ def run(options: Options) -> None:
 
 
 def find_images(inputs: Iterable[Path]) -> list[Path]:
-    """Files as given and those in given folders by name; DatasetError where there is none."""
+    """Files as given, and all images in given folders; DatasetError where there is none."""
     paths: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-            if not inside:
-                raise DatasetError(f"--input {path}: no image in this folder; check the path")
-            paths += inside
+            paths += _images_in(path)
         elif path.is_file():
             paths.append(path)
         else:
             raise DatasetError(f"--input {path}: there is no such file; check the path")
     return paths
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """Every file below whose name or content says that it is an image, by name; others counted."""
+    suffixes = image_suffixes()
+    images: list[Path] = []
+    others: Counter[str] = Counter()
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            continue
+        # Names that begin with a dot are those of programs: ._a.jpg holds no picture.
+        is_named_so = path.suffix.lower() in suffixes and not path.name.startswith(".")
+        if is_named_so or _is_image(path):
+            images.append(path)
+        else:
+            others[path.suffix.lower() or "without a suffix"] += 1
+    told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    if not images:
+        raise DatasetError(
+            f"--input {folder}: no image in this folder"
+            f"{f', only other files ({told})' if told else ''}; check the path"
+        )
+    if others:
+        logger.warning("--input %s: left out as no images: %s", folder, told)
+    return images
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        image_size(path)
+    except ImageError:
+        return False
+    return True
 
 
 def classes_of(cfg: CfgNode, options: Options) -> Dataset:

@@ -158,6 +158,13 @@ def image_header(path: Path) -> Header:
         raise _refusal(path, error) from error
 
 
+def image_suffixes() -> frozenset[str]:
+    """How the names of files end that can be read, in lower case: .jpg, .jp2, .pgm, ..."""
+    Image.init()
+    known = Image.registered_extensions().items()
+    return frozenset(suffix for suffix, format in known if format in _FILE_FORMATS)
+
+
 def check_format(format: str) -> None:
     """Refuse an INPUT.FORMAT that `read_image` cannot give."""
     if format not in FORMATS:

@@ -241,10 +241,45 @@ def test_numbers_below_zero_are_values():
 
 
 def test_images_are_looked_for(tmp_path):
-    with pytest.raises(DatasetError, match="no image in this folder"):
+    with pytest.raises(DatasetError, match="no image in this folder; check"):
+        find_images([tmp_path])
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DatasetError, match=r"no image in this folder, only other files \(1 .txt\)"):
         find_images([tmp_path])
     with pytest.raises(DatasetError, match="no such file"):
         find_images([tmp_path / "a.jpg"])
+
+
+KINDS = {
+    "a.jpg": "JPEG",
+    "a.JPEG": "JPEG",
+    "a.jfif": "JPEG",
+    "a.png": "PNG",
+    "a.bmp": "BMP",
+    "a.gif": "GIF",
+    "a.tif": "TIFF",
+    "a.webp": "WEBP",
+    "a.pgm": "PPM",
+    "a.ppm": "PPM",
+    "a.jp2": "JPEG2000",
+    "a.avif": "AVIF",
+    "sub/a": "PNG",
+    "sub/0123abcd.data": "JPEG",
+}
+"""Name -> format: by name where that says it, else by content."""
+
+
+def test_every_kind_of_image_is_found_and_the_rest_is_told(tmp_path, caplog):
+    (tmp_path / "sub.png").mkdir()
+    (tmp_path / "sub").mkdir()
+    for name, kind in KINDS.items():
+        Image.new("L", (8, 8)).save(tmp_path / name, format=kind)
+    for name in ("notes.txt", "b.heic.txt", "._a.jpg", "no suffix"):
+        (tmp_path / name).write_bytes(b"no picture")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    found = [str(path.relative_to(tmp_path)) for path in find_images([tmp_path])]
+    assert found == sorted([*KINDS, "broken.jpg"])
+    assert "left out as no images: 1 .jpg, 2 .txt, 1 without a suffix" in caplog.text
 
 
 def test_coco_has_eighty_classes():
