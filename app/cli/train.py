@@ -11,6 +11,7 @@ from app.cli.evaluate import evaluate_set
 from app.cli.settings import FINAL_WEIGHTS, initial_weights, is_on_gpu, open_config, open_model
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
+from app.engine.data.depth_of_set import with_depth
 from app.engine.data.filters import class_histogram
 from app.engine.data.keypoints import without_false_flips
 from app.engine.errors import ConfigError
@@ -33,6 +34,7 @@ def run(options: Options) -> None:
     tell_sigmas(cfg)
     if train_set.class_names:
         logger.info("%s", class_histogram(train_set.records, train_set.class_names))
+    cfg = with_depth(cfg, (record.path for record in train_set.records))
     write_atomically(output_dir / "config.yaml", cfg.dump())
     first, *others = validation or [""]
     val_set = validation.get(first)

@@ -7,6 +7,7 @@ from functools import partial
 
 from app.engine.checkpoint.weights import find_weights
 from app.engine.config import CfgNode
+from app.engine.data.depth_of_set import with_depth
 from app.engine.data.formats import Conventions
 from app.engine.data.smells import check_accepted, sniff_overlap
 from app.engine.structures.sample import ImageRecord
@@ -64,6 +65,7 @@ def run(env: Env, progress: Progress) -> None:
         gains_by_mixed_precision=gains_by_mixed_precision(device),
     )
     check_annotations(cfg, train_records)
+    cfg = with_depth(cfg, (record.path for record in train_records))
     progress(0.02)
     stages = _stages(env, hp)
     num_workers = limited_workers(hp.num_workers, processes=max(len(ids), 1))

@@ -320,6 +320,12 @@ OWN: dict[str, Any] = {
         },
     },
     "INPUT": {
+        # of integers with more than 8 bits, how many are significant: 2**BITS - 1 is white. 0: not
+        # decided (as 16), a training decides it; else 8, 10, 12, 14, 16, 24 or 32
+        "BITS_PER_SAMPLE": 0,
+        # the value that is white in images of floats. 0: not decided (1 in an image without larger
+        # values, 255 in others), a training decides it
+        "FLOAT_WHITE": 0.0,
         "COLOR_JITTER": 0.0,  # brightness, contrast and saturation each change by up to this share
         "RECOMPUTE_BOXES": False,  # after a crop, take each box anew from its cut mask
         # mirror images, pairs of names or of indices from 0; [] = told by MODEL.KEYPOINT_NAMES

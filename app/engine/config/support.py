@@ -35,6 +35,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.RESNETS.RES5_DILATION": (1, 2),
     "MODEL.EFFICIENTNET.VARIANT": tuple(f"b{n}" for n in range(8)),
     "INPUT.FORMAT": ("BGR", "RGB", "L", "YUV-BT.601"),
+    "INPUT.BITS_PER_SAMPLE": (0, 8, 10, 12, 14, 16, 24, 32),
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
     "INPUT.RANDOM_FLIP": ("horizontal", "vertical", "none"),
     "INPUT.CROP.TYPE": ("relative", "relative_range", "absolute", "absolute_range"),
@@ -147,6 +148,11 @@ def _contradictions(leaves: dict[str, Any]) -> Iterator[str]:
         )
     if leaves["INPUT.RECOMPUTE_BOXES"] and not leaves["MODEL.MASK_ON"]:
         yield "INPUT.RECOMPUTE_BOXES takes boxes from masks; set MODEL.MASK_ON True, or it to False"
+    if not 0 <= leaves["INPUT.FLOAT_WHITE"] < float("inf"):
+        yield (
+            f"INPUT.FLOAT_WHITE is {leaves['INPUT.FLOAT_WHITE']}; give the value above 0 that is "
+            "white in images of floats, or 0 to have it decided"
+        )
     if leaves["TEST.DETECTIONS_PER_IMAGE"] < 1:
         yield (
             f"TEST.DETECTIONS_PER_IMAGE is {leaves['TEST.DETECTIONS_PER_IMAGE']}; give how many "

@@ -1,7 +1,8 @@
 """Image files: one policy for what a file's pixels are, wherever they are used.
 
 The content decides, never the name. EXIF orientation is applied, also to sizes. Animations give
-their first frame, transparency is dropped (hidden pixels show), 16 bits keep their high byte.
+their first frame, transparency is dropped (hidden pixels show), more than 8 bits become 8 as a
+`Depth` says.
 
 H, W: height and width as displayed
 """
@@ -20,8 +21,20 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
+from app.engine.data.deep import (
+    Depth,
+    Stored,
+    Values,
+    eight_bits,
+    is_cut,
+    low_half,
+    mend_decoding,
+)
+from app.engine.data.kinds import NoPictureError, check_tiff, kind_of_file
 from app.engine.errors import ConfigError, ImageError, StorageError, printable
+from app.engine.structures.deep import Deep
 from app.engine.structures.size import Size
 
 Pixels = npt.NDArray[Any]
@@ -30,10 +43,14 @@ Pixels = npt.NDArray[Any]
 MAX_PIXELS = 180_000_000
 """Larger images are refused by their header, before any memory is taken."""
 
+UNDECIDED = Depth()
+
 FORMATS = ("BGR", "RGB", "L", "YUV-BT.601")
 
 # Pillow knows many more: some start other programs (EPS), most were never fuzzed by anyone.
 _FILE_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+
+_HEADER = 1 << 16  # bytes
 
 _RGB_TO_YUV = np.array(
     [[0.299, 0.587, 0.114], [-0.14713, -0.28886, 0.436], [0.615, -0.51499, -0.10001]]
@@ -69,24 +86,57 @@ _DECODER_ERRORS = (
 )
 
 
-def read_image(path: Path, format: str = "BGR") -> Pixels:
+def read_image(
+    path: Path, format: str = "BGR", depth: Depth = UNDECIDED, met: list[Deep] | None = None
+) -> Pixels:
     """Pixels as displayed: (H, W, 3) uint8, (H, W, 1) for "L", float64 for "YUV-BT.601".
 
+    `depth` says what is white in an image with more than 8 bits; `met` gets what was met in one.
     Raises ImageError for everything that is not a readable picture, StorageError (one of them)
     where the file cannot be had.
     """
     check_format(format)
     try:
-        return pixels_of(_picture(path, format), format)
+        return pixels_of(_picture(path, format, depth, met), format)
     except _DECODER_ERRORS as error:
         raise _refusal(path, error) from error
 
 
-def read_picture(path: Path, format: str) -> Image.Image:
+def read_picture(
+    path: Path, format: str, depth: Depth = UNDECIDED, met: list[Deep] | None = None
+) -> Image.Image:
     """`read_image` before it becomes an array: in mode L for "L", RGB for all others."""
     check_format(format)
     try:
-        return _picture(path, format)
+        return _picture(path, format, depth, met)
+    except _DECODER_ERRORS as error:
+        raise _refusal(path, error) from error
+
+
+def stored_values(path: Path) -> Values | None:
+    """The values of an image with more than 8 bits as they are stored; None for all others.
+
+    (H, W) or (H, W, C) without transparency. ImageError also where no low bytes can be decoded.
+    """
+    try:
+        stored = _load(_content(path))
+        if stored.is_cut:
+            raise ImageError("its decoder gives only the high byte of each colour; save it as PNG")
+        return stored.values() if stored.is_integer or stored.is_float else None
+    except _DECODER_ERRORS as error:
+        raise _refusal(path, error) from error
+
+
+def is_deep(path: Path) -> bool:
+    """Whether an image has more than 8 bits a value, as its header says."""
+    try:
+        _check_regular(path)
+        with path.open("rb") as file:
+            image = _open(file)
+            wide = low_half(image, lambda: image)
+            file.seek(0)
+            stored = Stored(image, wide, is_cut(image, file.read(_HEADER)))
+            return stored.is_integer or stored.is_float
     except _DECODER_ERRORS as error:
         raise _refusal(path, error) from error
 
@@ -108,7 +158,8 @@ def pixels_of(picture: Image.Image, format: str) -> Pixels:
 def read_labels(path: Path) -> npt.NDArray[Any]:
     """Label map (H, W), integers as stored: grey values, or palette indices; no scaling."""
     try:
-        image = _upright(path)
+        image = _load(_content(path)).image
+        image = _upright(image, image)
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
             raise ImageError(f"a label map has one channel, this one is {image.mode}")
         return np.array(image)
@@ -179,16 +230,13 @@ def _check_regular(path: Path) -> None:
         raise ImageError("the file is empty")
 
 
-def _upright(path: Path) -> Image.Image:
-    """Decoded and turned as EXIF says."""
+def _content(path: Path) -> bytes:
     _check_regular(path)
-    image = _load(path.read_bytes())
-    turn = _TURN.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
+    return path.read_bytes()
 
 
-def _open(file: IO[bytes]) -> Image.Image:
-    """Parse the header; refuse what would be too large to decode."""
+def _open(file: IO[bytes]) -> ImageFile:
+    """Parse the header; refuse what would be too large to decode, or misread."""
     # Pillow warns above its own limit: silence it below ours, in this process only.
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     # What it says about odd metadata of readable images helps nobody. (`catch_warnings` would not
@@ -200,18 +248,23 @@ def _open(file: IO[bytes]) -> Image.Image:
         raise ImageError(f"its header says {width}x{height} pixels")
     if width * height > MAX_PIXELS:
         raise ImageError(f"{width}x{height} pixels exceed the limit of {MAX_PIXELS:,}")
+    if image.format == "TIFF":
+        check_tiff(image)
+    mend_decoding(image)
     return image
 
 
-def _load(data: bytes) -> Image.Image:
+def _load(data: bytes) -> Stored:
     image = _open(io.BytesIO(data))
+    low = low_half(image, lambda: _open(io.BytesIO(data)))
+    cut = low is None and is_cut(image, data)
     try:
         image.load()
     except OSError as error:
         if image.format not in ("JPEG", "MPO") or "truncated" not in str(error):
             raise
-        return _load_without_end(data, error)
-    return image
+        return Stored(_load_without_end(data, error))
+    return Stored(image, low, cut)
 
 
 def _load_without_end(data: bytes, error: OSError) -> Image.Image:
@@ -256,13 +309,19 @@ def _has_late_metadata(file: IO[bytes]) -> bool:
     return False
 
 
-def _picture(path: Path, format: str) -> Image.Image:
-    image = _upright(path)
-    return _eight_bits(image).convert("L") if format == "L" else _rgb(image)
+def _picture(path: Path, format: str, depth: Depth, met: list[Deep] | None) -> Image.Image:
+    stored = _load(_content(path))
+    image = _upright(eight_bits(stored, depth, met), stored.image)
+    return image.convert("L") if format == "L" else _rgb(image)
+
+
+def _upright(image: Image.Image, as_opened: Image.Image) -> Image.Image:
+    """Turned as EXIF says."""
+    turn = _TURN.get(_orientation(as_opened))
+    return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    image = _eight_bits(image)
     if image.mode == "RGB":
         return image
     if image.mode == "RGBa":
@@ -272,29 +331,18 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Integers of 16 (or 32) bits lose their low byte; floats up to 1 count as shares of 255."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        return Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
-    if image.mode == "F":
-        values = np.nan_to_num(np.asarray(image), nan=0.0)
-        factor = 255.0 if values.size and values.max() <= 1.0 else 1.0
-        return Image.fromarray(np.clip(np.rint(values * factor), 0, 255).astype(np.uint8))
-    return image
-
-
 def _refusal(path: Path, error: BaseException) -> ImageError:
     # Decoders raise OSErrors without a number, but for EINVAL: an offset that no file can have.
     number = error.errno if isinstance(error, OSError) else None
     if number not in (None, errno.EINVAL):
         return StorageError(printable(str(path)), os.strerror(number))
     reason = " ".join(str(error).split()) or type(error).__name__
+    remedy = "replace the file or leave it out"
     if number == errno.EINVAL:
         reason = "its header is damaged"
-    elif isinstance(error, UnidentifiedImageError):
-        reason = "the content is no known image format"
+    elif isinstance(error, UnidentifiedImageError | NoPictureError):
+        kind = error.kind if isinstance(error, NoPictureError) else kind_of_file(path)
+        reason, remedy = kind.name, kind.remedy
     return ImageError(
-        f"{printable(str(path))}: the image cannot be read ({printable(reason)});"
-        " replace the file or leave it out"
+        f"{printable(str(path))}: the image cannot be read ({printable(reason)}); {remedy}"
     )

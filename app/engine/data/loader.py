@@ -113,6 +113,11 @@ class Loader:
 
     def _checked(self, batch: Batch) -> list[Sample]:
         samples, failures = batch
+        for sample in samples:
+            if sample.deep is not None and sample.deep.num_outside:
+                example = f"{sample.image_id}: {sample.deep.outside}"
+                if self.problems.add("image with values beyond white or black", example):
+                    logger.warning("%s", example)
         for reason in failures:
             if self.problems.add("unreadable image", reason):
                 logger.warning("%s", reason)

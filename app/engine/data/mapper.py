@@ -4,6 +4,8 @@ G: objects, H and W: size of the network's input
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +16,8 @@ from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.data.augmentation import Augmentation, ShortestEdge, draw, train_augmentations
-from app.engine.data.image import Pixels, check_format, read_image, read_labels
+from app.engine.data.deep import Depth
+from app.engine.data.image import UNDECIDED, Pixels, check_format, read_image, read_labels
 from app.engine.data.keypoints import keypoint_mirror, require_mirror, transform_keypoints
 from app.engine.data.transforms import (
     Transform,
@@ -25,6 +28,7 @@ from app.engine.data.transforms import (
 )
 from app.engine.errors import DatasetError, ImageError
 from app.engine.structures.boxes import Size, clip, nonempty
+from app.engine.structures.deep import Deep
 from app.engine.structures.masks import BitMasks, Masks, PolygonMasks, rasterize
 from app.engine.structures.sample import ImageRecord, Sample, Segmentation
 from app.engine.structures.targets import GroundTruth, Proposals
@@ -156,12 +160,14 @@ class TrainMapper:
         ground_truth: GroundTruthMapper,
         *,
         image_format: str,
+        depth: Depth = UNDECIDED,
         proposal_topk: int | None = None,
     ) -> None:
         check_format(image_format)
         self.augmentations = augmentations
         self.ground_truth = ground_truth
         self.image_format = image_format
+        self.depth = depth
         self.proposal_topk = proposal_topk
 
     @classmethod
@@ -173,6 +179,7 @@ class TrainMapper:
             train_augmentations(cfg),
             GroundTruthMapper.from_config(cfg),
             image_format=cfg.INPUT.FORMAT,
+            depth=Depth.from_config(cfg),
             proposal_topk=cfg.DATASETS.PRECOMPUTED_PROPOSAL_TOPK_TRAIN
             if cfg.MODEL.LOAD_PROPOSALS
             else None,
@@ -180,7 +187,7 @@ class TrainMapper:
 
     def __call__(self, record: ImageRecord, rng: np.random.Generator) -> Sample:
         """One augmented sample; ImageError when the picture cannot be used."""
-        pixels = read_record_image(record, self.image_format)
+        pixels, deep = read_record_image(record, self.image_format, self.depth)
         transforms = draw(self.augmentations, record.size, rng)
         image = image_tensor(transform_pixels(transforms, pixels))
         size = (image.shape[-2], image.shape[-1])
@@ -191,6 +198,7 @@ class TrainMapper:
             proposals=map_proposals(record, transforms, size, self.proposal_topk),
             semantic=map_semantic(record, transforms),
             image_id=record.image_id,
+            deep=deep,
         )
 
 
@@ -207,12 +215,14 @@ class TestMapper:
         resize: ShortestEdge,
         *,
         image_format: str,
+        depth: Depth = UNDECIDED,
         proposal_topk: int | None = None,
         ground_truth: GroundTruthMapper | None = None,
     ) -> None:
         check_format(image_format)
         self.resize = resize
         self.image_format = image_format
+        self.depth = depth
         self.proposal_topk = proposal_topk
         self.ground_truth = ground_truth
 
@@ -222,6 +232,7 @@ class TestMapper:
         return cls(
             ShortestEdge((cfg.INPUT.MIN_SIZE_TEST,), cfg.INPUT.MAX_SIZE_TEST),
             image_format=cfg.INPUT.FORMAT,
+            depth=Depth.from_config(cfg),
             proposal_topk=cfg.DATASETS.PRECOMPUTED_PROPOSAL_TOPK_TEST
             if cfg.MODEL.LOAD_PROPOSALS
             else None,
@@ -230,7 +241,7 @@ class TestMapper:
 
     def __call__(self, record: ImageRecord) -> Sample:
         """The sample of a record; ImageError when the picture cannot be used."""
-        pixels = read_record_image(record, self.image_format)
+        pixels, deep = read_record_image(record, self.image_format, self.depth)
         transforms = self._transforms(record.size)
         image = image_tensor(transform_pixels(transforms, pixels))
         size = (image.shape[-2], image.shape[-1])
@@ -242,7 +253,14 @@ class TestMapper:
             proposals=map_proposals(record, transforms, size, self.proposal_topk),
             semantic=map_semantic(record, transforms) if labelled else None,
             image_id=record.image_id,
+            deep=deep,
         )
+
+    def from_file(self, path: Path) -> Sample:
+        """The sample of an image that no record describes; ImageError when it cannot be used."""
+        met: list[Deep] = []
+        pixels = read_image(path, self.image_format, self.depth, met)
+        return replace(self.from_pixels(pixels, path.name), deep=met[0] if met else None)
 
     def from_pixels(self, pixels: Pixels, image_id: int | str = 0) -> Sample:
         """The sample of an image in memory, (H, W, C) in the channel order of INPUT.FORMAT."""
@@ -254,16 +272,22 @@ class TestMapper:
         return self.resize.draw(size, np.random.default_rng(0))
 
 
-def read_record_image(record: ImageRecord, image_format: str) -> Pixels:
-    """Pixels of the record's image; ImageError when their size is not the annotated one."""
-    pixels = read_image(record.path, image_format)
+def read_record_image(
+    record: ImageRecord, image_format: str, depth: Depth
+) -> tuple[Pixels, Deep | None]:
+    """Pixels of the record's image, and what was met in them if they had more than 8 bits.
+
+    ImageError when their size is not the annotated one.
+    """
+    met: list[Deep] = []
+    pixels = read_image(record.path, image_format, depth, met)
     size = (pixels.shape[0], pixels.shape[1])
     if size != record.size:
         raise ImageError(
             f"{record.path}: the image is {size[1]}x{size[0]} but its annotation says"
             f" {record.width}x{record.height}; correct the annotation"
         )
-    return pixels
+    return pixels, met[0] if met else None
 
 
 def image_tensor(pixels: Pixels) -> Tensor:

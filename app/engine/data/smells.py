@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.engine.config.unknown import did_you_mean
+from app.engine.data.deep import Depth
+from app.engine.data.depth_of_set import measured_depth
 from app.engine.data.formats import Reading
 from app.engine.data.formats._records import CLIPPED, UNKNOWN_CLASS
 from app.engine.data.image import read_image
@@ -241,7 +243,10 @@ def _doubled(scent: Scent) -> str | None:
 def _blank(scent: Scent) -> str | None:
     step = max(len(scent.records) // _IMAGES_SEEN, 1)
     sample = list(islice(scent.records, 0, None, step))[:_IMAGES_SEEN]
-    ranges = [found for record in sample if (found := _grey_range(record.path)) is not None]
+    paths = [record.path for record in sample]
+    # More than 8 bits are judged by what they hold: what a training makes of them is told by it.
+    depth = measured_depth(paths)
+    ranges = [found for path in paths if (found := _grey_range(path, depth)) is not None]
     blank = sum(high - low < _BLANK_RANGE for low, high in ranges)
     if not ranges or blank < 0.9 * len(ranges):
         return None
@@ -252,10 +257,10 @@ def _blank(scent: Scent) -> str | None:
     )
 
 
-def _grey_range(path: Path) -> tuple[float, float] | None:
+def _grey_range(path: Path, depth: Depth) -> tuple[float, float] | None:
     """Darkest and brightest grey value without the outermost half percent; None if unreadable."""
     try:
-        low, high = np.percentile(read_image(path, "L"), [0.5, 99.5])
+        low, high = np.percentile(read_image(path, "L", depth), [0.5, 99.5])
     except ImageError:
         return None
     return float(low), float(high)

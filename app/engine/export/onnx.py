@@ -74,6 +74,8 @@ def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
         class_names=tuple(job.class_names),
         architecture=str(cfg.MODEL.META_ARCHITECTURE),
         image_format=str(cfg.INPUT.FORMAT),
+        bits_per_sample=int(cfg.INPUT.BITS_PER_SAMPLE),
+        float_white=float(cfg.INPUT.FLOAT_WHITE),
         min_size=int(cfg.INPUT.MIN_SIZE_TEST),
         max_size=int(cfg.INPUT.MAX_SIZE_TEST),
         size_divisibility=max(graph.module.detector.size_divisibility, 1),

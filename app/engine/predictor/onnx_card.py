@@ -16,10 +16,16 @@ FILE_NAMES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 FORMAT = 1
 """Version of inputs, outputs and of this card."""
 
+_ADDED = ("bits_per_sample", "float_white")
+"""What files of the first release do not say: their defaults are how these were read."""
+
 USAGE = (
-    "images: (N, H, W, C) uint8 in the channel order image_format, resized so that the short side "
-    "is min_size unless the long one would exceed max_size, then padded at right and bottom with "
-    "anything to multiples of size_divisibility; sizes: (N, 2) height and width before padding; "
+    "images: (N, H, W, C) uint8 in the channel order image_format; where a file has more than 8 "
+    "bits, integers are clipped to bits_per_sample bits (0: 16) and keep the upper 8 of these, "
+    "floats are clipped to 0..float_white (0: to 1 if none is larger, else 255) and scaled to "
+    "0..255; resized so that the short side is min_size unless the long one would exceed "
+    "max_size, then padded at right and bottom with anything to multiples of size_divisibility; "
+    "sizes: (N, 2) height and width before padding; "
     "original_sizes: (N, 2) height and width before resizing; score_threshold: lowest score. "
     "boxes: x0 y0 x1 y1 in pixels of the originals, best first; a score of 0 marks an empty row; "
     "masks: probabilities to be stretched over the boxes."
@@ -33,6 +39,8 @@ class OnnxCard:
     class_names     in the order of the classes
     architecture    MODEL.META_ARCHITECTURE
     image_format    BGR, RGB or L
+    bits_per_sample significant bits of integers with more than 8; 0: not decided, as 16
+    float_white     the float that is white; 0: not decided, 1 if none is larger and else 255
     min_size        short side of resized images, 0: not resized
     max_size        longest long side
     score_thresh    the model's own lowest score
@@ -49,6 +57,8 @@ class OnnxCard:
     max_size: int
     size_divisibility: int
     score_thresh: float
+    bits_per_sample: int = 0
+    float_white: float = 0.0
     has_masks: bool = False
     precision: str = "fp32"
     weights_sha256: str = ""
@@ -65,7 +75,11 @@ class OnnxCard:
     def from_metadata(cls, metadata: Mapping[str, str], where: str) -> Self:
         """The card of a file; CheckpointError where it was not exported by this program."""
         try:
-            values: dict[str, Any] = {f.name: json.loads(metadata[f.name]) for f in fields(cls)}
+            values: dict[str, Any] = {
+                f.name: json.loads(metadata[f.name])
+                for f in fields(cls)
+                if f.name in metadata or f.name not in _ADDED
+            }
         except (KeyError, ValueError) as error:
             raise CheckpointError(
                 f"{where}: not exported by this program ({error} in its metadata); export the "

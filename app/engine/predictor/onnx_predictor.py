@@ -15,13 +15,15 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image
 
-from app.engine.data.image import Pixels, pixels_of, read_picture
+from app.engine.data.deep import Depth
+from app.engine.data.image import UNDECIDED, Pixels, pixels_of, read_picture
 from app.engine.errors import CheckpointError, ImageError
 from app.engine.predictor.array_detections import ArrayDetections
 from app.engine.predictor.batching import run_in_batches
 from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.predictor.reading import read_files
 from app.engine.predictor.streams import side_by_side
+from app.engine.structures.deep import Deep
 from app.engine.structures.size import Size, padded_size, shortest_edge_size
 
 logger = logging.getLogger(__name__)
@@ -36,10 +38,12 @@ class ResizedImage:
 
     pixels         (H, W, C) uint8
     original_size  on disk
+    deep           what was met in an image with more than 8 bits, or None
     """
 
     pixels: Pixels
     original_size: Size
+    deep: Deep | None = None
 
     @property
     def size(self) -> Size:
@@ -53,19 +57,23 @@ class ImageReader:
 
     image_format  channel order: BGR, RGB or L
     edge          short side of resized images, unless the long one would exceed max_size; 0: as is
+    depth         what is white in images with more than 8 bits
     """
 
     image_format: str
     edge: int
     max_size: int
+    depth: Depth = UNDECIDED
 
     def __call__(self, path: Path) -> ResizedImage:
         """The image of a file; ImageError where it cannot be read."""
-        picture = read_picture(path, self.image_format)
+        met: list[Deep] = []
+        picture = read_picture(path, self.image_format, self.depth, met)
         # Resized before it becomes an array: a copy of the large image less.
         size = (picture.height, picture.width)
         resized = _resized(picture, self._target(size))
-        return ResizedImage(pixels_of(resized, self.image_format), size)
+        pixels = pixels_of(resized, self.image_format)
+        return ResizedImage(pixels, size, met[0] if met else None)
 
     def from_pixels(self, pixels: Pixels) -> ResizedImage:
         """(H, W, C) uint8 in the right channel order -> as the network takes it."""
@@ -107,7 +115,9 @@ class OnnxPredictor:
         self.num_classes = len(self.card.class_names)
         threshold = self.card.score_thresh if score_threshold is None else score_threshold
         self._threshold = np.float32(threshold)
-        self.reader = ImageReader(self.card.image_format, *_edges(self.card, image_size))
+        depth = Depth(self.card.bits_per_sample, self.card.float_white)
+        edges = _edges(self.card, image_size)
+        self.reader = ImageReader(self.card.image_format, *edges, depth)
         self._outputs = ["boxes", "scores", "classes"]
         if self.card.has_masks and not boxes_only:
             self._outputs.append("masks")

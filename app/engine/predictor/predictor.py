@@ -16,7 +16,7 @@ import torch
 from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode, num_classes
 from app.engine.data.ahead import ahead
-from app.engine.data.image import Pixels, read_image
+from app.engine.data.image import Pixels
 from app.engine.data.mapper import TestMapper
 from app.engine.errors import ConfigError, ImageError, is_out_of_memory
 from app.engine.layers.precision import set_float32_precision
@@ -157,7 +157,7 @@ class Predictor:
         num_workers: int = 0,
     ) -> Iterator[tuple[Path, T | ImageError]]:
         """`work` on batches of equally large files, each file with its result, in order."""
-        samples = read_files(paths, partial(_read, self._mapper), num_workers=num_workers)
+        samples = read_files(paths, self._mapper.from_file, num_workers=num_workers)
         if self.model.device.type == "cuda":
             samples = ((path, _pinned(sample)) for path, sample in samples)
         if num_workers or self.model.device.type == "cuda":
@@ -243,10 +243,6 @@ class Predictor:
             else:
                 self.batch_size = min(self.batch_size, len(batch) // 2)
                 logger.warning("GPU memory is full: going on with batches of %d", self.batch_size)
-
-
-def _read(mapper: TestMapper, path: Path) -> Sample:
-    return mapper.from_pixels(read_image(path, mapper.image_format), path.name)
 
 
 def _pinned(sample: Sample | ImageError) -> Sample | ImageError:

@@ -2,8 +2,8 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
 from app.engine.errors import ImageError
+from app.engine.predictor.deep_tally import DeepTally
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,22 @@ def read_files(
     """Each path with its sample, or with the reason why there is none, in the order of `paths`.
 
     Never runs ahead of its consumer by more than `PREFETCH` images for each worker. An image
-    that crashes its worker twice (a broken codec, too little memory) costs only itself.
+    that crashes its worker twice (a broken codec, too little memory) costs only itself. What
+    samples say of more than 8 bits (`deep`) is told.
     """
+    tally = DeepTally()
+    with closing(_read_files(paths, read, num_workers)) as answers:
+        try:
+            for path, answer in answers:
+                tally.add(path, getattr(answer, "deep", None))
+                yield path, answer
+        finally:
+            tally.tell()
+
+
+def _read_files(
+    paths: Iterable[Path], read: Read[S], num_workers: int
+) -> Generator[tuple[Path, S | ImageError], None, None]:
     source = iter(paths)
     waiting: deque[Path] = deque()
     suspect: Path | None = None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from app.engine.structures.boxes import Size
+from app.engine.structures.deep import Deep
 from app.engine.structures.moves import map_tensors, move_all
 from app.engine.structures.targets import GroundTruth, Proposals
 
@@ -65,6 +66,7 @@ class Sample:
     proposals      precomputed proposals in the coordinates of `image`, or None
     semantic       (H, W) int64 class of every pixel, or None
     image_id       as in `ImageRecord`
+    deep           what was met in an image with more than 8 bits, or None
     """
 
     image: Tensor
@@ -73,6 +75,7 @@ class Sample:
     proposals: Proposals | None = None
     semantic: Tensor | None = None
     image_id: int | str = 0
+    deep: Deep | None = None
 
     @property
     def size(self) -> Size:

@@ -184,7 +184,7 @@ def test_cut_jpeg(tmp_path: Path, progressive: bool, missing: int, accepted: boo
     ("content", "reason"),
     [
         pytest.param(b"", "empty", id="no bytes"),
-        pytest.param(b"<html>not found</html>", "no known image format", id="HTML"),
+        pytest.param(b"<html>not found</html>", "an HTML page", id="HTML"),
         pytest.param(b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "cannot be read", id="PNG magic only"),
         pytest.param(b"\xff\xd8\xff\xe0\x00\x10JFIF", "cannot be read", id="JPEG magic only"),
     ],

@@ -345,3 +345,19 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_values_beyond_the_decided_depth_are_counted(
+    cfg, make_record, save_image, caplog, num_workers
+) -> None:
+    cfg.INPUT.BITS_PER_SAMPLE = 12
+    records = [make_record() for _ in range(3)]
+    for record, top in zip(records, (4095, 5000, 6000), strict=True):
+        values = np.full(record.size, 100, dtype=np.uint16)
+        values[0, 0] = top
+        record.path = save_image(f"{top}.png", values)
+    loader = build_test_loader(cfg, records, num_workers=num_workers)
+    assert sum(len(batch) for batch in loader) == 3
+    assert list(loader.problems.counts.values()) == [2]
+    assert caplog.text.count("1 of 768 values lie outside 0..4095") == 2

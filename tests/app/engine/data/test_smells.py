@@ -43,9 +43,13 @@ def _objects(number: int) -> Objects:
     return found
 
 
-def _image(path: Path, number: int, *, blank: bool = False) -> Path:
+def _image(path: Path, number: int, *, blank: bool = False, bits: int = 8) -> Path:
+    """Noise in colour; of more than 8 bits in grey, in 16, with one value that is a fault."""
     rng = np.random.default_rng(number)
     pixels = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8) // (64 if blank else 1)
+    if bits > 8:
+        pixels = rng.integers(0, 2**bits, (HEIGHT, WIDTH), dtype=np.uint16)
+        pixels[0, 0] = 65535
     Image.fromarray(pixels).save(path, compress_level=0)
     return path
 
@@ -61,12 +65,14 @@ def _inclusive(box: Box) -> Box:
     return (box[0], box[1], box[2] - 1, box[3] - 1)
 
 
-def _read_ark(folder: Path, text: Callable[[int], str], *, blank: bool = False) -> Scent:
+def _read_ark(
+    folder: Path, text: Callable[[int], str], *, blank: bool = False, bits: int = 8
+) -> Scent:
     pairs = []
     for number in range(NUM_IMAGES):
         label = folder / f"{number}.txt"
         label.write_text(text(number))
-        pairs.append((_image(folder / f"{number}.png", number, blank=blank), label))
+        pairs.append((_image(folder / f"{number}.png", number, blank=blank, bits=bits), label))
     reading = Reading(NAMES)
     return Scent(FORMATS["ark"](pairs, reading), reading, is_xywh=False)
 
@@ -157,6 +163,9 @@ SOUND = {
     "voc of renamed images": lambda folder: _read_voc(folder, lambda number: f"IMG_{number}.JPG"),
     "one image": lambda folder: Scent(
         (whole := _ark_of(_inclusive)(folder)).records[:1], whole.reading, is_xywh=False
+    ),
+    "12 bits in 16": lambda folder: _read_ark(
+        folder, lambda n: _ark(_objects(n), _inclusive), bits=12
     ),
     "no object": lambda folder: _read_ark(folder, lambda n: ""),
 }

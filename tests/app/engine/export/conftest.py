@@ -54,6 +54,7 @@ def photographs(tmp_path_factory) -> list[Path]:
 def job(tmp_path_factory, photographs) -> ExportJob:
     torch.manual_seed(0)
     cfg = tiny_cfg()
+    cfg.INPUT.BITS_PER_SAMPLE = 12  # of photographs with more than 8
     directory = tmp_path_factory.mktemp("export")
     weights = directory / "model.pth"
     weights.write_bytes(b"stands for the weights")  # only its digest matters

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 
 from app.engine.data.image import read_image
 from app.engine.data.transforms import resize as engine_resize
@@ -29,6 +30,7 @@ from app.engine.modeling.build import build_detector
 from app.engine.modeling.mask_paste import paste_masks as engine_paste
 from app.engine.predictor import OnnxPredictor, Predictor
 from app.engine.predictor.array_detections import paste_masks
+from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.predictor.onnx_predictor import resize
 from app.engine.structures.sample import ImageRecord
 
@@ -79,17 +81,52 @@ def test_a_stream_of_files_gives_the_engines_detections(
         close_to(found[index][1], expected[index][1])
 
 
-def test_the_program_of_the_document_finds_the_same(onnx_file, photographs):
+@pytest.fixture(scope="session")
+def photographs_of_12_bits(photographs, tmp_path_factory) -> list[Path]:
+    """The upper 8 of their bits are the photographs in grey."""
+    folder = tmp_path_factory.mktemp("12 bits")
+    for path in photographs:
+        with Image.open(path) as photograph:
+            values = (np.asarray(photograph.convert("L")).astype(np.uint16) << 4) + 9
+        Image.fromarray(values).save(folder / path.name)
+    return [folder / path.name for path in photographs]
+
+
+def test_the_depth_of_the_training_is_the_files(onnx_file, job, photographs_of_12_bits):
+    model = build_detector(job.cfg).eval()
+    model.load_state_dict(job.model.state_dict())
+    predictor = OnnxPredictor(onnx_file)
+    assert (predictor.card.bits_per_sample, predictor.card.float_white) == (12, 0.0)
+    assert "bits_per_sample" in predictor.card.metadata()["usage"]
+    expected = Predictor(model, job.cfg).detect_files(photographs_of_12_bits)
+    found = predictor.detect_files(photographs_of_12_bits, num_workers=1)
+    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
+        assert len(ours)
+        close_to(ours, theirs)
+
+
+def test_a_file_of_the_first_release_says_nothing_of_depth(onnx_file):
+    metadata = OnnxPredictor(onnx_file).card.metadata()
+    del metadata["bits_per_sample"], metadata["float_white"]
+    card = OnnxCard.from_metadata(metadata, "model.onnx")
+    assert (card.bits_per_sample, card.float_white) == (0, 0.0)
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_the_program_of_the_document_finds_the_same(
+    onnx_file, photographs, photographs_of_12_bits, bits
+):
+    photograph = (photographs_of_12_bits if bits == 12 else photographs)[1]
     document = (REPOSITORY / "docs" / "export.md").read_text()
     program = document.split("```python\n")[1].split("```")[0]
     done = subprocess.run(
-        [sys.executable, "-c", program, onnx_file, photographs[1]],
+        [sys.executable, "-c", program, onnx_file, photograph],
         capture_output=True,
         text=True,
         check=True,
     )
     predictor = OnnxPredictor(onnx_file, score_threshold=0.2)
-    ((_, expected),) = predictor.detect_files(photographs[1:2])
+    ((_, expected),) = predictor.detect_files([photograph])
     printed = [line.split() for line in done.stdout.splitlines()]
     assert len(printed) == len(expected) > 0
     np.testing.assert_allclose(

@@ -5,11 +5,15 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from app.engine.data.deep import Depth
 from app.engine.errors import ImageError
 from app.engine.predictor import reading
+from app.engine.predictor.onnx_predictor import ImageReader
 from app.engine.predictor.reading import read_files
 from app.engine.structures.sample import Sample
 
@@ -71,3 +75,39 @@ def test_without_a_single_process_it_reads_itself(monkeypatch, caplog):
 def test_a_bug_is_not_taken_for_a_crash(num_workers):
     with pytest.raises(RuntimeError, match="a bug"):
         _results(["a", "bug"], num_workers)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    ("depth", "tops", "told"),
+    [
+        pytest.param(Depth(), [4095, 4000, 65535], ["the largest of its values is"], id="low"),
+        pytest.param(
+            Depth(),
+            [4095, 300],
+            ["the largest of its values is 4095 where 65535 is white", "all 2 images"],
+            id="all low",
+        ),
+        pytest.param(
+            Depth(12),
+            [4095, 5000, 65535],
+            ["1 of 2 values lie outside 0..4095 (the largest is", "2 of 3 images"],
+            id="beyond",
+        ),
+        pytest.param(Depth(12), [4095, 900], [], id="as decided"),
+        pytest.param(Depth(12), [900, 1000], ["all 2 images"], id="fewer bits than decided"),
+        pytest.param(Depth(16), [65535, 4095], [], id="a dark one"),
+        pytest.param(Depth(), [], [], id="no images"),
+        pytest.param(Depth(), [0], [], id="black"),
+    ],
+)
+def test_what_is_odd_about_depth_is_told_once(tmp_path, caplog, depth, tops, told, num_workers):
+    paths = [tmp_path / f"{number}.png" for number in range(len(tops))]
+    for path, top in zip(paths, tops, strict=True):
+        Image.fromarray(np.array([[0, top]], np.uint16)).save(path)
+    results = list(read_files(paths, ImageReader("L", 0, 0, depth), num_workers=num_workers))
+    assert [path for path, _ in results] == paths
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == len(told)
+    for line, part in zip(lines, told, strict=True):
+        assert part in line
