@@ -1,23 +1,28 @@
 """What a task has finished so far, on disk, so that a run that was killed is not done again.
 
-    {"fingerprint": "5f1c...", "version": 1}      first line: what decides the results
+    {"fingerprint": "5f1c...", "version": 2}      first line: what decides the results
     <crc32> <entries> <bytes>                     then groups of entries: a head,
+    <position> <marks>                            where the group belongs, a mark for each entry,
     <entry>                                       and one line for each entry
 
 A group is handed to the system in one piece as soon as it is complete (it survives the process),
 and is on the disk a few seconds later (it survives the machine). What a reader cannot verify, and
 all that follows it, was never finished. Entries are texts without line breaks; their order is
-that of the work.
+that of the work. An entry that is not finished yet holds what a result says of it meanwhile; its
+group may be written once more, behind the others, and then counts in place of the first.
 """
 
+import errno
 import hashlib
 import json
 import logging
 import os
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -25,16 +30,47 @@ from executor.atomic_file import output_error, sync_directory
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 _SYNC_S = 5.0
 _PREFIX, _SUFFIX = ".", ".journal"
 
+RESULT = "."
+"""Mark of an entry that is done."""
+NO_RESULT = "x"
+"""Done, and there is no result: trying again would find none either."""
+OPEN = "?"
+"""Tried in vain, and to be tried again: not done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Entries that were recorded together.
+
+    position  of the first among all entries
+    marks     one letter for each: RESULT, NO_RESULT or OPEN
+    """
+
+    position: int
+    marks: str
+    entries: Sequence[str]
+
+    @property
+    def range(self) -> range:
+        """Positions of its entries."""
+        return range(self.position, self.position + len(self.marks))
+
+    def completed_by(self, earlier: "Group") -> "Group":
+        """Its own entries and, where they are open, those of an earlier attempt."""
+        better = [
+            (mark, entry) if mark != OPEN else (earlier.marks[index], earlier.entries[index])
+            for index, (mark, entry) in enumerate(zip(self.marks, self.entries, strict=True))
+        ]
+        marks, entries = zip(*better, strict=True)
+        return Group(self.position, "".join(marks), entries)
+
 
 class Journal:
-    """The entries of one task: those of earlier runs, then the ones added here.
-
-    num_done  entries in the file
-    """
+    """The entries of one task: those of earlier runs, then the ones added here."""
 
     def __init__(self, path: Path, fingerprint: str) -> None:
         """Take up the journal at `path` if its fingerprint is this one, else begin a new one.
@@ -43,9 +79,9 @@ class Journal:
         """
         self._path = path
         self._head = json.dumps({"fingerprint": fingerprint, "version": _VERSION}).encode() + b"\n"
-        self.num_done = 0
         self._size = 0
         self._sync_time = time.monotonic()
+        self._forget()
         try:
             self._descriptor = _opened(path)
             try:
@@ -56,13 +92,19 @@ class Journal:
         except OSError as error:
             raise output_error(path, error) from error
 
+    def _forget(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._open: dict[int, int] = {}  # of groups with open entries: position -> place in file
+        self._rewritten: dict[int, int] = {}  # likewise, of groups that were written again
+
     def _take_up(self) -> None:
         with self._path.open("rb") as stream:
             head = stream.readline(len(self._head) + 1)
             if head == self._head:
                 self._size = len(head)
-                for entries, num_bytes in _groups(stream):
-                    self.num_done += len(entries)
+                for group, num_bytes in _groups(stream):
+                    if not self._count(group, place=self._size):
+                        break
                     self._size += num_bytes
         found = os.fstat(self._descriptor).st_size
         if self._size and self._size < found:
@@ -78,20 +120,81 @@ class Journal:
             self._write(self._head)
             sync_directory(self._path.parent)
 
-    def add(self, entries: Sequence[str]) -> None:
-        """Record a group of entries; all of them count from now on, or none."""
+    @property
+    def num_entries(self) -> int:
+        """How far the work has come: entries recorded, done or not."""
+        return self._counts.total()
+
+    @property
+    def num_done(self) -> int:
+        """Entries that need not be tried again."""
+        return self.num_entries - self.num_open
+
+    @property
+    def num_results(self) -> int:
+        """Entries that are done and have a result."""
+        return self._counts[RESULT]
+
+    @property
+    def num_open(self) -> int:
+        """Entries that were tried in vain and are to be tried again."""
+        return self._counts[OPEN]
+
+    def open_groups(self) -> list[range]:
+        """Positions of groups that have an open entry; `add` takes each once more."""
+        with self._path.open("rb") as stream:
+            return [_group_at(stream, place).range for _, place in sorted(self._open.items())]
+
+    def add(
+        self, entries: Sequence[str], marks: str | None = None, *, position: int | None = None
+    ) -> None:
+        """Record a group of entries; all of them count from now on, or none.
+
+        marks     one for each; None: all have a RESULT
+        position  of the first, behind all others or in an open group; None: behind all others
+        """
         if not entries:
             return
-        body = "".join(f"{entry}\n" for entry in entries).encode("utf-8", "surrogateescape")
-        head = f"{zlib.crc32(body):08x} {len(entries)} {len(body)}\n".encode()
+        start = self.num_entries if position is None else position
+        group = Group(start, RESULT * len(entries) if marks is None else marks, entries)
         try:
-            self._write(head + body)
+            if start in self._open:
+                with self._path.open("rb") as stream:
+                    group = group.completed_by(_group_at(stream, self._open[start]))
+            place = self._size
+            self._write(_packed(group))
             if time.monotonic() - self._sync_time > _SYNC_S:
                 os.fdatasync(self._descriptor)
                 self._sync_time = time.monotonic()
         except OSError as error:
             raise output_error(self._path, error) from error
-        self.num_done += len(entries)
+        known = self._count(group, place=place)
+        assert known, "neither the next group nor an open one"
+
+    def _count(self, group: Group, *, place: int) -> bool:
+        """Take note of a group that lies at a place in the file; False where it has no business."""
+        if group.position in self._open:
+            with self._path.open("rb") as stream:
+                earlier = _group_at(stream, self._open.pop(group.position))
+            if len(earlier.marks) != len(group.marks):
+                return False
+            self._counts.subtract(earlier.marks)
+            self._rewritten[group.position] = place
+        elif group.position != self.num_entries:
+            return False
+        self._counts.update(group.marks)
+        if OPEN in group.marks:
+            self._open[group.position] = place
+        return True
+
+    def clear(self) -> None:
+        """Forget all entries."""
+        try:
+            os.ftruncate(self._descriptor, len(self._head))
+        except OSError as error:
+            raise output_error(self._path, error) from error
+        self._size = len(self._head)
+        self._forget()
 
     def _write(self, data: bytes) -> None:
         """Append; after a failure the file is as it was."""
@@ -107,10 +210,15 @@ class Journal:
 
     def __iter__(self) -> Iterator[str]:
         """All entries, from the first; a stream."""
-        with self._path.open("rb") as stream:
+        position = 0
+        with self._path.open("rb") as stream, self._path.open("rb") as elsewhere:
             stream.readline()
-            for entries, _ in _groups(stream):
-                yield from entries
+            for group, _ in _groups(stream):
+                if group.position != position:
+                    continue  # written again: it was told in its place
+                position += len(group.marks)
+                place = self._rewritten.get(group.position)
+                yield from group.entries if place is None else _group_at(elsewhere, place).entries
 
     def close(self) -> None:
         """No more entries; the file stays."""
@@ -153,20 +261,38 @@ def _opened(path: Path) -> int:
         return os.open(path, flags, 0o666)
 
 
-def _groups(stream: IO[bytes]) -> Iterator[tuple[list[str], int]]:
-    """Entries of each sound group and its size in bytes, up to the first that is not sound."""
+def _packed(group: Group) -> bytes:
+    """A group as it lies in the file, head and body."""
+    lines = (f"{group.position} {group.marks}", *group.entries)
+    body = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+    return f"{zlib.crc32(body):08x} {len(group.entries)} {len(body)}\n".encode() + body
+
+
+def _groups(stream: IO[bytes]) -> Iterator[tuple[Group, int]]:
+    """Each sound group and its size in bytes, up to the first that is not sound."""
     size = os.fstat(stream.fileno()).st_size
     while True:
-        head = stream.readline(64)
+        start = stream.tell()
         try:
-            crc, num_entries, num_bytes = head.split()
+            crc, num_entries, num_bytes = stream.readline(64).split()
             if not 0 < int(num_bytes) <= size - stream.tell():
                 return
             body = stream.read(int(num_bytes))
-            if zlib.crc32(body) != int(crc, 16) or body.count(b"\n") != int(num_entries):
+            if zlib.crc32(body) != int(crc, 16):
+                return
+            place, *entries = body.decode("utf-8", "surrogateescape").split("\n")[:-1]
+            position, marks = place.split(" ")
+            group = Group(int(position), marks, entries)
+            if not len(entries) == len(marks) == int(num_entries):
                 return
         except ValueError:
             return
-        entries = body.decode("utf-8", "surrogateescape").split("\n")
-        del entries[-1]
-        yield entries, len(head) + len(body)
+        yield group, stream.tell() - start
+
+
+def _group_at(stream: IO[bytes], place: int) -> Group:
+    """The group at a place that was sound when it was written or looked at."""
+    stream.seek(place)
+    for group, _ in _groups(stream):
+        return group
+    raise OSError(errno.EIO, os.strerror(errno.EIO))

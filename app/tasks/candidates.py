@@ -5,24 +5,26 @@ What is found in each goes to a journal, so that a run which was killed goes on 
 
 import logging
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from app.engine.data.problems import Problems
-from app.engine.errors import ImageError
-from app.tasks.finder import Finder
+from app.engine.errors import ImageError, StorageError
+from app.tasks.finder import Finder, Work
 from app.tasks.stop_flag import stop_flag
+from app.tasks.unreadable import Unreadable
+from executor import errors as contract
 from executor.dataset_reader import Asset, CandidateIndex
 from executor.errors import StoppedError
-from executor.journal import Journal
+from executor.journal import NO_RESULT, OPEN, RESULT, Journal
 from executor.monitor import Progress
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Entry = Callable[[Asset, T | None], str]
-"""Puts into one line what was found in an image (None: it is unreadable)."""
+Entry = Callable[[Asset, T | ImageError], str]
+"""Puts into one line what was found in an image, or that it could not be read."""
 
 
 class Candidates(CandidateIndex):
@@ -30,7 +32,6 @@ class Candidates(CandidateIndex):
 
     def __init__(self, index_file: Path | None) -> None:
         super().__init__(index_file)
-        self.problems = Problems()
         if not len(self):
             logger.warning("%s lists no images: the result is empty", index_file)
 
@@ -44,7 +45,11 @@ class Candidates(CandidateIndex):
     ) -> None:
         """Bring the journal's entries, one for each candidate, from where it stands to the end.
 
-        Recorded are whole groups of the finder's size. StoppedError when asked to stop.
+        Recorded are whole groups of the finder's size. Those with an image that the storage did not
+        give to an earlier run are looked at again, first and as a whole: what is found in an image
+        depends in its last bits on the images of its batch.
+
+        StoppedError when asked to stop; ImageError where none can be read, or too many are lost.
         """
         if journal.num_done:
             logger.info(
@@ -52,24 +57,47 @@ class Candidates(CandidateIndex):
                 f"{journal.num_done:,}",
                 f"{len(self):,}",
             )
-        start = journal.num_done
-        found = zip(self.since(start), finder.since(self, start), strict=True)
-        group: list[str] = []
+        unreadable = Unreadable(len(self))
+        try:
+            self._look(journal, finder, entry, unreadable, progress)
+            unreadable.require_any(journal.num_results)
+        except contract.ImageError:
+            if not journal.num_results:
+                journal.clear()  # whatever is repaired: the next run looks at all of them
+            raise
+        finally:
+            unreadable.report()
+
+    def _look(
+        self,
+        journal: Journal,
+        finder: Finder[T],
+        entry: Entry[T],
+        unreadable: Unreadable,
+        progress: Progress,
+    ) -> None:
+        work = Work(self, journal.num_entries, journal.open_groups())
+        num_looked_at = len(self) - len(work)
+        found = zip(work, finder.look_at(work), strict=True)
         with stop_flag() as should_stop:
-            for number, (asset, result) in enumerate(found, start=start + 1):
-                if isinstance(result, ImageError):
-                    self.problems.add("unreadable image", str(result))
-                    group.append(entry(asset, None))
-                else:
-                    group.append(entry(asset, result))
-                if len(group) == finder.group_size:
-                    journal.add(group)
-                    group.clear()
-                progress(number / len(self))
-                if should_stop():
-                    raise StoppedError(
-                        f"stopped as asked after {journal.num_done:,} of {len(self):,} images; "
-                        "start the run again with the same /out to go on"
-                    )
-        journal.add(group)
-        self.problems.report(logger)
+            for group in work.groups(finder.group_size):
+                entries, marks = [], ""
+                for asset, result in islice(found, len(group)):
+                    unreadable.note(asset.image, result if isinstance(result, ImageError) else None)
+                    entries.append(entry(asset, result))
+                    marks += _mark(result)
+                    if len(entries) == len(group):
+                        journal.add(entries, marks, position=group.start)
+                    num_looked_at += 1
+                    progress(num_looked_at / len(self))
+                    if should_stop():
+                        raise StoppedError(
+                            f"stopped as asked after {journal.num_done:,} of {len(self):,} images; "
+                            "start the run again with the same /out to go on"
+                        )
+
+
+def _mark(result: object) -> str:
+    if isinstance(result, StorageError):
+        return OPEN
+    return NO_RESULT if isinstance(result, ImageError) else RESULT

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -18,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from app.engine.errors import ImageError
 from app.tasks.failures import told
-from executor.dataset_reader import CandidateIndex
+from executor.dataset_reader import Asset, CandidateIndex
 from executor.errors import ExecutorError, OutOfMemoryError
 from executor.logs import setup_logging
 
@@ -44,9 +45,31 @@ class Finder(Protocol[Found]):
     @property
     def group_size(self) -> int: ...
 
-    def since(self, candidates: CandidateIndex, start: int) -> Iterator[Found | ImageError]:
-        """Of each candidate from position `start` on, in order and as a stream."""
+    def look_at(self, work: "Work") -> Iterator[Found | ImageError]:
+        """What each candidate of `work` holds, in order and as a stream."""
         ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """Candidates to look at: first `again`, ranges of positions, then all from `start` on."""
+
+    candidates: CandidateIndex
+    start: int = 0
+    again: Sequence[range] = ()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.again)) + len(self.candidates) - self.start
+
+    def __iter__(self) -> Iterator[Asset]:
+        yield from self.candidates.pick(chain.from_iterable(self.again))
+        yield from self.candidates.since(self.start)
+
+    def groups(self, size: int) -> Iterator[range]:
+        """Positions of the candidates that belong together: those again, then `size` at a time."""
+        yield from self.again
+        for position in range(self.start, len(self.candidates), size):
+            yield range(position, min(position + size, len(self.candidates)))
 
 
 @dataclass(frozen=True)
@@ -57,17 +80,15 @@ class DeviceFinder(Generic[T]):
     group_size: int
     class_names: Sequence[str] = ()
 
-    def since(self, candidates: CandidateIndex, start: int) -> Iterator[T | ImageError]:
+    def look_at(self, work: Work) -> Iterator[T | ImageError]:
         """See `Finder`."""
-        return self.share(candidates, start, number=0, count=1)
+        return self.share(work, number=0, count=1)
 
-    def share(
-        self, candidates: CandidateIndex, start: int, *, number: int, count: int
-    ) -> Iterator[T | ImageError]:
+    def share(self, work: Work, *, number: int, count: int) -> Iterator[T | ImageError]:
         """Of the groups of one among `count` processes only."""
         paths = (
             asset.image
-            for position, asset in enumerate(candidates.since(start))
+            for position, asset in enumerate(work)
             if _owner(position, self.group_size, count) == number
         )
         return (found for _, found in self.find(paths))
@@ -100,10 +121,10 @@ class _SeveralDevices:
     group_size: int
     class_names: Sequence[str]
 
-    def since(self, candidates: CandidateIndex, start: int) -> Iterator[Any]:
+    def look_at(self, work: Work) -> Iterator[Any]:
         for process in self.processes:
-            process.send((candidates, start))
-        for position in range(len(candidates) - start):
+            process.send(work)
+        for position in range(len(work)):
             owner = _owner(position, self.group_size, len(self.processes))
             yield self.processes[owner].receive()
 
@@ -169,8 +190,7 @@ def _serve(
     try:
         finder = open_on(device)
         connection.send({"group_size": finder.group_size, "class_names": finder.class_names})
-        candidates, start = connection.recv()
-        for found in finder.share(candidates, start, number=number, count=count):
+        for found in finder.share(connection.recv(), number=number, count=count):
             connection.send(found)
     except (BrokenPipeError, EOFError):
         return  # the task has ended

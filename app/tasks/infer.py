@@ -12,7 +12,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from app.engine.data.image import image_size
-from app.engine.errors import ImageError
+from app.engine.errors import ImageError, StorageError
 from app.engine.predictor.array_detections import ArrayDetections
 from app.engine.structures.size import Size
 from app.tasks.candidates import Candidates
@@ -68,8 +68,11 @@ def run(env: Env, progress: Progress) -> None:
         logger.warning("%d detections were not finite or outside", entries.num_dropped)
     names = Counter({finder.class_names[index]: count for index, count in counts.items()})
     logger.info(
-        "infer: %d images, %d objects with a score from %g (%s) in the %d of this run",
+        "infer: %d images (%d unreadable, %d not given by their storage), %d objects with a score "
+        "from %g (%s) in the %d of this run",
         len(candidates),
+        journal.num_done - journal.num_results,
+        journal.num_open,
         names.total(),
         hp.conf_threshold,
         ", ".join(f"{name} {count}" for name, count in names.most_common(20)) or "none",
@@ -110,9 +113,12 @@ def _arrays(found: Any) -> ArrayDetections:
 
 
 def _boxes_entry(
-    entries: InferEntries, counts: Counter[int], _asset: Asset, detections: ArrayDetections | None
+    entries: InferEntries,
+    counts: Counter[int],
+    _asset: Asset,
+    detections: ArrayDetections | ImageError,
 ) -> str:
-    if detections is None:
+    if isinstance(detections, ImageError):
         return entries.entry()
     classes = detections.classes.tolist()
     counts.update(classes)
@@ -136,8 +142,10 @@ def _segmented(found: Any) -> SegmentedImage:
     return SegmentedImage(segments(found), found.image_size)
 
 
-def _masks_entry(counts: Counter[int], asset: Asset, image: SegmentedImage | None) -> str:
-    if image is None:
+def _masks_entry(counts: Counter[int], asset: Asset, image: SegmentedImage | ImageError) -> str:
+    if isinstance(image, StorageError):
+        return segmentation_entry(size=(0, 0))  # another look might wait for a dead server again
+    if isinstance(image, ImageError):
         return segmentation_entry(size=_size_of(asset))
     counts.update(segment.class_index for segment in image.segments)
     return segmentation_entry(image.segments, size=image.size)

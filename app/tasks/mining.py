@@ -13,6 +13,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from app.engine.errors import ImageError
 from app.engine.mining import STRATEGIES, MiningOptions, score_files
 from app.tasks.candidates import Candidates
 from app.tasks.devices import device_ids, device_names
@@ -58,12 +59,13 @@ def run(env: Env, progress: Progress) -> None:
         journal = take_up_journal()
         progress(0.02)
         candidates.work_through(journal, finder, _entry, progress=span(progress, 0.02, 0.98))
-        num_unreadable = _publish(env, candidates, journal)
+        _publish(env, candidates, journal)
     logger.info(
-        "mining: %d images ranked by %s, %d unreadable ones last",
-        len(candidates) - num_unreadable,
+        "mining: %d images ranked by %s; last: %d unreadable, %d not given by their storage",
+        journal.num_results,
         hp.mining_algorithm,
-        num_unreadable,
+        journal.num_done - journal.num_results,
+        journal.num_open,
     )
     progress(1.0)
 
@@ -100,19 +102,18 @@ def _warn_of_unused(hp: MiningHyperparameters) -> None:
             logger.warning("%s %s has no effect on %s", key, value, hp.mining_algorithm)
 
 
-def _entry(_asset: Asset, score: float | None) -> str:
-    return repr(math.nan if score is None else score)
+def _entry(_asset: Asset, score: float | ImageError) -> str:
+    return repr(math.nan if isinstance(score, ImageError) else score)
 
 
-def _publish(env: Env, candidates: Candidates, journal: Journal) -> int:
-    """Write result.tsv from the journal's scores; how many candidates have none."""
+def _publish(env: Env, candidates: Candidates, journal: Journal) -> None:
+    """Write result.tsv from the journal's scores; last come candidates that have none."""
     scores = np.fromiter(map(float, journal), dtype=np.float64, count=len(candidates))
     order = ranking(scores, (asset.image.name for asset in candidates))
     num_ranked = int(np.isfinite(scores).sum())
     names = (asset.image_text for asset in candidates.pick(map(int, order)))
     ranked = zip(islice(names, num_ranked), map(float, scores[order[:num_ranked]]), strict=True)
     write_mining_result(env.output.mining_result_file, ranked, last=names)
-    return len(candidates) - num_ranked
 
 
 def ranking(scores: npt.NDArray[np.float64], names: Iterable[str]) -> npt.NDArray[np.int64]:

@@ -82,9 +82,71 @@ def test_only_whole_groups_count_whatever_is_damaged(path: Path, data: st.DataOb
     journal.close()
 
 
+@pytest.fixture
+def gaps(path: Path) -> bytes:
+    """A journal of three groups, with an open entry in two of them."""
+    journal = Journal(path, "f")
+    journal.add(["a", "b"], ".?")
+    journal.add(["c", "d"], "x.")
+    journal.add(["e", "f", "g"], "??.")
+    journal.close()
+    return path.read_bytes()
+
+
+def state(journal: Journal) -> tuple[int, int, int, int, list[range], str]:
+    counts = (journal.num_entries, journal.num_done, journal.num_results, journal.num_open)
+    return (*counts, journal.open_groups(), "".join(journal))
+
+
+def test_what_was_tried_in_vain_is_open(path: Path, gaps: bytes):
+    journal = Journal(path, "f")
+    assert state(journal) == (7, 4, 3, 3, [range(2), range(4, 7)], "abcdefg")
+    journal.close()
+
+
+def test_an_open_group_is_written_again_in_its_place(path: Path, gaps: bytes):
+    journal = Journal(path, "f")
+    journal.add(["A", "B"], "..", position=0)
+    journal.add(["h"], "?", position=7)
+    # What an earlier attempt has found stays where this one finds nothing.
+    journal.add(["E", "F", "G"], "x??", position=4)
+    expected = (8, 6, 4, 2, [range(4, 7), range(7, 8)], "ABcdEfgh")
+    assert state(journal) == expected
+    journal.close()
+    again = Journal(path, "f")
+    assert state(again) == expected
+    again.add(["F"] * 3, "...", position=4)
+    again.add(["H"], ".", position=7)
+    assert state(again) == (8, 8, 7, 0, [], "ABcdFFFH")
+    again.close()
+
+
+def test_what_comes_after_a_group_out_of_place_is_damage(path: Path, gaps: bytes):
+    whole = len(gaps)
+    journal = Journal(path, "f")
+    journal.add(["A", "B"], "..", position=0)
+    journal.close()
+    again = path.read_bytes()[whole:]
+    path.write_bytes(path.read_bytes() + again)  # not open any more
+    journal = Journal(path, "f")
+    assert state(journal)[-1] == "ABcdefg"
+    assert path.stat().st_size == whole + len(again)
+    journal.close()
+
+
+def test_all_is_forgotten(path: Path, gaps: bytes):
+    journal = Journal(path, "f")
+    journal.clear()
+    assert state(journal) == (0, 0, 0, 0, [], "")
+    journal.add(["new"])
+    assert state(journal) == (1, 1, 1, 0, [], "new")
+    journal.close()
+
+
 def test_a_size_beyond_the_end_is_damage(path: Path):
     content = written(path, [["a"], ["bc"]])
-    path.write_bytes(content.replace(b" 1 3\n", b" 1 9\n"))
+    assert b" 1 7\n" in content
+    path.write_bytes(content.replace(b" 1 7\n", b" 1 9\n"))
     journal = Journal(path, "f")
     assert list(journal) == ["a"]
     journal.add(["new"])

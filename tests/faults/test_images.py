@@ -81,6 +81,7 @@ GOOD: dict[str, Make] = {
     "<script>&'\".jpg": saved("JPEG"),
     "$(touch canary)`id`.jpg": saved("JPEG"),
     "a" * 200 + ".jpg": saved("JPEG"),
+    **{f"another {number}.png": saved("PNG") for number in range(25)},
 }
 
 
@@ -109,11 +110,17 @@ BAD: dict[str, Make] = {
     "folder.jpg": lambda path: path.mkdir(),
     "pipe.jpg": os.mkfifo,
     "device.jpg": lambda path: path.symlink_to("/dev/zero"),
+}
+
+LOST: dict[str, Make] = {
     "nowhere.jpg": lambda path: path.symlink_to("/nowhere/at/all.jpg"),
     "circle.jpg": lambda path: path.symlink_to(path),
     "missing.jpg": lambda path: None,
     "b" * 300 + ".jpg": lambda path: None,
 }
+"""What the storage does not give: less than 5 % of them all, or no task would come to its end."""
+
+BAD |= LOST
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +141,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "protocol_version: 1.1.0\nrun_mining: true\nrun_infer: true\ntask_id: t1\n"
     )
     save_untrained(root / "in/models")
-    run_tasks(load_env(root / "in/env.yaml"), lambda _: None)
+    log = logging.FileHandler(root / "log", errors="backslashreplace")
+    logging.getLogger().addHandler(log)
+    logging.getLogger("app.tasks").setLevel(logging.INFO)
+    try:
+        run_tasks(load_env(root / "in/env.yaml"), lambda _: None)
+    finally:
+        logging.getLogger("app.tasks").setLevel(logging.NOTSET)
+        logging.getLogger().removeHandler(log)
+        log.close()
     return root
 
 
@@ -160,6 +175,14 @@ def test_broken_images_are_mined_last(runs: Path):
     assert sorted(names) == sorted([*GOOD, *BAD])
     assert set(names[-len(BAD) :]) == set(BAD)
     assert all(np.isfinite(float(line.split(b"\t")[1])) for line in lines)
+
+
+def test_those_that_the_storage_does_not_give_are_counted_apart(runs: Path):
+    log = (runs / "log").read_text()
+    for task in ("mining", "infer"):
+        assert f"{task}: " in log
+    assert log.count(f"{len(LOST)} x image not given by its storage") == 2
+    assert log.count(f"{len(BAD) - len(LOST)} x unreadable image") == 2
 
 
 def test_nothing_ran(runs: Path):

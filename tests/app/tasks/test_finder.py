@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.engine.errors import ImageError
+from app.engine.errors import ImageError, StorageError
 from app.tasks.__main__ import run_tasks
-from app.tasks.finder import open_finder
+from app.tasks.finder import Work, open_finder
 from executor.dataset_reader import CandidateIndex
 from executor.errors import ExecutorError, ModelError, OutOfMemoryError
 from executor.journal import remove_journals
@@ -19,7 +19,7 @@ from executor.journal import remove_journals
 FAKE = """
 import os, signal
 from functools import partial
-from app.engine.errors import CheckpointError, ImageError
+from app.engine.errors import CheckpointError, ImageError, StorageError
 from app.tasks.finder import DeviceFinder
 
 def open_on(device):
@@ -33,7 +33,12 @@ def find(device, paths):
             os.kill(os.getpid(), signal.SIGKILL)
         if path.stem == "bug":
             raise KeyError("oh")
-        yield path, ImageError("broken") if path.stem == "broken" else f"{path.stem} on {device}"
+        if path.stem == "broken":
+            yield path, ImageError("broken")
+        elif path.stem == "lost":
+            yield path, StorageError(str(path), "Stale file handle")
+        else:
+            yield path, f"{path.stem} on {device}"
 """
 
 
@@ -54,11 +59,13 @@ def candidates(tmp_path: Path, names: list[str]) -> CandidateIndex:
     return CandidateIndex(index)
 
 
-def found(fake: ModuleType, devices: list[str], index: CandidateIndex, start: int = 0) -> list[Any]:
+def found(
+    fake: ModuleType, devices: list[str], index: CandidateIndex, start: int = 0, *again: range
+) -> list[Any]:
     with open_finder(fake.open_on, devices) as finder:
         assert list(finder.class_names) == ["cat", "dog"]
         assert finder.group_size == 2
-        return list(finder.since(index, start))
+        return list(finder.look_at(Work(index, start, again)))
 
 
 @pytest.mark.parametrize(
@@ -83,10 +90,24 @@ def test_devices_take_turns_group_by_group(
     assert found(fake, ["x"], index, start) == alone
 
 
+def test_what_is_looked_at_again_comes_first(fake: ModuleType, tmp_path: Path) -> None:
+    index = candidates(tmp_path, list("abcdefgh"))
+    again = (range(2), range(4, 6))
+    expected = ["a on x", "b on x", "e on y", "f on y", "g on x", "h on x"]
+    assert found(fake, ["x", "y"], index, 6, *again) == expected
+    work = Work(index, 6, again)
+    assert len(work) == 6
+    assert [asset.image.stem for asset in work] == list("abefgh")
+    assert list(work.groups(4)) == [*again, range(6, 8)]
+
+
 def test_an_unreadable_image_comes_in_its_place(fake: ModuleType, tmp_path: Path) -> None:
-    results = found(fake, ["x", "y"], candidates(tmp_path, ["a", "b", "c", "broken", "d"]))
-    assert [str(result) for result in results] == ["a on x", "b on x", "c on y", "broken", "d on x"]
-    assert isinstance(results[3], ImageError)
+    results = found(fake, ["x", "y"], candidates(tmp_path, ["a", "b", "lost", "broken", "d"]))
+    whole = [results[index] for index in (0, 1, 4)]
+    assert whole == ["a on x", "b on x", "d on x"]
+    assert [type(result) for result in results[2:4]] == [StorageError, ImageError]
+    assert results[2].reason == "Stale file handle"
+    assert str(results[3]) == "broken"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +146,7 @@ def test_two_devices_leave_what_one_leaves(
     broken = tree.root / "in/assets/broken.jpg"
     broken.write_bytes(b"<html>")
     index = tree.root / "in/candidate-index.tsv"
-    index.write_text(f"{broken}\n{index.read_text()}")
+    index.write_text(f"{broken}\n{broken.with_name('lost.jpg')}\n{index.read_text()}")
     tree.write_env(run_mining=True, run_infer=True)
     stage = [str(path) for path in (tree.root / "in/models").rglob("*") if path.is_file()]
     tree.write_config(model_params_path=stage, conf_threshold=0.0, image_size=64, batch_size=1)
@@ -133,4 +154,4 @@ def test_two_devices_leave_what_one_leaves(
     remove_journals(tree.out)  # or the second run would find all done
     assert together == list(results_of(tree, ["cpu"], monkeypatch))
     assert len(together) == 2
-    assert len(json.loads(together[0])["detection"]) == 4
+    assert len(json.loads(together[0])["detection"]) == 5
