@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from app.engine.data.account import missing_classes, settle
-from app.engine.data.formats import FORMATS, Conventions, Reading
+from app.engine.data.formats import FORMATS, Conventions, Decisions, Reading
 from app.engine.data.problems import Effect
 from app.engine.data.smells import Scent, sniff
 from app.engine.structures.sample import ImageRecord
@@ -25,16 +25,18 @@ def read_records(
     *,
     name: str,
     conventions: Conventions | None = None,
+    decisions: Decisions | None = None,
     accepted_smells: Collection[str] = (),
 ) -> list[ImageRecord]:
     """Records of the images that can be used; what cannot is counted and reported once.
 
-    `name` says which set this is in the log. An image without an annotation file is left out.
+    `name` says which set this is in the log. `decisions` of the sets that were read before hold for
+    this one, and its own are added. An image without an annotation file is left out.
     Raises DatasetError where the set cannot be right.
     """
     if not assets:
         return []
-    reading = Reading(class_names, conventions or Conventions())
+    reading = Reading(class_names, conventions or Conventions(), decisions or Decisions())
     pairs = [(asset.image, asset.annotation) for asset in assets if asset.annotation is not None]
     for asset in assets:
         if asset.annotation is None:

@@ -8,7 +8,7 @@ from functools import partial
 from app.engine.checkpoint.weights import find_weights
 from app.engine.config import CfgNode
 from app.engine.data.depth_of_set import with_depth
-from app.engine.data.formats import Conventions
+from app.engine.data.formats import Conventions, Decisions
 from app.engine.data.smells import check_accepted, sniff_overlap
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.job import TrainSummary
@@ -142,6 +142,7 @@ def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], lis
         export_format=hp.export_format,
         class_names=hp.class_names,
         conventions=Conventions(hp.annotated_frame, hp.box_corners),
+        decisions=Decisions(),  # the training set is read first: what it decides holds for both
         accepted_smells=accepted,
     )
     train_assets = read_training_index(env.input.training_index_file)

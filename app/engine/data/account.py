@@ -28,6 +28,8 @@ def settle(name: str, num_listed: int, records: Sequence[ImageRecord], reading: 
     Raises DatasetError where the set cannot be read rightly, or where more than 5 % of its images
     (and more than one) are missing, damaged or of another size than annotated.
     """
+    for line in reading.remarks:
+        logger.info("%s set: %s", name, printable(line))
     for line in reading.problems.lines():
         logger.warning("%s set: %s", name, line)
     for line in table(num_listed, records, reading):

@@ -4,23 +4,20 @@ Pixel indices there start at 1 and maxima are inclusive, so a box from 1 to the 
 whole image. Difficult objects are trained on and marked for evaluation.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree.ElementTree import Element
 
-import numpy as np
-
+from app.engine.data.account import settle
+from app.engine.data.class_names import ClassFinder
 from app.engine.data.dataset import Dataset
-from app.engine.data.formats._records import class_ids_by_name
-from app.engine.data.formats.voc import parse_xml, read_objects
+from app.engine.data.formats import Reading
+from app.engine.data.formats._records import NO_IMAGE, ParsedObject, build_record, class_finder
+from app.engine.data.formats._voc_file import VocFile, VocObject, read_file
+from app.engine.data.formats.voc import known_objects
 from app.engine.data.image import image_size
-from app.engine.data.problems import Problems
-from app.engine.errors import DatasetError
-from app.engine.structures.boxes import Size
+from app.engine.data.problems import Effect
+from app.engine.errors import DatasetError, ImageError
 from app.engine.structures.sample import ImageRecord
-
-logger = logging.getLogger(__name__)
 
 VOC_CLASSES = (
     "aeroplane",
@@ -56,42 +53,39 @@ def load_voc(folder: Path, split: str, class_names: Sequence[str] = VOC_CLASSES)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{listing}: not a text file; list one image name a line") from error
     names = [line.split()[0] for line in lines if line.strip()]
-    class_ids = class_ids_by_name(class_names)
-    problems = Problems()
-    records = []
-    for name in names:
-        annotation = folder / "Annotations" / f"{name}.xml"
-        root = parse_xml(annotation, problems)
-        if root is not None:
-            image = folder / "JPEGImages" / f"{name}.jpg"
-            records.append(_record(image, root, class_ids, annotation, problems))
-    problems.report(logger)
+    reading = Reading(class_names)
+    annotations = [(name, folder / "Annotations" / f"{name}.xml") for name in names]
+    files = [
+        (folder / "JPEGImages" / f"{name}.jpg", file)
+        for name, annotation in annotations
+        if (file := read_file(annotation, reading.problems)) is not None
+    ]
+    finder = class_finder(reading, (name for _, file in files for name in file.names))
+    found = (_record(image, file, finder, reading) for image, file in files)
+    records = [record for record in found if record is not None]
+    settle(f"{folder.name} {split}", len(names), records, reading)
     return Dataset(
         records, list(class_names), list(range(1, len(class_names) + 1)), evaluation="voc"
     )
 
 
 def _record(
-    image: Path, root: Element, class_ids: dict[str, int], annotation: Path, problems: Problems
-) -> ImageRecord:
-    objects = list(read_objects(root, class_ids, annotation, problems))
-    height, width = _size(root) or image_size(image)
-    # `read_objects` counts from 0, as the platform does.
-    boxes = np.array([parsed.box for parsed in objects], dtype=np.float32).reshape(-1, 4) - 1
-    return ImageRecord(
-        path=image,
-        height=height,
-        width=width,
-        boxes=boxes,
-        classes=np.array([parsed.class_id for parsed in objects], dtype=np.int64),
-        image_id=image.stem,
-        difficult=np.array([parsed.difficult for parsed in objects], dtype=np.bool_),
-    )
-
-
-def _size(root: Element) -> Size | None:
+    image: Path, file: VocFile, finder: ClassFinder, reading: Reading
+) -> ImageRecord | None:
+    """With the size that the file says; where it says none, the image must be readable."""
     try:
-        height, width = (int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
-    except ValueError:
+        size = file.size or image_size(image)
+    except ImageError as error:
+        reading.problems.add(NO_IMAGE, str(error), Effect.BROKEN)
         return None
-    return (height, width) if height > 0 and width > 0 else None
+    objects = (
+        ParsedObject(class_id, _from_zero(found), difficult=found.difficult)
+        for class_id, found in known_objects(file, finder, reading.problems)
+    )
+    return build_record(image, size, objects, image_id=image.stem, reading=reading)
+
+
+def _from_zero(found: VocObject) -> tuple[float, float, float, float]:
+    """Edges of a box whose pixels are counted from 1."""
+    x0, y0, x1, y1 = found.edges(inclusive=True)
+    return x0 - 1, y0 - 1, x1 - 1, y1 - 1

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.engine.data.formats import ark, coco, voc
-from app.engine.data.formats._reading import CORNERS, FRAMES, Conventions, Facts, Reading
+from app.engine.data.formats._reading import CORNERS, FRAMES, Conventions, Decisions, Facts, Reading
 from app.engine.structures.sample import ImageRecord
 
-__all__ = ["CORNERS", "FORMATS", "FRAMES", "Conventions", "Facts", "Format", "Reading"]
+__all__ = ["CORNERS", "FORMATS", "FRAMES", "Conventions", "Decisions", "Facts", "Format", "Reading"]
 
 Format = Callable[[Sequence[tuple[Path, Path]], Reading], list[ImageRecord]]
 

@@ -52,16 +52,32 @@ class Facts:
             self.sizes.extend(size)
 
 
+@dataclass(slots=True)
+class Decisions:
+    """What reading one set of images decided and later sets of the same task keep to.
+
+    corners  of VOC boxes where neither a setting nor their file says it; None: not decided yet
+    names    the class names that the files used so far
+    """
+
+    corners: Literal["inclusive", "exclusive"] | None = None
+    names: set[str] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One set of images being read: what is known beforehand, and what is found out.
 
     class_names  the asked-for classes; a class is known by its position
+    decisions    of the sets read before, and of this one
     problems     what was wrong, counted
     facts        what the numbers look like, for `data.smells`
+    remarks      what was assumed of all files, one sentence each
     """
 
     class_names: Sequence[str]
     conventions: Conventions = Conventions()
+    decisions: Decisions = field(default_factory=Decisions)
     problems: Problems = field(default_factory=Problems)
     facts: Facts = field(default_factory=Facts)
+    remarks: list[str] = field(default_factory=list)

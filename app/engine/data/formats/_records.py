@@ -1,6 +1,7 @@
 """From parsed objects to `ImageRecord`s: the checks that every annotation format shares."""
 
 import math
+import stat
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app.engine.data.class_names import UNKNOWN_CLASS, ClassFinder
 from app.engine.data.formats._reading import Reading
 from app.engine.data.image import Header, image_header
 from app.engine.data.problems import Effect, Problems
@@ -15,13 +17,29 @@ from app.engine.errors import ImageError
 from app.engine.structures.boxes import Size
 from app.engine.structures.sample import ImageRecord, Segmentation
 
+__all__ = [
+    "CLIPPED",
+    "INVERTED",
+    "NO_ANNOTATION",
+    "NO_IMAGE",
+    "ONE_PIXEL",
+    "UNKNOWN_CLASS",
+    "ParsedObject",
+    "build_record",
+    "class_finder",
+    "class_ids_by_name",
+    "edges",
+    "read_annotation",
+    "readable_pairs",
+]
+
 _THREADS = 16
 _MIN_SIDE = 1.0  # pixels; what is left of a box after clipping must be at least this large
 
-
 NO_IMAGE = "unreadable image (left out)"
 NO_ANNOTATION = "annotation file missing or unreadable (image left out)"
-UNKNOWN_CLASS = "unknown class (dropped)"
+INVERTED = "box that ends before it begins (its corners put in order)"
+ONE_PIXEL = "box one pixel wide or high (a click?)"
 CLIPPED = "box partly outside its image (clipped)"
 
 
@@ -44,14 +62,36 @@ def class_ids_by_name(class_names: Sequence[str]) -> dict[str, int]:
     return {name.strip().lower(): i for i, name in reversed(list(enumerate(class_names)))}
 
 
+def class_finder(reading: Reading, used: Iterable[str]) -> ClassFinder:
+    """What finds classes by the names that a set uses, counting those that need a word."""
+    reading.decisions.names.update(used)
+    return ClassFinder(reading.class_names, reading.decisions.names, reading.problems)
+
+
+def edges(
+    corners: tuple[float, float, float, float], *, inclusive: bool
+) -> tuple[float, float, float, float]:
+    """Corners as a file has them -> edges of the box; inverted ones stay inverted.
+
+    inclusive  whether the larger number of an axis is the last pixel of the object
+    """
+    if not inclusive:
+        return corners
+    x0, y0, x1, y1 = corners
+    x0, x1 = (x0 + 1, x1) if x1 < x0 else (x0, x1 + 1)
+    y0, y1 = (y0 + 1, y1) if y1 < y0 else (y0, y1 + 1)
+    return x0, y0, x1, y1
+
+
 def read_annotation(path: Path, problems: Problems) -> bytes | None:
     """Content of an annotation file; None, and counted, where there is none."""
+    reason = "not a regular file"
     try:
-        if path.is_file():
+        if stat.S_ISREG(path.stat().st_mode):  # a pipe would never end
             return path.read_bytes()
-    except OSError:
-        pass
-    problems.add(NO_ANNOTATION, str(path), Effect.BROKEN)
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+    problems.add(NO_ANNOTATION, f"{path}: {reason}", Effect.BROKEN)
     return None
 
 
@@ -122,15 +162,20 @@ def _checked_box(
     box: tuple[float, float, float, float], size: Size, image: Path, problems: Problems
 ) -> tuple[float, float, float, float] | None:
     """The box inside the image, or None."""
-    if not all(math.isfinite(value) for value in box):
+    if not math.isfinite(sum(box)) and not all(map(math.isfinite, box)):
         problems.add(
             "box with a coordinate that is no number (dropped)", str(image), Effect.DROPPED
         )
         return None
     x0, y0, x1, y1 = box
-    if x1 - x0 <= 0 or y1 - y0 <= 0:
+    if x1 == x0 or y1 == y0:
         problems.add("box without area (dropped)", str(image), Effect.DROPPED)
         return None
+    if x1 < x0 or y1 < y0:
+        problems.add(INVERTED, str(image), Effect.CHANGED)
+        x0, x1, y0, y1 = min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1)
+    if x1 - x0 == 1 or y1 - y0 == 1:
+        problems.add(ONE_PIXEL, str(image))
     height, width = size
     clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
     if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
@@ -140,6 +185,6 @@ def _checked_box(
         problems.add("box thinner than a pixel (dropped)", str(image), Effect.DROPPED)
         return None
     # One pixel over the edge is how counting from 1 looks: not worth a word.
-    if max(abs(a - b) for a, b in zip(clipped, box, strict=True)) > 1:
+    if min(x0, y0) < -1 or x1 > width + 1 or y1 > height + 1:
         problems.add(CLIPPED, str(image), Effect.CHANGED)
     return clipped

@@ -13,6 +13,7 @@ from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import (
     ParsedObject,
     build_record,
+    edges,
     read_annotation,
     readable_pairs,
 )
@@ -58,7 +59,7 @@ def _objects(text: str, annotation: Path, reading: Reading) -> Iterator[ParsedOb
         if len(values) == 7 and values[6] != 0:
             problems.add("rotated box (taken as upright)", where, Effect.CHANGED)
         x0, y0, x1, y1 = values[1:5]
-        yield ParsedObject(int(class_id), (x0, y0, x1 + 1, y1 + 1))
+        yield ParsedObject(int(class_id), edges((x0, y0, x1, y1), inclusive=True))
 
 
 def _numbers(line: str) -> list[float] | None:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.engine.data.formats import FORMATS, Reading
+from app.engine.data.formats._records import ONE_PIXEL
 from app.engine.data.problems import Problems
 from app.engine.structures.sample import ImageRecord
 
@@ -44,7 +45,7 @@ def test_whole_image_and_one_pixel_are_boxes(save_image) -> None:
     problems = Problems()
     (record,) = _read(save_image(), "0,0,0,31,23\n0,5,5,5,5", problems)
     assert record.boxes.tolist() == [[0, 0, 32, 24], [5, 5, 6, 6]]
-    assert problems.total == 0
+    assert problems.counts == {ONE_PIXEL: 1}
 
 
 def test_empty_file_is_an_image_without_objects(save_image) -> None:
@@ -65,11 +66,11 @@ def test_empty_file_is_an_image_without_objects(save_image) -> None:
         pytest.param("nan,1,1,9,9", "class index outside", [], id="class is no number"),
         pytest.param("0,1,1,9", "5 to 7 numbers", [], id="four columns"),
         pytest.param("0,1,1,9,x", "5 to 7 numbers", [], id="a word"),
-        pytest.param("0,9,1,1,9", "without area", [], id="inverted"),
+        pytest.param("0,9,1,1,9", "ends before it begins", [[1, 1, 10, 10]], id="inverted"),
         pytest.param("0,nan,1,5,9", "no number", [], id="NaN"),
         pytest.param("0,1,1,inf,9", "no number", [], id="infinite"),
         pytest.param("0,40,1,50,9", "outside its image (dropped)", [], id="outside"),
-        pytest.param("0,1.2,1,0.4,9", "thinner", [], id="a fifth of a pixel wide"),
+        pytest.param("0,-0.6,1,-0.4,9", "thinner", [], id="half a pixel inside"),
         pytest.param("0,-5,1,40,9", "partly outside", [[0, 1, 32, 10]], id="clipped"),
         pytest.param("0,1,1,9,9,1,0.5", "rotated", [[1, 1, 10, 10]], id="rotated"),
     ],

@@ -1,0 +1,353 @@
+"""What one VOC file says, before anybody decides what it means.
+
+All files of a set are kept until the set is decided on, so they are kept small.
+"""
+
+import math
+import re
+from array import array
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from html import unescape
+from pathlib import Path, PureWindowsPath
+from sys import intern
+from typing import NamedTuple
+from xml.etree.ElementTree import Element
+
+from app.engine.data.formats._records import edges
+from app.engine.data.formats._xml import NO_XML, parse_xml
+from app.engine.data.problems import Effect, Problems
+from app.engine.structures.size import Size
+
+Box = tuple[float, float, float, float]
+
+NO_VOC = "annotation file is XML but no PASCAL VOC (image left out)"
+LOST_BOX = "bndbox that belongs to no object (image left out)"
+DELETED = "object that LabelMe marks as deleted (left out)"
+
+DIFFICULT = 1
+EDGES = 2  # numbers that are edges, whatever the convention of the set
+INCOMPLETE = 4
+COMMA = 8
+CORNER_AND_SIZE = 16
+POINTS = 32
+UPRIGHT = 64
+ENCLOSING = 128
+FURTHER = 256
+OTHER_TAG = 512
+SECOND_NAME = 1024
+
+_TOLD = {
+    INCOMPLETE: ("object without a complete bndbox (dropped)", Effect.DROPPED),
+    COMMA: ("box with decimal commas (read as points)", Effect.CHANGED),
+    CORNER_AND_SIZE: ("box given as x, y, width and height", Effect.TOLD),
+    POINTS: ("object with a polygon only (the box around it is taken)", Effect.CHANGED),
+    UPRIGHT: ("rotated box (taken as upright)", Effect.CHANGED),
+    ENCLOSING: ("rotated box (the upright box around it is taken)", Effect.CHANGED),
+    FURTHER: ("further box of an object (taken as another object)", Effect.CHANGED),
+    OTHER_TAG: ("object whose class is not in <name> but in <label> or <class>", Effect.TOLD),
+    SECOND_NAME: ("object with two names (the first is taken)", Effect.CHANGED),
+}
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_BOXES = (_CORNERS, ("x", "y", "width", "height"), ("x", "y", "w", "h"))
+_POINT = re.compile(r"[xy]\d*")
+_YES = ("1", "true", "yes")
+
+# Root and what it holds in files that are taken for VOC now and then.
+_OTHER_FORMATS = {
+    ("annotations", "image"): "CVAT for images",
+    ("annotations", "track"): "CVAT for video",
+    ("dataset", "images"): "dlib",
+}
+
+
+class VocObject(NamedTuple):
+    """One box of one object.
+
+    corners  as the file says; NaN where it does not
+    flags    what is to know of them
+    angle    radians by which the box is turned round its centre
+    """
+
+    name: str
+    corners: Box
+    flags: int
+    angle: float
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is a box at all."""
+        return not self.flags & INCOMPLETE
+
+    @property
+    def difficult(self) -> bool:
+        """PASCAL's mark: trained on, not evaluated."""
+        return bool(self.flags & DIFFICULT)
+
+    def edges(self, *, inclusive: bool) -> Box:
+        """x0 y0 x1 y1, not inclusive; the box around a turned one."""
+        box = edges(self.corners, inclusive=inclusive and not self.flags & EDGES)
+        return enclosing(box, self.angle) if self.angle else box
+
+    def tell(self, where: str, problems: Problems) -> None:
+        """Count what is odd about it."""
+        if self.flags > DIFFICULT | EDGES:
+            for flag, (kind, effect) in _TOLD.items():
+                if self.flags & flag:
+                    problems.add(kind, where, effect)
+
+
+@dataclass(slots=True)
+class VocFile:
+    """One file; the objects are in arrays, one entry each.
+
+    size           height and width of the annotated picture, None where the file does not say
+    filename       base name of the image that it says it is of, or ""
+    is_platforms   whether the platform wrote it
+    has_fractions  whether a corner has a decimal point
+    num_corners    boxes given by corners, to which the convention of the set applies
+    """
+
+    path: Path
+    size: Size | None = None
+    filename: str = ""
+    is_platforms: bool = False
+    has_fractions: bool = False
+    num_corners: int = 0
+    names: list[str] = field(default_factory=list)
+    _corners: "array[float]" = field(default_factory=lambda: array("d"))
+    _flags: "array[int]" = field(default_factory=lambda: array("H"))
+    _angles: dict[int, float] = field(default_factory=dict)
+
+    def add(self, name: str, corners: Box | None, flags: int, angle: float = 0.0) -> None:
+        """One more box; None where the object has none."""
+        if angle:
+            self._angles[len(self.names)] = angle
+        self.names.append(intern(name))
+        self._corners.extend(corners or (math.nan,) * 4)
+        self._flags.append(flags if corners else flags | INCOMPLETE)
+        self.num_corners += corners is not None and not flags & EDGES
+
+    def objects(self) -> Iterator[VocObject]:
+        """All of them."""
+        values = iter(self._corners)
+        corners = zip(values, values, values, values, strict=True)
+        for index, (name, box, flags) in enumerate(
+            zip(self.names, corners, self._flags, strict=True)
+        ):
+            yield VocObject(name, box, flags, self._angles.get(index, 0.0))
+
+    def num_touching(self, size: Size) -> int:
+        """Boxes with a corner at the height or width of the image."""
+        height, width = size
+        return sum(
+            not found.flags & EDGES and (found.corners[2] == width or found.corners[3] == height)
+            for found in self.objects()
+        )
+
+
+def read_file(path: Path, problems: Problems) -> VocFile | None:
+    """What the file says; None, and counted, where it cannot be read."""
+    root = parse_xml(path, problems)
+    root = None if root is None else _annotation(root, path, problems)
+    if root is None:
+        return None
+    file = VocFile(path, _size(root), _base_name(root.findtext("filename")), _is_platforms(root))
+    in_parts = {id(inner): inner.tag for part in root.iter("part") for inner in part.iter()}
+    num_boxes = list(in_parts.values()).count("bndbox")
+    for element in root.iter("object"):
+        if id(element) not in in_parts:
+            num_boxes += _read_object(element, file, problems)
+    if sum(1 for _ in root.iter("bndbox")) > num_boxes:
+        problems.add(LOST_BOX, str(path), Effect.BROKEN)
+        return None
+    if unreadable := next((name for name in file.names if "\ufffd" in name), None):
+        problems.add(
+            NO_XML, f"{path}: class name {unreadable} is in an unknown encoding", Effect.BROKEN
+        )
+        return None
+    return file
+
+
+def enclosing(box: Box, angle: float) -> Box:
+    """The upright box around a box that is turned by `angle` radians round its centre."""
+    x0, y0, x1, y1 = box
+    cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
+    width, height = x1 - x0, y1 - y0
+    half_width, half_height = (width * cos + height * sin) / 2, (width * sin + height * cos) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return x - half_width, y - half_height, x + half_width, y + half_height
+
+
+def _annotation(root: Element, path: Path, problems: Problems) -> Element | None:
+    """The element that holds the objects; None, and counted, where the file is no VOC."""
+    inner, tags = root.findall("annotation"), {child.tag for child in root}
+    if not inner and (root.tag == "annotation" or tags & {"object", "objects", "size"}):
+        return root
+    if len(inner) == 1:
+        return inner[0]
+    writer = _writer(root.tag, tags)
+    reason = (
+        f"it holds annotations of {len(inner)} images"
+        if inner
+        else f"<{root.tag}>{writer}; export the data set as PASCAL VOC or COCO"
+    )
+    problems.add(NO_VOC, f"{path}: {reason}", Effect.BROKEN)
+    return None
+
+
+def _writer(root: str, tags: Collection[str]) -> str:
+    for (top, below), writer in _OTHER_FORMATS.items():
+        if top == root and below in tags:
+            return f", as {writer} writes it"
+    return ""
+
+
+def _read_object(element: Element, file: VocFile, problems: Problems) -> int:
+    """Add the boxes of an object to `file`; how many of them are a bndbox."""
+    boxes, names, flags, turn, deleted = [], [], 0, 0.0, False
+    for child in element:
+        tag = child.tag
+        if tag == "bndbox":
+            boxes.append(child)
+        elif tag == "name":
+            names.append(child.text or "")
+        elif tag == "difficult" and _is_yes(child.text):
+            flags = DIFFICULT
+        elif tag == "attributes":
+            turn = _rotation(child)
+        elif tag == "deleted":
+            deleted = _is_yes(child.text)
+    if deleted:
+        problems.add(DELETED, str(file.path))
+        return len(boxes)
+    name, more = _name(names, element)
+    for box in boxes:
+        _add_bndbox(box, name, flags | more, turn, file)
+        more |= FURTHER
+    if not boxes:
+        _add_other_shape(element, name, flags | more, file)
+    return len(boxes)
+
+
+def _name(names: list[str], element: Element) -> tuple[str, int]:
+    """The class of an object, and a flag."""
+    if not names:
+        text = element.findtext("label") or element.findtext("class") or ""
+        return text, OTHER_TAG if text else 0
+    text = unescape(names[0]) if "&" in names[0] else names[0]
+    return text, 0 if len(set(names)) == 1 else SECOND_NAME
+
+
+def _add_bndbox(box: Element, name: str, flags: int, turn: float, file: VocFile) -> None:
+    """One more box; without corners where there are not four, or one is given twice."""
+    texts = {child.tag: child.text or "" for child in box}
+    is_twice = len(texts) < len(box)
+    if box.attrib:
+        texts = {**box.attrib, **texts}
+    tags = next((tags for tags in _BOXES if all(tag in texts for tag in tags)), None)
+    if tags is None or is_twice:
+        file.add(name, None, flags)
+        return
+    found = [texts[tag] for tag in tags]
+    numbers, comma = _numbers(found)
+    if numbers is not None and tags is not _CORNERS:
+        x, y, width, height = numbers
+        numbers, flags = (x, y, x + width, y + height), flags | CORNER_AND_SIZE | EDGES
+    elif "." in (joined := "".join(found)) or "," in joined:
+        file.has_fractions = True
+    if turn:
+        flags |= ENCLOSING
+    elif "rotate_angle" in texts and number_of(texts["rotate_angle"]):
+        flags |= UPRIGHT
+    file.add(name, numbers, flags | comma, turn)
+
+
+def _numbers(texts: list[str]) -> tuple[Box | None, int]:
+    """Four numbers, or None, and a flag."""
+    try:
+        a, b, c, d = map(float, texts)
+    except ValueError:
+        try:
+            a, b, c, d = (float(text.replace(",", ".")) for text in texts)
+        except ValueError:
+            return None, 0
+        return (a, b, c, d), COMMA
+    return (a, b, c, d), 0
+
+
+def _add_other_shape(element: Element, name: str, flags: int, file: VocFile) -> None:
+    """The box around a rotated box (roLabelImg) or a polygon (LabelMe, Roboflow), if any."""
+    rotated = element.find("robndbox")
+    if rotated is not None:
+        values = [number_of(rotated.findtext(tag)) for tag in ("cx", "cy", "w", "h", "angle")]
+        if None in values:
+            file.add(name, None, flags)
+            return
+        x, y, width, height, angle = (value or 0.0 for value in values)
+        box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        file.add(name, box, flags | EDGES | (ENCLOSING if angle else 0), angle)
+        return
+    polygon = element.find("polygon")
+    points = None if polygon is None else _points(polygon)
+    file.add(name, points, flags | EDGES | (POINTS if points else 0))
+
+
+def _points(polygon: Element) -> Box | None:
+    """The box around a polygon's points; None unless they are two or more."""
+    axes: dict[str, list[float]] = {"x": [], "y": []}
+    for element in polygon.iter():
+        if _POINT.fullmatch(element.tag):
+            value = number_of(element.text)
+            if value is None:
+                return None
+            axes[element.tag[0]].append(value)
+    xs, ys = axes["x"], axes["y"]
+    return (min(xs), min(ys), max(xs), max(ys)) if len(xs) == len(ys) > 1 else None
+
+
+def _rotation(attributes: Element) -> float:
+    """Radians by which an attribute of CVAT says that the box is turned; 0.0 without one."""
+    for attribute in attributes:
+        if (attribute.findtext("name") or "").strip().lower() == "rotation":
+            return math.radians(number_of(attribute.findtext("value")) or 0.0) % math.pi
+    return 0.0
+
+
+def _size(root: Element) -> Size | None:
+    """Height and width of the annotated picture; None where it is not said."""
+    for tags in (("size/height", "size/width"), ("imagesize/nrows", "imagesize/ncols")):
+        height, width = (number_of(root.findtext(tag)) or 0.0 for tag in tags)
+        if height >= 1 and width >= 1:
+            return round(height), round(width)
+    return None
+
+
+def _base_name(text: str | None) -> str:
+    """Without the folders of any system."""
+    return PureWindowsPath(text.strip()).name if text else ""
+
+
+def _is_platforms(root: Element) -> bool:
+    source = root.find("source")
+    return (
+        source is not None
+        and source.findtext("annotation") == source.findtext("image") == "unknown"
+        and root.findtext("folder") == "folder"
+    )
+
+
+def _is_yes(text: str | None) -> bool:
+    if text == "0" or not text:
+        return False
+    return text.strip().lower() in _YES or bool(number_of(text))
+
+
+def number_of(text: str | None) -> float | None:
+    """A finite number, None for anything else."""
+    try:
+        value = math.nan if text is None else float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

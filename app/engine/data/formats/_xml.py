@@ -1,0 +1,103 @@
+"""XML files of strangers -> their root elements, or the reason why there is none."""
+
+import re
+from html import escape
+from html.entities import html5
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError, fromstring
+
+import defusedxml.ElementTree
+from defusedxml.common import DefusedXmlException
+
+from app.engine.data.formats._records import read_annotation
+from app.engine.data.formats._text import decode
+from app.engine.data.problems import Effect, Problems
+
+NO_XML = "annotation file is not valid XML (image left out)"
+UNREADABLE_LETTERS = "annotation file with letters that are not in its encoding"
+AMPERSAND = "annotation file with & or an entity that XML does not know (read as the letter)"
+
+_DECLARED = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
+_ENTITY = re.compile(r"&(#\d{1,7};|#x[0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{0,40};)?")
+_KNOWN_ENTITIES = ("&amp;", "&lt;", "&gt;", "&quot;", "&apos;")
+_FILLING = "\ufeff\0 \t\r\n"
+
+
+def parse_xml(path: Path, problems: Problems) -> Element | None:
+    """Root element, tags in lower case without namespaces; None, and counted, where there is none.
+
+    Entities that a file declares are refused: they are how XML attacks its readers.
+    """
+    content = read_annotation(path, problems)
+    if content is None:
+        return None
+    try:
+        try:
+            root = _parse(content)
+        except (ParseError, ValueError, LookupError):
+            root = _parse_mended(content, path, problems)
+    except ParseError as error:
+        reason = str(error) if content.strip() else "the file is empty"
+    except DefusedXmlException:
+        reason = "it declares entities, which is refused"
+    except ValueError as error:
+        reason = str(error)
+    else:
+        _make_plain(root)
+        return root
+    problems.add(NO_XML, f"{path}: {reason}", Effect.BROKEN)
+    return None
+
+
+def _parse(content: bytes) -> Element:
+    """The usual file: UTF-8 without a document type. LookupError for all others."""
+    declared = _DECLARED.search(content[:300])
+    if b"\0" in content[:4] or (declared and declared[1].lower() != b"utf-8"):
+        raise LookupError("another encoding")
+    if b"<!DOCTYPE" in content:
+        root: Element = defusedxml.ElementTree.fromstring(content)
+        return root
+    return fromstring(content)
+
+
+def _parse_text(text: str) -> Element:
+    if "<!DOCTYPE" in text:
+        root: Element = defusedxml.ElementTree.fromstring(text)
+        return root
+    return fromstring(text)
+
+
+def _parse_mended(content: bytes, path: Path, problems: Problems) -> Element:
+    """Once more as text: of encodings that the parser does not know, with blanks before the
+    declaration, with bare ampersands.
+    """
+    declared = _DECLARED.search(content[:300])
+    text, is_whole = decode(content, declared[1].decode() if declared else "")
+    text = text.strip(_FILLING)
+    try:
+        root = _parse_text(text)
+    except ParseError:
+        escaped = _ENTITY.sub(_escaped, text)
+        if escaped == text:
+            raise
+        root = _parse_text(escaped)
+        problems.add(AMPERSAND, str(path))
+    if not is_whole:
+        encoding = declared[1].decode() if declared else "UTF-8, and no other encoding is declared"
+        problems.add(UNREADABLE_LETTERS, f"{path}: not {encoding}")
+    return root
+
+
+def _escaped(match: re.Match[str]) -> str:
+    entity = match[0]
+    if entity in _KNOWN_ENTITIES or entity.startswith("&#"):
+        return entity
+    return escape(html5.get(entity[1:], entity), quote=False)
+
+
+def _make_plain(root: Element) -> None:
+    """Tags in lower case, without namespaces."""
+    if all("}" not in tag and tag.islower() for tag in {element.tag for element in root.iter()}):
+        return
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2].lower()
