@@ -75,6 +75,13 @@ def require_objects(records: Sequence[ImageRecord], class_names: Sequence[str]) 
         )
     missing = missing_classes(records, class_names)
     if len(missing) == len(class_names):
+        num_crowds = sum(map(len, records))
+        if num_crowds:
+            raise DatasetError(
+                f"training set: all {num_crowds} objects are marked as crowds (iscrowd 1), which"
+                " are not learnt from; set iscrowd of single objects to 0 (CVAT marks so what was"
+                " drawn with its brush)"
+            )
         raise DatasetError(
             f"training set: none of {len(records)} images has an object of the classes "
             f"{', '.join(class_names)} to learn from; check class_names and the annotations"

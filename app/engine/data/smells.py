@@ -23,6 +23,7 @@ from app.engine.data.deep import Depth
 from app.engine.data.depth_of_set import measured_depth
 from app.engine.data.formats import Reading
 from app.engine.data.formats._records import CLIPPED, UNKNOWN_CLASS
+from app.engine.data.formats.voc import OTHER_IMAGE
 from app.engine.data.image import read_image
 from app.engine.data.problems import Effect
 from app.engine.errors import ConfigError, DatasetError, ImageError, printable
@@ -240,6 +241,17 @@ def _doubled(scent: Scent) -> str | None:
     return f"{doubled} of {total} objects repeat another one of the same image; remove them"
 
 
+def _other_files(scent: Scent) -> str | None:
+    count = scent.reading.problems.counts.get(OTHER_IMAGE, 0)
+    if count < max(2, SOME / 2 * len(scent.records)):
+        return None
+    examples = "; ".join(map(printable, scent.reading.problems.examples(OTHER_IMAGE)))
+    return (
+        f"{count} of {len(scent.records)} annotation files name another image of the set in"
+        f" <filename>, for example {examples}; are the lines of the index shifted?"
+    )
+
+
 def _blank(scent: Scent) -> str | None:
     step = max(len(scent.records) // _IMAGES_SEEN, 1)
     sample = list(islice(scent.records, 0, None, step))[:_IMAGES_SEEN]
@@ -278,6 +290,7 @@ SMELLS = {
     "objects-dropped": Smell(_dropped, stops=True),
     "crowds": Smell(_crowds, stops=False),
     "doubled-objects": Smell(_doubled, stops=False),
+    "annotations-of-other-images": Smell(_other_files, stops=True),
     "blank-images": Smell(_blank, stops=True),
 }
 """Smells of one set, by the name under which a user accepts them. Add a line for a new one."""

@@ -150,6 +150,9 @@ FAULTY = {
     "doubled-objects": lambda folder: _read_ark(
         folder, lambda n: 2 * _ark(_objects(n), _inclusive)
     ),
+    "annotations-of-other-images": lambda folder: _read_voc(
+        folder, lambda number: f"{(number + 1) % NUM_IMAGES}.png"
+    ),
     "blank-images": lambda folder: _read_ark(
         folder, lambda n: _ark(_objects(n), _inclusive), blank=True
     ),
