@@ -189,8 +189,12 @@ def image_size(path: Path) -> Size:
     return image_header(path).size
 
 
-def image_header(path: Path) -> Header:
-    """Size and orientation, from the header alone wherever the file format allows."""
+def image_header(path: Path, *, whole: bool = False) -> Header:
+    """Size and orientation, from the header alone wherever the file format allows.
+
+    whole  ImageError also where the file ends too early: the end is looked at, and only a file
+           that seems to lack it is decoded
+    """
     try:
         _check_regular(path)
         with path.open("rb") as file:
@@ -201,6 +205,8 @@ def image_header(path: Path) -> Header:
                 image.load()
             width, height = image.size
             orientation = _orientation(image)
+            if whole and not _reaches_its_end(image, file):
+                _load(path.read_bytes())
             # Pillow turns TIFF sizes by itself.
             if image.format != "TIFF" and orientation >= 5:
                 width, height = height, width
@@ -256,6 +262,8 @@ def _open(file: IO[bytes]) -> ImageFile:
 
 def _load(data: bytes) -> Stored:
     image = _open(io.BytesIO(data))
+    if image.format in ("JPEG", "MPO") and data.endswith(_ZEROS):
+        _refuse_zeros_as_picture(data)
     low = low_half(image, lambda: _open(io.BytesIO(data)))
     cut = low is None and is_cut(image, data)
     try:
@@ -265,6 +273,49 @@ def _load(data: bytes) -> Stored:
             raise
         return Stored(_load_without_end(data, error))
     return Stored(image, low, cut)
+
+
+_END_OF_JPEG = b"\xff\xd9"
+_ZEROS = bytes(64)
+
+
+def _refuse_zeros_as_picture(data: bytes) -> None:
+    """Space that was never written to decodes as grey; only behind the picture is it harmless."""
+    content = data.rstrip(b"\0")
+    if not content.endswith(_END_OF_JPEG):
+        missing = len(data) - len(content)
+        raise ImageError(f"the copy is not complete: its last {missing} bytes are zero")
+
+
+def _reaches_its_end(image: ImageFile, file: IO[bytes]) -> bool:
+    """Whether the file is as long as its format says; True where the format does not say it."""
+    file_size = file.seek(0, io.SEEK_END)
+    file.seek(max(file_size - 8, 0))
+    tail = file.read()
+    if image.format in ("JPEG", "MPO", "JPEG2000"):
+        return tail.endswith(_END_OF_JPEG)
+    if image.format == "PNG":
+        return tail.startswith(b"IEND")
+    if image.format == "GIF":
+        return tail.endswith(b";")
+    return _stated_size(image, file) <= file_size
+
+
+def _stated_size(image: ImageFile, file: IO[bytes]) -> int:
+    """Bytes that a file must have by its header; 0 where that is not known."""
+    if image.format == "TIFF":
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        places = (zip(tags.get(at, ()), tags.get(size, ()), strict=False) for at, size in _PARTS)
+        return max((start + size for parts in places for start, size in parts), default=0)
+    if image.format == "PPM" and image.tile[0].codec_name == "raw" and image.mode != "1":
+        return image.tile[0].offset + image.width * image.height * len(image.getbands())
+    if image.format == "BMP":
+        file.seek(2)
+        return int.from_bytes(file.read(4), "little")
+    return 0
+
+
+_PARTS = ((273, 279), (324, 325))  # TIFF's tags for the places and sizes of strips and of tiles
 
 
 def _load_without_end(data: bytes, error: OSError) -> Image.Image:

@@ -192,6 +192,7 @@ def _kind_of_text(head: bytes) -> Kind | None:
 
 _DAMAGED_TIFF = Kind("a TIFF image with a damaged header", _AGAIN)
 _WIDTH, _NEW_SUBFILE, _BITS, _PHOTOMETRIC, _CHANNELS, _SUB_IFDS = 256, 254, 258, 262, 277, 330
+_COMPRESSION, _OLD_JPEG = 259, 6
 _SAMPLE_FORMAT, _DNG_VERSION, _CFA = 339, 50706, 32803
 _NUMBERS = {1: "", 2: " with a sign", 3: " (floats)", 5: " (complex)", 6: " (complex)"}
 
@@ -202,14 +203,20 @@ def check_tiff(image: Any) -> None:
     RAW camera files hold a small preview first; numbers of 8 bits with a sign are misread.
     """
     tags = image.tag_v2
-    place = image.fp.tell()
-    image.fp.seek(8)
-    is_cr2 = image.fp.read(len(_CR2)) == _CR2
-    image.fp.seek(place)
-    if raw := (CR2 if is_cr2 else _raw_kind(tags)):
+    if raw := (CR2 if _is_cr2(image) else _raw_kind(tags)):
         raise NoPictureError(raw)
     if max(tags.get(_BITS, (1,))) == 8 and 2 in tags.get(_SAMPLE_FORMAT, (1,)):
         raise NoPictureError(Kind("a TIFF image of 8 bits with a sign", _CONVERT))
+
+
+def _is_cr2(image: Any) -> bool:
+    if image.tag_v2.get(_COMPRESSION) != _OLD_JPEG:
+        return False
+    place = image.fp.tell()
+    image.fp.seek(8)
+    head = image.fp.read(len(_CR2))
+    image.fp.seek(place)
+    return bool(head == _CR2)
 
 
 def _raw_kind(tags: Any) -> Kind | None:

@@ -124,7 +124,7 @@ def _headers(paths: Sequence[Path]) -> Iterable[Header | ImageError]:
 
 def _header_or_error(path: Path) -> Header | ImageError:
     try:
-        return image_header(path)
+        return image_header(path, whole=True)
     except ImageError as error:
         return error
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from app.engine.data.image import image_size, read_image
+from app.engine.data import image as image_module
+from app.engine.data.image import image_header, image_size, read_image
 from app.engine.errors import ConfigError, ImageError, StorageError
 from benchmarks.fuzz.samples import bomb
 
@@ -178,6 +180,64 @@ def test_cut_jpeg(tmp_path: Path, progressive: bool, missing: int, accepted: boo
     else:
         with pytest.raises(ImageError, match=r"a\.jpg: .*truncated"):
             read_image(path)
+
+
+def _ppm(picture: Picture) -> bytes:
+    return b"P6 %d %d 255\n" % picture.shape[1::-1] + picture.tobytes()
+
+
+WHOLE: dict[str, Callable[[Picture], bytes]] = {
+    "JPEG": lambda p: _encoded(p, "JPEG"),
+    "progressive JPEG": lambda p: _encoded(p, "JPEG", progressive=True),
+    "PNG": lambda p: _encoded(p, "PNG"),
+    "GIF": lambda p: _encoded(p, "GIF"),
+    "BMP": lambda p: _encoded(p, "BMP"),
+    "WEBP": lambda p: _encoded(p, "WEBP"),
+    "TIFF": lambda p: _encoded(p, "TIFF"),
+    "LZW TIFF": lambda p: _encoded(p, "TIFF", compression="tiff_lzw"),
+    "PPM": _ppm,
+    "JPEG 2000": lambda p: _encoded(p, "JPEG2000"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_file_that_ends_too_early_is_found_by_its_end(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    data = WHOLE[name](noise)
+    path = tmp_path / "a"
+    path.write_bytes(data[: len(data) // 2] if name != "TIFF" else data[:-500])
+    if name not in ("WEBP", "LZW TIFF"):  # what is needed for their headers is cut off
+        assert image_header(path).size == (64, 80)
+    with pytest.raises(ImageError, match="cannot be read"):
+        image_header(path, whole=True)
+    # A whole one is not decoded.
+    path.write_bytes(data)
+    monkeypatch.setattr(image_module, "_load", None)
+    assert image_header(path, whole=True).size == (64, 80)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF"])
+def test_what_lies_behind_a_picture_does_no_harm(name: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    data, path = WHOLE[name](noise), tmp_path / "a"
+    path.write_bytes(data)
+    expected = read_image(path)
+    for behind in (b"behind", bytes(500)):
+        path.write_bytes(data + behind)
+        assert image_header(path, whole=True).size == (64, 80)
+        assert np.array_equal(read_image(path), expected)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "progressive JPEG", "PNG"])
+def test_zeros_in_place_of_the_rest_are_no_picture(name: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    data, path = WHOLE[name](noise), tmp_path / "a"
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    for read in (read_image, lambda path: image_header(path, whole=True)):
+        with pytest.raises(ImageError, match="cannot be read"):
+            read(path)
 
 
 @pytest.mark.parametrize(

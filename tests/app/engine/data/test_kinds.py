@@ -51,6 +51,8 @@ PREVIEW = {
 }
 """Tags that Pillow shows as a picture of 2 x 2."""
 
+CR2 = {**PREVIEW, 259: (3, 6), 262: (3, 6), 277: (3, 3)}
+
 
 def zipped() -> bytes:
     buffer = io.BytesIO()
@@ -75,7 +77,7 @@ def zipped() -> bytes:
         pytest.param(b"\0\0\0\x08wide\0\0\0\0mdat", "a video (QuickTime)", FRAMES, id="old MOV"),
         pytest.param(b"RIFF\0\0\0\0AVI LIST", "a video (AVI)", FRAMES, id="AVI"),
         pytest.param(b"\x1a\x45\xdf\xa3\x01", "a video (Matroska or WebM)", FRAMES, id="WebM"),
-        pytest.param(tiff(PREVIEW, start=b"CR\x02\0"), "a RAW camera file (CR2)", RAW, id="CR2"),
+        pytest.param(tiff(CR2, start=b"CR\x02\0"), "a RAW camera file (CR2)", RAW, id="CR2"),
         pytest.param(tiff({**PREVIEW, 50706: (4, 1)}), "a RAW camera file (DNG)", RAW, id="DNG"),
         pytest.param(
             tiff({**PREVIEW, 254: (4, 1), 330: (4, 8)}), "a RAW camera file", RAW, id="NEF, ARW"
