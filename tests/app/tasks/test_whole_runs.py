@@ -1,15 +1,20 @@
 """Whole runs through the bridge: from an /in tree to the files that /out must hold."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from app.engine.errors import CheckpointError
 from app.tasks.__main__ import run_tasks
 from executor.errors import ConfigError, DatasetError, ExecutorError, ModelError, ObjectTypeError
+
+RESULTS = ("infer-result.json", "result.tsv")
 
 
 class Progress:
@@ -91,6 +96,58 @@ def test_every_mining_algorithm_ranks_every_candidate(
     if algorithm != "random":
         assert ranked[-1].startswith(str(broken))
         assert f"1 x unreadable image, for example {broken}: the image cannot" in caplog.text
+
+
+def _as_12_bits(path: Path) -> None:
+    """Grey with 12 bits in 16, of which the upper 8 are the picture."""
+    with Image.open(path) as picture:
+        values = np.asarray(picture.convert("L")).astype(np.uint16) * 16 + 11
+    Image.fromarray(values).save(path)
+
+
+def _as_8_bits(path: Path) -> None:
+    with Image.open(path) as picture:
+        values = np.asarray(picture) >> 4
+    Image.fromarray(values.astype(np.uint8)).save(path)
+
+
+def test_the_depth_of_the_training_images_is_that_of_the_model(
+    tree: Any, train_settings: dict[str, Any], caplog: Any
+) -> None:
+    caplog.set_level("INFO")
+    for path in (tree.root / "in/assets").iterdir():
+        _as_12_bits(path)
+    tree.write_env(run_training=True)
+    tree.write_config(**train_settings)
+    run_tasks(tree.env, Progress())
+    (told,) = [line for line in caplog.messages if "INPUT.BITS_PER_SAMPLE" in line]
+    assert "6 of 6 images looked at have more than 8 bits" in told
+    assert "INPUT.BITS_PER_SAMPLE 12" in told
+    best = yaml.safe_load((tree.out / "models/result.yaml").read_text())["best_stage_name"]
+    stage = tree.out / "models" / best
+    assert yaml.safe_load((stage / "config.yaml").read_text())["INPUT"]["BITS_PER_SAMPLE"] == 12
+
+    caplog.clear()
+    shutil.copytree(stage, tree.root / "in/models" / best)
+    tree.write_env(run_mining=True, run_infer=True)
+    tree.write_config(
+        model_params_path=stage_files(tree),
+        conf_threshold=0.0,
+        image_size=64,
+        mining_algorithm="entropy",
+    )
+    results = []
+    for change in (None, _as_8_bits):
+        for path in (tree.root / "in/assets").glob("cand*"):
+            if change is not None:
+                change(path)
+        run_tasks(tree.env, Progress())
+        results.append([(tree.out / name).read_bytes() for name in RESULTS])
+        for path in tree.out.iterdir():
+            if path.is_file():
+                path.unlink()
+    assert results[0] == results[1]
+    assert "more than 8 bits" not in caplog.text
 
 
 def test_settings_without_effect_are_told(with_model: Any, caplog: Any) -> None:
