@@ -73,7 +73,7 @@ def require_weights(cfg: CfgNode, options: Options) -> Path:
 def open_model(cfg: CfgNode, weights: Path) -> Detector:
     """The model of a config, filled by the file."""
     model = build_detector(cfg)
-    load_weights(model, weights).require_whole()
+    load_weights(model, weights).require_whole(cfg.MODEL.CLASS_NAMES)
     return model.eval()
 
 

@@ -3,14 +3,12 @@
 K: classes of a list, g: anchors per position (1 outside RetinaNet); rows are g x (K x width + rest)
 """
 
-import logging
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +28,44 @@ _LAYOUTS = (
 )
 
 
+def partners(file_classes: Sequence[str], model_classes: Sequence[str]) -> dict[int, int]:
+    """Place of a class in the model -> its place in the file, for the classes that both have.
+
+    The exact name goes first; another case is the same class where that leaves nothing open.
+    """
+    theirs = [_plain(name) for name in file_classes]
+    ours = [_plain(name) for name in model_classes]
+    found = {place: theirs.index(name) for place, name in enumerate(ours) if name in theirs}
+    free_theirs = [theirs[place].casefold() for place in _others(theirs, found.values())]
+    free_ours = [ours[place].casefold() for place in _others(ours, found)]
+    folded = [name.casefold() for name in theirs]
+    for place in _others(ours, found):
+        name = ours[place].casefold()
+        if free_ours.count(name) == free_theirs.count(name) == 1 == folded.count(name):
+            found[place] = folded.index(name)
+    return found
+
+
+def _others(names: Sequence[str], places: Collection[int]) -> list[int]:
+    return [place for place in range(len(names)) if place not in places]
+
+
 def same_classes(names: Sequence[str], other: Sequence[str]) -> bool:
     """Whether both lists name the same classes in the same order, small differences aside."""
-    return [_plain(name) for name in names] == [_plain(name) for name in other]
+    found = partners(names, other)
+    return len(names) == len(other) == len(found) and all(a == b for a, b in found.items())
+
+
+def is_reordered(names: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether both lists name the same classes, each once, in another order."""
+    found = partners(names, other)
+    places = set(found.values())
+    return len(names) == len(other) == len(places) and any(a != b for a, b in found.items())
+
+
+def has_class_rows(key: str) -> bool:
+    """Whether the parameter `key` may have rows of classes."""
+    return any(layout.pattern.search(key) for layout in _LAYOUTS)
 
 
 def map_class_rows(
@@ -57,29 +90,23 @@ def map_class_rows(
         return file_tensor
     old = file_tensor.reshape(groups, file_rows, *file_tensor.shape[1:])
     new = model_tensor.detach().to(old).reshape(groups, model_rows, *model_tensor.shape[1:]).clone()
-    places = {_plain(name): index for index, name in enumerate(file_classes)}
-    for index, name in enumerate(model_classes):
-        place = places.get(_plain(name))
-        if place is not None:
-            new[:, index * layout.width : (index + 1) * layout.width] = old[
-                :, place * layout.width : (place + 1) * layout.width
-            ]
+    for index, place in partners(file_classes, model_classes).items():
+        new[:, index * layout.width : (index + 1) * layout.width] = old[
+            :, place * layout.width : (place + 1) * layout.width
+        ]
     if layout.background:
         new[:, -layout.background :] = old[:, -layout.background :]
     return new.reshape(model_tensor.shape)
 
 
-def log_class_mapping(file_classes: Sequence[str], model_classes: Sequence[str]) -> None:
-    """One line: which classes keep what they learned, which are new, which are gone."""
-    known = {_plain(name) for name in file_classes}
-    wanted = {_plain(name) for name in model_classes}
-    logger.info(
-        "Classes by name: kept %s; new %s; dropped %s.",
-        [name for name in model_classes if _plain(name) in known],
-        [name for name in model_classes if _plain(name) not in known],
-        [name for name in file_classes if _plain(name) not in wanted],
-    )
+def class_mapping(file_classes: Sequence[str], model_classes: Sequence[str]) -> str:
+    """One sentence: which classes keep what they learned, which are new, which are gone."""
+    found = partners(file_classes, model_classes)
+    kept = [model_classes[place] for place in sorted(found)]
+    new = [model_classes[place] for place in _others(model_classes, found)]
+    dropped = [file_classes[place] for place in _others(file_classes, found.values())]
+    return f"Classes by name: kept {kept}; new {new}; dropped {dropped}."
 
 
 def _plain(name: str) -> str:
-    return name.strip().casefold()
+    return unicodedata.normalize("NFC", name.strip())

@@ -8,11 +8,10 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -20,15 +19,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from app.engine.checkpoint.kinds import folder_kind, foreign_kind
+from app.engine.checkpoint.layout import Naming, find_state
 from app.engine.errors import CheckpointError
+from app.engine.inert import RefusedError, StandIn, class_of, finished, stand_in
 from app.engine.pickles import read_pickle
 
-Naming = Literal["detectron2", "caffe2", "torchvision", "pycls"]
-
-_WEIGHTS_KEYS = ("model", "model_state", "model_state_dict", "state_dict")
 _MATCHING_QUERY = "?matching_heuristics=True"
 _TORCH_ZIP = b"PK\x03\x04"
 _TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+_MAX_NAMES = 64
+_SAVE_ALONE = 'save the weights alone: torch.save({"model": model.state_dict()}, FILE)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +58,19 @@ def read_checkpoint(path: Path) -> StateFile:
         path = path.with_name(path.name.removesuffix(_MATCHING_QUERY))
     content, is_pickle = _read(path)
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not named weights")
-    if is_pickle and not _is_zoo_file(content):
-        state = _caffe2_state(content)
-    else:
-        state = _torch_state(content)
+        kind = class_of(content) or type(content).__name__
+        raise CheckpointError(f"{path}: holds a {kind}, not named weights; {_SAVE_ALONE}")
+    found = find_state(content, path, is_pickle=is_pickle)
     model = {
         name: tensor
-        for name, value in state.model.items()
+        for name, value in found.weights.items()
         if (tensor := _tensor(value)) is not None
     }
     if not model:
-        raise CheckpointError(f"{path}: holds no weights; choose another file")
+        keys = ", ".join(str(key) for key in list(content)[:5]) or "nothing"
+        raise CheckpointError(f"{path}: holds no weights (it holds {keys}); choose another file")
     _check_tensors(path, model)
-    return StateFile(
-        _without_prefix(model, "module."), state.naming, state.heuristics or forced, state.extra
-    )
+    return StateFile(model, found.naming, found.heuristics or forced, found.extra)
 
 
 def _check_tensors(path: Path, model: Mapping[str, Tensor]) -> None:
@@ -90,8 +88,12 @@ def _check_tensors(path: Path, model: Mapping[str, Tensor]) -> None:
 def _read(path: Path) -> tuple[Any, bool]:
     """(content, whether it is a plain pickle)."""
     try:
+        kind = folder_kind(path) if path.is_dir() else foreign_kind(path)
+        if kind is not None:
+            raise CheckpointError(f"{path}: no weights: it is {kind}")
         with path.open("rb") as file:
             head = file.read(16)
+        size = path.stat().st_size
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error.strerror}); check the path"
@@ -99,27 +101,39 @@ def _read(path: Path) -> tuple[Any, bool]:
     if head.startswith((_TORCH_ZIP, _TORCH_LEGACY)):
         return load_tensors(path), False
     header_size = int.from_bytes(head[:8], "little")
-    if path.suffix == ".safetensors" or (head[8:9] == b"{" and header_size < path.stat().st_size):
+    if path.suffix == ".safetensors" or (head[8:9] == b"{" and header_size < size):
         return _read_safetensors(path), False
     return read_pickle(path), True
 
 
 def load_tensors(path: Path) -> Any:
-    """A file of `torch.save`, if it holds nothing but tensors, numbers, text and containers."""
+    """A file of `torch.save`: tensors, numbers, text and containers; the rest is a stand-in."""
     try:
         _check_zip(path)
-        with torch.serialization.safe_globals(_SAFE_GLOBALS), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a damaged file, which is refused anyway
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return _load_with_stand_ins(path)
     except CheckpointError:
         raise
-    except pickle.UnpicklingError as error:
-        name = re.search(r"GLOBAL (\S+)", str(error))
-        if name is None:
-            raise CheckpointError(f"{path}: damaged; copy or download it again") from error
+    except RefusedError as error:
         raise CheckpointError(
-            f"{path}: refused, because the file asks for {name[1]}, which could run code; "
-            "use a file that holds only weights"
+            f"{path}: refused, because the file asks for {error}, which could run code; "
+            f"{_SAVE_ALONE}"
+        ) from error
+    except pickle.UnpicklingError as error:
+        if "Unsupported operand" in str(error):
+            raise CheckpointError(
+                f"{path}: its pickle protocol is not torch.save's own (2), or it is damaged; "
+                "write it again with torch.save(..., FILE) and no pickle_protocol"
+            ) from error
+        name = re.search(r"GLOBAL (\S+)|function (\S+)|but got (.*)", str(error))
+        if name is None:
+            reason = str(error).rpartition("WeightsUnpickler error: ")[2].splitlines()[0]
+            raise CheckpointError(
+                f"{path}: damaged, or not to be read without running code ({reason}); copy or "
+                "download it again"
+            ) from error
+        raise CheckpointError(
+            f"{path}: refused, because the file asks for {name[1] or name[2] or name[3]}, which "
+            f"could run code; {_SAVE_ALONE}"
         ) from error
     except Exception as error:  # a damaged file can fail anywhere in torch's readers
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -131,6 +145,32 @@ def load_tensors(path: Path) -> Any:
         raise CheckpointError(
             f"{path}: not a whole checkpoint ({reason}); copy or download it again"
         ) from error
+
+
+def _load_with_stand_ins(path: Path) -> Any:
+    """torch's reader of weights, which runs nothing, told name by name what to put for a name."""
+    known: dict[str, Any] = {}
+    while True:
+        names: list[Any] = [(value, name) for name, value in known.items()]
+        try:
+            with torch.serialization.safe_globals(names), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a damaged file, which is refused anyway
+                content = torch.load(path, map_location="cpu", weights_only=True)
+            return finished(content) if known else content
+        except (TypeError, ValueError) as error:
+            classes = [name for name, value in known.items() if isinstance(value, StandIn)]
+            if not classes:
+                raise
+            raise RefusedError(f"an object of {classes[-1]} with a state of its own") from error
+        except pickle.UnpicklingError as error:
+            asked = re.search(r"GLOBAL (\S+) was not", str(error))
+            if asked is None:
+                raise
+            # torch leaves the module of Python's own names out.
+            name = asked[1] if "." in asked[1] else f"builtins.{asked[1]}"
+            if name in known or len(known) == _MAX_NAMES:
+                raise
+            known[name] = stand_in(name)
 
 
 def _check_zip(path: Path) -> None:
@@ -161,43 +201,6 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _is_zoo_file(content: Mapping[str, Any]) -> bool:
-    """Whether a pickle is detectron2's own: weights below a key, or names with dots."""
-    return any(isinstance(content.get(key), Mapping) for key in _WEIGHTS_KEYS) or (
-        "blobs" not in content and any("." in str(name) for name in content)
-    )
-
-
-def _caffe2_state(content: Mapping[str, Any]) -> StateFile:
-    blobs = content.get("blobs", content)
-    kept = {name: value for name, value in blobs.items() if not str(name).endswith("_momentum")}
-    return StateFile(kept, "caffe2", True)
-
-
-def _torch_state(content: Mapping[str, Any]) -> StateFile:
-    key = next((key for key in _WEIGHTS_KEYS if isinstance(content.get(key), Mapping)), None)
-    if key is None:
-        return StateFile(dict(content), *_bare_naming(content))
-    model = dict(content[key])
-    extra = {name: value for name, value in content.items() if name != key}
-    if key == "model_state":
-        return StateFile(model, "pycls", True, extra)
-    if key == "model":
-        if extra.get("__author__") == "Caffe2":
-            return StateFile(model, "caffe2", True, extra)
-        if "__author__" in extra or "trainer" in extra or "iteration" in extra:
-            return StateFile(model, "detectron2", bool(extra.get("matching_heuristics")), extra)
-    naming, heuristics = _bare_naming(model)
-    return StateFile(model, naming, heuristics or bool(extra.get("matching_heuristics")), extra)
-
-
-def _bare_naming(model: Mapping[str, Any]) -> tuple[Naming, bool]:
-    """Classifiers of torchvision are known by their names; their bodies need the heuristics."""
-    if any(re.match(r"(module\.)?(layer1\.0\.|features\.0\.)", str(name)) for name in model):
-        return "torchvision", True
-    return "detectron2", False
-
-
 def _tensor(value: Any) -> Tensor | None:
     if isinstance(value, Tensor):
         return value
@@ -206,20 +209,3 @@ def _tensor(value: Any) -> Tensor | None:
             value = value.astype(np.int64)
         return torch.from_numpy(value)
     return None
-
-
-def _without_prefix(model: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    if not all(name.startswith(prefix) for name in model):
-        return model
-    return {name.removeprefix(prefix): tensor for name, tensor in model.items()}
-
-
-def _safe_globals() -> list[Any]:
-    """What old optimizer and schedule states hold besides tensors; none of it runs code."""
-    scalar = np.float64(0).__reduce__()[0]
-    dtypes = [type(np.dtype(code)) for code in "?bhilqBHILQefd"]
-    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-    return [Counter, np.dtype, *dict.fromkeys(dtypes), *names]
-
-
-_SAFE_GLOBALS = _safe_globals()

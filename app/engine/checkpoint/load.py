@@ -8,10 +8,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from app.engine.checkpoint.class_rows import log_class_mapping, map_class_rows, same_classes
+from app.engine.checkpoint.class_rows import (
+    class_mapping,
+    has_class_rows,
+    is_reordered,
+    map_class_rows,
+    same_classes,
+)
 from app.engine.checkpoint.files import StateFile, read_checkpoint
+from app.engine.checkpoint.fit import check_body, check_numbers, foreign_layers
 from app.engine.checkpoint.match import match_by_suffix, rename, with_background_last
 from app.engine.errors import CheckpointError
+from app.engine.layers.norm import FrozenBatchNorm2d
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +30,14 @@ Shape = tuple[int, ...]
 class LoadReport:
     """What became of every name.
 
-    path        the file
-    loaded      parameters and buffers that the file filled
-    missing     those it did not fill; they keep what they had
-    unused      names of the file that the model has no place for
-    mismatched  (model key, shape in the file, shape in the model): not loaded
+    path         the file
+    loaded       parameters and buffers that the file filled
+    missing      those it did not fill; they keep what they had
+    unused       names of the file that the model has no place for
+    mismatched   (model key, shape in the file, shape in the model): not loaded
+    foreign      layers among `unused` that belong to a part which the model has: of another model
+    class_names  as the file names them, empty where it does not
+    about        one sentence: how much was filled, which classes were matched by name
     """
 
     path: Path
@@ -34,16 +45,52 @@ class LoadReport:
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     mismatched: tuple[tuple[str, Shape, Shape], ...]
+    foreign: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    about: str = ""
 
-    def require_whole(self) -> None:
-        """CheckpointError unless the file filled the whole model, as one to predict with must."""
-        absent = [*self.missing, *(key for key, _, _ in self.mismatched)]
-        if absent:
+    def require_whole(self, class_names: Sequence[str] = ()) -> None:
+        """CheckpointError unless the file filled the whole model, as one to predict with must.
+
+        `class_names` are the model's; the file's must not be the same ones in another order.
+        """
+        advice = "choose the weights that were trained with this config"
+        if self.missing:
+            absent = [*self.missing, *(key for key, _, _ in self.mismatched)]
             names = ", ".join(grouped(absent)[:3])
             raise CheckpointError(
-                f"{self.path}: lacks {len(absent)} weights of the model, such as {names}; "
-                "choose the weights that were trained with this config"
+                f"{self.path}: lacks {len(absent)} weights of the model, such as {names}; {advice}"
             )
+        for key, in_file, in_model in self.mismatched:
+            raise CheckpointError(
+                f"{self.path}: {key} is {in_file} in the file but {in_model} in the model, as of "
+                f"a model for another number of classes; {advice}"
+            )
+        if self.foreign:
+            names = ", ".join(grouped(self.foreign)[:3])
+            raise CheckpointError(
+                f"{self.path}: has {len(self.foreign)} layers that the model has no place for, "
+                f"such as {names}: they are of another model; {advice}"
+            )
+        self._check_order(class_names)
+
+    def _check_order(self, class_names: Sequence[str]) -> None:
+        if not self.class_names or not class_names:
+            return
+        if same_classes(self.class_names, class_names):
+            return
+        if is_reordered(self.class_names, class_names):
+            raise CheckpointError(
+                f"{self.path}: was trained with the classes in the order "
+                f"{', '.join(self.class_names)}, but the config names {', '.join(class_names)}; "
+                "use the config that belongs to the weights"
+            )
+        logger.warning(
+            "%s was trained with the classes %s; they are called %s, as the config says",
+            self.path,
+            ", ".join(self.class_names),
+            ", ".join(class_names),
+        )
 
     def log(self) -> None:
         """One message per kind, names grouped by module; the sentences are detectron2's."""
@@ -79,36 +126,123 @@ def load_weights(
 
     class_names       classes of `model`
     file_class_names  classes of the file, where the file does not say; rows are matched by name
-    Raises CheckpointError when the file is unusable or nothing in it fits the model.
+    Raises CheckpointError when the file is unusable, holds numbers that are not finite, or is of
+    another model: nothing in it fits, or its body is another one.
     """
     logger.info("[Checkpointer] Loading from %s ...", path)
+    plan = _plan(model, path, class_names, file_class_names)
+    report, model_state = plan.report, model.state_dict()
+    with torch.no_grad():
+        for key in report.loaded:
+            model_state[key].copy_(plan.values[key])
+        for key in plan.folded:
+            model_state[key].fill_(1.0 if key.endswith("running_var") else 0.0)
+    logger.info("%s", report.about)
+    report.log()
+    return report
+
+
+def check_weights(
+    model: nn.Module,
+    path: Path,
+    *,
+    class_names: Sequence[str] = (),
+    file_class_names: Sequence[str] | None = None,
+) -> LoadReport:
+    """What `load_weights` would do and raise; `model` stays as it is, and nothing is logged."""
+    return _plan(model, path, class_names, file_class_names).report
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What to copy: `values` by model key; `folded`: statistics that are 0 and 1."""
+
+    report: LoadReport
+    values: dict[str, Tensor]
+    folded: list[str]
+
+
+def _plan(
+    model: nn.Module,
+    path: Path,
+    class_names: Sequence[str],
+    file_class_names: Sequence[str] | None,
+) -> _Plan:
     file = read_checkpoint(path)
     state = _in_engine_names(file)
     model_state = model.state_dict()
     matches = _match(model_state, state, file)
-    old_classes = file_class_names or file.extra.get("class_names") or ()
     values = {key: state[file_key] for key, file_key in matches.items()}
+    old_classes = named_classes(file) or list(file_class_names or ())
+    fitting = values
     if old_classes and class_names and not same_classes(old_classes, class_names):
-        log_class_mapping(old_classes, class_names)
-        values = {
+        fitting = {
             key: map_class_rows(
                 key, value, model_state[key], file_classes=old_classes, model_classes=class_names
             )
             for key, value in values.items()
         }
-    loaded = [key for key, value in values.items() if value.shape == model_state[key].shape]
+    loaded = [key for key, value in fitting.items() if value.shape == model_state[key].shape]
     if not loaded:
         raise CheckpointError(
-            f"{path}: none of its {len(state)} weights fits the model; "
+            f"{path}: none of its {len(state)} weights fits the model (they have names like "
+            f"{next(iter(state))!r}, the model's are like {next(iter(model_state))!r}); "
             "choose the config that belongs to this file, or another file"
         )
-    with torch.no_grad():
-        for key in loaded:
-            model_state[key].copy_(values[key])
-    report = _report(path, model_state, values, unused=state.keys() - set(matches.values()))
-    logger.info("Loaded %d of %d parameters and buffers.", len(loaded), len(model_state))
-    report.log()
-    return report
+    folded = _folded(model, values, file)
+    unused = {key: tensor for key, tensor in state.items() if key not in set(matches.values())}
+    unused = {key: tensor for key, tensor in unused.items() if not _is_obsolete(key)}
+    in_file, in_model = _shapes(fitting), _shapes(model_state)
+    is_derived = {*folded, *(key for key in in_model if key.endswith("num_batches_tracked"))}
+    report = LoadReport(
+        path=path,
+        loaded=tuple(loaded),
+        missing=tuple(key for key in in_model if key not in in_file and key not in is_derived),
+        unused=tuple(sorted(unused)),
+        mismatched=tuple(
+            (key, in_file[key], in_model[key]) for key in in_file if in_file[key] != in_model[key]
+        ),
+        foreign=() if file.heuristics else foreign_layers(in_model, unused),
+        class_names=tuple(named_classes(file)),
+        about=f"Loaded {len(loaded)} of {len(model_state)} parameters and buffers."
+        + _about_classes(fitting, model_state, old_classes, class_names),
+    )
+    check_body(path, in_model, in_file, unused, heuristics=file.heuristics)
+    check_numbers(path, {key: values[key] for key in loaded}, model_state)
+    return _Plan(report, fitting, folded)
+
+
+def named_classes(file: StateFile) -> list[str]:
+    """The names of its classes that a file gives; none where they are not a list of text."""
+    names = file.extra.get("class_names")
+    is_list = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    return list(names) if is_list and names is not None else []
+
+
+def _about_classes(
+    values: dict[str, Tensor],
+    model_state: dict[str, Tensor],
+    old_classes: Sequence[str],
+    class_names: Sequence[str],
+) -> str:
+    """What becomes of the layers that tell classes, where the file has some."""
+    rows = [key for key in values if has_class_rows(key)]
+    if not rows or not class_names:
+        return ""
+    fit = all(values[key].shape == model_state[key].shape for key in rows)
+    if old_classes and not fit:
+        return (
+            f" The layers that tell classes do not fit its {len(old_classes)} class names: they "
+            "start anew."
+        )
+    if old_classes:
+        return f" {class_mapping(old_classes, class_names)}"
+    if fit:
+        return " The file does not name its classes: they are taken to be those of this task."
+    return (
+        " The file does not name its classes and has another number of them: the layers that tell "
+        "classes start anew."
+    )
 
 
 def grouped(keys: Iterable[str]) -> list[str]:
@@ -146,26 +280,17 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, Shape]:
     return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
 
-def _report(
-    path: Path, model_state: dict[str, Tensor], values: dict[str, Tensor], *, unused: set[str]
-) -> LoadReport:
-    in_file, in_model = _shapes(values), _shapes(model_state)
-    return LoadReport(
-        path=path,
-        loaded=tuple(key for key in in_file if in_file[key] == in_model[key]),
-        missing=tuple(key for key in in_model if key not in in_file and not _implied(key, in_file)),
-        unused=tuple(sorted(key for key in unused if not _is_obsolete(key))),
-        mismatched=tuple(
-            (key, in_file[key], in_model[key]) for key in in_file if in_file[key] != in_model[key]
-        ),
-    )
+def _folded(model: nn.Module, found: Collection[str], file: StateFile) -> list[str]:
+    """Statistics that the file lacks because they are folded into weight and bias: 0 and exactly 1.
 
-
-def _implied(key: str, found: Collection[str]) -> bool:
-    """Statistics of a norm whose file has them folded into weight and bias: 0 and 1 are right."""
-    module, _, name = key.rpartition(".")
-    statistics = ("running_mean", "running_var", "num_batches_tracked")
-    return name in statistics and f"{module}.weight" in found
+    So are those of frozen norms, and all of Caffe2's; a norm that learns misses them.
+    """
+    keys = []
+    for name, module in model.named_modules():
+        is_folded = isinstance(module, FrozenBatchNorm2d) or file.naming == "caffe2"
+        if is_folded and f"{name}.weight" in found and hasattr(module, "running_var"):
+            keys += [f"{name}.running_mean", f"{name}.running_var"]
+    return [key for key in keys if key not in found]
 
 
 def _is_obsolete(key: str) -> bool:

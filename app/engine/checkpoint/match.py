@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from app.engine.checkpoint.files import Naming
+from app.engine.checkpoint.layout import Naming
 from app.engine.errors import CheckpointError
 
 _RPN_HEAD = "proposal_generator.rpn_head"

@@ -111,7 +111,7 @@ class Predictor:
     ) -> Self:
         """The model of `cfg` with the weights of a file."""
         model = build_blank_detector(cfg)
-        load_weights(model, weights).require_whole()
+        load_weights(model, weights).require_whole(cfg.MODEL.CLASS_NAMES)
         return cls(
             model,
             cfg,

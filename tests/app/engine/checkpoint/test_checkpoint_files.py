@@ -169,7 +169,7 @@ def test_a_missing_file_is_named(tmp_path: Path):
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path):
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="it is a folder"):
         read_checkpoint(tmp_path)
 
 

@@ -1,0 +1,125 @@
+"""Whether weights are those of the model, and numbers that it can compute with.
+
+The body is the part that a start from another task must fill: what finds features in images.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from app.engine.errors import CheckpointError
+
+Shape = tuple[int, ...]
+
+_BODIES = ("backbone.bottom_up.", "backbone.")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_MAX_MISSING = 0.2
+"""Of the body: deformable convolutions add a tenth that ImageNet's weights lack."""
+_MAX_UNUSED = 0.15
+"""Of the body's size: a classifier's last layers."""
+_COLOURS = 4
+"""So many channels at most has an image; a body's first layer for another number starts anew."""
+
+
+def check_body(
+    path: Path,
+    model: Mapping[str, Shape],
+    file: Mapping[str, Shape],
+    unused: Collection[str],
+    *,
+    heuristics: bool,
+) -> None:
+    """CheckpointError where the body of the weights is not the model's.
+
+    model   key -> shape
+    file    the same of what the file has for it
+    unused  names of the file that the model has no place for
+    """
+    prefix = next((p for p in _BODIES if any(key.startswith(p) for key in model)), None)
+    if prefix is None:
+        return
+    body = [key for key in model if key.startswith(prefix) and not key.endswith(_STATISTICS)]
+    advice = "choose the config_file that belongs to these weights, or other weights"
+    for key in body:
+        if key in file and not _fits(file[key], model[key]):
+            raise CheckpointError(
+                f"{path}: of another model: {key} is {file[key]} in the file but {model[key]} in "
+                f"the model; {advice}"
+            )
+    missing = [key for key in body if key not in file]
+    if len(missing) > _MAX_MISSING * len(body):
+        raise CheckpointError(
+            f"{path}: of another model: it has {len(body) - len(missing)} of the {len(body)} "
+            f"weights of the model's body and lacks others, such as {missing[0]}; {advice}"
+        )
+    children = {key.removeprefix(prefix).partition(".")[0] for key in body}
+    extra = [
+        name
+        for name in sorted(unused)
+        if name.startswith(prefix) or (heuristics and children & set(name.split(".")[:3]))
+    ]
+    if len(extra) > _MAX_UNUSED * len(body):
+        raise CheckpointError(
+            f"{path}: of another model: its body has {len(extra)} more weights than the model's, "
+            f"such as {extra[0]}; {advice}"
+        )
+
+
+def _fits(file: Shape, model: Shape) -> bool:
+    """Whether shapes are equal, or those of a first layer for other numbers of channels."""
+    others = (*file[:1], *file[2:]) == (*model[:1], *model[2:])
+    return file == model or (others and len(file) == 4 and max(file[1], model[1]) <= _COLOURS)
+
+
+def foreign_layers(model: Collection[str], unused: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Layers without a place in the model although the part that they belong to is there.
+
+    A whole part more, such as a mask head for a model that finds boxes, does no harm.
+    """
+    parts = {_part(key) for key in model}
+    return tuple(
+        sorted(name for name, tensor in unused.items() if tensor.ndim >= 2 and _part(name) in parts)
+    )
+
+
+def _part(key: str) -> str:
+    return ".".join(key.split(".")[:2])
+
+
+def check_numbers(
+    path: Path, values: Mapping[str, Tensor], model_state: Mapping[str, Tensor]
+) -> None:
+    """CheckpointError unless all `values`, by model key, are numbers to compute with.
+
+    Lowest and highest number of each in one pass: a NaN among them shows in both.
+    """
+    wrong: dict[str, str] = {}
+    only_zeros = True
+    for key, value in values.items():
+        if not model_state[key].is_floating_point() or not value.numel():
+            continue
+        if not value.is_floating_point():
+            raise CheckpointError(
+                f"{path}: {key} holds whole numbers ({value.dtype}), as of a model for integers; "
+                "use the weights it was made from"
+            )
+        low, high = (edge.item() for edge in value.to(model_state[key].dtype).aminmax())
+        if not -torch.inf < low <= high < torch.inf:
+            number = int((~value.to(model_state[key].dtype).isfinite()).sum())
+            wrong[key] = f"holds {number} numbers that are NaN or infinite"
+        elif key.endswith("running_var") and low < 0:
+            wrong[key] = f"holds a negative variance ({low:g})"
+        only_zeros &= low == high == 0.0 or value.ndim < 2
+    if wrong:
+        key, what = next(iter(wrong.items()))
+        more = f" (and {len(wrong) - 1} more weights are no better)" if len(wrong) > 1 else ""
+        raise CheckpointError(
+            f"{path}: {key} {what}{more}; choose weights from before the training went wrong, or "
+            "copy the file again"
+        )
+    if only_zeros and any(value.ndim >= 2 for value in values.values()):
+        raise CheckpointError(
+            f"{path}: every weight is 0: the file was not completely written; copy it again"
+        )

@@ -1,0 +1,111 @@
+"""What a file is that should be weights and is something else, told by its first bytes."""
+
+import re
+import zipfile
+from pathlib import Path
+
+_HEAD = 1024
+
+_COPY_AGAIN = "copy or download it again"
+_SIGNS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"\s*version https://git-lfs",
+        "a pointer of git-lfs, not the file itself",
+        "run `git lfs pull` where it comes from and copy it again",
+    ),
+    (
+        r"\s*(\.\./|\./)*(\.git/annex/objects/|/annex/objects/)",
+        "a pointer of git-annex, not the file itself",
+        "run `git annex get` where it comes from and copy it again",
+    ),
+    (
+        r"(?:\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body|script|meta)\b",
+        "a web page (HTML)",
+        "the download gave a page in place of the file: download it again, after signing in if "
+        "need be",
+    ),
+    (
+        r"(?:\xef\xbb\xbf)?\s*<(\?xml|[A-Za-z])",
+        "an XML document, such as a server's error message",
+        "download the file again",
+    ),
+    (
+        r'(?:\xef\xbb\xbf)?\s*(\{\s*("|\}\s*$)|\[\s*["{\d])',
+        "JSON text",
+        "download the file again, or choose the one with the weights",
+    ),
+    (r"\x1f\x8b", "a gzip archive", "unpack it"),
+    (r"BZh\d", "a bzip2 archive", "unpack it"),
+    (r"\xfd7zXZ\0", "an xz archive", "unpack it"),
+    (r"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it"),
+    (r"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
+    (r"Rar!", "a RAR archive", "unpack it"),
+    (r".{257}ustar", "a tar archive", "unpack it"),
+    (r"\x89HDF\r\n", "an HDF5 file (Keras)", "use weights that torch.save wrote"),
+    (r"\x93NUMPY", "a numpy array", "use weights that torch.save wrote"),
+    (r"\x89PNG|\xff\xd8\xff|GIF8|%PDF|II\*\0|MM\0\*", "a picture or document", _COPY_AGAIN),
+    (r"\x7fELF|MZ", "a program", _COPY_AGAIN),
+    (r".{4}TFL3", "a TensorFlow Lite model", "use weights that torch.save wrote"),
+    (
+        r"\x08[\x01-\x20]\x12.{1,30}(pytorch|onnx)|\x08[\x01-\x20]\x12.[ -~]{3,40}\x1a",
+        "an ONNX model",
+        "use the .pth file that it was exported from",
+    ),
+    (
+        r"\0\x05\x16\x07",
+        "a Mac's side file (AppleDouble)",
+        "copy the file of the name without `._`",
+    ),
+    (r"#!|import |from ", "a script", "choose the file with the weights"),
+)
+_PATTERNS = tuple(
+    (re.compile(sign.encode("latin1"), re.DOTALL | re.IGNORECASE), kind, remedy)
+    for sign, kind, remedy in _SIGNS
+)
+
+
+def foreign_kind(path: Path) -> str | None:
+    """`an X; DO THIS` for a file that is known to be no weights; None for all others.
+
+    OSError where it cannot be read.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        return f"empty (0 bytes); {_COPY_AGAIN}"
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not any(head):
+        return f"nothing but zeros at its start: it was not completely written; {_COPY_AGAIN}"
+    if head.startswith(b"PK"):
+        return _foreign_zip(path, size)
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
+        return None  # safetensors: the length of its header can look like anything
+    for pattern, kind, remedy in _PATTERNS:
+        if pattern.match(head):
+            return f"{kind}; {remedy}"
+    return None
+
+
+def folder_kind(path: Path) -> str:
+    """The same for a folder that bears the name of a file."""
+    if any(path.rglob("data.pkl")):
+        return "a folder, the unpacked parts of a file; copy the file itself, not unpacked"
+    return "a folder; choose the file with the weights in it"
+
+
+def _foreign_zip(path: Path, size: int) -> str | None:
+    """Of a file that starts as zip archives do."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [item.filename for item in archive.infolist() if not item.is_dir()]
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError):
+        return f"a torch or zip file that ends early (after {size} bytes); {_COPY_AGAIN}"
+    if any(name.rpartition("/")[2] in ("data.pkl", "constants.pkl") for name in names):
+        return None
+    inner = [name for name in names if name.endswith((".pth", ".pt", ".pkl", ".safetensors"))]
+    if inner:
+        return f"a zip archive around {inner[0]}; unpack it and use that"
+    if names and all(name.endswith(".npy") for name in names):
+        return "an archive of numpy arrays (.npz); use weights that torch.save wrote"
+    example = f", such as {names[0]}" if names else ""
+    return f"a zip archive of {len(names)} files{example}, and none is of torch.save; unpack it"
