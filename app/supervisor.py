@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.launchers import several_processes
 from app.stop_signals import StopSignals
 from app.task_process import Ending, TaskProcess, task_environment
 from executor.atomic_file import output_error, sweep_temporaries
@@ -54,6 +55,11 @@ def supervise(settings: Settings, signals: StopSignals) -> int:
     setup_logging()
     env, error = _read_env(settings.env_file)
     output = env.output
+    launch = several_processes(settings.environ)
+    if launch is not None:
+        error = ConfigError(launch.refusal("a task uses every GPU of gpu_id by itself"))
+        if launch.rank:
+            return _last_words(error)  # the first of the processes writes monitor.txt
     if error is not None and env == Env() and not output.root_dir.is_dir():
         return _last_words(error)  # not in a container: nobody waits for a monitor.txt in /out
     try:

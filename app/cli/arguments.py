@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.tasks.engine_config import CONFIG_ROOT
+
 VERBS = {
     "train": "learn from DATASETS.TRAIN, evaluate on DATASETS.TEST",
     "evaluate": "measure MODEL.WEIGHTS on DATASETS.TEST; results files go to OUTPUT/inference",
@@ -41,6 +43,17 @@ class Options:
     inputs: tuple[Path, ...] = ()
     formats: tuple[str, ...] = ()
 
+    def sets(self, key: str) -> bool:
+        """Whether the command line gives this key of the config a value."""
+        return key in self.overrides[::2]
+
+    @property
+    def config_path(self) -> Path:
+        """`config_file` as named, else below configs/ as detectron2's model zoo names it."""
+        named = Path(self.config_file)
+        candidates = [named, CONFIG_ROOT / named, CONFIG_ROOT / "configs" / named]
+        return next((path for path in candidates if path.is_file()), named)
+
     @property
     def data_root(self) -> Path:
         """`--data`, else where detectron2 looks."""
@@ -54,6 +67,9 @@ def parse(arguments: Sequence[str]) -> Options:
     for verb, help_text in VERBS.items():
         _add_options(verbs.add_parser(verb, help=help_text, description=help_text), verb)
     given: dict[str, Any] = vars(parser.parse_args(arguments))
+    names = [name for name, *_ in given["coco"]]
+    if len(set(names)) < len(names):
+        parser.error("--coco gives two data sets one name; give each its own")
     given["coco"] = [(name, Path(json), Path(images)) for name, json, images in given["coco"]]
     for key, value in given.items():
         given[key] = tuple(value) if isinstance(value, list) else value
@@ -76,7 +92,8 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
         nargs=3,
         action="append",
         default=[],
-        help="a data set of your own in COCO's format, for DATASETS.TRAIN and DATASETS.TEST",
+        help="a data set of your own in COCO's format; the first one is learnt from, those after it"
+        " are measured, unless DATASETS.TRAIN and DATASETS.TEST name them",
     )
     add(
         "--weights-dir",

@@ -1,32 +1,124 @@
-"""The data sets that a config names, and whether they fit its model."""
+"""The data sets that a run is about: which are for what, loaded, and numbered as the model is."""
 
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from app.cli.arguments import Options
-from app.engine.config import CfgNode, class_section, num_classes
-from app.engine.data.catalog import DATASETS, test_datasets, train_dataset
+from app.cli.names import check_numbers, coco_classes, finds_classes, model_names
+from app.engine.config import CfgNode, num_classes
+from app.engine.config.unknown import did_you_mean
+from app.engine.data.catalog import DATASETS, Load, evaluation_datasets, train_dataset
 from app.engine.data.coco_dataset import load_coco
 from app.engine.data.dataset import Dataset
+from app.engine.data.renumber import renumbered
 from app.engine.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+_FOR_TRAINING = re.compile(r"(^|[^a-z])(train|training)([^a-z]|$)", re.IGNORECASE)
+_FOR_TESTING = re.compile(r"(^|[^a-z])(val|valid|validation|dev|test)([^a-z]|$)", re.IGNORECASE)
+
+
+def assign(cfg: CfgNode, options: Options) -> None:
+    """Say in DATASETS.* of `cfg` what the sets of --coco are for, where nothing else does.
+
+    What the command line sets of DATASETS.* stays, and so does a list of the config file that
+    names one of them. In a training the first of the others is learnt from, those after it are
+    measured; every other verb measures all that DATASETS.TRAIN does not name.
+    """
+    own = [name for name, *_ in options.coco]
+    if not own:
+        return
+    train, test = list(cfg.DATASETS.TRAIN), list(cfg.DATASETS.TEST)
+    train_stays = options.sets("DATASETS.TRAIN") or bool(set(train) & set(own))
+    test_stays = options.sets("DATASETS.TEST") or bool(set(test) & set(own))
+    if options.verb == "train":
+        taken = {*(train if train_stays else ()), *(test if test_stays else ())}
+        free = [name for name in own if name not in taken]
+        if not train_stays and not test_stays:
+            _refuse_wrong_order(free)
+        if not train_stays and (free or options.data is None):
+            train = (free if test_stays else free[:1]) or own
+            free = [name for name in free if name not in train]
+        if not test_stays and (free or set(train) & set(own)):
+            test = free
+    elif options.sets("DATASETS.TEST"):
+        pass
+    elif test_stays:
+        test = [name for name in test if name in own]
+        test += [name for name in own if name not in (*train, *test)]
+    else:
+        test = [name for name in own if name not in train] or own
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = tuple(train), tuple(test)
+    _tell(cfg, options, own)
+
+
+def _refuse_wrong_order(own: Sequence[str]) -> None:
+    later = next((name for name in own[1:] if _FOR_TRAINING.search(name)), None)
+    if later is not None and _FOR_TESTING.search(own[0]) and not _FOR_TRAINING.search(own[0]):
+        raise ConfigError(
+            f"--coco {own[0]} stands first, and the first one is learnt from; put --coco {later}"
+            f" first, or add DATASETS.TRAIN \"('{later}',)\""
+        )
+
+
+def _tell(cfg: CfgNode, options: Options, own: Sequence[str]) -> None:
+    train, test = cfg.DATASETS.TRAIN, cfg.DATASETS.TEST
+    unused = [name for name in own if name not in test]
+    if options.verb == "train":
+        logger.info(
+            "data sets: %s to learn from, %s to measure on",
+            ", ".join(train),
+            ", ".join(test) or "none",
+        )
+        unused = [name for name in unused if name not in train]
+    elif options.verb == "evaluate":
+        logger.info("data sets: %s to measure on", ", ".join(test))
+    if unused:
+        logger.warning(
+            "--coco %s is not used: DATASETS.* name other data sets", ", --coco ".join(unused)
+        )
 
 
 def training_set(cfg: CfgNode, options: Options) -> Dataset:
-    """All of DATASETS.TRAIN, checked."""
+    """All of DATASETS.TRAIN, with the numbers of the first."""
     _require(cfg, "TRAIN")
-    _register(options)
-    dataset = train_dataset(cfg, options.data_root)
-    check_classes(cfg, dataset, "TRAIN")
-    return dataset
+    return train_dataset(cfg, options.data_root, _own(cfg, options, "TRAIN"))
 
 
 def test_sets(cfg: CfgNode, options: Options) -> dict[str, Dataset]:
-    """Each of DATASETS.TEST by name, checked."""
-    _register(options)
-    datasets = test_datasets(cfg, options.data_root)
-    for dataset in datasets.values():
-        check_classes(cfg, dataset, "TEST")
+    """Each of DATASETS.TEST by name, in the numbers of the config's model; ConfigError where the
+    two do not fit.
+    """
+    datasets = evaluation_datasets(cfg, options.data_root, _own(cfg, options, "TEST"))
+    names = model_names(cfg)
+    if not names.classes and finds_classes(cfg):
+        names = replace(names, classes=_guessed_names(cfg, options, datasets))
+    for name, dataset in datasets.items():
+        datasets[name] = renumbered(dataset, names, title=name)
+        check_numbers(cfg, datasets[name], title=name)
     return datasets
+
+
+def _guessed_names(
+    cfg: CfgNode, options: Options, datasets: Mapping[str, Dataset]
+) -> Sequence[str]:
+    """Of the classes of a model that does not name them; none where only their number is known."""
+    others = [n for n, d in datasets.items() if len(d.class_names) != num_classes(cfg)]
+    names = list(coco_classes(cfg, options).values())
+    if others and names:
+        logger.info("classes: COCO's %d, by the config file; the model names none", len(names))
+        return names
+    if set(datasets) & {name for name, *_ in options.coco}:
+        logger.warning(
+            "classes: the model names none, so they are taken to be the data set's, in the order"
+            " of its ids; give their names in the model's order as MODEL.CLASS_NAMES to make sure"
+        )
+    return ()
 
 
 def require_test_sets(cfg: CfgNode, options: Options) -> dict[str, Dataset]:
@@ -44,30 +136,19 @@ def for_one(cfg: CfgNode, name: str) -> CfgNode:
     return own
 
 
-def check_classes(cfg: CfgNode, dataset: Dataset, part: str) -> None:
-    """ConfigError unless the model has as many outputs as the data set has classes."""
-    architecture = cfg.MODEL.META_ARCHITECTURE
-    wanted: dict[str, tuple[int, int]] = {}
-    if architecture in ("SemanticSegmentor", "PanopticFPN"):
-        stuff = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-        wanted["MODEL.SEM_SEG_HEAD.NUM_CLASSES"] = stuff, len(dataset.stuff_names)
-    if architecture not in ("SemanticSegmentor", "ProposalNetwork"):
-        key = f"MODEL.{class_section(cfg)}.NUM_CLASSES"
-        wanted[key] = num_classes(cfg), len(dataset.class_names)
-    if cfg.MODEL.KEYPOINT_ON:
-        num_keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS
-        wanted["MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS"] = num_keypoints, len(dataset.keypoint_names)
-    for key, (mine, theirs) in wanted.items():
-        if mine != theirs:
+def _own(cfg: CfgNode, options: Options, part: str) -> dict[str, Load]:
+    """Loaders of --coco; ConfigError where the config names a set that nobody knows."""
+    own: dict[str, Load] = {
+        name: partial(_load_own, json, images) for name, json, images in options.coco
+    }
+    for name in cfg.DATASETS[part]:
+        if name not in own and name not in DATASETS:
             raise ConfigError(
-                f"{key} is {mine}, but DATASETS.{part} {list(cfg.DATASETS[part])} has {theirs};"
-                f" set {key} {theirs}, or choose other data"
+                f"DATASETS.{part} names {name!r}, which is no known data set"
+                f"{did_you_mean(name, [*own, *DATASETS])}; if it is your own, add"
+                f" --coco {name} JSON IMAGES; known are {', '.join([*own, *DATASETS])}"
             )
-
-
-def _register(options: Options) -> None:
-    for name, json_file, image_dir in options.coco:
-        DATASETS[name] = partial(_load_own, json_file, image_dir)
+    return own
 
 
 def _load_own(json_file: Path, image_dir: Path, _root: Path) -> Dataset:
@@ -76,4 +157,7 @@ def _load_own(json_file: Path, image_dir: Path, _root: Path) -> Dataset:
 
 def _require(cfg: CfgNode, part: str) -> None:
     if not cfg.DATASETS[part]:
-        raise ConfigError(f"DATASETS.{part} is empty; name a data set, such as coco_2017_val")
+        raise ConfigError(
+            f"DATASETS.{part} is empty; name a data set, such as coco_2017_val, or add"
+            " --coco NAME JSON IMAGES"
+        )

@@ -3,14 +3,22 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from app.cli.arguments import Options
 from app.cli.data_sets import require_test_sets
+from app.cli.names import (
+    coco_classes,
+    finds_classes,
+    finds_stuff,
+    model_names,
+    with_known_names,
+)
 from app.cli.settings import open_config, open_model, require_weights
 from app.engine.config import CfgNode, num_classes
-from app.engine.data.coco_classes import COCO_CLASSES
 from app.engine.data.coco_dataset import empty_record
 from app.engine.data.dataset import Dataset
 from app.engine.data.image import image_size, image_suffixes
@@ -26,8 +34,10 @@ def run(options: Options) -> None:
     """OUTPUT/detections: results files, and `image_info.json` that says which id is which image."""
     cfg = open_config(options)
     paths = find_images(options.inputs)
+    weights = require_weights(cfg, options)
+    cfg = with_known_names(cfg, weights)
     classes = classes_of(cfg, options)
-    predictor = Predictor(open_model(cfg, require_weights(cfg, options)), cfg)
+    predictor = Predictor(open_model(cfg, weights), cfg)
     directory = Path(cfg.OUTPUT_DIR) / "detections"
     writers = result_files(directory, cfg.MODEL.META_ARCHITECTURE, classes, store=None)
     images = []
@@ -44,13 +54,8 @@ def run(options: Options) -> None:
         raise DatasetError(f"--input: none of {len(paths)} images can be read; see the log above")
     for writer in writers:
         writer.results()
-    categories = [
-        {"id": category, "name": name}
-        for category, name in zip(category_ids(classes), classes.class_names, strict=True)
-    ]
-    write_atomically(
-        directory / "image_info.json", json.dumps({"images": images, "categories": categories})
-    )
+    info = {"images": images, "categories": _categories(cfg, classes)}
+    write_atomically(directory / "image_info.json", json.dumps(info))
 
 
 def find_images(inputs: Iterable[Path]) -> list[Path]:
@@ -100,28 +105,62 @@ def _is_image(path: Path) -> bool:
 
 
 def classes_of(cfg: CfgNode, options: Options) -> Dataset:
-    """Classes without records: of DATASETS.TEST where `--data` or `--coco` says where it is.
+    """Names and ids without records: those that the model was trained with.
 
-    Else MODEL.CLASS_NAMES, numbered from 1; else COCO's, where config and number are COCO's.
+    Where the command line gives DATASETS.TEST, by `--data` or `--coco`, the ids are its. A model
+    without names has COCO's, where config and number are COCO's, else numbers from 1.
     """
+    names = model_names(cfg)
+    own = Dataset(
+        [],
+        list(names.classes),
+        list(cfg.MODEL.CATEGORY_IDS) if names.classes else [],
+        tuple(names.keypoints),
+        list(names.stuff),
+        stuff_ids=list(cfg.MODEL.STUFF_IDS),
+    )
     if (options.data or options.coco) and cfg.DATASETS.TEST:
-        known = next(iter(require_test_sets(cfg, options).values()))
-        return Dataset(
-            [],
-            known.class_names,
-            known.category_ids,
-            stuff_names=known.stuff_names,
-            stuff_ids=known.stuff_ids,
-        )
-    if cfg.MODEL.META_ARCHITECTURE == "PanopticFPN":
+        return _in_ids_of(next(iter(require_test_sets(cfg, options).items())))
+    if finds_stuff(cfg) and not names.stuff:
         raise ConfigError(
-            "the ids of a panoptic model's categories are those of DATASETS.TEST; add --data ROOT"
+            "the model does not name the classes of its label maps; their ids are those of"
+            " DATASETS.TEST: add --data ROOT"
         )
-    names = [str(name) for name in cfg.MODEL.CLASS_NAMES]
-    if names:
-        return Dataset([], names)
+    if names.classes or not finds_classes(cfg):
+        return own
+    coco = coco_classes(cfg, options)
     count = num_classes(cfg)
-    of_coco = 1 if cfg.MODEL.KEYPOINT_ON else len(COCO_CLASSES)
-    if count == of_coco and any("coco" in str(name) for name in cfg.DATASETS.TEST):
-        return Dataset([], list(COCO_CLASSES.values())[:count], list(COCO_CLASSES)[:count])
-    return Dataset([], [f"class {number}" for number in range(1, count + 1)])
+    own.class_names = list(coco.values()) or [f"class {k}" for k in range(1, count + 1)]
+    own.category_ids = list(coco)
+    return own
+
+
+def _in_ids_of(known: tuple[str, Dataset]) -> Dataset:
+    title, dataset = known
+    if dataset.absent:
+        missing = ", ".join(dataset.class_names[k] for k in sorted(dataset.absent))
+        raise ConfigError(
+            f"{title} has no id for {missing}, which the model finds, too; leave the data set out"
+            " to write the model's own ids"
+        )
+    return replace(dataset, records=[])
+
+
+def _categories(cfg: CfgNode, classes: Dataset) -> list[dict[str, Any]]:
+    """As COCO's files list them: what each id in the results files is."""
+    found: list[dict[str, Any]] = []
+    if classes.class_names:
+        named = zip(category_ids(classes), classes.class_names, strict=True)
+        found = [{"id": i, "name": n} for i, n in named]
+    if classes.keypoint_names and cfg.MODEL.KEYPOINT_ON:
+        found = [category | {"keypoints": list(classes.keypoint_names)} for category in found]
+    if not finds_stuff(cfg):
+        return found
+    ids: Sequence[int] = (
+        [0, *classes.stuff_ids] if classes.stuff_ids else range(len(classes.stuff_names))
+    )
+    stuff = zip(ids, classes.stuff_names, strict=True)
+    return [
+        *(category | {"isthing": 1} for category in found),
+        *({"id": i, "name": n, "isthing": 0} for i, n in stuff),
+    ]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from app.cli.arguments import Options
 from app.cli.data_sets import for_one, require_test_sets
+from app.cli.names import with_known_names
 from app.cli.settings import open_config, open_model, require_weights
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
 from app.engine.evaluation.evaluate import evaluate
+from app.engine.evaluation.keypoint_sigmas import tell_sigmas
 from app.engine.modeling.detector import Detector
 
 logger = logging.getLogger(__name__)
@@ -19,7 +21,9 @@ def run(options: Options) -> None:
     """Every data set in turn; EngineError where TEST.EXPECTED_RESULTS are not met."""
     cfg = open_config(options)
     weights = require_weights(cfg, options)
+    cfg = with_known_names(cfg, weights)
     datasets = require_test_sets(cfg, options)
+    tell_sigmas(cfg)
     model = open_model(cfg, weights)
     for name in datasets:
         evaluate_set(model, cfg, name, datasets)

@@ -6,8 +6,8 @@ from pathlib import Path
 from app.cli.arguments import Options
 from app.cli.data_sets import test_sets
 from app.cli.detect import find_images
+from app.cli.names import with_known_names
 from app.cli.settings import open_config, open_model, require_weights
-from app.engine.checkpoint.files import read_checkpoint
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
 from app.engine.errors import ConfigError
@@ -29,13 +29,13 @@ def run(options: Options) -> None:
         raise ConfigError(f"--format {unknown[0]} is unknown; choose from {', '.join(EXPORTERS)}")
     weights = require_weights(cfg, options)
     model = open_model(cfg, weights)
-    names = cfg.MODEL.CLASS_NAMES or read_checkpoint(weights).extra.get("class_names") or ()
     cfg.MODEL.DEVICE = wanted_device
+    cfg = with_known_names(cfg, weights)
     validation = _validation(cfg, options)
     job = ExportJob(
         model=model,
         cfg=cfg,
-        class_names=[str(name) for name in names],
+        class_names=[str(name) for name in cfg.MODEL.CLASS_NAMES],
         directory=Path(cfg.OUTPUT_DIR),
         weights=weights,
         images=_images(options, validation),

@@ -1,51 +1,67 @@
 """From options to a frozen config, devices, weights, and a model that is ready to detect."""
 
+import logging
+import re
 from pathlib import Path
 
 import torch
 
 from app.cli.arguments import Options
+from app.cli.data_sets import assign
 from app.engine.checkpoint.load import load_weights
 from app.engine.checkpoint.weights import find_weights
 from app.engine.config import CfgNode, load_config
 from app.engine.errors import CheckpointError, ConfigError
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
-from app.tasks.engine_config import CONFIG_ROOT
 from app.tasks.weights_folders import weights_folders
+
+logger = logging.getLogger(__name__)
 
 FINAL_WEIGHTS = "model_final.pth"
 
 
 def open_config(options: Options) -> CfgNode:
-    """The frozen config; ConfigError for what is wrong in it, or a GPU that is not there."""
+    """The frozen config; ConfigError for what is wrong in it, or a GPU that is not there.
+
+    An empty OUTPUT_DIR is the folder of the config file.
+    """
     misplaced = [text for text in options.overrides[::2] if text.startswith("--")]
     if misplaced:
         raise ConfigError(f"{misplaced[0]} stands after KEY VALUE pairs; put it before them")
-    cfg = load_config(config_path(options.config_file), options.overrides)
-    if options.output is not None:
-        cfg.OUTPUT_DIR = str(options.output)
+    cfg = load_config(options.config_path, options.overrides)
+    cfg.OUTPUT_DIR = str(options.output or cfg.OUTPUT_DIR or options.config_path.parent)
+    assign(cfg, options)
     if options.resume and options.verb == "evaluate":
         cfg.MODEL.WEIGHTS = str(Path(cfg.OUTPUT_DIR) / FINAL_WEIGHTS)
     cfg.DATASETS.PROPOSAL_FILES_TRAIN = _proposal_files(cfg.DATASETS.PROPOSAL_FILES_TRAIN, options)
     cfg.DATASETS.PROPOSAL_FILES_TEST = _proposal_files(cfg.DATASETS.PROPOSAL_FILES_TEST, options)
+    if options.verb != "export":
+        _choose_device(cfg, options)
     cfg.freeze()
-    if options.verb != "export" and is_on_gpu(cfg) and not torch.cuda.is_available():
-        raise ConfigError(
-            f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but no GPU can be used here; give one, or add "
-            "MODEL.DEVICE cpu"
-        )
     return cfg
 
 
-def config_path(config_file: str) -> Path:
-    """A YAML file as named, else below configs/ as detectron2's model zoo names it."""
-    candidates = [
-        Path(config_file),
-        CONFIG_ROOT / config_file,
-        CONFIG_ROOT / "configs" / config_file,
-    ]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+def _choose_device(cfg: CfgNode, options: Options) -> None:
+    """The CPU in place of a GPU that is not there and that the command line does not ask for."""
+    wanted = str(cfg.MODEL.DEVICE)
+    if not is_on_gpu(cfg):
+        logger.info("device: %s, as MODEL.DEVICE says", wanted)
+        return
+    if re.fullmatch(r"cuda(:\d+)?", wanted) is None:
+        raise ConfigError(f"MODEL.DEVICE is {wanted}; give cpu, cuda or cuda:0")
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(wanted.partition(":")[2] or 0) < available:
+        more = "; --num-gpus takes more" if options.verb == "train" else ""
+        logger.info("device: %s (GPUs here: %d%s)", wanted, available, more)
+        return
+    if options.sets("MODEL.DEVICE"):
+        raise ConfigError(
+            f"MODEL.DEVICE is {wanted}, but {available or 'no'} GPU can be used here; give one, or"
+            " add MODEL.DEVICE cpu"
+        )
+    cfg.MODEL.DEVICE = "cuda" if available else "cpu"
+    logger.info("device: %s, as %s cannot be used here", "cuda" if available else "the CPU", wanted)
 
 
 def is_on_gpu(cfg: CfgNode) -> bool:
@@ -55,8 +71,14 @@ def is_on_gpu(cfg: CfgNode) -> bool:
 
 def initial_weights(cfg: CfgNode, options: Options) -> Path | None:
     """The file that MODEL.WEIGHTS names, also beside the config; None for ''."""
-    beside = config_path(options.config_file).parent
+    beside = options.config_path.parent
     folders = [*options.weights_dirs, beside, *weights_folders()]
+    weights = str(cfg.MODEL.WEIGHTS)
+    if weights and not options.sets("MODEL.WEIGHTS") and "://" not in weights:
+        # A file of that name in the working folder is another one.
+        for folder in (*options.weights_dirs, beside):
+            if (folder / weights).is_file():
+                return folder / weights
     return find_weights(cfg.MODEL.WEIGHTS, folders, allow_download=True)
 
 

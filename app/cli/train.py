@@ -8,8 +8,9 @@ from pathlib import Path
 from app.cli.arguments import Options
 from app.cli.data_sets import test_sets, training_set
 from app.cli.evaluate import evaluate_set
+from app.cli.names import taught_by
 from app.cli.settings import FINAL_WEIGHTS, initial_weights, is_on_gpu, open_config, open_model
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, portable
 from app.engine.data.dataset import Dataset
 from app.engine.data.depth_of_set import with_depth
 from app.engine.data.filters import class_histogram
@@ -17,7 +18,7 @@ from app.engine.data.keypoints import without_false_flips
 from app.engine.errors import ConfigError
 from app.engine.evaluation.keypoint_sigmas import tell_sigmas
 from app.engine.files import write_atomically
-from app.engine.training.saved_model import SavedModel
+from app.engine.training.saved_model import CONFIG_FILE, SavedModel
 from app.engine.training.train import train
 
 logger = logging.getLogger(__name__)
@@ -29,13 +30,14 @@ def run(options: Options) -> None:
     """Train; the first of DATASETS.TEST guides the run, the others are measured at its end."""
     cfg = open_config(options)
     output_dir = Path(cfg.OUTPUT_DIR)
-    train_set, validation = training_set(cfg, options), test_sets(cfg, options)
-    cfg = without_false_flips(_named(cfg, train_set))
+    cfg, train_set = taught_by(cfg, options, training_set(cfg, options))
+    cfg = without_false_flips(cfg)
     tell_sigmas(cfg)
+    validation = test_sets(cfg, options)
     if train_set.class_names:
         logger.info("%s", class_histogram(train_set.records, train_set.class_names))
     cfg = with_depth(cfg, (record.path for record in train_set.records))
-    write_atomically(output_dir / "config.yaml", cfg.dump())
+    write_atomically(output_dir / CONFIG_FILE, portable(cfg).dump())
     first, *others = validation or [""]
     val_set = validation.get(first)
 
@@ -43,6 +45,10 @@ def run(options: Options) -> None:
         with saved.weights.open("rb") as weights:
             copy = partial(shutil.copyfileobj, weights)
             write_atomically(output_dir / _FILE_NAMES[saved.name], copy)
+        if saved.name == "last":
+            # From now on the folder is a model that needs nothing else.
+            final = portable(cfg, weights=FINAL_WEIGHTS)
+            write_atomically(output_dir / CONFIG_FILE, final.dump())
 
     train(
         cfg,
@@ -63,15 +69,6 @@ def run(options: Options) -> None:
         model = open_model(cfg, output_dir / FINAL_WEIGHTS)
         for name in others:
             evaluate_set(model, cfg, name, validation)
-
-
-def _named(cfg: CfgNode, dataset: Dataset) -> CfgNode:
-    """`cfg` with the names of the keypoints that are learnt."""
-    own = cfg.clone()
-    own.defrost()
-    own.MODEL.KEYPOINT_NAMES = list(dataset.keypoint_names) if cfg.MODEL.KEYPOINT_ON else []
-    own.freeze()
-    return own
 
 
 def _class_names(dataset: Dataset) -> list[str]:

@@ -116,6 +116,28 @@ def start(tmp_path: Path) -> Iterator[Start]:
         run.process.communicate()
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param({"WORLD_SIZE": "2", "RANK": "{}", "LOCAL_RANK": "{}"}, id="torchrun"),
+        pytest.param({"SLURM_NTASKS": "2", "SLURM_PROCID": "{}"}, id="srun"),
+    ],
+)
+def test_several_processes_are_refused(start: Start, variables: dict[str, str]):
+    """The first one tells the platform; the others leave /out alone."""
+    for rank in ("1", "0"):
+        run = start("finish()", **{name: text.format(rank) for name, text in variables.items()})
+        assert run.wait() == 2
+        assert "started 2 processes of this program" in run.log.splitlines()[-1]
+        assert run.out.exists() == (rank == "0")
+    assert run.monitor()[3:5] == ["4", "300001"]
+
+
+def test_one_process_of_a_job_runs(start: Start):
+    run = start("finish()", WORLD_SIZE="1", RANK="0", LOCAL_RANK="0", SLURM_NTASKS="1")
+    assert run.wait() == 0
+
+
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

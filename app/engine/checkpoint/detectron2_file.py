@@ -15,18 +15,28 @@ from app.engine.files import write_atomically
 
 
 def save_detectron2(
-    model: nn.Module, path: Path, *, iteration: int, class_names: Sequence[str] = ()
+    model: nn.Module,
+    path: Path,
+    *,
+    iteration: int,
+    class_names: Sequence[str] = (),
+    category_ids: Sequence[int] = (),
 ) -> None:
     """Write the weights of `model` in the layout of detectron2's `model_final.pth`.
 
-    Names are the same in both, so nothing is renamed. The class names ride along; detectron2
-    passes them over, `load_weights` uses them.
+    Names are the same in both, so nothing is renamed. The class names and the data set's own ids
+    of them ride along; detectron2 passes them over, `load_weights` uses the names.
     """
     weights = OrderedDict(
         (name, tensor.detach().to("cpu", copy=True).contiguous())
         for name, tensor in model.state_dict().items()
     )
-    content = {"model": weights, "iteration": iteration, "class_names": list(class_names)}
+    content = {
+        "model": weights,
+        "iteration": iteration,
+        "class_names": list(class_names),
+        "category_ids": list(category_ids),
+    }
 
     def write(file: BinaryIO) -> None:
         torch.save(content, file)

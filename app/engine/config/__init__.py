@@ -3,19 +3,28 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.engine.config.classes import CLASS_SECTIONS, class_section, num_classes, set_classes
+from app.engine.config.classes import (
+    CLASS_SECTIONS,
+    NAMES,
+    class_section,
+    num_classes,
+    set_classes,
+)
 from app.engine.config.defaults import DETECTRON2, OWN
 from app.engine.config.node import CfgNode
+from app.engine.config.portable import portable
 from app.engine.config.support import check_supported
 
 __all__ = [
     "CLASS_SECTIONS",
+    "NAMES",
     "CfgNode",
     "check_supported",
     "class_section",
     "get_config",
     "load_config",
     "num_classes",
+    "portable",
     "set_classes",
 ]
 

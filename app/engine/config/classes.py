@@ -7,6 +7,9 @@ from app.engine.config.node import CfgNode
 CLASS_SECTIONS = ("RETINANET", "FCOS", "ROI_HEADS")
 """Sections of MODEL with NUM_CLASSES, SCORE_THRESH_TEST and NMS_THRESH_TEST."""
 
+NAMES = ("CLASS_NAMES", "CATEGORY_IDS", "KEYPOINT_NAMES", "STUFF_NAMES", "STUFF_IDS")
+"""Keys of MODEL that say what its outputs are called, and change nothing of what it computes."""
+
 
 def class_section(cfg: CfgNode) -> str:
     """The one that counts for the model's architecture."""
@@ -22,5 +25,6 @@ def num_classes(cfg: CfgNode) -> int:
 def set_classes(cfg: CfgNode, class_names: Sequence[str]) -> None:
     """Make it a model of these, whatever its architecture."""
     cfg.MODEL.CLASS_NAMES = list(class_names)
+    cfg.MODEL.CATEGORY_IDS = []
     for section in CLASS_SECTIONS:
         cfg.MODEL[section].NUM_CLASSES = len(class_names)

@@ -260,7 +260,7 @@ DETECTRON2: dict[str, Any] = {
             "NUM_ITER": 200,  # batches
         },
     },
-    "OUTPUT_DIR": "./output",  # run folder
+    "OUTPUT_DIR": "./output",  # run folder; '' = for app.cli that of the config file
     "SEED": -1,  # < 0 = random; rank r takes SEED + r
     "CUDNN_BENCHMARK": False,  # torch.backends.cudnn.benchmark
     "FLOAT32_PRECISION": "",  # '' / highest / high / medium: matrix products on the GPU
@@ -273,6 +273,9 @@ DETECTRON2: dict[str, Any] = {
 OWN: dict[str, Any] = {
     "MODEL": {
         "CLASS_NAMES": [],  # names of the foreground classes; travels with a trained model
+        "CATEGORY_IDS": [],  # the training data's own number of each; likewise
+        "STUFF_NAMES": [],  # classes of the label map, by value; likewise
+        "STUFF_IDS": [],  # the training data's own number of each from value 1 on; likewise
         "KEYPOINT_NAMES": [],  # names of the keypoints; likewise. [] = COCO's, where there are 17
         "FPN": {
             # input of P6/P7: '' = the last bottom-up map, 'p5' as FCOS takes it

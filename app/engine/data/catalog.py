@@ -1,13 +1,14 @@
 """Data sets by the names that detectron2's configs use, in the folders it expects them in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from app.engine.config import CfgNode
 from app.engine.config.unknown import did_you_mean
 from app.engine.data.cityscapes_dataset import load_cityscapes_instances, load_cityscapes_semantic
 from app.engine.data.coco_dataset import load_coco
-from app.engine.data.dataset import Dataset, concatenate
+from app.engine.data.concatenate import concatenate
+from app.engine.data.dataset import Dataset
 from app.engine.data.lvis_dataset import load_lvis
 from app.engine.data.panoptic_dataset import load_panoptic, stuff_only
 from app.engine.data.proposals import attach_proposals
@@ -109,34 +110,46 @@ DATASETS: dict[str, Load] = _builtin()
 """Name -> loader. Add a line to use your own in DATASETS.TRAIN and DATASETS.TEST."""
 
 
-def load_dataset(name: str, root: Path) -> Dataset:
-    """One data set by name; `root` is the folder with coco, lvis, VOC2007, cityscapes, ..."""
-    if name not in DATASETS:
+def load_dataset(name: str, root: Path, own: Mapping[str, Load] | None = None) -> Dataset:
+    """One data set by name; `root` is the folder with coco, lvis, VOC2007, cityscapes, ...
+
+    `own` are loaders of the user's own, which go first.
+    """
+    known = {**DATASETS, **(own or {})}
+    if name not in known:
         raise ConfigError(
-            f"DATASETS: {name!r} is not known{did_you_mean(name, DATASETS)}; known are"
-            f" {', '.join(DATASETS)}"
+            f"DATASETS: {name!r} is not known{did_you_mean(name, known)}; known are"
+            f" {', '.join(known)}"
         )
-    return DATASETS[name](root)
+    return known[name](root)
 
 
-def train_dataset(cfg: CfgNode, root: Path) -> Dataset:
+def train_dataset(cfg: CfgNode, root: Path, own: Mapping[str, Load] | None = None) -> Dataset:
     """All of DATASETS.TRAIN as one, with the proposals of PROPOSAL_FILES_TRAIN."""
-    return _load_all(cfg, cfg.DATASETS.TRAIN, cfg.DATASETS.PROPOSAL_FILES_TRAIN, "TRAIN", root)
+    names, files = cfg.DATASETS.TRAIN, cfg.DATASETS.PROPOSAL_FILES_TRAIN
+    return _load_all(cfg, names, files, "TRAIN", root, own)
 
 
-def test_datasets(cfg: CfgNode, root: Path) -> dict[str, Dataset]:
+def evaluation_datasets(
+    cfg: CfgNode, root: Path, own: Mapping[str, Load] | None = None
+) -> dict[str, Dataset]:
     """Each of DATASETS.TEST by name, with the proposals of PROPOSAL_FILES_TEST."""
     files = cfg.DATASETS.PROPOSAL_FILES_TEST
     return {
-        name: _load_all(cfg, [name], files[i : i + 1], "TEST", root)
+        name: _load_all(cfg, [name], files[i : i + 1], "TEST", root, own)
         for i, name in enumerate(cfg.DATASETS.TEST)
     }
 
 
 def _load_all(
-    cfg: CfgNode, names: Sequence[str], files: Sequence[str], part: str, root: Path
+    cfg: CfgNode,
+    names: Sequence[str],
+    files: Sequence[str],
+    part: str,
+    root: Path,
+    own: Mapping[str, Load] | None,
 ) -> Dataset:
-    datasets = [load_dataset(name, root) for name in names]
+    datasets = [load_dataset(name, root, own) for name in names]
     if cfg.MODEL.LOAD_PROPOSALS:
         if len(files) != len(names):
             raise ConfigError(

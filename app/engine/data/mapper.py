@@ -324,7 +324,7 @@ def map_semantic(record: ImageRecord, transforms: Sequence[Transform]) -> Tensor
     path = record.extra.get("sem_seg_path")
     if path is None:
         return None
-    labels = read_labels(path)
+    labels = semantic_labels(record)
     if labels.shape != record.size:
         raise ImageError(
             f"{path}: the label map is {labels.shape[1]}x{labels.shape[0]} but its image"
@@ -332,3 +332,16 @@ def map_semantic(record: ImageRecord, transforms: Sequence[Transform]) -> Tensor
         )
     labels = transform_labels(transforms, labels)
     return torch.from_numpy(labels.astype(np.int64))
+
+
+def semantic_labels(record: ImageRecord) -> npt.NDArray[Any]:
+    """(H, W) class of every pixel as the model numbers them; values of no class are kept."""
+    labels = read_labels(record.extra["sem_seg_path"])
+    table = record.extra.get("sem_seg_table")
+    if table is None:
+        return labels
+    highest = max(int(labels.max(initial=0)), len(table) - 1)
+    whole = np.arange(highest + 1)
+    whole[: len(table)] = table
+    renumbered: npt.NDArray[Any] = whole[labels]
+    return renumbered

@@ -6,7 +6,7 @@ The writers are evaluators without numbers: they see every image, and `results` 
 import json
 import logging
 import pickle
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from PIL import Image
 from app.engine.data.dataset import Dataset
 from app.engine.evaluation.coco_results import write_coco_results
 from app.engine.evaluation.evaluator import ByImage, Evaluator, Results
-from app.engine.evaluation.instances import InstanceStore, encode_masks
+from app.engine.evaluation.instances import ImageInstances, InstanceStore, encode_masks
 from app.engine.files import write_atomically
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord
@@ -38,7 +38,7 @@ def result_files(
     if architecture != "SemanticSegmentor":
         kind = "lvis" if dataset.evaluation == "lvis" else "coco"
         path = directory / f"{kind}_instances_results.json"
-        writers.append(InstanceFile(path, category_ids(dataset), store))
+        writers.append(InstanceFile(path, category_ids(dataset), store, dataset.absent))
     if architecture in ("SemanticSegmentor", "PanopticFPN"):
         path = directory / "sem_seg_predictions.json"
         writers.append(SemanticFile(path, [0, *dataset.stuff_ids] if dataset.stuff_ids else None))
@@ -66,13 +66,19 @@ class _FileWriter(ByImage[Any]):
 class InstanceFile(_FileWriter):
     """Boxes with scores, masks and keypoints: COCO's results format.
 
-    store  keeps the instances; None: this object does
+    store   keeps the instances; None: this object does
+    absent  classes that the data set does not have: what is found of them is left out
     """
 
     def __init__(
-        self, path: Path, category_ids: Sequence[int], store: InstanceStore | None
+        self,
+        path: Path,
+        category_ids: Sequence[int],
+        store: InstanceStore | None,
+        absent: Collection[int] = (),
     ) -> None:
         super().__init__(path)
+        self.absent = np.array(sorted(absent), dtype=np.int64)
         self.category_ids = category_ids
         self.store = InstanceStore() if store is None else store
         self._owns_store = store is None
@@ -86,9 +92,26 @@ class InstanceFile(_FileWriter):
     def results(self) -> Results:
         """No numbers; writes the file."""
         images = self.images if self._owns_store else self.store.images
+        if len(self.absent):
+            images = self._without_absent(images)
         write_coco_results(self.path, images, self.category_ids)
         logger.info("Saved results of %d images to %s", len(images), self.path)
         return {}
+
+    def _without_absent(
+        self, images: Mapping[int | str, ImageInstances]
+    ) -> dict[int | str, ImageInstances]:
+        kept = {
+            image_id: image.select(np.flatnonzero(~np.isin(image.classes, self.absent)))
+            for image_id, image in images.items()
+        }
+        num_left_out = sum(map(len, images.values())) - sum(map(len, kept.values()))
+        logger.info(
+            "%d detections of classes that the data set does not have are not in %s",
+            num_left_out,
+            self.path,
+        )
+        return kept
 
 
 class ProposalFile(_FileWriter):

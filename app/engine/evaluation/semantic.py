@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from app.engine.data.image import read_labels
+from app.engine.data.mapper import semantic_labels
 from app.engine.evaluation.evaluator import Results
 from app.engine.evaluation.tables import small_table
 from app.engine.structures.detections import Detections
@@ -44,7 +44,7 @@ class SemanticEvaluator:
         """Count one image's pixels by predicted and true class."""
         assert detections.semantic is not None
         pred = detections.semantic.argmax(dim=0).cpu().numpy().astype(np.int64)
-        gt = np.asarray(read_labels(record.extra["sem_seg_path"]), dtype=np.int64).copy()
+        gt = np.array(semantic_labels(record), dtype=np.int64)
         gt[gt == self.ignore_label] = len(self.class_names)
         self.counts[0] += self._confusion(pred, gt)
         if self.with_borders:

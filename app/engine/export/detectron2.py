@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.engine.checkpoint.detectron2_file import detectron2_yaml, save_detectron2
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, portable
+from app.engine.config.defaults import DETECTRON2
 from app.engine.export._job import ExportJob
 from app.engine.files import write_atomically
 
@@ -24,7 +25,13 @@ def export(job: ExportJob) -> list[Path]:
     """Write both; only the weights where detectron2's YAML cannot say the model."""
     path = job.directory / FILE_NAME
     iteration = int(job.cfg.SOLVER.MAX_ITER) - 1
-    save_detectron2(job.model, path, iteration=iteration, class_names=job.class_names)
+    save_detectron2(
+        job.model,
+        path,
+        iteration=iteration,
+        class_names=job.class_names,
+        category_ids=job.cfg.MODEL.CATEGORY_IDS,
+    )
     logger.info("Saved %s", path)
     obstacles = list(unknown_to_detectron2(job.cfg))
     if obstacles:
@@ -33,9 +40,8 @@ def export(job: ExportJob) -> list[Path]:
             "; ".join(obstacles),
         )
         return [path]
-    cfg = job.cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.WEIGHTS = str(path.resolve())
+    cfg = portable(job.cfg, weights=FILE_NAME)
+    cfg.OUTPUT_DIR = DETECTRON2["OUTPUT_DIR"]  # detectron2 knows no empty one
     config_file = job.directory / "config.yaml"
     write_atomically(config_file, detectron2_yaml(cfg))
     logger.info("Saved %s", config_file)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.engine.config import CfgNode
+from app.engine.config import NAMES, CfgNode
 from app.engine.errors import CheckpointError
 from app.engine.modeling.detector import Detector
 from app.engine.solver import Schedule, load_optimizer_state
@@ -132,7 +132,7 @@ def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: in
 def identity(cfg: CfgNode, class_names: Sequence[str]) -> dict[str, Any]:
     """What must not change between an interrupted run and its continuation."""
     model = json.loads(json.dumps(cfg.MODEL, default=str))
-    for key in ("DEVICE", "WEIGHTS", "CLASS_NAMES", "KEYPOINT_NAMES"):
+    for key in ("DEVICE", "WEIGHTS", *NAMES):
         model.pop(key, None)
     digest = hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
     return {

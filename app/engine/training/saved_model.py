@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.engine.checkpoint.detectron2_file import save_detectron2
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, portable
 from app.engine.files import write_atomically
 from app.engine.modeling.detector import Detector
 
@@ -44,10 +44,14 @@ def save_model(
     """Write `model` to `directory`/`name`, replacing what was there file by file."""
     folder = directory / name
     weights, config = folder / WEIGHTS_FILE, folder / CONFIG_FILE
-    save_detectron2(model, weights, iteration=iteration, class_names=class_names)
-    complete = cfg.clone()
-    complete.defrost()
-    complete.MODEL.WEIGHTS = WEIGHTS_FILE
+    save_detectron2(
+        model,
+        weights,
+        iteration=iteration,
+        class_names=class_names,
+        category_ids=cfg.MODEL.CATEGORY_IDS,
+    )
+    complete = portable(cfg, weights=WEIGHTS_FILE)
     complete.MODEL.CLASS_NAMES = list(class_names)
     write_atomically(config, complete.dump())
     return SavedModel(name, iteration, weights, config, dict(metrics))

@@ -163,6 +163,9 @@ ONLY_DEFAULT = {
 
 OUTSIDE = {
     "MODEL.CLASS_NAMES": "app/tasks/torch_model.py",
+    "MODEL.CATEGORY_IDS": "app/cli/detect.py",
+    "MODEL.STUFF_IDS": "app/cli/detect.py",
+    "MODEL.STUFF_NAMES": "app/cli/names.py",
     "MODEL.WEIGHTS": "app/tasks/train.py",
     "VERSION": "app/engine/config/upgrade.py",
 }
@@ -288,7 +291,7 @@ def _load(watched: Callable[..., CfgNode], made: list[ImageRecord]) -> None:
     )
     TrainMapper.from_config(proposals)
     TestMapper.from_config(proposals)
-    catalog.test_datasets(proposals, Path())
+    catalog.evaluation_datasets(proposals, Path())
     unknown = watched(LIGHT, {"DATASETS.TRAIN": "('nothing',)"})
     with pytest.raises(ConfigError, match="nothing"):
         catalog.train_dataset(unknown, Path())

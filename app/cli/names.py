@@ -1,0 +1,173 @@
+"""What a model's outputs are called: by the training data, then by the model's own config."""
+
+import logging
+from itertools import islice
+from pathlib import Path
+
+from app.cli.arguments import Options
+from app.engine.checkpoint.files import read_checkpoint
+from app.engine.config import CLASS_SECTIONS, CfgNode, class_section, load_config, num_classes
+from app.engine.data.class_names import match_names, plain_name
+from app.engine.data.coco_classes import COCO_CLASSES
+from app.engine.data.dataset import Dataset
+from app.engine.data.renumber import Names, renumbered
+from app.engine.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+_STUFF = "MODEL.SEM_SEG_HEAD.NUM_CLASSES"
+_KEYPOINTS = "MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS"
+
+
+def finds_classes(cfg: CfgNode) -> bool:
+    """Whether the model tells classes of objects apart."""
+    return cfg.MODEL.META_ARCHITECTURE not in ("SemanticSegmentor", "ProposalNetwork")
+
+
+def finds_stuff(cfg: CfgNode) -> bool:
+    """Whether the model gives each pixel a class."""
+    return cfg.MODEL.META_ARCHITECTURE in ("SemanticSegmentor", "PanopticFPN")
+
+
+def model_names(cfg: CfgNode) -> Names:
+    """As far as the config says them."""
+    model = cfg.MODEL
+    classes = [str(name) for name in model.CLASS_NAMES]
+    # Where there is nothing but a label map, its classes have been the only ones.
+    stuff = [str(name) for name in model.STUFF_NAMES] or ([] if finds_classes(cfg) else classes)
+    return Names(
+        classes if finds_classes(cfg) else (),
+        [str(name) for name in model.KEYPOINT_NAMES] if model.KEYPOINT_ON else (),
+        stuff if finds_stuff(cfg) else (),
+    )
+
+
+def taught_by(cfg: CfgNode, options: Options, dataset: Dataset) -> tuple[CfgNode, Dataset]:
+    """The config of a model that learns from `dataset`, and the set in that model's numbers.
+
+    MODEL.CLASS_NAMES, where they are given, say which classes in which order; else all of the
+    set's. The numbers of classes and keypoints are the data's where DATASETS.TRAIN names a set of
+    --coco. Raises ConfigError where settings contradict the data.
+    """
+    title = ", ".join(cfg.DATASETS.TRAIN)
+    own = cfg.clone()
+    own.defrost()
+    if finds_classes(cfg):
+        dataset = _in_given_classes(cfg, options, dataset, title)
+        own.MODEL.CLASS_NAMES = list(dataset.class_names)
+        own.MODEL.CATEGORY_IDS = list(dataset.category_ids)
+    if finds_stuff(cfg):
+        own.MODEL.STUFF_NAMES = list(dataset.stuff_names)
+        own.MODEL.STUFF_IDS = list(dataset.stuff_ids)
+    if cfg.MODEL.KEYPOINT_ON:
+        own.MODEL.KEYPOINT_NAMES = list(dataset.keypoint_names)
+    if any(name in cfg.DATASETS.TRAIN for name, *_ in options.coco):
+        _take_numbers(own, options, dataset, title)
+    own.freeze()
+    check_numbers(own, dataset, title=title)
+    if cfg.MODEL.MASK_ON and not any(record.segmentations for record in dataset.records):
+        raise ConfigError(
+            f"MODEL.MASK_ON is True, but no object of {title} has a mask; choose a model that finds"
+            " boxes only, or other data"
+        )
+    return own, dataset
+
+
+def _in_given_classes(cfg: CfgNode, options: Options, dataset: Dataset, title: str) -> Dataset:
+    names = [str(name) for name in cfg.MODEL.CLASS_NAMES]
+    if not names:
+        return dataset
+    if len(set(map(plain_name, names))) < len(names):
+        raise ConfigError("MODEL.CLASS_NAMES names a class twice; give each its own name")
+    matches = match_names(names, dataset.class_names)
+    unknown = [name for name in dataset.class_names if matches[name].class_id is None]
+    if unknown and not options.sets("MODEL.CLASS_NAMES"):
+        raise ConfigError(
+            f"{title} has classes that MODEL.CLASS_NAMES of {options.config_file} does not list"
+            f' ({", ".join(unknown)}); add MODEL.CLASS_NAMES "{[*names, *unknown]}" to learn them,'
+            f' MODEL.CLASS_NAMES "{names}" to leave them out, or MODEL.CLASS_NAMES "[]" to learn'
+            " the data's classes alone"
+        )
+    return renumbered(dataset, Names(classes=names), title=title)
+
+
+def _numbers(cfg: CfgNode, dataset: Dataset) -> dict[str, tuple[int, int, str]]:
+    """Key -> the model's number of outputs, the data's, and of what."""
+    found: dict[str, tuple[int, int, str]] = {}
+    if finds_stuff(cfg):
+        stuff = int(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
+        found[_STUFF] = stuff, len(dataset.stuff_names), "label maps"
+    if finds_classes(cfg):
+        key = f"MODEL.{class_section(cfg)}.NUM_CLASSES"
+        found[key] = num_classes(cfg), len(dataset.class_names), "classes"
+    if cfg.MODEL.KEYPOINT_ON:
+        keypoints = int(cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS)
+        found[_KEYPOINTS] = keypoints, len(dataset.keypoint_names), "named keypoints"
+    return found
+
+
+def _take_numbers(cfg: CfgNode, options: Options, dataset: Dataset, title: str) -> None:
+    """Make it a model of as many outputs as the data has; ConfigError where that is refused."""
+    for key, (mine, theirs, what) in _numbers(cfg, dataset).items():
+        if not theirs:
+            raise ConfigError(f"{title} has no {what}, which this model learns; choose other data")
+        if mine != theirs and not options.sets(key):
+            logger.info("%s is %d, from %s (the config file says %d)", key, theirs, title, mine)
+            cfg.merge_from_list([key, theirs])
+    if finds_classes(cfg):
+        count = len(dataset.class_names)
+        for section in CLASS_SECTIONS:
+            key = f"MODEL.{section}.NUM_CLASSES"
+            given = int(cfg.MODEL[section].NUM_CLASSES)
+            if options.sets(key) and given != count:
+                _refuse(key, given, count, title)
+            cfg.MODEL[section].NUM_CLASSES = count
+        logger.info("classes: %s", ", ".join(dataset.class_names))
+
+
+def check_numbers(cfg: CfgNode, dataset: Dataset, *, title: str) -> None:
+    """ConfigError unless the model has as many outputs as the data set has classes."""
+    for key, (mine, theirs, what) in _numbers(cfg, dataset).items():
+        if not theirs:
+            raise ConfigError(f"{title} has no {what}, which this model finds; choose other data")
+        if mine != theirs:
+            _refuse(key, mine, theirs, title)
+
+
+def _refuse(key: str, mine: int, theirs: int, title: str) -> None:
+    raise ConfigError(
+        f"{key} is {mine}, but {title} has {theirs}; set {key} {theirs}, or choose other data"
+    )
+
+
+def with_known_names(cfg: CfgNode, weights: Path) -> CfgNode:
+    """`cfg` with the names of a trained model's classes, also where the weights file has them."""
+    names = [str(name) for name in cfg.MODEL.CLASS_NAMES]
+    own = cfg.clone()
+    own.defrost()
+    if finds_classes(cfg) and not names:
+        extra = read_checkpoint(weights).extra
+        names, ids = list(extra.get("class_names") or ()), list(extra.get("category_ids") or ())
+        if len(names) == num_classes(cfg):
+            own.MODEL.CLASS_NAMES = [str(name) for name in names]
+            own.MODEL.CATEGORY_IDS = ids if len(ids) == len(names) else []
+    elif finds_classes(cfg) and len(names) != num_classes(cfg):
+        raise ConfigError(
+            f"MODEL.CLASS_NAMES has {len(names)} names, but the model has {num_classes(cfg)}"
+            " classes; correct them"
+        )
+    own.freeze()
+    return own
+
+
+def coco_classes(cfg: CfgNode, options: Options) -> dict[int, str]:
+    """Id and name of each class of a model that does not name them and is most likely COCO's: its
+    config file is for COCO, and their number is right. Else nothing.
+    """
+    count = num_classes(cfg)
+    if count != (1 if cfg.MODEL.KEYPOINT_ON else len(COCO_CLASSES)):
+        return {}
+    from_file = load_config(options.config_path)
+    if not any("coco" in str(name) for name in from_file.DATASETS.TEST):
+        return {}
+    return dict(islice(COCO_CLASSES.items(), count))
