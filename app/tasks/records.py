@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from app.engine.data.account import missing_classes, settle
-from app.engine.data.formats import FORMATS, Conventions, Decisions, Reading
+from app.engine.data.formats import FORMATS, Conventions, Decisions, Reading, looks_like_yolo
 from app.engine.data.problems import Effect
 from app.engine.data.smells import Scent, sniff
 from app.engine.structures.sample import ImageRecord
@@ -52,19 +52,37 @@ def read_records(
 
 
 def format_of(annotations: Sequence[Path], export_format: str) -> str:
-    """The annotation format: what the files are, where that and `export_format` disagree."""
+    """The annotation format: what the files are, where that and `export_format` disagree.
+
+    DatasetError where they are of several formats.
+    """
     asked = export_format.partition(":")[0]
-    found = SUFFIX_FORMATS.get(annotations[0].suffix.lower()) if annotations else None
-    if found is None:
-        return asked or "ark"
+    found = _format_of_suffixes(annotations) or asked or "ark"
+    if FORMATS[found] is FORMATS["ark"] and looks_like_yolo(annotations):
+        found = "yolo"
     if asked and FORMATS[asked] is not FORMATS[found]:
         logger.warning(
             "export_format is %s but the annotation files are %s: reading them as %s",
             export_format,
-            annotations[0].suffix,
+            annotations[0].suffix if found != "yolo" else "YOLO's labels",
             found,
         )
     return found
+
+
+def _format_of_suffixes(annotations: Sequence[Path]) -> str | None:
+    """What the names of the files say; None where they say nothing."""
+    files: dict[str, list[Path]] = {}
+    for annotation in annotations:
+        word = SUFFIX_FORMATS.get(annotation.suffix.lower())
+        if word is not None:
+            files.setdefault(word, []).append(annotation)
+    if len(files) > 1:
+        kinds = ", ".join(f"{len(paths)} {word} ({paths[0]})" for word, paths in files.items())
+        raise DatasetError(
+            f"the index lists annotation files of several formats: {kinds}; convert them to one"
+        )
+    return next(iter(files), None)
 
 
 def require_objects(records: Sequence[ImageRecord], class_names: Sequence[str]) -> None:

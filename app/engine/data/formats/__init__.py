@@ -1,16 +1,28 @@
 """Annotation formats: from (image, annotation) pairs to records.
 
 A reader never raises for what is wrong in a file: it counts it in `Reading.problems` and goes on.
+ark and YOLO are both lines in .txt files: `looks_like_yolo` tells which of them a set is.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from app.engine.data.formats import ark, coco, voc
+from app.engine.data.formats import ark, coco, voc, yolo
+from app.engine.data.formats._lines import looks_like_yolo
 from app.engine.data.formats._reading import CORNERS, FRAMES, Conventions, Decisions, Facts, Reading
 from app.engine.structures.sample import ImageRecord
 
-__all__ = ["CORNERS", "FORMATS", "FRAMES", "Conventions", "Decisions", "Facts", "Format", "Reading"]
+__all__ = [
+    "CORNERS",
+    "FORMATS",
+    "FRAMES",
+    "Conventions",
+    "Decisions",
+    "Facts",
+    "Format",
+    "Reading",
+    "looks_like_yolo",
+]
 
 Format = Callable[[Sequence[tuple[Path, Path]], Reading], list[ImageRecord]]
 
@@ -22,5 +34,6 @@ FORMATS: dict[str, Format] = {
     "coco": coco.read,
     "seg-coco": coco.read,
     "det-coco": coco.read,
+    "yolo": yolo.read,
 }
 """Reader for the word before the colon of an export format (`ark:raw`)."""

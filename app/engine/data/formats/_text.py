@@ -1,6 +1,12 @@
 """Annotation files as text, in whatever encoding people's editors wrote them."""
 
 import codecs
+from pathlib import Path
+
+from app.engine.data.formats._records import read_annotation
+from app.engine.data.problems import Effect, Problems
+
+NO_TEXT = "annotation file is no lines of text (image left out)"
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -24,25 +30,44 @@ _LARGER = {
 _NO_CHARSETS = ("punycode", "idna", "undefined", "unicode_escape", "raw_unicode_escape", "utf-7")
 
 
+def read_lines(path: Path, problems: Problems) -> list[tuple[int, str]] | None:
+    """Lines that are not blank, without surrounding blanks, with their numbers; None, and counted,
+    where the file cannot be read or is of another kind.
+    """
+    content = read_annotation(path, problems)
+    if content is None:
+        return None
+    text, _ = decode(content)
+    start = text[:100].lstrip()[:1]
+    if "\0" in text or start in ("<", "{", "["):
+        kind = {"<": "XML", "{": "JSON", "[": "JSON"}.get(start, "binary data")
+        problems.add(NO_TEXT, f"{path} looks like {kind}", Effect.BROKEN)
+        return None
+    lines = enumerate(text.splitlines(), start=1)
+    return [(number, short) for number, line in lines if (short := line.strip())]
+
+
 def decode(content: bytes, declared: str = "") -> tuple[str, bool]:
     """The text, and whether all of it could be read; what could not is U+FFFD.
 
     declared  the encoding that the file names; "" where it names none
     """
-    for mark, encoding in _MARKS.items():
-        if content.startswith(mark):
-            return _decoded(content[len(mark) :], [encoding])
-    if wide := _wide(content):
-        return _decoded(content, [wide])
-    named = _charset(declared)
-    return _decoded(
-        content, ["utf-8"] if named.startswith(("utf-16", "utf-32")) else [named, "utf-8"]
-    )
+    start = content[:4]
+    if not start.isascii() or b"\0" in start:
+        for mark, encoding in _MARKS.items():
+            if start.startswith(mark):
+                return _decoded(content[len(mark) :], [encoding])
+        if wide := _wide(start):
+            return _decoded(content, [wide])
+    named = _charset(declared) if declared else "utf-8"
+    if named.startswith(("utf-16", "utf-32")):  # .NET declares so what it writes as UTF-8
+        named = "utf-8"
+    return _decoded(content, [named, "utf-8"])
 
 
-def _wide(content: bytes) -> str:
+def _wide(start: bytes) -> str:
     """UTF-16 without a mark, told by the zeros of its first letter; "" for anything else."""
-    zeros = [byte == 0 for byte in content[:2]]
+    zeros = [byte == 0 for byte in start[:2]]
     if zeros == [False, True]:
         return "utf-16-le"
     return "utf-16-be" if zeros == [True, False] else ""
@@ -52,7 +77,7 @@ def _charset(declared: str) -> str:
     """Python's name of an encoding; UTF-8 where it is none, as XML has it."""
     for name in (declared, declared.replace("-", "").replace("_", "")):
         try:
-            found = codecs.lookup(name).name if name else "utf-8"
+            found = codecs.lookup(name).name
         except LookupError:
             continue
         return "utf-8" if found in _NO_CHARSETS else _LARGER.get(found, found)

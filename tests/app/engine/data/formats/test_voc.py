@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from app.engine.data.class_names import OTHER_CASE, OTHER_CHARACTERS
 from app.engine.data.formats import FORMATS, Conventions, Reading
@@ -466,9 +467,9 @@ def test_sizes_that_say_nothing_else(save_image, size: str) -> None:
 def test_size_of_the_stored_picture_stops_the_set_unless_a_setting_says_what_it_means(
     save_image,
 ) -> None:
-    image = save_image(
-        "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    )
+    exif = Image.Exif()
+    exif[274] = 6
+    image = save_image("a.jpg", exif=exif)
     text = f"<a><size><width>32</width><height>24</height></size>{_object()}</a>"
     problems = Problems()
     assert _read(image, text, problems) == []

@@ -1,0 +1,186 @@
+"""YOLO: one text file an image, one object a line, columns separated by blanks.
+
+class index, x and y of the centre, width, height [, something]
+class index, x, y, x, y, x, y, ... of a polygon's corners
+
+All but the class are shares of the shown image's width and height. A sixth number (a score, a
+track) and keypoints behind the box are not used; of a polygon the box around it is taken.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from app.engine.data.formats._class_list import check_class_lists, numbered
+from app.engine.data.formats._frames import frame_map
+from app.engine.data.formats._lines import COMMENT, Classes, tell_foreign, yolo_columns
+from app.engine.data.formats._reading import Reading
+from app.engine.data.formats._records import ParsedObject, build_record, readable_pairs
+from app.engine.data.formats._text import read_lines
+from app.engine.data.problems import Effect
+from app.engine.structures.sample import ImageRecord
+
+WRONG_LINE = "line that is no class and four numbers or a polygon (dropped)"
+NOT_SHARES = "line with numbers that are no shares of the image, 0 to 1 (dropped)"
+PIXELS = (
+    "lines of numbers separated by blanks that are no shares of the image, 0 to 1, as in YOLO, and"
+    " have no commas, as in ark"
+)
+POLYGON = "polygon (the box around it is taken)"
+KEYPOINTS = "keypoints behind a box (not used)"
+SIXTH = "sixth number of a line (not used)"
+DECIMAL_COMMA = "line with decimal commas (read as points)"
+FOREIGN = "lines of ark, separated by commas, among those of YOLO"
+
+_SAMPLE = 1000  # lines that tell keypoints from polygons
+_FEW = 3  # with fewer of them, it may be chance that they look like keypoints
+_EPSILON = 0.01
+_VISIBILITIES = (0.0, 1.0, 2.0)
+
+Box = tuple[float, float, float, float]
+
+
+def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
+    """Records of (image, annotation) pairs; a class is its position in `class_names`."""
+    found = [
+        (image, header, annotation, lines)
+        for image, annotation, header in readable_pairs(pairs, reading.problems)
+        if (lines := read_lines(annotation, reading.problems)) is not None
+    ]
+    parser = _Parser(reading, has_keypoints=_has_keypoints(lines for *_, lines in found))
+    records: list[ImageRecord] = []
+    for image, header, annotation, lines in found:
+        frame = frame_map(None, header, reading, str(annotation))
+        if frame is None:
+            continue
+        size = header.stored_size if reading.conventions.frame == "stored" else header.size
+        height, width = size
+        objects = (
+            ParsedObject(class_id, frame.box((x0 * width, y0 * height, x1 * width, y1 * height)))
+            for class_id, (x0, y0, x1, y1) in parser.objects(annotation, lines)
+        )
+        records.append(
+            build_record(image, header.size, objects, image_id=len(records), reading=reading)
+        )
+    _tell(parser, [annotation for _, _, annotation, _ in found], reading)
+    return records
+
+
+class _Parser:
+    """From lines to classes and boxes.
+
+    own         file and line of the first object
+    foreign     likewise of the first line of each file that is ark's
+    num_lines   with numbers
+    no_shares   of those, how many have pixels or percent
+    """
+
+    def __init__(self, reading: Reading, *, has_keypoints: bool) -> None:
+        self.own = ""
+        self.foreign: dict[Path, str] = {}
+        self.num_lines = self.no_shares = 0
+        self._has_keypoints = has_keypoints
+        self._classes = Classes(reading)
+        self._problems = reading.problems
+
+    def objects(
+        self, annotation: Path, lines: Sequence[tuple[int, str]]
+    ) -> Iterator[tuple[int, Box]]:
+        """Class and x0 y0 x1 y1, in shares of width and height, of each object of a file."""
+        for number, line in lines:
+            where = f"{annotation}:{number}"
+            columns = yolo_columns(line)
+            if columns is not None:
+                found = self._object(columns, where)
+                if found is not None:
+                    yield found
+                if "," in line:
+                    self._problems.add(DECIMAL_COMMA, where, Effect.CHANGED)
+            elif line.startswith("#"):
+                self._problems.add(COMMENT, where)
+            elif line.count(",") >= 4:
+                self.foreign.setdefault(annotation, where)
+            else:
+                self._problems.add(WRONG_LINE, where, Effect.DROPPED)
+
+    def _object(self, columns: list[str], where: str) -> tuple[int, Box] | None:
+        class_number = self._classes.number(columns[0], where)
+        numbers = [float(column) for column in columns[1:]]
+        count, told = len(numbers), ""
+        if count > 5 and (self._has_keypoints or _may_be_keypoints(numbers)):
+            numbers, told = numbers[:4], KEYPOINTS
+        elif count == 5:
+            numbers, told = numbers[:4], SIXTH
+        elif count > 5:
+            told = POLYGON
+        if class_number is None or len(numbers) % 2:
+            self._problems.add(WRONG_LINE, where, Effect.DROPPED)
+            return None
+        self.own = self.own or where
+        self.num_lines += 1
+        if not -1 <= min(numbers) <= max(numbers) <= 2:  # NaN is outside, too
+            self.no_shares += 1
+            self._problems.add(NOT_SHARES, where, Effect.DROPPED)
+            return None
+        class_id = self._classes.find(class_number, where)
+        if class_id is None:
+            return None
+        if told:
+            self._problems.add(told, where, Effect.CHANGED if told == POLYGON else Effect.TOLD)
+        return class_id, _around(numbers) if told == POLYGON else _centred(numbers)
+
+
+def _centred(numbers: Sequence[float]) -> Box:
+    x, y, width, height = numbers
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _around(points: Sequence[float]) -> Box:
+    xs, ys = points[::2], points[1::2]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _has_keypoints(files: Iterable[Sequence[tuple[int, str]]]) -> bool:
+    """Whether what stands behind the first four numbers are points inside of a box, not the rest of
+    a polygon: as many on every line, all of them inside the box, and the box inside the image.
+    """
+    columns = (yolo_columns(line) for lines in files for _, line in lines)
+    long = (found[1:] for found in columns if found is not None and len(found) > 9)
+    sample = [[*map(float, found)] for found in islice(long, _SAMPLE)]
+    if len(sample) < _FEW or len({len(numbers) for numbers in sample}) > 1:
+        return False
+    return all(_points_inside(numbers) for numbers in sample)
+
+
+def _points_inside(numbers: Sequence[float]) -> bool:
+    x0, y0, x1, y1 = box = _centred(numbers[:4])
+    points = zip(numbers[4::2], numbers[5::2], strict=False)
+    return all(-_EPSILON <= value <= 1 + _EPSILON for value in box) and all(
+        (x0 - _EPSILON <= x <= x1 + _EPSILON and y0 - _EPSILON <= y <= y1 + _EPSILON)
+        or (x, y) == (0, 0)
+        for x, y in points
+    )
+
+
+def _may_be_keypoints(numbers: Sequence[float]) -> bool:
+    """Whether behind a box there are x, y and visibility of some points."""
+    behind = numbers[4:]
+    return len(behind) % 3 == 0 and all(value in _VISIBILITIES for value in behind[2::3])
+
+
+def _tell(parser: _Parser, annotations: Sequence[Path], reading: Reading) -> None:
+    """What concerns the set as a whole."""
+    tell_foreign(FOREIGN, [*parser.foreign.values()], parser.own, reading.problems)
+    if parser.no_shares > parser.num_lines / 2:
+        for _ in range(parser.no_shares):
+            reading.problems.add(PIXELS, reading.problems.examples(NOT_SHARES)[0], Effect.STOPS)
+        return
+    if not parser.num_lines:
+        return
+    lists = check_class_lists(annotations, reading.class_names, reading.problems)
+    source = f" (as in {lists[0]})" if lists else ""
+    reading.remarks.append(
+        f"labels are read as YOLO's, {parser.num_lines} lines with shares of the shown image's"
+        f" width and height; classes in the order of class_names{source}:"
+        f" {numbered(reading.class_names)}"
+    )
