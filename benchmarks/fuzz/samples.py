@@ -196,9 +196,11 @@ def pictures() -> dict[str, bytes]:
         "bmp": _saved(plain, "BMP"),
         "webp": _saved(plain, "WEBP", exif=exif.tobytes()),
         "ppm": _saved(plain, "PPM"),
+        "ppm16": b"P6 32 24 65535\n" + np.arange(2304, dtype=">u2").tobytes(),
         "jpeg2000": _saved(plain, "JPEG2000"),
         "tiff": _saved(plain, "TIFF", exif=exif.tobytes()),
         "lzw": _saved(plain, "TIFF", compression="tiff_lzw"),
+        "tiff16": _saved(Image.fromarray(np.arange(96, dtype=np.uint16).reshape(8, 12)), "TIFF"),
         "float": _saved(plain.convert("F"), "TIFF"),
         "mpo": _saved(plain, "MPO", save_all=True, append_images=[plain]),
     }
