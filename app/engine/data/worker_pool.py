@@ -29,7 +29,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.errors import EngineError
+from app.engine.errors import EngineError, OutOfMemoryError, first_line, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,8 @@ class WorkerPool(Generic[T, R]):
         process.join(timeout=1)
         code = process.exitcode
         reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        if code in (-signal.SIGKILL, -signal.SIGBUS):
+            reason += ", most likely because memory ran out"
         return f"data worker {process.pid} died ({reason})"
 
     def close(self) -> None:
@@ -161,12 +163,21 @@ def _serve(
             answer = (True, work(task))
         except EngineError as error:
             answer = (False, error)
-        except Exception:  # a defect in the work: the parent gets it with its origin
-            answer = (False, RuntimeError(f"data worker failed:\n{traceback.format_exc()}"))
+        except Exception as error:  # a defect in the work: the parent gets it with its origin
+            answer = (False, _portable(error))
         try:
             _send(ours, answer)
         except OSError:
             return
+
+
+def _portable(error: Exception) -> Exception:
+    if is_out_of_memory(error):
+        return OutOfMemoryError(
+            f"memory is too small for a data worker ({first_line(error)}); use fewer data workers"
+            " (num_workers), lower INPUT.MIN_SIZE_TRAIN, or give the container more memory"
+        )
+    return RuntimeError(f"data worker failed:\n{''.join(traceback.format_exception(error))}")
 
 
 def _die_with(parent: int) -> None:
