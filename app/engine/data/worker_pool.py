@@ -43,7 +43,11 @@ _LEFT_TO_PARENT = (signal.SIGTERM, signal.SIGINT)
 
 
 class WorkerDiedError(RuntimeError):
-    """A worker process ended without being asked to (killed for memory, crashed decoder)."""
+    """A worker process ended without being asked to (a crashed decoder)."""
+
+
+class WorkerKilledError(WorkerDiedError):
+    """The system killed it, most likely because memory ran out."""
 
 
 class WorkerPool(Generic[T, R]):
@@ -95,7 +99,7 @@ class WorkerPool(Generic[T, R]):
         try:
             _send(self._sockets[worker], task)
         except OSError as error:
-            raise WorkerDiedError(self._obituary(worker)) from error
+            raise self._obituary(worker) from error
 
     def receive(self, worker: int) -> R:
         """The worker's oldest unread answer; re-raises what went wrong in it."""
@@ -103,7 +107,7 @@ class WorkerPool(Generic[T, R]):
             self._wait(worker)
             succeeded, answer = _receive(self._sockets[worker])
         except (OSError, EOFError) as error:
-            raise WorkerDiedError(self._obituary(worker)) from error
+            raise self._obituary(worker) from error
         if not succeeded:
             raise answer
         result: R = answer
@@ -117,14 +121,15 @@ class WorkerPool(Generic[T, R]):
             waited += _STALL_S
             logger.warning("waiting for data since %d s; is the storage slow or gone?", waited)
 
-    def _obituary(self, worker: int) -> str:
+    def _obituary(self, worker: int) -> WorkerDiedError:
         process = self._processes[worker]
         process.join(timeout=1)
         code = process.exitcode
         reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        text = f"data worker {process.pid} died ({reason})"
         if code in (-signal.SIGKILL, -signal.SIGBUS):
-            reason += ", most likely because memory ran out"
-        return f"data worker {process.pid} died ({reason})"
+            return WorkerKilledError(f"{text}, most likely because memory ran out")
+        return WorkerDiedError(text)
 
     def close(self) -> None:
         """End all workers now."""
