@@ -7,6 +7,7 @@ import os
 from app.engine import errors as engine
 from app.tasks.args_options import OWNED_KEYS
 from executor import errors as contract
+from executor.atomic_file import GONE, remedy
 
 logger = logging.getLogger("app.tasks")
 
@@ -34,7 +35,16 @@ _KEYS_OF_CONFIG = {
 """What config.yaml calls them, where alone a user of the platform can set them."""
 
 _SHARED_MEMORY = "/dev/shm"
-_OUTPUT_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+_STORAGE_FAULTS = GONE | {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.EFBIG,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EXDEV,
+}
 
 
 def told(error: Exception) -> contract.ExecutorError:
@@ -72,11 +82,10 @@ def contract_error(error: BaseException) -> contract.ExecutorError | None:
             f"{os.fsdecode(error.filename)}: {error.strerror}; let the container's user in there"
             " (docker run --user), or mount another folder"
         )
-    if isinstance(error, OSError) and error.errno in _OUTPUT_FAULTS:
-        place = error.filename or "the output folder"
+    if isinstance(error, OSError) and error.errno in _STORAGE_FAULTS:
+        place = os.fsdecode(error.filename) if error.filename else "the output folder"
         return contract.OutputError(
-            f"{place}: {error.strerror}; free some space or mount a larger, sound, writable /out,"
-            " then start again to resume"
+            f"{place}: {error.strerror}; {remedy(error)}, then start again to resume"
         )
     return None
 

@@ -34,6 +34,10 @@ def allocation_failure() -> RuntimeError:
         pytest.param(OSError(errno.EIO, "x"), 8, 160004, id="broken disk"),
         pytest.param(OSError(errno.EROFS, "x", "/out/a"), 8, 160004, id="read-only disk"),
         pytest.param(PermissionError(errno.EACCES, "x", b"/out/a"), 8, 160004, id="closed folder"),
+        pytest.param(OSError(errno.ESTALE, "x", "/out/a"), 8, 160004, id="stale handle"),
+        pytest.param(OSError(errno.ENOTCONN, "x", b"/out/a"), 8, 160004, id="dead mount"),
+        pytest.param(OSError(errno.ETIMEDOUT, "x"), 8, 160004, id="silent server"),
+        pytest.param(OSError(errno.ENOTSUP, "x", "/out/a"), 8, 160004, id="another kind of mount"),
         pytest.param(engine.RankError("x"), 75, 160004, id="a process lost again and again"),
     ],
 )
