@@ -55,13 +55,14 @@ class Unreadable:
         its OutOfMemoryError once so many do not fit that no other will.
         """
         self._any_fits = self._any_fits or error is None
+        if not isinstance(error, StorageError):
+            self._lost_in_a_row = 0
         if isinstance(error, DoesNotFitError):
             self._problems.add(_TOO_LARGE, str(error))
             if not self._any_fits and self._num_too_large >= ENOUGH_TOO_LARGE:
                 raise self._too_large("any of the first")
             return
         if not isinstance(error, StorageError):
-            self._lost_in_a_row = 0
             if error is not None:
                 self._problems.add(_UNREADABLE, str(error))
             return

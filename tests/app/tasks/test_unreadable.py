@@ -176,7 +176,7 @@ def test_a_lost_image_is_told_and_looked_at_again(
     count = len(expected)
     assert caplog.text.count("1 x image not given by its storage") == count
     assert f"{image_of(many, 9)}: the image cannot be read from its storage (No such" in caplog.text
-    assert caplog.text.count("1 not given by their storage") == count
+    assert caplog.text.count("1 to be looked at again") == count
     meanwhile = results(many)
     if "infer" in task:
         found = json.loads(meanwhile["infer-result.json"])["detection"]
