@@ -72,6 +72,10 @@ INDEX = "/in/assets/a b.jpg\t/in/annotations/1.txt\n/in/assets/ü.png\t/in/annot
 
 ARK = "0, 1, 2, 10, 12, 0.75, 0.0\n1, 0, 0, 31, 23, -1.0, 0.0\n0,3,3,4,4\n"
 
+YOLO = (
+    "0 0.5 0.5 0.25 0.25\n1 0.1 0.1 0.4 0.1 0.2 0.3 0.9\ncat 0.5 0.5 1 1\n1 .5 .5 .2 .2 .5 .5 2\n"
+)
+
 VOC = """<annotation><folder>a</folder><filename>/in/assets/x.png</filename>
 <size><width>32</width><height>24</height><depth>3</depth></size><segmented>0</segmented>
 <object><name>cat</name><pose>unknown</pose><truncated>unknown</truncated><bndbox><xmin>1</xmin>
