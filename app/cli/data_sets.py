@@ -14,6 +14,7 @@ from app.engine.config.unknown import did_you_mean
 from app.engine.data.catalog import DATASETS, Load, evaluation_datasets, train_dataset
 from app.engine.data.coco_dataset import load_coco
 from app.engine.data.dataset import Dataset
+from app.engine.data.formats import Conventions
 from app.engine.data.renumber import renumbered
 from app.engine.errors import ConfigError
 
@@ -138,8 +139,9 @@ def for_one(cfg: CfgNode, name: str) -> CfgNode:
 
 def _own(cfg: CfgNode, options: Options, part: str) -> dict[str, Load]:
     """Loaders of --coco; ConfigError where the config names a set that nobody knows."""
+    conventions = Conventions(cfg.DATASETS.ANNOTATED_FRAME)
     own: dict[str, Load] = {
-        name: partial(_load_own, json, images) for name, json, images in options.coco
+        name: partial(_load_own, json, images, conventions) for name, json, images in options.coco
     }
     for name in cfg.DATASETS[part]:
         if name not in own and name not in DATASETS:
@@ -151,8 +153,8 @@ def _own(cfg: CfgNode, options: Options, part: str) -> dict[str, Load]:
     return own
 
 
-def _load_own(json_file: Path, image_dir: Path, _root: Path) -> Dataset:
-    return load_coco(json_file, image_dir)
+def _load_own(json_file: Path, image_dir: Path, conventions: Conventions, _root: Path) -> Dataset:
+    return load_coco(json_file, image_dir, conventions=conventions)
 
 
 def _require(cfg: CfgNode, part: str) -> None:

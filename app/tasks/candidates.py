@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from app.engine.errors import DoesNotFitError, ImageError, StorageError
+from app.engine.errors import ImageError, StorageError
 from app.tasks.finder import Finder, Work
 from app.tasks.stop_flag import stop_flag
 from app.tasks.unreadable import Unreadable
@@ -49,8 +49,7 @@ class Candidates(CandidateIndex):
         give to an earlier run are looked at again, first and as a whole: what is found in an image
         depends in its last bits on the images of its batch.
 
-        StoppedError when asked to stop; ImageError where none can be read, or too many are lost;
-        OutOfMemoryError where none fits into memory.
+        StoppedError when asked to stop; ImageError where none can be read, or too many are lost.
         """
         if journal.num_done:
             logger.info(
@@ -58,11 +57,11 @@ class Candidates(CandidateIndex):
                 f"{journal.num_done:,}",
                 f"{len(self):,}",
             )
-        unreadable = Unreadable(len(self), any_earlier=journal.num_results > 0)
+        unreadable = Unreadable(len(self))
         try:
             self._look(journal, finder, entry, unreadable, progress)
             unreadable.require_any(journal.num_results)
-        except (contract.ImageError, contract.OutOfMemoryError):
+        except contract.ImageError:
             if not journal.num_results:
                 journal.clear()  # whatever is repaired: the next run looks at all of them
             raise
@@ -99,6 +98,6 @@ class Candidates(CandidateIndex):
 
 
 def _mark(result: object) -> str:
-    if isinstance(result, StorageError | DoesNotFitError):
+    if isinstance(result, StorageError):
         return OPEN
     return NO_RESULT if isinstance(result, ImageError) else RESULT

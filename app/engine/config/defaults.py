@@ -343,6 +343,8 @@ OWN: dict[str, Any] = {
     },
     "DATASETS": {
         "TRAIN_REPEAT_FACTOR": [],  # [[name, factor], ...] for WeightedTrainingSampler
+        # picture in which boxes of one's own data were drawn: auto / shown / stored / scaled
+        "ANNOTATED_FRAME": "auto",
     },
     "DATALOADER": {
         "RANDOM_SUBSET_RATIO": 1.0,  # share of images for RandomSubsetTrainingSampler

@@ -40,6 +40,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "INPUT.RANDOM_FLIP": ("horizontal", "vertical", "none"),
     "INPUT.CROP.TYPE": ("relative", "relative_range", "absolute", "absolute_range"),
     "INPUT.MASK_FORMAT": ("polygon", "bitmask"),
+    "DATASETS.ANNOTATED_FRAME": ("auto", "shown", "stored", "scaled"),
     "DATALOADER.SAMPLER_TRAIN": (
         "TrainingSampler",
         "RepeatFactorTrainingSampler",

@@ -34,7 +34,7 @@ def settle(name: str, num_listed: int, records: Sequence[ImageRecord], reading: 
         logger.warning("%s set: %s", name, line)
     for line in table(num_listed, records, reading):
         logger.info("%s set: %s", name, line)
-    _refuse_what_stops(reading.problems, num_listed, name)
+    _refuse_what_stops(reading.problems, name)
     _refuse_a_broken_set(reading.problems, num_listed, name)
 
 
@@ -86,13 +86,10 @@ def _per_class(records: Sequence[ImageRecord], class_names: Sequence[str]) -> st
     return ", ".join(shown) or "none"
 
 
-def _refuse_what_stops(problems: Problems, num_listed: int, name: str) -> None:
+def _refuse_what_stops(problems: Problems, name: str) -> None:
     """DatasetError for the most frequent problem that leaves open what is right."""
     for kind, count in problems.with_effect(Effect.STOPS).items():
-        examples = "; ".join(map(printable, problems.examples(kind)))
-        raise DatasetError(
-            f"{name} set: {kind} ({count} x of {num_listed} images, for example {examples})"
-        )
+        raise DatasetError(f"{name} set: {count} x {problems.told(kind)}")
 
 
 def _refuse_a_broken_set(problems: Problems, num_listed: int, name: str) -> None:
@@ -100,10 +97,8 @@ def _refuse_a_broken_set(problems: Problems, num_listed: int, name: str) -> None
     broken = problems.with_effect(Effect.BROKEN)
     num_broken = sum(broken.values())
     if num_broken > max(MAX_BROKEN_SHARE * num_listed, 1):
-        worst = next(iter(broken))
-        example = printable(problems.examples(worst)[0])
         raise DatasetError(
             f"{name} set: {num_broken} of {num_listed} images or their annotations cannot be read"
-            f" rightly, most of them: {worst}, for example {example};"
+            f" rightly, most of them: {problems.told(next(iter(broken)))};"
             " repair the data set or leave these images out"
         )

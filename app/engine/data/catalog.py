@@ -21,7 +21,9 @@ Load = Callable[[Path], Dataset]
 
 def _coco(images: str, annotations: str) -> Load:
     return lambda root: load_coco(
-        root / "coco/annotations" / f"{annotations}.json", root / "coco" / images
+        root / "coco/annotations" / f"{annotations}.json",
+        root / "coco" / images,
+        is_published=True,
     )
 
 

@@ -1,38 +1,96 @@
 """COCO's JSON files for users of the engine: instances, and persons with keypoints.
 
-Sizes and boxes are taken as the file says (a wrong size is found when the image is read). What
-detectron2 does with broken annotations is done here: they are left out, and counted.
+One's own data is read as a platform's is: images are looked for, sizes compared, boxes checked.
+Data sets that their authors publish are read as detectron2 reads them: only the JSON file is
+opened, boxes stay as they are, and objects with broken masks are left out.
 """
 
-import json
-import logging
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from app.engine.data.account import settle
+from app.engine.data.class_names import plain_name
 from app.engine.data.dataset import Dataset
-from app.engine.data.formats.coco import parse_segmentation
-from app.engine.data.problems import Problems
-from app.engine.errors import DatasetError, EngineError
+from app.engine.data.formats import Conventions, Reading
+from app.engine.data.formats._coco_file import (
+    Category,
+    CocoImage,
+    Entry,
+    Key,
+    id_key,
+    index_coco,
+    read_content,
+    sort_key,
+    without_collecting,
+)
+from app.engine.data.formats._coco_folder import find_images
+from app.engine.data.formats._coco_objects import NO_BOX, ObjectReader, has_area, parse_box
+from app.engine.data.formats._frames import SAME
+from app.engine.data.formats._records import NO_IMAGE, ParsedObject, known_areas
+from app.engine.data.formats.coco import count_lost, read_images
+from app.engine.data.image import image_size
+from app.engine.data.problems import Effect, Problems
+from app.engine.errors import DatasetError, EngineError, ImageError
 from app.engine.structures.boxes import Size
-from app.engine.structures.sample import ImageRecord, Segmentation
+from app.engine.structures.sample import ImageRecord
 
-logger = logging.getLogger(__name__)
+BROKEN_MASK = "object whose mask is broken (dropped)"
+NO_AREA = "box without area (nothing is learnt from it)"
+REPEATED_NAME = "name of two categories (they are one class)"
 
-Annotation = dict[str, Any]
-
-_MAX_COORDINATE = 1e9
+_MAX_COORDINATE = 1e9  # single precision holds it; larger ones would poison the losses
 
 
-def load_coco(json_path: Path, image_dir: Path) -> Dataset:
-    """Instances (and keypoints, where the file has them); images and classes sorted by id."""
-    with shape_errors(json_path):
-        return coco_dataset(read_coco_json(json_path), json_path, image_dir)
+def load_coco(
+    json_path: Path,
+    image_dir: Path,
+    *,
+    conventions: Conventions | None = None,
+    is_published: bool = False,
+) -> Dataset:
+    """Instances (and keypoints, where the file has them); images and classes sorted by id.
+
+    is_published  whether it is a data set that detectron2 knows by name, to be read as it does
+
+    Raises DatasetError where the set cannot be right.
+    """
+    reading = Reading([], conventions or Conventions())
+    with without_collecting():
+        content = read_content(json_path)
+        return coco_dataset(content, json_path, image_dir, reading, is_published=is_published)
+
+
+def coco_dataset(
+    content: Entry, json_path: Path, image_dir: Path, reading: Reading, *, is_published: bool
+) -> Dataset:
+    """The same for what `read_content` gives."""
+    problems = reading.problems
+    file = index_coco(content, json_path, problems)
+    class_names, class_ids = _classes(file.categories, json_path, problems)
+    reading = replace(reading, class_names=class_names)
+    names = _keypoint_names(file.categories)
+    objects = ObjectReader(file, lambda c: class_ids[c.key], problems, num_keypoints=len(names))
+    if is_published:
+        records = _published_records(objects, image_dir)
+    else:
+        found = find_images(file, image_dir, problems)
+        records = list(read_images(objects, found, reading).values())
+    records.sort(key=lambda record: sort_key(id_key(record.image_id) or 0))
+    settle(str(json_path), len(file.images), records, reading)
+    if file.images and not records:
+        raise DatasetError(f"{json_path}: none of its images can be used; see the warnings above")
+    first_keys = {class_id: key for key, class_id in reversed(class_ids.items())}
+    category_ids = [key for _, key in sorted(first_keys.items()) if isinstance(key, int)]
+    return Dataset(
+        records,
+        class_names,
+        category_ids if len(category_ids) == len(class_names) else [],
+        keypoint_names=names,
+    )
 
 
 @contextmanager
@@ -49,102 +107,6 @@ def shape_errors(json_path: Path) -> Iterator[None]:
         ) from error
 
 
-def coco_dataset(content: dict[str, Any], json_path: Path, image_dir: Path) -> Dataset:
-    """The same for a file already read, inside `shape_errors`; `json_path` is for messages."""
-    categories = sorted_categories(content, json_path)
-    classes = {category["id"]: i for i, category in enumerate(categories)}
-    annotations = _by_image(content)
-    names = _keypoint_names(categories)
-    problems = Problems()
-    records = [
-        _record(
-            image_dir / str(entry["file_name"]),
-            entry,
-            annotations[entry["id"]],
-            classes,
-            len(names),
-            problems,
-        )
-        for entry in sorted(content["images"], key=lambda entry: entry["id"])
-    ]
-    problems.report(logger)
-    logger.info("%d images from %s", len(records), json_path)
-    return Dataset(
-        records,
-        [str(category["name"]) for category in categories],
-        [int(category["id"]) for category in categories],
-        keypoint_names=names,
-    )
-
-
-def read_coco_json(path: Path) -> dict[str, Any]:
-    """Content of a COCO file; DatasetError where it is none."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not valid JSON ({error}); get the file again") from error
-    if not isinstance(content, dict) or not isinstance(content.get("categories"), list):
-        raise DatasetError(f"{path}: not a COCO file, it has no categories; check the path")
-    return content
-
-
-def sorted_categories(content: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """Categories by id, which must differ."""
-    categories = sorted(content["categories"], key=lambda category: category["id"])
-    if len({category["id"] for category in categories}) < len(categories):
-        raise DatasetError(f"{path}: two categories share an id; give each its own")
-    return categories
-
-
-def _keypoint_names(categories: list[dict[str, Any]]) -> tuple[str, ...]:
-    for category in categories:
-        if category.get("keypoints"):
-            return tuple(str(name) for name in category["keypoints"])
-    return ()
-
-
-def _by_image(content: dict[str, Any]) -> dict[Any, list[Annotation]]:
-    """Annotations of every image in file order. Test sets have none."""
-    by_image: dict[Any, list[Annotation]] = defaultdict(list)
-    ids = set()
-    for annotation in content.get("annotations", []):
-        by_image[annotation["image_id"]].append(annotation)
-        ids.add(annotation.get("id"))
-    if len(ids) < len(content.get("annotations", [])):
-        # COCO's 2014 minival is known for it; results are not affected.
-        logger.warning("some annotations share an id")
-    return by_image
-
-
-def _record(
-    path: Path,
-    entry: dict[str, Any],
-    annotations: list[Annotation],
-    classes: dict[int, int],
-    num_keypoints: int,
-    problems: Problems,
-) -> ImageRecord:
-    size = (int(entry["height"]), int(entry["width"]))
-    usable = list(_usable(annotations, classes, size, problems, where=str(path)))
-    record = empty_record(path, size, entry["id"])
-    if not usable:
-        return record
-    boxes_xywh = np.array([annotation["bbox"] for annotation, _ in usable], dtype=np.float64)
-    boxes_xywh[:, 2:] += boxes_xywh[:, :2]
-    record.boxes = boxes_xywh.astype(np.float32)
-    record.classes = np.array([classes[a["category_id"]] for a, _ in usable], dtype=np.int64)
-    record.crowd = np.array([bool(a.get("iscrowd", 0)) for a, _ in usable], dtype=np.bool_)
-    masks = [mask for _, mask in usable]
-    record.segmentations = masks if any(mask is not None for mask in masks) else None
-    if num_keypoints:
-        record.keypoints = np.stack([_keypoints(a, num_keypoints) for a, _ in usable])
-    if all("area" in annotation for annotation, _ in usable):
-        record.extra["areas"] = np.array([a["area"] for a, _ in usable], dtype=np.float64)
-    return record
-
-
 def empty_record(path: Path, size: Size, image_id: int | str) -> ImageRecord:
     """An image without objects."""
     return ImageRecord(
@@ -158,48 +120,85 @@ def empty_record(path: Path, size: Size, image_id: int | str) -> ImageRecord:
     )
 
 
-def _usable(
-    annotations: list[Annotation],
-    classes: dict[int, int],
-    size: Size,
-    problems: Problems,
-    *,
-    where: str,
-) -> Iterator[tuple[Annotation, Segmentation | None]]:
-    """Annotations of known classes with a box, and their masks."""
-    for annotation in annotations:
-        if annotation["category_id"] not in classes:
-            problems.add("annotation of a category that the file does not list (left out)", where)
+def _classes(
+    categories: Sequence[Category], path: Path, problems: Problems
+) -> tuple[list[str], dict[Key, int]]:
+    """Names of the classes in the order of their ids, and the class of each category."""
+    class_ids: dict[Key, int] = {}
+    by_name: dict[str, int] = {}
+    for category in categories:
+        name = plain_name(category.name or "")
+        if not name:
+            raise DatasetError(f"{path}: category {category.key} has no name; give it one")
+        if name in by_name:
+            problems.add(REPEATED_NAME, f"{name}, once more as id {category.key}")
+        class_ids[category.key] = by_name.setdefault(name, len(by_name))
+    return list(by_name), class_ids
+
+
+def _keypoint_names(categories: Sequence[Category]) -> tuple[str, ...]:
+    for category in categories:
+        names = category.entry.get("keypoints")
+        if isinstance(names, list) and names:
+            return tuple(str(name) for name in names)
+    return ()
+
+
+def _published_records(objects: ObjectReader, image_dir: Path) -> list[ImageRecord]:
+    records = []
+    for image in objects.file.images.values():
+        path = image_dir / image.name
+        try:
+            size = image.size or image_size(path)
+        except ImageError as error:
+            objects.problems.add(NO_IMAGE, str(error), Effect.BROKEN)
+            count_lost(objects.file, image, objects.problems)
             continue
-        if not _is_box(annotation.get("bbox")):
-            problems.add("annotation without a box of four numbers (left out)", where)
+        record = empty_record(path, size, image.image_id)
+        if kept := list(_as_published(objects, image, size)):
+            _fill(record, kept)
+        records.append(record)
+    return records
+
+
+def _as_published(objects: ObjectReader, image: CocoImage, size: Size) -> Iterator[ParsedObject]:
+    for entry in objects.file.annotations[image.key]:
+        class_id = objects.class_of(entry)
+        if class_id is None:
             continue
-        given = annotation.get("segmentation")
-        mask = parse_segmentation(given, size) if given else None
-        if given and mask is None:
-            problems.add("annotation whose mask is broken (left out)", where)
+        box = parse_box(entry.get("bbox"))
+        if box is None or not _is_moderate(*box):
+            objects.count(NO_BOX, entry, effect=Effect.DROPPED)
             continue
-        yield annotation, mask
-
-
-def _is_box(value: Any) -> bool:
-    """Four numbers of a size that single precision holds; others would poison the losses."""
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(isinstance(v, int | float) and abs(v) < _MAX_COORDINATE for v in value)
-    )
-
-
-def _keypoints(annotation: Annotation, count: int) -> npt.NDArray[np.float32]:
-    """(count, 3). COCO gives pixel indices; their centres are half a pixel further."""
-    values = annotation.get("keypoints") or [0] * (3 * count)
-    with np.errstate(over="ignore"):
-        keypoints = np.array(values, dtype=np.float32).reshape(-1, 3)
-    if len(keypoints) != count:
-        raise ValueError(
-            f"annotation {annotation.get('id')} has {len(keypoints)} keypoints,"
-            f" its category {count}"
+        mask = objects.mask(entry, size)
+        if mask is None and entry.get("segmentation"):
+            objects.count(BROKEN_MASK, entry, effect=Effect.DROPPED)
+            continue
+        if not has_area(box):
+            objects.count(NO_AREA, entry)
+        yield ParsedObject(
+            class_id,
+            box,
+            crowd=objects.is_crowd(entry),
+            segmentation=mask,
+            area=objects.area(entry),
+            keypoints=objects.keypoints(entry, SAME) if objects.num_keypoints else None,
         )
-    keypoints[:, :2] += 0.5
-    return keypoints
+
+
+def _is_moderate(x0: float, y0: float, x1: float, y1: float) -> bool:
+    """Whether all are numbers that single precision holds."""
+    m = _MAX_COORDINATE
+    return -m < x0 < m and -m < y0 < m and -m < x1 < m and -m < y1 < m
+
+
+def _fill(record: ImageRecord, objects: Sequence[ParsedObject]) -> None:
+    """Give an empty record its objects; nothing is checked or clipped."""
+    record.boxes = np.array([parsed.box for parsed in objects], dtype=np.float64).astype(np.float32)
+    record.classes = np.array([parsed.class_id for parsed in objects], dtype=np.int64)
+    record.crowd = np.array([parsed.crowd for parsed in objects], dtype=np.bool_)
+    masks = [parsed.segmentation for parsed in objects]
+    record.segmentations = masks if any(mask is not None for mask in masks) else None
+    keypoints = [parsed.keypoints for parsed in objects if parsed.keypoints is not None]
+    record.keypoints = np.stack(keypoints) if keypoints else None
+    record.extra |= known_areas(objects)

@@ -8,14 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from app.engine.data.coco_dataset import (
-    empty_record,
-    load_coco,
-    read_coco_json,
-    shape_errors,
-    sorted_categories,
-)
+from app.engine.data.coco_dataset import empty_record, load_coco, shape_errors
 from app.engine.data.dataset import Dataset
+from app.engine.data.formats._coco_file import Key, id_key, read_categories, read_content
 from app.engine.data.image import image_size, read_image
 from app.engine.data.transforms import LABEL_PADDING
 from app.engine.errors import DatasetError
@@ -36,7 +31,7 @@ def load_panoptic(
     semantic_dir  label maps as `write_semantic` makes them: 0 for all things, then stuff; made
                   when there is no such folder
     """
-    dataset = load_coco(instances_json, image_dir)
+    dataset = load_coco(instances_json, image_dir, is_published=True)
     if not semantic_dir.is_dir():
         _make_semantic(panoptic_json, panoptic_dir, semantic_dir)
     with shape_errors(panoptic_json):
@@ -51,10 +46,10 @@ def _add_segments(
     panoptic_dir: Path,
     semantic_dir: Path,
 ) -> None:
-    content = read_coco_json(panoptic_json)
-    segments = {entry["image_id"]: entry for entry in content["annotations"]}
+    content = read_content(panoptic_json)
+    segments = {id_key(entry["image_id"]): entry for entry in content["annotations"]}
     for record in dataset.records:
-        entry = segments.get(record.image_id)
+        entry = segments.get(id_key(record.image_id))
         if entry is None:
             raise DatasetError(
                 f"{panoptic_json}: no panoptic annotation of image {record.image_id}, which"
@@ -63,9 +58,10 @@ def _add_segments(
         record.extra["pan_seg_path"] = panoptic_dir / entry["file_name"]
         record.extra["segments_info"] = entry["segments_info"]
         record.extra["sem_seg_path"] = semantic_dir / f"{record.path.stem}.png"
-    stuff = [c for c in sorted_categories(content, panoptic_json) if not c.get("isthing", 1)]
-    dataset.stuff_names = ["things", *(str(category["name"]) for category in stuff)]
-    dataset.stuff_ids = [int(category["id"]) for category in stuff]
+    categories = read_categories(content["categories"], panoptic_json)
+    stuff = [c for c in categories if not c.entry.get("isthing", 1)]
+    dataset.stuff_names = ["things", *(str(category.name) for category in stuff)]
+    dataset.stuff_ids = [int(category.key) for category in stuff]
     dataset.evaluation = "panoptic"
 
 
@@ -101,17 +97,17 @@ def _make_semantic(panoptic_json: Path, panoptic_dir: Path, semantic_dir: Path) 
 
 def write_semantic(panoptic_json: Path, panoptic_dir: Path, semantic_dir: Path) -> None:
     """Label maps from panoptic ones: all things 0, stuff 1, 2, ... by category id, void 255."""
-    content = read_coco_json(panoptic_json)
-    label_of: dict[int, int] = {}
-    for category in sorted_categories(content, panoptic_json):
-        is_stuff = not category.get("isthing", 1)
-        label_of[category["id"]] = max(label_of.values(), default=0) + 1 if is_stuff else 0
+    content = read_content(panoptic_json)
+    label_of: dict[Key | None, int] = {}
+    for category in read_categories(content["categories"], panoptic_json):
+        is_stuff = not category.entry.get("isthing", 1)
+        label_of[category.key] = max(label_of.values(), default=0) + 1 if is_stuff else 0
     semantic_dir.mkdir(parents=True, exist_ok=True)
     for entry in content["annotations"]:
         segments = read_segments(panoptic_dir / entry["file_name"])
         labels = np.full(segments.shape, LABEL_PADDING, dtype=np.uint8)
         for segment in entry["segments_info"]:
-            labels[segments == segment["id"]] = label_of[segment["category_id"]]
+            labels[segments == segment["id"]] = label_of[id_key(segment["category_id"])]
         Image.fromarray(labels).save(semantic_dir / f"{Path(entry['file_name']).stem}.png")
 
 

@@ -29,17 +29,22 @@ class Problems:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
         self._effects: dict[str, Effect] = {}
+        self._remedies: dict[str, str] = {}
 
-    def add(self, kind: str, example: str, effect: Effect = Effect.TOLD) -> bool:
+    def add(
+        self, kind: str, example: str, effect: Effect = Effect.TOLD, *, remedy: str = ""
+    ) -> bool:
         """One more of `kind` ("unknown class"), seen at `example` (a path, a class name).
 
-        One image or one object for the effects that speak of them. A kind has one effect.
-        True when the example is kept: the first three different ones are.
+        One image or one object for the effects that speak of them. A kind has one effect, and one
+        remedy: what its user can do. True when the example is kept: the first three different ones
+        are.
         """
         if len(example) > _MAX_LENGTH:
             example = f"{example[:_MAX_LENGTH]}..."
         self._counts[kind] += 1
         self._effects.setdefault(kind, effect)
+        self._remedies.setdefault(kind, remedy)
         examples = self._examples.setdefault(kind, [])
         is_kept = len(examples) < _EXAMPLES and example not in examples
         if is_kept:
@@ -70,10 +75,14 @@ class Problems:
 
     def lines(self) -> list[str]:
         """One line for each kind, most frequent first."""
-        return [
-            f"{count} x {kind}, for example {'; '.join(map(printable, self._examples[kind]))}"
-            for kind, count in self._counts.most_common()
-        ]
+        return [f"{count} x {self.told(kind)}" for kind, count in self._counts.most_common()]
+
+    def told(self, kind: str) -> str:
+        """The kind with its remedy and its examples, as part of a sentence."""
+        remedy, examples = self._remedies[kind], self._examples[kind]
+        if remedy:
+            kind, examples = f"{kind}; {remedy}", examples[:2]
+        return f"{kind}, for example {'; '.join(map(printable, examples))}"
 
     def report(self, logger: logging.Logger) -> None:
         """One warning for each kind."""

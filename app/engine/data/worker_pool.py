@@ -29,7 +29,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.errors import EngineError, OutOfMemoryError, first_line, is_out_of_memory
+from app.engine.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +43,7 @@ _LEFT_TO_PARENT = (signal.SIGTERM, signal.SIGINT)
 
 
 class WorkerDiedError(RuntimeError):
-    """A worker process ended without being asked to (a crashed decoder)."""
-
-
-class WorkerKilledError(WorkerDiedError):
-    """The system killed it, most likely because memory ran out."""
+    """A worker process ended without being asked to (killed for memory, crashed decoder)."""
 
 
 class WorkerPool(Generic[T, R]):
@@ -99,7 +95,7 @@ class WorkerPool(Generic[T, R]):
         try:
             _send(self._sockets[worker], task)
         except OSError as error:
-            raise self._obituary(worker) from error
+            raise WorkerDiedError(self._obituary(worker)) from error
 
     def receive(self, worker: int) -> R:
         """The worker's oldest unread answer; re-raises what went wrong in it."""
@@ -107,7 +103,7 @@ class WorkerPool(Generic[T, R]):
             self._wait(worker)
             succeeded, answer = _receive(self._sockets[worker])
         except (OSError, EOFError) as error:
-            raise self._obituary(worker) from error
+            raise WorkerDiedError(self._obituary(worker)) from error
         if not succeeded:
             raise answer
         result: R = answer
@@ -121,15 +117,12 @@ class WorkerPool(Generic[T, R]):
             waited += _STALL_S
             logger.warning("waiting for data since %d s; is the storage slow or gone?", waited)
 
-    def _obituary(self, worker: int) -> WorkerDiedError:
+    def _obituary(self, worker: int) -> str:
         process = self._processes[worker]
         process.join(timeout=1)
         code = process.exitcode
         reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        text = f"data worker {process.pid} died ({reason})"
-        if code in (-signal.SIGKILL, -signal.SIGBUS):
-            return WorkerKilledError(f"{text}, most likely because memory ran out")
-        return WorkerDiedError(text)
+        return f"data worker {process.pid} died ({reason})"
 
     def close(self) -> None:
         """End all workers now."""
@@ -168,21 +161,12 @@ def _serve(
             answer = (True, work(task))
         except EngineError as error:
             answer = (False, error)
-        except Exception as error:  # a defect in the work: the parent gets it with its origin
-            answer = (False, _portable(error))
+        except Exception:  # a defect in the work: the parent gets it with its origin
+            answer = (False, RuntimeError(f"data worker failed:\n{traceback.format_exc()}"))
         try:
             _send(ours, answer)
         except OSError:
             return
-
-
-def _portable(error: Exception) -> Exception:
-    if is_out_of_memory(error):
-        return OutOfMemoryError(
-            f"memory is too small for a data worker ({first_line(error)}); use fewer data workers"
-            " (num_workers), lower INPUT.MIN_SIZE_TRAIN, or give the container more memory"
-        )
-    return RuntimeError(f"data worker failed:\n{''.join(traceback.format_exception(error))}")
 
 
 def _die_with(parent: int) -> None:

@@ -127,13 +127,15 @@ def ignored(record: ImageRecord) -> npt.NDArray[np.bool_]:
 
 def object_areas(record: ImageRecord) -> npt.NDArray[np.float64]:
     """(G,) areas in pixels: the data set's own (`extra['areas']`), else of masks, else of boxes."""
+    known = np.asarray(record.extra.get("areas", [np.nan] * len(record)), dtype=np.float64)
+    missing = np.isnan(known)
+    if not missing.any():
+        return known
     areas = box_area(record.boxes)
-    if "areas" in record.extra:
-        return np.asarray(record.extra["areas"], dtype=np.float64)
     for i, code in enumerate(object_codes(record)):
         if code is not None:
             areas[i] = float(coco_mask.area(code))
-    return areas
+    return np.where(missing, areas, known)
 
 
 def object_codes(record: ImageRecord) -> list[Rle | None]:

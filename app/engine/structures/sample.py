@@ -31,9 +31,9 @@ class ImageRecord:
     segmentations  G entries (None where an object has none), or None
     keypoints      (G, num_keypoints, 3) float32, or None
     image_id       identifies the image in evaluation; unique in a data set
-    extra          what a data set adds: `sem_seg_path`, `sem_seg_table` (class of each value,
-                   where they differ), `pan_seg_path`, `segments_info`,
-                   `proposals` (arrays), LVIS's `neg_classes`, ...
+    extra          what a data set adds: `areas` (NaN where a file does not say it),
+                   `sem_seg_path`, `sem_seg_table` (class of each value, where they differ),
+                   `pan_seg_path`, `segments_info`, `proposals` (arrays), LVIS's `neg_classes`, ...
     """
 
     path: Path

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco_mask
 
 from app.engine.data.formats._reading import Frame, Reading
 from app.engine.data.image import Header
 from app.engine.data.problems import Effect
+from app.engine.structures.sample import Segmentation
 from app.engine.structures.size import Size
 
 Box = tuple[float, float, float, float]
@@ -20,20 +22,45 @@ Points = npt.NDArray[np.float64]
 
 TURNED = "annotated size is that of the stored picture, which EXIF turns"
 SCALED = "annotated size is not the image's but in proportion to it (left out)"
+EXCHANGED = "annotated size is the image's with width and height exchanged (left out)"
 OTHER_SIZE = "annotated size is not the image's (left out)"
 MIRRORED = "photograph that EXIF turns by 180 degrees or mirrors (boxes taken as drawn when shown)"
+MOVED = {
+    "stored": "photograph that EXIF turns (boxes turned with it)",
+    "scaled": "annotated size is not the image's (boxes scaled to the image)",
+    "shown": "annotated size is not the image's (boxes kept, as drawn in the image as it is shown)",
+}
+
+_KEY = "annotated_frame (app.cli: DATASETS.ANNOTATED_FRAME)"
+_REMEDIES = {
+    TURNED: (
+        f"the boxes may lie in the picture as people see it: set {_KEY} to shown; in the one before"
+        " EXIF's turn: to stored; or be drawn as seen in numbers of the stored size: to scaled"
+    ),
+    SCALED: f"set {_KEY} to scaled if the boxes were drawn in a copy of another size",
+    EXCHANGED: f"set {_KEY} to shown if the boxes were drawn in the image as it is",
+    OTHER_SIZE: (
+        f"give the images that were annotated, or set {_KEY} to scaled if each side was scaled by"
+        " its own factor"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class FrameMap:
     """From the pixels that a file speaks of to those of the shown picture.
 
-    matrix  (2, 3): x' y' = matrix @ (x, y, 1)
+    matrix  (2, 3): x' y' = matrix @ (x, y, 1); each axis becomes one axis
     is_same whether nothing changes
     """
 
     matrix: npt.NDArray[np.float64]
     is_same: bool = False
+
+    @property
+    def scale(self) -> float:
+        """How many times as large an area becomes."""
+        return 1.0 if self.is_same else abs(float(np.linalg.det(self.matrix[:, :2])))
 
     def points(self, points: Points) -> Points:
         """(N, 2) x, y -> the same points."""
@@ -54,6 +81,30 @@ class FrameMap:
             y0, y1 = y1, y0
         return x0, y0, x1, y1
 
+    def mask(self, mask: Segmentation, size: Size) -> Segmentation:
+        """Polygons, or run-length code of the annotated picture -> the same for one of `size`."""
+        if self.is_same:
+            return mask
+        if isinstance(mask, list):
+            return [self.points(polygon.reshape(-1, 2)).reshape(-1) for polygon in mask]
+        bits = self._bits(np.asarray(coco_mask.decode(mask)), size)
+        code: Segmentation = coco_mask.encode(np.asfortranarray(bits))
+        return code
+
+    def _bits(self, bits: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
+        """(H, W) -> `size`; each pixel is the one in which its centre came to lie."""
+        (xx, xy, dx), (yx, yy, dy) = self.matrix.tolist()
+        columns, rows = np.arange(size[1]) + 0.5 - dx, np.arange(size[0]) + 0.5 - dy
+        if xx:
+            x, y = np.floor(columns / xx), np.floor(rows / yy)
+        else:  # x becomes y
+            bits = bits.T
+            x, y = np.floor(columns / xy), np.floor(rows / yx)
+        inside_y = np.clip(y, 0, bits.shape[0] - 1).astype(np.int64)
+        inside_x = np.clip(x, 0, bits.shape[1] - 1).astype(np.int64)
+        moved: npt.NDArray[np.uint8] = bits[inside_y[:, None], inside_x]
+        return moved
+
 
 SAME = FrameMap(np.eye(2, 3), is_same=True)
 
@@ -70,27 +121,24 @@ def frame_map(
 
     annotated  height and width as the file says, None where it does not
     where      names the image and its annotation in messages
-    mark       what a writer that is known by a mark in its files means; a setting goes before it
+    mark       what a writer that is known by a mark in its files means when it gives the stored
+               picture's size; a setting goes before it
     """
-    asked = reading.conventions.frame
-    frame = mark if asked == "auto" else asked
-    if annotated is None or min(annotated) < 1:
+    if annotated is not None and min(annotated) < 1:
         annotated = None
-    if frame == "stored":
-        return _stored(annotated, header, reading, where)
-    if annotated is None or (annotated == header.size and frame != "scaled"):
-        if frame == "auto" and header.orientation in (2, 3, 4) and annotated is not None:
-            reading.problems.add(MIRRORED, where, Effect.TOLD)
-        return SAME
-    if frame == "scaled":
-        return scaling(annotated, header.size)
-    if frame == "shown" and annotated == header.stored_size:
-        return SAME
-    if annotated == header.stored_size:
-        reading.problems.add(TURNED, _sizes(annotated, header.size, where), Effect.STOPS)
-    else:
+    frame = reading.conventions.frame
+    if frame == "auto" and annotated == header.stored_size:
+        frame = mark
+    if frame == "auto":
+        return _as_shown(annotated, header, reading, where)
+    moved = _as_said(annotated, header, frame)
+    if moved is None:
+        assert annotated is not None
         _count_size(annotated, header, reading, where)
-    return None
+    elif not moved.is_same or annotated not in (None, header.size):
+        told = where if annotated is None else _sizes(annotated, header.size, where)
+        reading.problems.add(MOVED[frame], told, Effect.CHANGED)
+    return moved
 
 
 def turning(header: Header) -> FrameMap:
@@ -118,34 +166,54 @@ def scaling(annotated: Size, shown: Size) -> FrameMap:
     return FrameMap(np.array([[factors[0], 0, 0], [0, factors[1], 0]], dtype=np.float64))
 
 
-def _stored(
-    annotated: Size | None, header: Header, reading: Reading, where: str
-) -> FrameMap | None:
-    """`frame_map` for boxes of the stored picture."""
-    if annotated is None or annotated == header.stored_size:
-        return turning(header)
-    if annotated == header.size:  # the file itself says that this one was annotated as shown
-        return SAME
-    _count_size(annotated, header, reading, where)
-    return None
-
-
-def _count_size(annotated: Size, header: Header, reading: Reading, where: str) -> None:
-    """One more image whose annotated size is neither the shown nor the stored one."""
-    factor = uniform_factor(annotated, header.size)
-    told = _sizes(annotated, header.size, where)
-    if factor is None:
-        reading.problems.add(OTHER_SIZE, told, Effect.BROKEN)
-    else:
-        reading.problems.add(SCALED, f"{told}, {factor:.4g} times as large", Effect.BROKEN)
-
-
 def uniform_factor(annotated: Size, shown: Size) -> float | None:
     """How many times as large the image is, where both sides agree up to a pixel; else None."""
     factor = max(shown) / max(annotated)
     rounding = max(1.0, factor)
     off = [abs(side * factor - other) for side, other in zip(annotated, shown, strict=True)]
     return factor if max(off) <= rounding else None
+
+
+def _as_shown(
+    annotated: Size | None, header: Header, reading: Reading, where: str
+) -> FrameMap | None:
+    """`frame_map` where nobody says which picture it was."""
+    if annotated is None or annotated == header.size:
+        if header.orientation in (2, 3, 4) and annotated is not None:
+            reading.problems.add(MIRRORED, where, Effect.TOLD)
+        return SAME
+    _count_size(annotated, header, reading, where)
+    return None
+
+
+def _as_said(annotated: Size | None, header: Header, frame: Frame) -> FrameMap | None:
+    """`frame_map` where it is said which picture it was; None where the sizes contradict that."""
+    if frame == "scaled":
+        return SAME if annotated is None else scaling(annotated, header.size)
+    if frame == "stored" and annotated in (None, header.stored_size):
+        return turning(header)
+    # Said to be the stored one, but with the shown one's size: the file itself says what it is.
+    if annotated in (None, header.size):
+        return SAME
+    return SAME if frame == "shown" and annotated == _exchanged(header.size) else None
+
+
+def _count_size(annotated: Size, header: Header, reading: Reading, where: str) -> None:
+    """One more image whose annotated size is not the shown one, and does not say what to do."""
+    told = _sizes(annotated, header.size, where)
+    factor = uniform_factor(annotated, header.size)
+    kind, effect = OTHER_SIZE, Effect.BROKEN
+    if annotated == header.stored_size and reading.conventions.frame == "auto":
+        kind, effect = TURNED, Effect.STOPS
+    elif factor is not None:
+        kind, told = SCALED, f"{told}, {factor:.4g} times as large"
+    elif annotated == _exchanged(header.size):
+        kind = EXCHANGED
+    reading.problems.add(kind, told, effect, remedy=_REMEDIES[kind])
+
+
+def _exchanged(size: Size) -> Size:
+    return size[1], size[0]
 
 
 def _sizes(annotated: Size, shown: Size, where: str) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from app.engine.data.class_names import UNKNOWN_CLASS, ClassFinder
 from app.engine.data.formats._reading import Reading
@@ -27,9 +29,10 @@ __all__ = [
     "ParsedObject",
     "build_record",
     "class_finder",
-    "class_ids_by_name",
     "edges",
+    "known_areas",
     "read_annotation",
+    "read_headers",
     "readable_pairs",
 ]
 
@@ -47,7 +50,10 @@ CLIPPED = "box partly outside its image (clipped)"
 class ParsedObject:
     """One annotated object before any check.
 
-    box  x0 y0 x1 y1 in pixels, not inclusive, as the file says: maybe inverted, outside or NaN
+    box        x0 y0 x1 y1 in pixels, not inclusive, as the file says: maybe inverted, outside or
+               NaN
+    area       in pixels, as the file says; NaN where it does not
+    keypoints  (num_keypoints, 3), or None
     """
 
     class_id: int
@@ -55,11 +61,8 @@ class ParsedObject:
     crowd: bool = False
     difficult: bool = False
     segmentation: Segmentation | None = None
-
-
-def class_ids_by_name(class_names: Sequence[str]) -> dict[str, int]:
-    """Class of every name, without regard to case and surrounding blanks; the first one wins."""
-    return {name.strip().lower(): i for i, name in reversed(list(enumerate(class_names)))}
+    area: float = math.nan
+    keypoints: npt.NDArray[np.float32] | None = None
 
 
 def class_finder(reading: Reading, used: Iterable[str]) -> ClassFinder:
@@ -91,8 +94,8 @@ def read_annotation(path: Path, problems: Problems) -> bytes | None:
             return path.read_bytes()
     except OSError as error:
         reason = error.strerror or "unreadable"
-    except ValueError:  # a NUL in its name
-        reason = "no file has such a name"
+    except ValueError:  # a name that no system has
+        reason = "no such file"
     problems.add(NO_ANNOTATION, f"{path}: {reason}", Effect.BROKEN)
     return None
 
@@ -108,7 +111,7 @@ def readable_pairs(
         else:
             unique[image] = annotation
     found = []
-    for (image, annotation), header in zip(unique.items(), _headers(list(unique)), strict=True):
+    for (image, annotation), header in zip(unique.items(), read_headers(list(unique)), strict=True):
         if isinstance(header, ImageError):
             problems.add(NO_IMAGE, str(header), Effect.BROKEN)
         else:
@@ -116,7 +119,7 @@ def readable_pairs(
     return found
 
 
-def _headers(paths: Sequence[Path]) -> Iterable[Header | ImageError]:
+def read_headers(paths: Sequence[Path]) -> Iterable[Header | ImageError]:
     """Of each image; threads hide the latency of network file systems."""
     if len(paths) < 2 * _THREADS:
         return map(_header_or_error, paths)
@@ -147,6 +150,7 @@ def build_record(
         if box is not None:
             kept.append((parsed, box))
     has_masks = any(parsed.segmentation is not None for parsed, _ in kept)
+    keypoints = [parsed.keypoints for parsed, _ in kept if parsed.keypoints is not None]
     return ImageRecord(
         path=image,
         height=size[0],
@@ -157,7 +161,15 @@ def build_record(
         crowd=np.array([parsed.crowd for parsed, _ in kept], dtype=np.bool_),
         difficult=np.array([parsed.difficult for parsed, _ in kept], dtype=np.bool_),
         segmentations=[parsed.segmentation for parsed, _ in kept] if has_masks else None,
+        keypoints=np.stack(keypoints) if keypoints else None,
+        extra=known_areas([parsed for parsed, _ in kept]),
     )
+
+
+def known_areas(objects: Sequence[ParsedObject]) -> dict[str, Any]:
+    """`ImageRecord.extra` with the areas that a file gives, NaN where it does not; {} if none."""
+    areas = np.array([parsed.area for parsed in objects], dtype=np.float64)
+    return {} if np.isnan(areas).all() else {"areas": areas}
 
 
 def _checked_box(

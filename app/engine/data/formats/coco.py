@@ -1,210 +1,123 @@
-"""COCO JSON as the platform writes it: one file for everything, split by the index.
+"""COCO JSON: one file for everything, split by the index.
 
-Images are found by base name (`file_name` has no directory), classes by category name. An object
-may have no mask (`{}`), polygons, or run-length code; without a box its mask gives one.
+`_coco_file` reads ids and lists, `_coco_names` finds the entry of each image, `_coco_objects` reads
+boxes and masks. Classes are known by the names of categories.
 """
 
-import json
-import math
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
-from app.engine.data.formats._reading import Reading
-from app.engine.data.formats._records import (
-    UNKNOWN_CLASS,
-    ParsedObject,
-    build_record,
-    class_ids_by_name,
-    read_annotation,
-    readable_pairs,
-)
+from app.engine.data.formats._coco_file import CocoFile, CocoImage, read_coco, without_collecting
+from app.engine.data.formats._coco_masks import parse_segmentation
+from app.engine.data.formats._coco_names import match_images
+from app.engine.data.formats._coco_objects import Frames, ObjectReader
+from app.engine.data.formats._coco_writers import box_frame, mask_frame
+from app.engine.data.formats._frames import SAME, FrameMap, frame_map
+from app.engine.data.formats._reading import Frame, Reading
+from app.engine.data.formats._records import build_record, class_finder, readable_pairs
+from app.engine.data.image import Header
 from app.engine.data.problems import Effect, Problems
-from app.engine.structures.boxes import Size
-from app.engine.structures.sample import ImageRecord, Segmentation
+from app.engine.errors import DatasetError
+from app.engine.structures.sample import ImageRecord
 
+__all__ = ["Found", "count_lost", "parse_segmentation", "read", "read_images"]
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """Annotations of one JSON file by base name of the image; class of each category id."""
+NO_FILE = "COCO file that cannot be used (its images left out)"
+UNLISTED = "image that the annotation file does not list (left out)"
+LOST = "object of an image that is left out (dropped)"
 
-    annotations: dict[str, list[dict[str, Any]]]
-    classes: dict[Any, int]
-    path: Path
+Found = tuple[CocoImage, Path, Header]
+"""An entry of a file, its image, and what that image's header says."""
 
 
 def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
     """Records of (image, annotation) pairs; the annotation is usually the same file everywhere."""
-    class_names, problems = reading.class_names, reading.problems
-    files: dict[Path, _File | None] = {}
-    records: list[ImageRecord] = []
-    for image, annotation, header in readable_pairs(pairs, problems):
-        if annotation not in files:
-            files[annotation] = _load(annotation, class_names, problems)
-        file = files[annotation]
-        if file is None:
-            problems.add("image without a usable COCO file (left out)", str(image), Effect.BROKEN)
+    headers = {image: header for image, _, header in readable_pairs(pairs, reading.problems)}
+    file_of: dict[Path, Path] = {}
+    for image, annotation in pairs:
+        file_of.setdefault(image, annotation)
+    files: dict[Path, list[Path]] = {}
+    for image, annotation in file_of.items():
+        files.setdefault(annotation, []).append(image)
+    records: dict[Path, ImageRecord] = {}
+    with without_collecting():
+        for annotation, images in files.items():
+            records |= _read_file(annotation, images, headers, reading)
+    kept = [records[image] for image in headers if image in records]
+    for number, record in enumerate(kept):
+        record.image_id = number
+    return kept
+
+
+def read_images(
+    objects: ObjectReader, found: Sequence[Found], reading: Reading
+) -> dict[Path, ImageRecord]:
+    """Records of the images of a file that can be used; what cannot is counted."""
+    file = objects.file
+    marks = box_frame(file, found), mask_frame(file)
+    records = {}
+    for image, path, header in found:
+        frames = _frames(file, image, header, reading, marks)
+        if frames is None:
+            count_lost(file, image, reading.problems)
             continue
-        found = file.annotations.get(image.name, file.annotations.get(f"{image.stem}."))
-        if found is None:
-            problems.add(
-                "image that the annotation file does not list (left out)",
-                str(image),
-                Effect.BROKEN,
-            )
-            continue
-        objects = _objects(found, file, header.size, problems)
-        records.append(
-            build_record(image, header.size, objects, image_id=len(records), reading=reading)
+        parsed = objects.read(image.key, frames)
+        records[path] = build_record(
+            path, header.size, parsed, image_id=image.image_id, reading=reading
         )
     return records
 
 
-def _load(path: Path, class_names: Sequence[str], problems: Problems) -> _File | None:
-    data = read_annotation(path, problems)
-    if data is None:
-        return None
+def count_lost(file: CocoFile, image: CocoImage, problems: Problems) -> None:
+    """Count the objects of an image that is left out."""
+    for _ in file.annotations[image.key]:
+        problems.add(LOST, f"{image.name} in {file.path}", Effect.DROPPED)
+
+
+def _read_file(
+    path: Path, images: Sequence[Path], headers: dict[Path, Header], reading: Reading
+) -> dict[Path, ImageRecord]:
+    """`read` for the images of one file, whose readable ones have a header."""
+    problems = reading.problems
     try:
-        content = json.loads(data)
-        images, categories = content["images"], content["categories"]
-        annotations = list(content.get("annotations", []))
-        names = {entry["id"]: PurePosixPath(str(entry["file_name"])).name for entry in images}
-        classes = _classes(categories, class_names, problems)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        problems.add("annotation file is not COCO JSON", str(path))
+        file = read_coco(path, problems)
+    except DatasetError as error:
+        for _ in images:
+            problems.add(NO_FILE, str(error), Effect.BROKEN)
+        return {}
+    entries = match_images(images, file.images.values(), problems)
+    found = []
+    for image in images:
+        entry = entries.get(image)
+        if entry is not None and image in headers:
+            found.append((entry, image, headers[image]))
+        elif entry is not None:
+            count_lost(file, entry, problems)
+        elif image in headers and image not in entries:
+            problems.add(UNLISTED, f"{image}; {path} lists {_example(file)}", Effect.BROKEN)
+    finder = class_finder(reading, [category.name or "" for category in file.categories])
+    objects = ObjectReader(file, lambda c: finder.find(c.name or ""), problems)
+    return read_images(objects, found, reading)
+
+
+def _example(file: CocoFile) -> str:
+    names = [image.name for image in file.images.values() if image.name]
+    return f"for example {names[0]}" if names else "no image"
+
+
+def _frames(
+    file: CocoFile, image: CocoImage, header: Header, reading: Reading, marks: tuple[Frame, Frame]
+) -> Frames | None:
+    """In which picture the image's boxes and masks lie; None where it is left out."""
+    where = f"{image.name} in {file.path}"
+    masked = [bool(entry.get("segmentation")) for entry in file.annotations[image.key]]
+    boxes: FrameMap | None = SAME
+    if marks[0] == marks[1] or not all(masked) or not masked:
+        boxes = frame_map(image.size, header, reading, where, mark=marks[0])
+    masks = boxes
+    if marks[0] != marks[1] and any(masked):
+        masks = frame_map(image.size, header, reading, where, mark=marks[1])
+    if boxes is None or masks is None:
         return None
-    by_name: dict[str, list[dict[str, Any]]] = {name: [] for name in names.values()}
-    for entry in annotations:
-        image_id = entry.get("image_id") if isinstance(entry, dict) else None
-        name = names.get(image_id) if isinstance(image_id, int | str) else None
-        if name is None:
-            problems.add(
-                "annotation of an image that the file does not list (dropped)",
-                str(path),
-                Effect.DROPPED,
-            )
-        else:
-            by_name[name].append(entry)
-    # The extension comes from the detected type and may differ from the listed one.
-    stems = defaultdict(list)
-    for name in by_name:
-        stems[f"{PurePosixPath(name).stem}."].append(by_name[name])
-    by_name.update({stem: same[0] for stem, same in stems.items() if len(same) == 1})
-    return _File(by_name, classes, path)
-
-
-def _classes(
-    categories: list[dict[str, Any]], class_names: Sequence[str], problems: Problems
-) -> dict[Any, int]:
-    by_name = class_ids_by_name(class_names)
-    classes = {}
-    for category in categories:
-        name = str(category["name"]).strip()
-        class_id = by_name.get(name.lower())
-        if class_id is not None:
-            classes[category["id"]] = class_id
-    return classes
-
-
-def _objects(
-    annotations: list[dict[str, Any]], file: _File, size: Size, problems: Problems
-) -> Iterator[ParsedObject]:
-    for entry in annotations:
-        category = entry.get("category_id")
-        class_id = file.classes.get(category) if isinstance(category, int | str) else None
-        if class_id is None:
-            problems.add(UNKNOWN_CLASS, f"category {category} in {file.path}", Effect.DROPPED)
-            continue
-        segmentation = parse_segmentation(entry.get("segmentation"), size)
-        if segmentation is None and entry.get("segmentation"):
-            problems.add(
-                "mask that is neither polygons nor RLE of the image's size", str(file.path)
-            )
-        box_xywh = entry.get("bbox") or _mask_box_xywh(segmentation, size)
-        try:
-            x, y, width, height = (float(value) for value in box_xywh or ())
-        except (TypeError, ValueError, OverflowError):
-            problems.add(
-                "object without a box of four numbers (dropped)", str(file.path), Effect.DROPPED
-            )
-            continue
-        crowd = bool(entry.get("iscrowd", 0))
-        yield ParsedObject(
-            class_id, (x, y, x + width, y + height), crowd=crowd, segmentation=segmentation
-        )
-
-
-def parse_segmentation(value: Any, size: Size) -> Segmentation | None:
-    """Polygons of three or more points, or compressed RLE; None for `{}` and what is broken."""
-    if isinstance(value, dict):
-        return _parse_rle(value, size)
-    if not isinstance(value, list):
-        return None
-    polygons = [polygon for polygon in map(_parse_polygon, value) if polygon is not None]
-    return polygons or None
-
-
-def _parse_polygon(value: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:
-    try:
-        polygon = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    valid = polygon.ndim == 1 and len(polygon) >= 6 and len(polygon) % 2 == 0
-    return polygon if valid and bool(np.isfinite(polygon).all()) else None
-
-
-def _parse_rle(value: dict[str, Any], size: Size) -> dict[str, Any] | None:
-    counts = value.get("counts")
-    if value.get("size") != list(size) or not counts:
-        return None
-    height, width = size
-    if isinstance(counts, list):
-        # The C code trusts its input: runs must be whole numbers that fill the image.
-        if not all(isinstance(run, int) and run >= 0 for run in counts):
-            return None
-        if sum(counts) != height * width:
-            return None
-        code = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-        return {"size": [height, width], "counts": code["counts"]}
-    if isinstance(counts, str):
-        counts = counts.encode("ascii", errors="replace")
-    is_whole = isinstance(counts, bytes) and _fills(counts, size)
-    return {"size": [height, width], "counts": counts} if is_whole else None
-
-
-def _fills(counts: bytes, size: Size) -> bool:
-    """Whether compressed runs add up to the image; decoding others would read wild memory."""
-    runs: list[int] = []
-    position = 0
-    while position < len(counts):
-        value, shift, more = 0, 0, True
-        while more:
-            if position >= len(counts) or not 48 <= counts[position] < 112 or shift > 60:
-                return False
-            code = counts[position] - 48
-            value |= (code & 0x1F) << shift
-            more = bool(code & 0x20)
-            position, shift = position + 1, shift + 5
-            if not more and code & 0x10:
-                value |= -1 << shift
-        if len(runs) > 2:
-            value += runs[-2]
-        if value < 0:
-            return False
-        runs.append(value)
-    return sum(runs) == math.prod(size)
-
-
-def _mask_box_xywh(segmentation: Segmentation | None, size: Size) -> list[float] | None:
-    if not segmentation:
-        return None
-    if isinstance(segmentation, dict):
-        return [float(value) for value in coco_mask.toBbox(segmentation)]
-    points = np.concatenate(segmentation).reshape(-1, 2)
-    low, high = points.min(axis=0), points.max(axis=0)
-    return [*low.tolist(), *(high - low).tolist()]
+    size = header.size if masks.is_same else image.size or header.stored_size
+    return Frames(size, header.size, boxes, masks)

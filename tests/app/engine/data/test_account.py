@@ -82,7 +82,8 @@ def test_broken_share(num_broken: int, num_listed: int, is_refused: bool) -> Non
 def test_what_nobody_can_read_rightly_stops_at_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     reading = Reading(["cat"])
-    reading.problems.add("two images share an id", "7", Effect.STOPS)
-    with pytest.raises(DatasetError, match=r"share an id \(1 x of 1000 images, for example 7\)"):
+    reading.problems.add("two images share an id", "7", Effect.STOPS, remedy="give each its own")
+    told = "1 x two images share an id; give each its own, for example 7"
+    with pytest.raises(DatasetError, match=told):
         settle("training", 1000, [], reading)
     assert "images listed" in caplog.text

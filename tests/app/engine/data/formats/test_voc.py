@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.engine.data.class_names import OTHER_CASE, OTHER_CHARACTERS
 from app.engine.data.formats import FORMATS, Conventions, Reading
-from app.engine.data.formats._frames import OTHER_SIZE, TURNED
+from app.engine.data.formats._frames import EXCHANGED, OTHER_SIZE, TURNED
 from app.engine.data.formats._records import INVERTED, ONE_PIXEL, UNKNOWN_CLASS
 from app.engine.data.formats._voc_file import LOST_BOX, NO_VOC
 from app.engine.data.formats._xml import AMPERSAND, NO_XML, UNREADABLE_LETTERS
@@ -264,7 +264,7 @@ def test_ampersands(save_image, written: str, name: str, is_told: bool) -> None:
         ),
         pytest.param(
             "<a><size><width>24</width><height>32</height></size></a>",
-            OTHER_SIZE,
+            EXCHANGED,
             "annotated 24x32, image 32x24",
             id="size transposed",
         ),

@@ -1,0 +1,255 @@
+"""From the annotations of one image in a COCO file to objects, whoever wrote them.
+
+Numbers may be texts. A box is x y width height; where it is missing or has no area, a mask gives
+one. What is taken otherwise than the file has it is counted.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.engine.data.formats._coco_file import Category, CocoFile, Entry, Key, id_key
+from app.engine.data.formats._coco_masks import mask_box, num_polygons, parse_segmentation
+from app.engine.data.formats._frames import FrameMap
+from app.engine.data.formats._records import ParsedObject
+from app.engine.data.problems import Effect, Problems
+from app.engine.structures.sample import Segmentation
+from app.engine.structures.size import Size
+
+Box = tuple[float, float, float, float]
+
+FROM_MASK = "box that is missing, without area or not four numbers (taken from the object's mask)"
+NO_BOX = "object without a box of four numbers (dropped)"
+BROKEN_MASK = "mask that is neither polygons nor run-length code of the image's size (left out)"
+BROKEN_POLYGON = "polygon of a mask without three points of two numbers (left out of the mask)"
+ROTATED = "rotated box (an upright box around it is taken)"
+UNLISTED_CATEGORY = "object of a category that the file does not list (dropped)"
+ODD_CROWD = "iscrowd that is not the number 0 or 1 (of texts, 1, true and yes are taken as 1)"
+ODD_AREA = "area that is no positive number (that of the mask or box is taken)"
+IGNORED = "object marked with ignore (learnt from, left out of evaluation)"
+ODD_KEYPOINTS = "keypoints that are not three numbers for each name of the category"
+
+FindClass = Callable[[Category], int | None]
+"""The class of objects of a category; None, and counted, where they are not asked for."""
+
+_CORNER_NAMES = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
+_SIZE_NAMES = (
+    ("x", "y", "width", "height"),
+    ("x", "y", "w", "h"),
+    ("left", "top", "width", "height"),
+)
+_YES_WORDS = ("1", "1.0", "true", "yes")
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Where the numbers of one image's annotations lie.
+
+    size   (height, width) of the picture that run-length codes speak of
+    boxes  from that picture to the shown one, for boxes; masks, for objects with a mask
+    shown  (height, width) of the shown picture
+    """
+
+    size: Size
+    shown: Size
+    boxes: FrameMap
+    masks: FrameMap
+
+
+class ObjectReader:
+    """Objects of one file."""
+
+    def __init__(
+        self, file: CocoFile, find_class: FindClass, problems: Problems, *, num_keypoints: int = 0
+    ) -> None:
+        self.file = file
+        self.problems = problems
+        self.num_keypoints = num_keypoints
+        self._find_class = find_class
+        self._categories: Mapping[Key, Category] = {c.key: c for c in file.categories}
+
+    def read(self, key: Key, frames: Frames) -> Iterator[ParsedObject]:
+        """Objects of the image `key`, in the order of the file."""
+        for entry in self.file.annotations[key]:
+            class_id = self.class_of(entry)
+            if class_id is None:
+                continue
+            mask = self.mask(entry, frames.size)
+            if mask is None and entry.get("segmentation"):
+                self.count(BROKEN_MASK, entry)
+            box = self._box(entry, mask, frames.size)
+            if box is None:
+                continue
+            frame = frames.boxes if mask is None else frames.masks
+            yield ParsedObject(
+                class_id,
+                frame.box(box),
+                crowd=self.is_crowd(entry),
+                difficult=self.is_ignored(entry),
+                segmentation=None if mask is None else frame.mask(mask, frames.shown),
+                area=self.area(entry) * frame.scale,
+                keypoints=self.keypoints(entry, frame) if self.num_keypoints else None,
+            )
+
+    def class_of(self, entry: Entry) -> int | None:
+        """Its class; None, and counted, where it is dropped for that."""
+        key = id_key(entry.get("category_id"))
+        category = None if key is None else self._categories.get(key)
+        if category is None:
+            given = entry.get("category_id")
+            self.count(UNLISTED_CATEGORY, entry, f"category_id {given}", Effect.DROPPED)
+            return None
+        return self._find_class(category)
+
+    def mask(self, entry: Entry, size: Size) -> Segmentation | None:
+        """Its mask for a picture of `size`; None where the file has none, or a broken one."""
+        given = entry.get("segmentation")
+        if not given:
+            return None
+        mask = parse_segmentation(given, size)
+        if isinstance(mask, list) and len(mask) < num_polygons(given):
+            self.count(BROKEN_POLYGON, entry)
+        return mask
+
+    def is_crowd(self, entry: Entry) -> bool:
+        """`iscrowd`, in whatever words."""
+        value = entry.get("iscrowd")
+        if value is None or value is False or value is True or value in (0, 1):
+            return bool(value)
+        self.count(ODD_CROWD, entry, f"iscrowd {value!r}")
+        return value.strip().lower() in _YES_WORDS if isinstance(value, str) else bool(value)
+
+    def area(self, entry: Entry) -> float:
+        """Pixels; NaN where the file does not say it."""
+        value = entry.get("area")
+        number = _number(value)
+        if number is not None and 0 < number < math.inf:
+            return number
+        if value not in (None, 0, ""):
+            self.count(ODD_AREA, entry, f"area {value!r}")
+        return math.nan
+
+    def keypoints(self, entry: Entry, frame: FrameMap) -> npt.NDArray[np.float32]:
+        """(num_keypoints, 3). COCO gives pixel indices; their centres are half a pixel further."""
+        values = entry.get("keypoints") or [0] * (3 * self.num_keypoints)
+        try:
+            with np.errstate(over="ignore"):
+                points = np.array(values, dtype=np.float64).reshape(-1, 3)
+        except (TypeError, ValueError, OverflowError):
+            points = np.zeros((0, 3))
+        if len(points) != self.num_keypoints or not np.isfinite(points).all():
+            told = f"{len(points)} keypoints, its category has {self.num_keypoints}"
+            self.count(ODD_KEYPOINTS, entry, told, Effect.STOPS)
+            return np.zeros((self.num_keypoints, 3), dtype=np.float32)
+        points[:, :2] = frame.points(points[:, :2] + 0.5)
+        return points.astype(np.float32)
+
+    def _box(self, entry: Entry, mask: Segmentation | None, size: Size) -> Box | None:
+        """x0 y0 x1 y1 as the file means it, maybe inverted; None, and counted, where there is none.
+
+        Where the box is missing, no number, or without area, that of the mask is taken.
+        """
+        box = parse_box(entry.get("bbox"))
+        angle = _rotation(entry)
+        if mask is not None and (angle or box is None or not has_area(box)):
+            self.count(ROTATED if angle else FROM_MASK, entry, effect=Effect.CHANGED)
+            return mask_box(mask)
+        if box is None:
+            self.count(NO_BOX, entry, f"bbox {entry.get('bbox')!r}", Effect.DROPPED)
+        elif angle:
+            self.count(ROTATED, entry, f"by {angle:g} degrees", Effect.CHANGED)
+            return enclosing(box, angle, size)
+        return box
+
+    def is_ignored(self, entry: Entry) -> bool:
+        """Whether it has the mark by which some writers leave objects out of evaluation."""
+        value = entry.get("ignore")
+        if not value or (isinstance(value, str) and value.strip().lower() not in _YES_WORDS):
+            return False
+        self.count(IGNORED, entry)
+        return True
+
+    def count(
+        self, kind: str, entry: Entry, detail: str = "", effect: Effect = Effect.TOLD
+    ) -> None:
+        """One more of `kind`, seen at an annotation."""
+        told = f": {detail[:80]}" if detail else ""
+        self.problems.add(kind, f"annotation {entry.get('id')} in {self.file.path}{told}", effect)
+
+
+def parse_box(value: Any) -> Box | None:
+    """x0 y0 x1 y1 of a COCO box; None for what has no four numbers whose meaning is plain."""
+    if isinstance(value, dict):
+        return _named_box(value)
+    if isinstance(value, str):
+        value = value.strip("[]() ").replace(",", " ").split()
+    elif isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]
+    try:
+        x, y, width, height = value
+        x0, y0 = float(x), float(y)
+        return x0, y0, x0 + float(width), y0 + float(height)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def enclosing(box: Box, angle: float, size: Size) -> Box:
+    """The upright box around `box` when that is turned by `angle` degrees about its centre.
+
+    As far as it lies in a picture of `size` where the box does; corners of a turned box may not.
+    """
+    x0, y0, x1, y1 = box
+    sine, cosine = abs(math.sin(math.radians(angle))), abs(math.cos(math.radians(angle)))
+    width, height = abs(x1 - x0), abs(y1 - y0)
+    half_x = (width * cosine + height * sine) / 2
+    half_y = (width * sine + height * cosine) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    if not (0 <= x <= size[1] and 0 <= y <= size[0]):
+        return x - half_x, y - half_y, x + half_x, y + half_y
+    return (
+        max(x - half_x, 0.0),
+        max(y - half_y, 0.0),
+        min(x + half_x, float(size[1])),
+        min(y + half_y, float(size[0])),
+    )
+
+
+def _named_box(value: Mapping[str, Any]) -> Box | None:
+    """A box whose numbers have names."""
+    for names in _CORNER_NAMES:
+        corners = [n for name in names if (n := _number(value.get(name))) is not None]
+        if len(corners) == 4:
+            x0, y0, x1, y1 = corners
+            return x0, y0, x1, y1
+    for names in _SIZE_NAMES:
+        if all(name in value for name in names):
+            return parse_box([value[name] for name in names])
+    return None
+
+
+def has_area(box: Box) -> bool:
+    """Whether it is a box, maybe inverted: false for zeros and for what is no number."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    return math.isfinite(width * height) and width * height != 0
+
+
+def _rotation(entry: Entry) -> float:
+    """Degrees by which CVAT has turned the box about its centre; 0 where it is upright."""
+    attributes = entry.get("attributes")
+    if not isinstance(attributes, dict):
+        return 0.0
+    angle = _number(attributes.get("rotation"))
+    if angle is None or not math.isfinite(angle) or abs(math.remainder(angle, 180)) < 0.01:
+        return 0.0
+    return angle
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
