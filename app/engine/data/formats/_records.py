@@ -2,6 +2,7 @@
 
 import math
 import stat
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ __all__ = [
     "NO_ANNOTATION",
     "NO_IMAGE",
     "ONE_PIXEL",
+    "SHARED",
     "UNKNOWN_CLASS",
     "ParsedObject",
     "build_record",
@@ -34,6 +36,7 @@ __all__ = [
     "read_annotation",
     "read_headers",
     "readable_pairs",
+    "tell_shared",
 ]
 
 _THREADS = 16
@@ -43,6 +46,7 @@ NO_IMAGE = "unreadable image (left out)"
 NO_ANNOTATION = "annotation file missing or unreadable (image left out)"
 INVERTED = "box that ends before it begins (its corners put in order)"
 ONE_PIXEL = "box one pixel wide or high (a click?)"
+SHARED = "annotation file with objects that is listed for several images (used for each)"
 CLIPPED = "box partly outside its image (clipped)"
 
 
@@ -117,6 +121,16 @@ def readable_pairs(
         else:
             found.append((image, annotation, header))
     return found
+
+
+def tell_shared(annotations: Iterable[Path], problems: Problems) -> None:
+    """Count the images that share the file with their objects with an earlier one.
+
+    annotations  the file of each image that has objects; one file for all empty images is fine
+    """
+    for path, count in Counter(annotations).items():
+        for _ in range(count - 1):
+            problems.add(SHARED, f"{path}: {count} images")
 
 
 def read_headers(paths: Sequence[Path]) -> Iterable[Header | ImageError]:

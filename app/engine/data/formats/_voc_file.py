@@ -330,12 +330,16 @@ def _base_name(text: str | None) -> str:
 
 
 def _is_platforms(root: Element) -> bool:
+    """Whether the platform wrote the file: two of its marks, each of which others may have."""
     source = root.find("source")
-    return (
+    marks = (
+        root.findtext("folder") == "folder",
         source is not None
-        and source.findtext("annotation") == source.findtext("image") == "unknown"
-        and root.findtext("folder") == "folder"
+        and source.findtext("annotation") == source.findtext("image") == "unknown",
+        root.find("image_quality") is not None,
+        (root.findtext("filename") or "").startswith("/in/assets/"),
     )
+    return sum(marks) >= 2
 
 
 def _is_yes(text: str | None) -> bool:

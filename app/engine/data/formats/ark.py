@@ -9,10 +9,17 @@ an annotator was and is not used; a rotated box is taken as the upright one that
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from app.engine.data.formats._class_list import check_class_lists
 from app.engine.data.formats._frames import frame_map
 from app.engine.data.formats._lines import COMMENT, Classes, tell_foreign, yolo_columns
 from app.engine.data.formats._reading import Reading
-from app.engine.data.formats._records import ParsedObject, build_record, edges, readable_pairs
+from app.engine.data.formats._records import (
+    ParsedObject,
+    build_record,
+    edges,
+    readable_pairs,
+    tell_shared,
+)
 from app.engine.data.formats._text import read_lines
 from app.engine.data.problems import Effect
 from app.engine.structures.sample import ImageRecord
@@ -31,6 +38,7 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
     """Records of (image, annotation) pairs; a class is its position in `class_names`."""
     parser = _Parser(reading)
     records: list[ImageRecord] = []
+    used: list[Path] = []  # files with objects
     for image, annotation, header in readable_pairs(pairs, reading.problems):
         lines = read_lines(annotation, reading.problems)
         frame = frame_map(None, header, reading, str(annotation))
@@ -40,9 +48,12 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
             ParsedObject(class_id, frame.box(edges(corners, inclusive=True)))
             for class_id, corners in parser.objects(annotation, lines)
         )
-        records.append(
-            build_record(image, header.size, objects, image_id=len(records), reading=reading)
-        )
+        record = build_record(image, header.size, objects, image_id=len(records), reading=reading)
+        records.append(record)
+        if len(record):
+            used.append(annotation)
+    tell_shared(used, reading.problems)
+    check_class_lists(used, reading.class_names, reading.problems)
     tell_foreign(FOREIGN, [*parser.foreign.values()], parser.own, reading.problems)
     return records
 

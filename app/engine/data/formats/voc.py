@@ -17,6 +17,7 @@ from app.engine.data.formats._records import (
     build_record,
     class_finder,
     readable_pairs,
+    tell_shared,
 )
 from app.engine.data.formats._voc_file import VocFile, VocObject, read_file
 from app.engine.data.problems import Problems
@@ -36,6 +37,7 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
     is_inclusive = inclusive_files(files, [header.size for _, header, _ in found], reading)
     finder = class_finder(reading, (name for file in files for name in file.names))
     _tell_other_images([(image, file) for image, _, file in found], reading.problems)
+    tell_shared((file.path for file in files if file.names), reading.problems)
     records: list[ImageRecord] = []
     for (image, header, file), inclusive in zip(found, is_inclusive, strict=True):
         frame = frame_map(file.size, header, reading, f"{file.path} of {image.name}")

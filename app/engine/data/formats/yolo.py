@@ -15,7 +15,12 @@ from app.engine.data.formats._class_list import check_class_lists, numbered
 from app.engine.data.formats._frames import frame_map
 from app.engine.data.formats._lines import COMMENT, Classes, tell_foreign, yolo_columns
 from app.engine.data.formats._reading import Reading
-from app.engine.data.formats._records import ParsedObject, build_record, readable_pairs
+from app.engine.data.formats._records import (
+    ParsedObject,
+    build_record,
+    readable_pairs,
+    tell_shared,
+)
 from app.engine.data.formats._text import read_lines
 from app.engine.data.problems import Effect
 from app.engine.structures.sample import ImageRecord
@@ -49,6 +54,7 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
     ]
     parser = _Parser(reading, has_keypoints=_has_keypoints(lines for *_, lines in found))
     records: list[ImageRecord] = []
+    used: list[Path] = []  # files with objects
     for image, header, annotation, lines in found:
         frame = frame_map(None, header, reading, str(annotation))
         if frame is None:
@@ -59,10 +65,12 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
             ParsedObject(class_id, frame.box((x0 * width, y0 * height, x1 * width, y1 * height)))
             for class_id, (x0, y0, x1, y1) in parser.objects(annotation, lines)
         )
-        records.append(
-            build_record(image, header.size, objects, image_id=len(records), reading=reading)
-        )
-    _tell(parser, [annotation for _, _, annotation, _ in found], reading)
+        record = build_record(image, header.size, objects, image_id=len(records), reading=reading)
+        records.append(record)
+        if len(record):
+            used.append(annotation)
+    tell_shared(used, reading.problems)
+    _tell(parser, used, reading)
     return records
 
 

@@ -280,6 +280,45 @@ def test_voc_counts_from_one(tmp_path: Path) -> None:
         load_voc(tmp_path, "test")
 
 
+def _voc_folder(folder: Path, texts: dict[str, str]) -> Path:
+    (folder / "Annotations").mkdir()
+    (folder / "ImageSets/Main").mkdir(parents=True)
+    (folder / "ImageSets/Main/train.txt").write_text("\n".join(texts))
+    for name, text in texts.items():
+        (folder / f"Annotations/{name}.xml").write_text(text)
+    return folder
+
+
+def test_voc_keeps_fractions_and_tells_what_it_drops(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def text(name: str, x1: str) -> str:
+        corners = f"<xmin>2</xmin><ymin>3</ymin><xmax>{x1}</xmax><ymax>9</ymax>"
+        return f"<object><name>{name}</name><bndbox>{corners}</bndbox></object>"
+
+    size = "<size><width>32</width><height>24</height></size>"
+    objects = text("dog", "9.5") + text("unicorn", "9") + text("Cat", "1")
+    folder = _voc_folder(tmp_path, {"a": f"<annotation>{size}{objects}</annotation>"})
+    (record,) = load_voc(folder, "train").records
+    assert record.boxes.tolist() == [[1, 2, 9.5, 9], [0, 2, 2, 9]]
+    for words in ("unknown class", "another case", "ends before it begins"):
+        assert words in caplog.text
+
+
+def test_voc_with_broken_files_is_refused(tmp_path: Path) -> None:
+    size = "<size><width>32</width><height>24</height></size>"
+    sound = f"<annotation>{size}</annotation>"
+    texts = {"a": sound, "b": "", "c": "<annotation>"}
+    with pytest.raises(DatasetError, match="2 of 3 images"):
+        load_voc(_voc_folder(tmp_path, texts), "train")
+
+
+def test_voc_without_a_size_needs_its_image(tmp_path: Path) -> None:
+    texts = {"a": "<annotation/>", "b": "<annotation/>"}
+    with pytest.raises(DatasetError, match=r"2 of 2 images.*unreadable image"):
+        load_voc(_voc_folder(tmp_path, texts), "train")
+
+
 def test_cityscapes(tmp_path: Path) -> None:
     ids = np.zeros((6, 8), dtype=np.int32)
     ids[1:3, 2:5] = 26001  # a car

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app.engine.data.formats import FORMATS, Conventions, Reading
-from app.engine.data.formats._records import ONE_PIXEL
+from app.engine.data.formats._class_list import OTHER_ORDER
+from app.engine.data.formats._records import ONE_PIXEL, SHARED
 from app.engine.data.formats._text import NO_TEXT
 from app.engine.data.formats.ark import FOREIGN
 from app.engine.data.problems import Effect, Problems
@@ -148,6 +149,35 @@ def test_facts_have_what_is_dropped(save_image) -> None:
     FORMATS["ark"]([(image, image.with_suffix(".txt"))], reading)
     assert list(reading.facts.boxes) == [10, 4, 3, 14, 90, 90, 96, 96]
     assert reading.facts.class_numbers == {1: 1, 2: 1, 0: 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        pytest.param("0,1,1,9,9", 2, id="objects of three images"),
+        pytest.param("", 0, id="no objects"),
+    ],
+)
+@pytest.mark.parametrize("word", ["ark", "yolo", "voc"])
+def test_one_file_for_several_images_is_told(
+    save_image, tmp_path: Path, word: str, text: str, count: int
+) -> None:
+    label = tmp_path / "label"
+    corners = "<xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>"
+    cat = f"<object><name>cat</name><bndbox>{corners}</bndbox></object>" if text else ""
+    yolo = "0 .5 .5 .5 .5" if text else ""
+    label.write_text({"ark": text, "yolo": yolo, "voc": f"<annotation>{cat}</annotation>"}[word])
+    pairs = [(save_image(f"{number}.png"), label) for number in range(3)]
+    reading = Reading(NAMES)
+    assert len(FORMATS[word](pairs, reading)) == 3
+    assert reading.problems.counts.get(SHARED, 0) == count
+
+
+def test_a_class_list_beside_ark_counts_as_beside_yolo(save_image, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("dog\ncat\n")
+    problems = Problems()
+    _read(save_image(), "0,1,1,9,9", problems)
+    assert problems.with_effect(Effect.STOPS) == {OTHER_ORDER: 1}
 
 
 def test_boxes_of_the_stored_picture_are_turned(save_image) -> None:

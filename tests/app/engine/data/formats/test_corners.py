@@ -38,6 +38,16 @@ def _boxes(save_image, texts: list[str], reading: Reading) -> list[list[float]]:
     ("text", "setting", "box", "words"),
     [
         pytest.param(_xml(WHOLES, MARKS), "auto", INCLUSIVE, "object): all 1 files", id="platform"),
+        pytest.param(
+            _xml(WHOLES, "<folder>folder</folder><image_quality>-1.0000</image_quality>"),
+            "auto",
+            INCLUSIVE,
+            "object): all 1 files",
+            id="platform by other marks",
+        ),
+        pytest.param(
+            _xml(FLOATS, "<folder>folder</folder>"), "auto", EXCLUSIVE, "fractions", id="one mark"
+        ),
         pytest.param(_xml(WHOLES), "auto", INCLUSIVE, "object): none of 1 files", id="whole"),
         pytest.param(_xml(FLOATS), "auto", EXCLUSIVE, "pixels): 1 of 1 files have fr", id="CVAT"),
         pytest.param(_xml(HALF), "auto", [3, 4, 12.5, 13], "have fractions", id="one fraction"),
