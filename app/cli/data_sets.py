@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from app.engine.data.coco_dataset import load_coco
 from app.engine.data.dataset import Dataset
 from app.engine.data.formats import Conventions
 from app.engine.data.renumber import renumbered
+from app.engine.data.smells import check_accepted
 from app.engine.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -139,9 +140,14 @@ def for_one(cfg: CfgNode, name: str) -> CfgNode:
 
 def _own(cfg: CfgNode, options: Options, part: str) -> dict[str, Load]:
     """Loaders of --coco; ConfigError where the config names a set that nobody knows."""
-    conventions = Conventions(cfg.DATASETS.ANNOTATED_FRAME)
+    key = "DATASETS.ACCEPTED_SMELLS"
+    load = partial(
+        load_coco,
+        conventions=Conventions(cfg.DATASETS.ANNOTATED_FRAME),
+        accepted_smells=check_accepted(cfg.DATASETS.ACCEPTED_SMELLS, key=key),
+    )
     own: dict[str, Load] = {
-        name: partial(_load_own, json, images, conventions) for name, json, images in options.coco
+        name: partial(_load_own, load, json, images) for name, json, images in options.coco
     }
     for name in cfg.DATASETS[part]:
         if name not in own and name not in DATASETS:
@@ -153,8 +159,10 @@ def _own(cfg: CfgNode, options: Options, part: str) -> dict[str, Load]:
     return own
 
 
-def _load_own(json_file: Path, image_dir: Path, conventions: Conventions, _root: Path) -> Dataset:
-    return load_coco(json_file, image_dir, conventions=conventions)
+def _load_own(
+    load: Callable[[Path, Path], Dataset], json_file: Path, image_dir: Path, _root: Path
+) -> Dataset:
+    return load(json_file, image_dir)
 
 
 def _require(cfg: CfgNode, part: str) -> None:

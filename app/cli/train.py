@@ -15,6 +15,7 @@ from app.engine.data.dataset import Dataset
 from app.engine.data.depth_of_set import with_depth
 from app.engine.data.filters import class_histogram
 from app.engine.data.keypoints import without_false_flips
+from app.engine.data.smells import sniff_overlap
 from app.engine.errors import ConfigError
 from app.engine.evaluation.keypoint_sigmas import tell_sigmas
 from app.engine.files import write_atomically
@@ -40,6 +41,8 @@ def run(options: Options) -> None:
     write_atomically(output_dir / CONFIG_FILE, portable(cfg).dump())
     first, *others = validation or [""]
     val_set = validation.get(first)
+    if val_set is not None:
+        sniff_overlap(train_set.records, val_set.records, cfg.DATASETS.ACCEPTED_SMELLS)
 
     def keep(saved: SavedModel) -> None:
         with saved.weights.open("rb") as weights:

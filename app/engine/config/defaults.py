@@ -345,6 +345,7 @@ OWN: dict[str, Any] = {
         "TRAIN_REPEAT_FACTOR": [],  # [[name, factor], ...] for WeightedTrainingSampler
         # picture in which boxes of one's own data were drawn: auto / shown / stored / scaled
         "ANNOTATED_FRAME": "auto",
+        "ACCEPTED_SMELLS": [],  # names of smells (docs/data.md) that stop no training
     },
     "DATALOADER": {
         "RANDOM_SUBSET_RATIO": 1.0,  # share of images for RandomSubsetTrainingSampler

@@ -5,7 +5,7 @@ Data sets that their authors publish are read as detectron2 reads them: only the
 opened, boxes stay as they are, and objects with broken masks are left out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from app.engine.data.formats._records import NO_IMAGE, ParsedObject, known_areas
 from app.engine.data.formats.coco import count_lost, read_images
 from app.engine.data.image import image_size
 from app.engine.data.problems import Effect, Problems
+from app.engine.data.smells import Scent, sniff
 from app.engine.errors import DatasetError, EngineError, ImageError
 from app.engine.structures.boxes import Size
 from app.engine.structures.sample import ImageRecord
@@ -50,18 +51,26 @@ def load_coco(
     image_dir: Path,
     *,
     conventions: Conventions | None = None,
+    accepted_smells: Collection[str] = (),
     is_published: bool = False,
 ) -> Dataset:
     """Instances (and keypoints, where the file has them); images and classes sorted by id.
 
-    is_published  whether it is a data set that detectron2 knows by name, to be read as it does
+    is_published     whether detectron2 knows the data set by name, to be read as it does
+    accepted_smells  names of smells that the user knows to be wrong
 
     Raises DatasetError where the set cannot be right.
     """
     reading = Reading([], conventions or Conventions())
     with without_collecting():
         content = read_content(json_path)
-        return coco_dataset(content, json_path, image_dir, reading, is_published=is_published)
+        dataset = coco_dataset(content, json_path, image_dir, reading, is_published=is_published)
+    if not is_published:
+        scent = Scent(
+            dataset.records, replace(reading, class_names=dataset.class_names), is_xywh=True
+        )
+        sniff(str(json_path), scent, accepted_smells, key="DATASETS.ACCEPTED_SMELLS")
+    return dataset
 
 
 def coco_dataset(

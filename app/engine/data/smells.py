@@ -39,6 +39,7 @@ FEW = 0.02
 SOME = 0.2
 
 _IMAGES_SEEN = 32
+_MIN_IMAGES = 4
 _BLANK_RANGE = 8  # grey levels between the darkest and the brightest half percent of the pixels
 _HASHED_BYTES = 1 << 16
 _THREADS = 16  # they hide the latency of network file systems
@@ -134,7 +135,10 @@ def _xywh(scent: Scent) -> str | None:
 def _normalised(scent: Scent) -> str | None:
     if not scent.has_enough:
         return None
-    small = _share((np.abs(scent.boxes) <= 2).all(axis=1) & (scent.sizes > 16).all(axis=1))
+    has_area = (scent.boxes[:, 2:] != scent.boxes[:, :2]).all(axis=1)
+    small = _share(
+        has_area & (np.abs(scent.boxes) <= 2).all(axis=1) & (scent.sizes > 16).all(axis=1)
+    )
     if small < 0.5:
         return None
     return (
@@ -168,13 +172,14 @@ def _outside(scent: Scent) -> str | None:
 
 
 def _corner(scent: Scent) -> str | None:
-    if len(scent.boxes) < 10 * MIN_OBJECTS:
+    fitting = scent.fits(scent.boxes)
+    if fitting.sum() < 10 * MIN_OBJECTS:
         return None
-    reach = (scent.boxes[:, 2:] / scent.sizes).max(axis=0)
+    reach = (scent.boxes[fitting, 2:] / scent.sizes[fitting]).max(axis=0)
     if not (reach < 0.6).all():
         return None
     return (
-        f"none of {len(scent.boxes)} boxes reaches beyond {reach.max():.0%} of its image's width or"
+        f"none of {fitting.sum()} boxes reaches beyond {reach.max():.0%} of its image's width or"
         " height; were they drawn in smaller copies of the images?"
     )
 
@@ -260,7 +265,7 @@ def _blank(scent: Scent) -> str | None:
     depth = measured_depth(paths)
     ranges = [found for path in paths if (found := _grey_range(path, depth)) is not None]
     blank = sum(high - low < _BLANK_RANGE for low, high in ranges)
-    if not ranges or blank < 0.9 * len(ranges):
+    if len(ranges) < _MIN_IMAGES or blank < 0.9 * len(ranges):
         return None
     low, high = np.median(np.array(ranges), axis=0)
     return (

@@ -162,6 +162,7 @@ ONLY_DEFAULT = {
 """Key -> a value that is refused, and words of the reason: nothing reads what cannot change."""
 
 OUTSIDE = {
+    "DATASETS.ACCEPTED_SMELLS": "app/cli/data_sets.py",
     "DATASETS.ANNOTATED_FRAME": "app/cli/data_sets.py",
     "MODEL.CLASS_NAMES": "app/tasks/torch_model.py",
     "MODEL.CATEGORY_IDS": "app/cli/detect.py",

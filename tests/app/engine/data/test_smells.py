@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.engine.data.coco_dataset import load_coco
 from app.engine.data.formats import FORMATS, Reading
 from app.engine.data.smells import (
     OVERLAP,
@@ -232,6 +233,19 @@ def test_unknown_smells_are_refused() -> None:
     assert check_accepted(["crowds", OVERLAP], key="k") == {"crowds", OVERLAP}
     with pytest.raises(ConfigError, match="k: 'crowd' is no smell; did you mean crowds"):
         check_accepted(["crowd"], key="k")
+
+
+def test_boxes_of_zeros_are_dropped_objects_and_not_normalised(tmp_path: Path) -> None:
+    assert _found(_read_coco(tmp_path, lambda box: [0, 0, 0, 0])) == {"objects-dropped"}
+
+
+def test_app_clis_data_is_sniffed_too(tmp_path: Path) -> None:
+    scent = FAULTY["xyxy-boxes"](tmp_path)
+    assert scent.records
+    with pytest.raises(DatasetError, match=r"smell xyxy-boxes.*DATASETS.ACCEPTED_SMELLS: xyxy"):
+        load_coco(tmp_path / "a.json", tmp_path)
+    accepted = {"xyxy-boxes", "boxes-outside"}
+    assert len(load_coco(tmp_path / "a.json", tmp_path, accepted_smells=accepted).records)
 
 
 def _record(path: Path) -> ImageRecord:
