@@ -4,7 +4,6 @@ The supervisor alone writes monitor.txt, decides the exit status and has the las
 It stays small and never imports torch, so that nothing the task does can take it down.
 """
 
-import errno
 import logging
 import os
 import selectors
@@ -18,7 +17,7 @@ from pathlib import Path
 from app.launchers import several_processes
 from app.stop_signals import StopSignals
 from app.task_process import Ending, TaskProcess, task_environment
-from executor.atomic_file import output_error, sweep_temporaries
+from executor.atomic_file import output_error, require_writable, sweep_temporaries
 from executor.channel import Failure, ReportReader
 from executor.env import Env, OutputPaths, Task, load_env, salvaged_env
 from executor.errors import ConfigError, ExecutorError, OutputError, StoppedError
@@ -72,8 +71,7 @@ def supervise(settings: Settings, signals: StopSignals) -> int:
             if error is not None:
                 monitor.failed(error)
             else:
-                with suppress(OutputError):  # the results are there, and they count
-                    monitor.running(1.0, "done")
+                monitor.done()
                 # Only now: a run that is killed before it is known to be done need not start over.
                 remove_journals(output.root_dir)
     except OutputError as output_problem:
@@ -113,14 +111,18 @@ def _make_folders(output: OutputPaths) -> None:
 
 
 def _require_writable(output: OutputPaths, tasks: Iterable[Task]) -> None:
-    """OutputError for a folder that is there and closed: an earlier run may have had another user.
+    """OutputError for a folder that takes no new file: an earlier run may have had another user.
 
     Told now, not after the hours until the first result.
     """
-    for folder in _folders(output, tasks):
-        if not os.access(folder, os.W_OK | os.X_OK):
-            denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            raise output_error(folder, denied)
+    folders = _folders(output, tasks)
+    if output.monitor_file.parent != output.root_dir:
+        folders.remove(output.monitor_file.parent)  # progress is worth less than the work
+    for folder in folders:
+        try:
+            require_writable(folder)
+        except OSError as error:
+            raise output_error(folder, error) from error
 
 
 def _attempt(
@@ -154,8 +156,13 @@ def _missing_result(env: Env, tasks: tuple[Task, ...]) -> ExecutorError | None:
         Task.INFER: env.output.infer_result_file,
     }
     for task in tasks:
-        if not results[task].is_file():
-            return ExecutorError(f"{task.value} ended without {results[task]}; please report it")
+        path = results[task]
+        try:
+            if path.is_file():
+                continue
+        except OSError as error:
+            return output_error(path, error)
+        return ExecutorError(f"{task.value} ended without {path}; please report it")
     return None
 
 
@@ -234,10 +241,7 @@ class _Watch:
         age_s = time.monotonic() - self._record_time
         if age_s >= (_MIN_INTERVAL_S if state != self._recorded else _MAX_INTERVAL_S):
             # The last step belongs to the supervisor, after it has seen the results.
-            try:
-                self._monitor.running(min(self._fraction, 0.9999), state[1])
-            except OutputError as error:
-                logger.warning("%s", error)  # a full disk may be freed; the task goes on
+            self._monitor.running(min(self._fraction, 0.9999), state[1])
             self._record_time, self._recorded = time.monotonic(), state
 
     def _warn_if_stalled(self, process: TaskProcess) -> None:

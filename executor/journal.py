@@ -10,6 +10,9 @@ and is on the disk a few seconds later (it survives the machine). What a reader 
 all that follows it, was never finished. Entries are texts without line breaks; their order is
 that of the work. An entry that is not finished yet holds what a result says of it meanwhile; its
 group may be written once more, behind the others, and then counts in place of the first.
+
+Where a file cannot be changed after it was written (object stores), the journal lies in the
+folder for temporary files: results are gathered all the same, but a killed run starts over.
 """
 
 import errno
@@ -17,6 +20,7 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
 import time
 import zlib
 from collections import Counter
@@ -26,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from executor.atomic_file import output_error, sync_directory
+from executor.atomic_file import NOT_OFFERED, output_error, sync_directory, sync_file
 
 logger = logging.getLogger(__name__)
 
@@ -81,21 +85,47 @@ class Journal:
         self._head = json.dumps({"fingerprint": fingerprint, "version": _VERSION}).encode() + b"\n"
         self._size = 0
         self._sync_time = time.monotonic()
+        self._is_here = True
         self._forget()
         try:
-            self._descriptor = _opened(path)
-            try:
-                self._take_up()
-            except BaseException:
-                os.close(self._descriptor)
-                raise
+            self._open()
         except OSError as error:
-            raise output_error(path, error) from error
+            if error.errno not in NOT_OFFERED:
+                raise output_error(path, error) from error
+            self._open_elsewhere(error)
+
+    def _open(self) -> None:
+        self._descriptor = _opened(self._path)
+        try:
+            self._take_up()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def _open_elsewhere(self, error: OSError) -> None:
+        """A journal in the folder for temporary files, since the right place takes none."""
+        logger.warning(
+            "%s: files cannot be changed here once they are written (%s); should this run be"
+            " interrupted, the next one starts over",
+            self._path.parent,
+            error.strerror,
+        )
+        with suppress(OSError):
+            self._path.unlink()
+        self._size, self._is_here = 0, False
+        handle, name = tempfile.mkstemp(_SUFFIX)
+        os.close(handle)
+        self._path = Path(name)
+        try:
+            self._open()
+        except OSError as problem:
+            raise output_error(self._path, problem) from problem
 
     def _forget(self) -> None:
         self._counts: Counter[str] = Counter()
-        self._open: dict[int, int] = {}  # of groups with open entries: position -> place in file
-        self._rewritten: dict[int, int] = {}  # likewise, of groups that were written again
+        # Where in the file groups lie that have open entries, and those written again.
+        self._unfinished: dict[int, int] = {}
+        self._rewritten: dict[int, int] = {}
 
     def _take_up(self) -> None:
         with self._path.open("rb") as stream:
@@ -117,8 +147,16 @@ class Journal:
             logger.info("%s belongs to another run; starting from the beginning", self._path)
         os.ftruncate(self._descriptor, self._size)
         if not self._size:
-            self._write(self._head)
-            sync_directory(self._path.parent)
+            self._begin()
+
+    def _begin(self) -> None:
+        """Write the first line, and see that the file can grow when it was flushed, and be read."""
+        for part in (self._head[:1], self._head[1:]):
+            self._write(part)
+            sync_file(self._descriptor)
+        if self._path.read_bytes() != self._head:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        sync_directory(self._path.parent)
 
     @property
     def num_entries(self) -> int:
@@ -143,7 +181,7 @@ class Journal:
     def open_groups(self) -> list[range]:
         """Positions of groups that have an open entry; `add` takes each once more."""
         with self._path.open("rb") as stream:
-            return [_group_at(stream, place).range for _, place in sorted(self._open.items())]
+            return [_group_at(stream, place).range for _, place in sorted(self._unfinished.items())]
 
     def add(
         self, entries: Sequence[str], marks: str | None = None, *, position: int | None = None
@@ -158,13 +196,13 @@ class Journal:
         start = self.num_entries if position is None else position
         group = Group(start, RESULT * len(entries) if marks is None else marks, entries)
         try:
-            if start in self._open:
+            if start in self._unfinished:
                 with self._path.open("rb") as stream:
-                    group = group.completed_by(_group_at(stream, self._open[start]))
+                    group = group.completed_by(_group_at(stream, self._unfinished[start]))
             place = self._size
             self._write(_packed(group))
             if time.monotonic() - self._sync_time > _SYNC_S:
-                os.fdatasync(self._descriptor)
+                sync_file(self._descriptor)
                 self._sync_time = time.monotonic()
         except OSError as error:
             raise output_error(self._path, error) from error
@@ -173,9 +211,9 @@ class Journal:
 
     def _count(self, group: Group, *, place: int) -> bool:
         """Take note of a group that lies at a place in the file; False where it has no business."""
-        if group.position in self._open:
+        if group.position in self._unfinished:
             with self._path.open("rb") as stream:
-                earlier = _group_at(stream, self._open.pop(group.position))
+                earlier = _group_at(stream, self._unfinished.pop(group.position))
             if len(earlier.marks) != len(group.marks):
                 return False
             self._counts.subtract(earlier.marks)
@@ -184,7 +222,7 @@ class Journal:
             return False
         self._counts.update(group.marks)
         if OPEN in group.marks:
-            self._open[group.position] = place
+            self._unfinished[group.position] = place
         return True
 
     def clear(self) -> None:
@@ -221,8 +259,12 @@ class Journal:
                 yield from group.entries if place is None else _group_at(elsewhere, place).entries
 
     def close(self) -> None:
-        """No more entries; the file stays."""
-        os.close(self._descriptor)
+        """No more entries; the file stays where it belongs."""
+        with suppress(OSError):
+            os.close(self._descriptor)
+        if not self._is_here:
+            with suppress(OSError):
+                self._path.unlink()
 
 
 def journal_path(folder: Path, task: str) -> Path:
@@ -232,9 +274,10 @@ def journal_path(folder: Path, task: str) -> Path:
 
 def remove_journals(folder: Path) -> None:
     """Forget all journals, once what they were for is published."""
-    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        with suppress(OSError):
-            path.unlink()
+    with suppress(OSError):
+        for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+            with suppress(OSError):
+                path.unlink()
 
 
 def fingerprint(facts: Mapping[str, object], files: Sequence[Path] = ()) -> str:

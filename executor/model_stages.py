@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import yaml
 
-from executor.atomic_file import place_file, write_atomically
+from executor.atomic_file import output_error, place_file, write_atomically
 from executor.env import Dialect, OutputPaths
 
 logger = logging.getLogger(__name__)
@@ -75,8 +75,8 @@ class ModelStages:
         """With the stages that an earlier run left, as far as their files are still there."""
         stages = cls(output, **settings)
         for stage in _read_stages(output.training_result_file):
-            folder = output.models_dir / stage.name
-            if all((folder / name).is_file() for name in stage.files):
+            files = [output.models_dir / stage.name / name for name in stage.files]
+            if all(_is_there(file) for file in files):
                 stages._stages[stage.name] = stage
         return stages
 
@@ -93,7 +93,10 @@ class ModelStages:
     def folder(self, name: str) -> Path:
         """Where the files of a stage belong; made if missing."""
         folder = self._models_dir / stage_name(name)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(folder, error) from error
         return folder
 
     def add(
@@ -211,10 +214,26 @@ def _stage_entry(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _read_stages(path: Path) -> list[Stage]:
-    """The stages of a result.yaml of ours; none if it is missing or not readable."""
+def _is_there(file: Path) -> bool:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return file.is_file()
+    except OSError as error:
+        raise output_error(file, error) from error
+
+
+def _read_stages(path: Path) -> list[Stage]:
+    """The stages of a result.yaml of ours; none if it is missing or damaged.
+
+    OutputError where the storage does not give it: a new one would cost the stages in it.
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        content = yaml.safe_load(text.decode("utf-8"))
         return [
             Stage(
                 stage_name(str(entry.pop("stage_name"))),
@@ -224,9 +243,7 @@ def _read_stages(path: Path) -> list[Stage]:
             )
             for entry in content["model_stages"].values()
         ]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
         logger.warning("%s: not resumed, it cannot be read (%s)", path, error)
         return []
     except yaml.YAMLError:

@@ -4,18 +4,43 @@ EngineError (ValueError)
 ├── ConfigError      a config file, key or value
 ├── DatasetError     annotations or index: nothing to train on, unreadable file, ...
 ├── ImageError       one image cannot be read
-│   └── StorageError    because its storage does not give it: what is in it is not known
+│   ├── StorageError    because its storage does not give it: what is in it is not known
+│   └── DoesNotFitError  because memory is too small for it alone (an OutOfMemoryError, too)
 ├── CheckpointError  weights missing, unreadable, unsafe, or of another model
 │   └── DownloadError  they are nowhere here and cannot be downloaded
 ├── ExportError     a model cannot be written for another program, or finds other things there
-├── DivergedError    the loss became infinite or NaN and did not recover
+├── DivergedError    the loss became infinite, NaN or enormous and did not recover
 ├── OutOfMemoryError the device's memory does not suffice, even in the smallest parts
 └── RankError        another process of a training was lost, again and again
 
 Every message is one sentence: what was wrong, where, what to do.
 """
 
+import errno
+import re
+
 _MAX_LINE = 1000  # characters
+
+_SIGNS_OF_MEMORY = re.compile(
+    "|".join(
+        (
+            r"out of memory",  # CUDA, its driver, cuDNN
+            r"allocate (shared )?memory",  # the system, torch, ONNX Runtime
+            r"not enough memory",
+            r"bad[_ ]alloc",  # C++
+            r"alloc_failed",  # cuBLAS, cuDNN, cuFFT
+            r"smaller than requested bytes",  # a limited arena of ONNX Runtime
+            # oneDNN keeps the reason to itself; what it cannot do, it says of descriptors.
+            r"could not (create|execute) a primitive(?! desc)",
+            r"could not create a memory(?! desc)",
+            r"unable to mmap",
+            r"shared memory ?\(shm\)",
+            r"cublascreate",  # the library's first wish is for memory
+            r"unable to find a valid cudnn algorithm",
+        )
+    ),
+    re.IGNORECASE,
+)
 
 
 class EngineError(ValueError):
@@ -82,11 +107,15 @@ class ExportError(EngineError):
 
 
 class DivergedError(EngineError):
-    """The loss became infinite or NaN and did not recover."""
+    """The loss became infinite, NaN or enormous and did not recover."""
 
 
 class OutOfMemoryError(EngineError):
     """The device's memory does not suffice, even in the smallest parts."""
+
+
+class DoesNotFitError(ImageError, OutOfMemoryError):
+    """Memory is too small for one image alone; it is worth another look where there is more."""
 
 
 class RankError(EngineError):
@@ -94,10 +123,18 @@ class RankError(EngineError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory of the device or of the host ran out; torch has no type for the host's."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    """Whether memory of the device or of the host ran out; libraries have only words for it."""
+    if isinstance(error, MemoryError | OutOfMemoryError):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text
-    )
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    kind = type(error)
+    if kind.__name__ == "OutOfMemoryError":  # torch's, which need not be there
+        return True
+    is_a_librarys = isinstance(error, RuntimeError) or kind.__module__.startswith("onnxruntime")
+    return is_a_librarys and _SIGNS_OF_MEMORY.search(str(error)) is not None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; the name of its type where it says nothing."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from app.engine.errors import ImageError, StorageError
+from app.engine.errors import DoesNotFitError, ImageError, StorageError
 from app.tasks.finder import Finder, Work
 from app.tasks.stop_flag import stop_flag
 from app.tasks.unreadable import Unreadable
@@ -49,7 +49,8 @@ class Candidates(CandidateIndex):
         give to an earlier run are looked at again, first and as a whole: what is found in an image
         depends in its last bits on the images of its batch.
 
-        StoppedError when asked to stop; ImageError where none can be read, or too many are lost.
+        StoppedError when asked to stop; ImageError where none can be read, or too many are lost;
+        OutOfMemoryError where none fits into memory.
         """
         if journal.num_done:
             logger.info(
@@ -57,11 +58,11 @@ class Candidates(CandidateIndex):
                 f"{journal.num_done:,}",
                 f"{len(self):,}",
             )
-        unreadable = Unreadable(len(self))
+        unreadable = Unreadable(len(self), any_earlier=journal.num_results > 0)
         try:
             self._look(journal, finder, entry, unreadable, progress)
             unreadable.require_any(journal.num_results)
-        except contract.ImageError:
+        except (contract.ImageError, contract.OutOfMemoryError):
             if not journal.num_results:
                 journal.clear()  # whatever is repaired: the next run looks at all of them
             raise
@@ -98,6 +99,6 @@ class Candidates(CandidateIndex):
 
 
 def _mark(result: object) -> str:
-    if isinstance(result, StorageError):
+    if isinstance(result, StorageError | DoesNotFitError):
         return OPEN
     return NO_RESULT if isinstance(result, ImageError) else RESULT

@@ -5,24 +5,46 @@ import logging
 import os
 
 from app.engine import errors as engine
+from app.tasks.args_options import OWNED_KEYS
 from executor import errors as contract
+from executor.atomic_file import GONE, remedy
 
 logger = logging.getLogger("app.tasks")
 
 TABLE: tuple[tuple[type[BaseException], type[contract.ExecutorError]], ...] = (
     (engine.ConfigError, contract.ConfigError),
     (engine.DatasetError, contract.DatasetError),
+    (engine.OutOfMemoryError, contract.OutOfMemoryError),
     (engine.ImageError, contract.ImageError),
     (engine.DownloadError, contract.NetworkError),
     (engine.CheckpointError, contract.ModelError),
     (engine.ExportError, contract.ModelError),
     (engine.DivergedError, contract.DivergedError),
-    (engine.OutOfMemoryError, contract.OutOfMemoryError),
     (engine.RankError, contract.IncompleteError),
 )
 """First match wins."""
 
-_OUTPUT_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+_ADVICE = (engine.OutOfMemoryError, engine.DivergedError)
+"""Errors that say which key of the engine to change."""
+
+_KEYS_OF_CONFIG = {
+    **OWNED_KEYS,
+    "INPUT.MIN_SIZE_TRAIN": "image_size",
+    "INPUT.MIN_SIZE_TEST": "image_size",
+}
+"""What config.yaml calls them, where alone a user of the platform can set them."""
+
+_SHARED_MEMORY = "/dev/shm"
+_STORAGE_FAULTS = GONE | {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.EFBIG,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EXDEV,
+}
 
 
 def told(error: Exception) -> contract.ExecutorError:
@@ -41,24 +63,40 @@ def contract_error(error: BaseException) -> contract.ExecutorError | None:
     """The error a user should read, or None when `error` is a bug of ours."""
     if isinstance(error, contract.ExecutorError):
         return error
-    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    line = engine.first_line(error)
     for kind, replacement in TABLE:
         if isinstance(error, kind):
-            return replacement(first_line)
-    if engine.is_out_of_memory(error) or getattr(error, "errno", None) == errno.ENOMEM:
+            return replacement(in_words_of_config(line) if isinstance(error, _ADVICE) else line)
+    if engine.is_out_of_memory(error):
         return contract.OutOfMemoryError(
-            f"memory ran out ({first_line}); use a smaller batch_size or image_size, fewer "
+            f"memory ran out ({line}); use a smaller batch_size or image_size, fewer "
             "num_workers, or give the container more memory"
+        )
+    if isinstance(error, OSError) and _is_full_shared_memory(error):
+        return contract.OutOfMemoryError(
+            f"shared memory is full ({line}); raise shm_size (docker run --shm-size) or lower "
+            "num_workers"
         )
     if isinstance(error, PermissionError) and error.filename:
         return contract.OutputError(
             f"{os.fsdecode(error.filename)}: {error.strerror}; let the container's user in there"
             " (docker run --user), or mount another folder"
         )
-    if isinstance(error, OSError) and error.errno in _OUTPUT_FAULTS:
-        place = error.filename or "the output folder"
+    if isinstance(error, OSError) and error.errno in _STORAGE_FAULTS:
+        place = os.fsdecode(error.filename) if error.filename else "the output folder"
         return contract.OutputError(
-            f"{place}: {error.strerror}; free some space or mount a larger, sound, writable /out,"
-            " then start again to resume"
+            f"{place}: {error.strerror}; {remedy(error)}, then start again to resume"
         )
     return None
+
+
+def in_words_of_config(advice: str) -> str:
+    """The engine's keys in a text, named as config.yaml names them."""
+    for key, name in _KEYS_OF_CONFIG.items():
+        advice = advice.replace(key, name)
+    return advice
+
+
+def _is_full_shared_memory(error: OSError) -> bool:
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) and path.startswith(_SHARED_MEMORY)

@@ -68,7 +68,7 @@ def run(env: Env, progress: Progress) -> None:
         logger.warning("%d detections were not finite or outside", entries.num_dropped)
     names = Counter({finder.class_names[index]: count for index, count in counts.items()})
     logger.info(
-        "infer: %d images (%d unreadable, %d not given by their storage), %d objects with a score "
+        "infer: %d images (%d unreadable, %d to be looked at again), %d objects with a score "
         "from %g (%s) in the %d of this run",
         len(candidates),
         journal.num_done - journal.num_results,

@@ -61,7 +61,7 @@ def run(env: Env, progress: Progress) -> None:
         candidates.work_through(journal, finder, _entry, progress=span(progress, 0.02, 0.98))
         _publish(env, candidates, journal)
     logger.info(
-        "mining: %d images ranked by %s; last: %d unreadable, %d not given by their storage",
+        "mining: %d images ranked by %s; last: %d unreadable, %d to be looked at again",
         journal.num_results,
         hp.mining_algorithm,
         journal.num_done - journal.num_results,

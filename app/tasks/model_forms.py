@@ -19,6 +19,7 @@ from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from executor.atomic_file import place_file
+from executor.errors import ExecutorError
 from executor.model_stages import ModelStages, Stage
 from executor.monitor import Progress, span
 
@@ -42,12 +43,14 @@ def add_forms(
     best = stages.best
     if best is None or not forms:
         return
-    stage = stages.folder(best.name)
-    for left_over in stage.parent.glob(f"{_FOLDER}*"):  # by an export that was killed
-        shutil.rmtree(left_over, ignore_errors=True)
-    # Beside the stages: files that turn out well are linked to, not copied.
-    with TemporaryDirectory(prefix=_FOLDER, dir=stage.parent) as folder:
-        try:
+    try:
+        stage = stages.folder(best.name)
+        for left_over in stage.parent.glob(f"{_FOLDER}*"):  # by an export that was killed
+            shutil.rmtree(left_over, ignore_errors=True)
+        # Beside the stages: files that turn out well are linked to, not copied.
+        with TemporaryDirectory(
+            prefix=_FOLDER, dir=stage.parent, ignore_cleanup_errors=True
+        ) as folder:
             cfg, model = _load(stage)
             job = ExportJob(
                 model=model,
@@ -63,10 +66,10 @@ def add_forms(
                 told = span(progress, number / len(forms), (number + 1) / len(forms))
                 best = _publish(stages, best, EXPORTERS[form](replace(job, progress=told)))
                 told(1.0)
-        except EngineError as error:
-            logger.warning("export: %s", error)
-        except Exception as error:  # a defect in an extra must not cost the training
-            logger.warning("export: not all of %s can be made", ", ".join(forms), exc_info=error)
+    except (EngineError, ExecutorError, OSError) as error:
+        logger.warning("export: %s", error)
+    except Exception as error:  # a defect in an extra must not cost the training
+        logger.warning("export: not all of %s can be made", ", ".join(forms), exc_info=error)
 
 
 def _load(stage: Path) -> tuple[CfgNode, Detector]:

@@ -1,8 +1,9 @@
-"""Images of mining and infer that cannot be read: how many, for which of two reasons, and too many.
+"""Images of mining and infer that cannot be read: how many, for which reason, and too many.
 
 What no decoder takes is the images' own fault: they stay without a result. What the storage does
 not give may be there again tomorrow: such an image is never finished, and many of them mean that
-something is wrong with the storage, not with the images.
+something is wrong with the storage, not with the images. Nor is an image finished that memory is
+too small for; where none fits, it is too small for the task.
 """
 
 import logging
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.engine.data.problems import Problems
-from app.engine.errors import ImageError, StorageError
+from app.engine.errors import DoesNotFitError, ImageError, StorageError
 from executor import errors as contract
 
 logger = logging.getLogger(__name__)
@@ -22,16 +23,21 @@ MIN_IMAGES = 20
 
 MAX_LOST_IN_A_ROW = 50
 
+ENOUGH_TOO_LARGE = 50
+"""Where the first so many images do not fit, no other is tried."""
+
 _UNREADABLE = "unreadable image"
 _LOST = "image not given by its storage (no result yet, to be looked at again)"
+_TOO_LARGE = "image that memory is too small for (no result yet, to be looked at again)"
 
 
 class Unreadable:
     """The images of one pass that could not be read."""
 
-    def __init__(self, num_images: int) -> None:
-        """`num_images` are to be read in all, by this pass or earlier ones."""
+    def __init__(self, num_images: int, *, any_earlier: bool = False) -> None:
+        """`num_images` are to be read in all, and some of them were if `any_earlier`."""
         self._num_images = num_images
+        self._any_fits = any_earlier
         self._problems = Problems()
         self._reasons: Counter[str] = Counter()
         self._lost_in_a_row = 0
@@ -45,10 +51,18 @@ class Unreadable:
     def note(self, image: Path, error: ImageError | None) -> None:
         """One more image: it was read (None), or why not.
 
-        Raises the contract's ImageError once so many are lost that the storage must be at fault.
+        Raises the contract's ImageError once so many are lost that the storage must be at fault,
+        its OutOfMemoryError once so many do not fit that no other will.
         """
+        self._any_fits = self._any_fits or error is None
         if not isinstance(error, StorageError):
             self._lost_in_a_row = 0
+        if isinstance(error, DoesNotFitError):
+            self._problems.add(_TOO_LARGE, str(error))
+            if not self._any_fits and self._num_too_large >= ENOUGH_TOO_LARGE:
+                raise self._too_large("any of the first")
+            return
+        if not isinstance(error, StorageError):
             if error is not None:
                 self._problems.add(_UNREADABLE, str(error))
             return
@@ -62,9 +76,11 @@ class Unreadable:
             raise self._verdict(f"{self.num_lost:,} of {self._num_images:,} images")
 
     def require_any(self, num_read: int) -> None:
-        """ImageError unless at least one image was read, by this pass or an earlier one."""
+        """ImageError or OutOfMemoryError unless this pass or an earlier one has read an image."""
         if num_read or not self._num_images:
             return
+        if self._num_too_large:
+            raise self._too_large("any of")
         if self.num_lost:
             raise self._verdict(f"{self.num_lost:,} of {self._num_images:,} images")
         example = "; for example ".join(["", *self._problems.examples(_UNREADABLE)[:1]])
@@ -73,6 +89,18 @@ class Unreadable:
     def report(self) -> None:
         """One warning for each kind, with examples."""
         self._problems.report(logger)
+
+    @property
+    def _num_too_large(self) -> int:
+        return self._problems.counts.get(_TOO_LARGE, 0)
+
+    def _too_large(self, which: str) -> contract.OutOfMemoryError:
+        example = self._problems.examples(_TOO_LARGE)[0]
+        return contract.OutOfMemoryError(
+            f"memory is too small for {which} {self._num_too_large:,} images, even alone (for"
+            f" example {example}); use a smaller image_size, fewer num_workers, or give the"
+            " container or the device more memory"
+        )
 
     def _verdict(self, share: str) -> contract.ImageError:
         reason, _ = self._reasons.most_common(1)[0]

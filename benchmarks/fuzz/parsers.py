@@ -194,6 +194,7 @@ def parsers() -> tuple[Parser, ...]:
     """All of them."""
     index = stored(rewritten(samples.INDEX, r"([\t\n/])", WEIRD_WORDS))
     ark = stored(rewritten(samples.ARK, r"(\s*[,\n]\s*)", WEIRD_WORDS))
+    yolo = stored(rewritten(samples.YOLO, r"(\s+)", WEIRD_WORDS))
     xml = rewritten(samples.VOC, r"(<[^>]*>)", (*WEIRD_WORDS, *samples.HOSTILE_XML))
     options = stored(rewritten(samples.OPTIONS, r"([\s=.,()]+)", WEIRD_WORDS))
     names = stored(rewritten("x\nx 1\n", r"(\s)", WEIRD_WORDS))
@@ -207,6 +208,7 @@ def parsers() -> tuple[Parser, ...]:
         Parser("training index", read_training_index, "train-index.tsv", _any_of(index)),
         Parser("candidate index", read_candidates, "candidate-index.tsv", _any_of(index)),
         Parser("ark", readers.read_annotation("ark"), "a.txt", _any_of(ark)),
+        Parser("YOLO", readers.read_annotation("yolo"), "a.txt", _any_of(yolo)),
         Parser("VOC XML", readers.read_annotation("voc"), "a.xml", _any_of(stored(xml))),
         Parser("COCO JSON", readers.read_annotation("coco"), "a.json", _json_inputs(samples.COCO)),
         Parser("COCO and LVIS sets", readers.read_datasets, "set.json", _json_inputs(samples.COCO)),

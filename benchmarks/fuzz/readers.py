@@ -6,14 +6,21 @@ Each takes the path of the hostile file; whatever else a parser looks for is mad
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import get_config
 from app.engine.data.coco_dataset import empty_record, load_coco
+from app.engine.data.deep import Depth
 from app.engine.data.formats import FORMATS, Reading
-from app.engine.data.image import image_size, read_image, read_labels
+from app.engine.data.image import (
+    image_header,
+    image_size,
+    read_image,
+    read_labels,
+    stored_values,
+)
 from app.engine.data.lvis_dataset import load_lvis
 from app.engine.data.panoptic_dataset import load_panoptic
 from app.engine.data.proposals import attach_proposals
@@ -145,7 +152,7 @@ def read_voc_folder(path: Path) -> None:
 
 
 def read_picture(path: Path) -> None:
-    """An image: its size, its pixels, and as a label map."""
+    """An image: its size, its pixels with and without a decided depth, and as a label map."""
     try:
         size = image_size(path)
     except EngineError:
@@ -153,8 +160,14 @@ def read_picture(path: Path) -> None:
     pixels = read_image(path)
     assert pixels.shape == (*(size or pixels.shape[:2]), 3)
     assert pixels.dtype == "uint8"
-    with suppress(EngineError):  # most pictures are no label maps
-        read_labels(path)
+    for read in (
+        read_labels,  # most pictures are none
+        stored_values,
+        partial(image_header, whole=True),
+        partial(read_image, format="L", depth=Depth(bits=12, float_white=1.0)),
+    ):
+        with suppress(EngineError):
+            read(path)
 
 
 def read_store(path: Path) -> None:

@@ -72,6 +72,10 @@ INDEX = "/in/assets/a b.jpg\t/in/annotations/1.txt\n/in/assets/ü.png\t/in/annot
 
 ARK = "0, 1, 2, 10, 12, 0.75, 0.0\n1, 0, 0, 31, 23, -1.0, 0.0\n0,3,3,4,4\n"
 
+YOLO = (
+    "0 0.5 0.5 0.25 0.25\n1 0.1 0.1 0.4 0.1 0.2 0.3 0.9\ncat 0.5 0.5 1 1\n1 .5 .5 .2 .2 .5 .5 2\n"
+)
+
 VOC = """<annotation><folder>a</folder><filename>/in/assets/x.png</filename>
 <size><width>32</width><height>24</height><depth>3</depth></size><segmented>0</segmented>
 <object><name>cat</name><pose>unknown</pose><truncated>unknown</truncated><bndbox><xmin>1</xmin>
@@ -196,9 +200,11 @@ def pictures() -> dict[str, bytes]:
         "bmp": _saved(plain, "BMP"),
         "webp": _saved(plain, "WEBP", exif=exif.tobytes()),
         "ppm": _saved(plain, "PPM"),
+        "ppm16": b"P6 32 24 65535\n" + np.arange(2304, dtype=">u2").tobytes(),
         "jpeg2000": _saved(plain, "JPEG2000"),
         "tiff": _saved(plain, "TIFF", exif=exif.tobytes()),
         "lzw": _saved(plain, "TIFF", compression="tiff_lzw"),
+        "tiff16": _saved(Image.fromarray(np.arange(96, dtype=np.uint16).reshape(8, 12)), "TIFF"),
         "float": _saved(plain.convert("F"), "TIFF"),
         "mpo": _saved(plain, "MPO", save_all=True, append_images=[plain]),
     }

@@ -318,6 +318,34 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             ),
         ),
         Fault(
+            "files of other kinds: HEIC, RAW, videos, archives, pages, pointers",
+            "named, with what to do",
+            (
+                f"{_DATA}/test_kinds.py",
+                f"{_DATA}/test_image.py::test_no_picture_is_a_typed_error",
+            ),
+        ),
+        Fault(
+            "cut copies, with a good header or with zeros for the rest",
+            "found when a set is read; count for its 5 %",
+            (
+                f"{_DATA}/test_image.py::test_a_file_that_ends_too_early_is_found_by_its_end",
+                f"{_DATA}/test_image.py::test_zeros_in_place_of_the_rest_are_no_picture",
+                f"{_DATA}/test_image.py::test_what_lies_behind_a_picture_does_no_harm",
+            ),
+        ),
+        Fault(
+            "more than 8 bits of which few are used; floats; values beyond white",
+            "decided on the training set, said, kept with the model",
+            (
+                f"{_DATA}/test_deep.py",
+                f"{_DATA}/test_depth_of_set.py",
+                "tests/app/engine/predictor/test_reading.py::test_what_is_odd_about_depth_is_told_once",
+                "tests/app/tasks/test_whole_runs.py"
+                "::test_the_depth_of_the_training_images_is_that_of_the_model",
+            ),
+        ),
+        Fault(
             "orientation; 16 bits, grey, palette, CMYK, float, animated",
             "a defined picture",
             (
@@ -337,7 +365,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             (
                 f"{_READER}::test_candidates",
                 f"{_RESULT}::test_equal_base_names_and_odd_bytes",
-                f"{_READER}::test_validation_on_training_images_is_told",
+                f"{_DATA}/test_smells.py::test_validation_images_among_training_images",
             ),
         ),
         Fault(

@@ -1,5 +1,6 @@
 """Whole runs of the supervisor around a task that behaves well, badly, or not at all."""
 
+import errno
 import json
 import os
 import re
@@ -405,8 +406,15 @@ def test_a_folder_that_another_user_left_closed(
     output = OutputPaths(root_dir=tmp_path / "out")
     _make_folders(output)
     _require_writable(output, Task)
+    real = os.open
+
+    def closed(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT and path.parent == tmp_path / "out" / name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, flags, *mode)
+
     # Not by its mode: to root everything is open.
-    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path / "out" / name)
+    monkeypatch.setattr(os, "open", closed)
     refused = pytest.raises(OutputError, match=rf"out/?{name}: cannot be written.*--user")
     with refused if matters else nullcontext():
         _require_writable(output, [task])

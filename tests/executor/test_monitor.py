@@ -36,6 +36,40 @@ def test_a_failure_is_the_last_record(tmp_path: Path):
     assert path.read_text().split("\n")[1:] == ["line 1", "line 2", ""]
 
 
+@pytest.mark.parametrize("is_failure", [False, True], ids=["done", "failed"])
+def test_the_last_record_is_tried_again(tmp_path: Path, is_failure: bool):
+    path = tmp_path / "out/monitor.txt"
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            path.parent.mkdir()
+
+    monitor = Monitor(path, "t1", sleep=sleep)
+    monitor.running(0.5)  # nothing is raised
+    monitor.failed(ConfigError("x")) if is_failure else monitor.done()
+    assert fields(path)[2:4] == (["0.5000", "4"] if is_failure else ["1.0000", "2"])
+    assert len(pauses) == 2
+    monitor.running(0.7)
+    assert fields(path)[3] == ("4" if is_failure else "2")
+
+
+def test_one_trouble_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = tmp_path / "out/monitor.txt"
+    monitor = Monitor(path, "t1")
+    for fraction in (0.1, 0.2, 0.3):
+        monitor.running(fraction)
+    assert caplog.text.count("no record of the progress: ") == 1
+    path.parent.mkdir()
+    monitor.running(0.4)
+    assert fields(path)[2] == "0.4000"
+    path.unlink()
+    path.mkdir()
+    monitor.running(0.5)
+    assert caplog.text.count("no record of the progress: ") == 2
+
+
 def test_not_more_lines_than_are_read(tmp_path: Path):
     path = tmp_path / "monitor.txt"
     Monitor(path, "t").failed(ConfigError("x"), "\n".join(map(str, range(1000))))

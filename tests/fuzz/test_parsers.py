@@ -51,6 +51,7 @@ VALID = {
     "config.yaml": b"class_names: [cat]\nlearning_rate: 0.1\n",
     "training index": samples.INDEX.encode(),
     "ark": samples.ARK.encode(),
+    "YOLO": samples.YOLO.encode(),
     "VOC XML": samples.VOC.encode(),
     "args_options": b"--resume SOLVER.GAMMA 0.5 MODEL.WEIGHTS=''",
     "torch checkpoint": samples.torch_files()[0],

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from app.engine.checkpoint.files import load_tensors
 from app.engine.errors import CheckpointError
-from app.engine.files import sha256_of, write_atomically
+from app.engine.files import remove_remains, sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,7 @@ class CheckpointStore:
         assert is_plain(state), "a checkpoint holds tensors, numbers, text and containers of these"
         entries = self._entries()
         slot = next(name for name in _SLOTS if not entries or entries[0]["file"] != name)
-        for part in self.directory.glob(".*.part"):  # left by a process that was killed
-            part.unlink(missing_ok=True)
+        remove_remains(self.directory)
         try:
             entry = self._write(slot, state)
         except OSError as error:
@@ -53,17 +52,25 @@ class CheckpointStore:
         self._write_manifest([entry, *(item for item in entries if item["file"] != slot)])
 
     def load(self) -> dict[str, Any] | None:
-        """The newest whole state, or None; each file that had to be passed over is warned about."""
+        """The newest whole state, or None; each file that had to be passed over is warned about.
+
+        OSError where there may be one that the storage does not give: to start over would cost it.
+        """
+        not_given: OSError | None = None
         for entry in self._entries():
             path = self.directory / entry["file"]
             try:
                 self._verify(path, entry)
                 state = load_tensors(path)
-            except CheckpointError as error:
+            except (CheckpointError, OSError) as error:
                 logger.warning("Passing over a checkpoint: %s", error)
+                if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                    not_given = error
                 continue
             assert isinstance(state, dict)
             return state
+        if not_given is not None:
+            raise not_given
         return None
 
     def _write(self, slot: str, state: dict[str, Any]) -> dict[str, Any]:
@@ -83,10 +90,12 @@ class CheckpointStore:
     def _entries(self) -> list[dict[str, Any]]:
         """What the manifest vouches for, newest first; nothing where it is missing or damaged."""
         path = self.directory / _MANIFEST
-        if not path.exists():
+        try:
+            text = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             return []
         try:
-            manifest = json.loads(path.read_text())
+            manifest = json.loads(text)
             if manifest["format"] > FORMAT:
                 raise CheckpointError(
                     f"{path}: written by a newer version of this engine; use that, or start over"
@@ -102,18 +111,14 @@ class CheckpointStore:
             ]
         except CheckpointError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             logger.warning("%s: damaged (%s); its checkpoints cannot be trusted", path, error)
             return []
 
     def _verify(self, path: Path, entry: dict[str, Any]) -> None:
-        try:
-            if path.stat().st_size != entry["size"]:
-                raise CheckpointError(f"{path}: has another size than when it was written")
-            digest = sha256_of(path)
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-        if digest != entry["sha256"]:
+        if path.stat().st_size != entry["size"]:
+            raise CheckpointError(f"{path}: has another size than when it was written")
+        if sha256_of(path) != entry["sha256"]:
             raise CheckpointError(f"{path}: has changed since it was written")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from app.engine.data.mapper import TestMapper, TrainMapper
 from app.engine.data.packed import PackedRecords
 from app.engine.data.samplers import Task
-from app.engine.errors import DatasetError, ImageError
+from app.engine.errors import DatasetError, DoesNotFitError, ImageError
 from app.engine.structures.sample import Sample
 
 _ATTEMPTS = 50  # images tried in place of an unreadable one before training gives up
@@ -61,6 +61,8 @@ class TrainBatch:
                 continue
             try:
                 return self._mapper(record, np.random.default_rng([self._seed, position]))
+            except DoesNotFitError:
+                raise  # going on without large images would be another training
             except ImageError as error:
                 failures.append(str(error))
         raise DatasetError(
@@ -99,6 +101,8 @@ class TestBatch:
                 continue
             try:
                 samples.append(self._mapper(record))
+            except DoesNotFitError:
+                raise
             except ImageError as error:
                 failures.append(str(error))
         return samples, failures

@@ -33,7 +33,13 @@ from app.engine.data.deep import (
     mend_decoding,
 )
 from app.engine.data.kinds import NoPictureError, check_tiff, kind_of_file
-from app.engine.errors import ConfigError, ImageError, StorageError, printable
+from app.engine.errors import (
+    ConfigError,
+    DoesNotFitError,
+    ImageError,
+    StorageError,
+    printable,
+)
 from app.engine.structures.deep import Deep
 from app.engine.structures.size import Size
 
@@ -66,6 +72,9 @@ _TURN = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_BYTES_A_PIXEL = 20
+"""That decoding may take (JPEG 2000, WebP)."""
+
 # What Pillow's decoders are known to raise for damaged files.
 _DECODER_ERRORS = (
     OSError,
@@ -92,8 +101,8 @@ def read_image(
     """Pixels as displayed: (H, W, 3) uint8, (H, W, 1) for "L", float64 for "YUV-BT.601".
 
     `depth` says what is white in an image with more than 8 bits; `met` gets what was met in one.
-    Raises ImageError for everything that is not a readable picture, StorageError (one of them)
-    where the file cannot be had.
+    Raises ImageError for everything that is not a readable picture; one of them is StorageError,
+    where the file cannot be had, and one DoesNotFitError, where memory is too small for it.
     """
     check_format(format)
     try:
@@ -385,8 +394,13 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _refusal(path: Path, error: BaseException) -> ImageError:
     # Decoders raise OSErrors without a number, but for EINVAL: an offset that no file can have.
     number = error.errno if isinstance(error, OSError) else None
-    if number not in (None, errno.EINVAL):
+    if number not in (None, errno.EINVAL, errno.ENOMEM):
         return StorageError(printable(str(path)), os.strerror(number))
+    if number == errno.ENOMEM or _lacks_memory(path):
+        return DoesNotFitError(
+            f"{printable(str(path))}: memory is too small to decode the image; use fewer data"
+            " workers (num_workers) or give the container more memory"
+        )
     reason = " ".join(str(error).split()) or type(error).__name__
     remedy = "replace the file or leave it out"
     if number == errno.EINVAL:
@@ -397,3 +411,20 @@ def _refusal(path: Path, error: BaseException) -> ImageError:
     return ImageError(
         f"{printable(str(path))}: the image cannot be read ({printable(reason)}); {remedy}"
     )
+
+
+def _lacks_memory(path: Path) -> bool:
+    """Whether memory is too small for an image that was not read: decoders seldom say so.
+
+    A damaged one, which may ask for more than its pixels need, is not meant.
+    """
+    try:
+        _check_regular(path)
+        with path.open("rb") as file:
+            width, height = _open(file).size
+        np.empty(path.stat().st_size + _BYTES_A_PIXEL * width * height, dtype=np.uint8)
+    except MemoryError:
+        return True
+    except _DECODER_ERRORS:
+        return False
+    return False

@@ -132,6 +132,19 @@ def _xywh(scent: Scent) -> str | None:
     )
 
 
+def _xxyy(scent: Scent) -> str | None:
+    """Both x before both y, where x and y of each corner are due."""
+    if scent.is_xywh or not scent.has_enough:
+        return None
+    inverted = _share((scent.boxes[:, 2:] < scent.boxes[:, :2]).any(axis=1))
+    if inverted < SOME or _share(scent.fits(scent.boxes[:, [0, 2, 1, 3]])) < 1 - FEW:
+        return None
+    return (
+        f"{inverted:.0%} of {len(scent.boxes)} boxes end before they begin, and all fit if the"
+        " numbers are taken as xmin xmax ymin ymax; write xmin ymin xmax ymax"
+    )
+
+
 def _normalised(scent: Scent) -> str | None:
     if not scent.has_enough:
         return None
@@ -286,6 +299,7 @@ def _grey_range(path: Path, depth: Depth) -> tuple[float, float] | None:
 SMELLS = {
     "xyxy-boxes": Smell(_xyxy, stops=True),
     "xywh-boxes": Smell(_xywh, stops=True),
+    "xxyy-boxes": Smell(_xxyy, stops=True),
     "normalised-boxes": Smell(_normalised, stops=True),
     "swapped-axes": Smell(_swapped_axes, stops=True),
     "boxes-outside": Smell(_outside, stops=True),

@@ -29,7 +29,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.errors import EngineError
+from app.engine.errors import EngineError, OutOfMemoryError, first_line, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,11 @@ _LEFT_TO_PARENT = (signal.SIGTERM, signal.SIGINT)
 
 
 class WorkerDiedError(RuntimeError):
-    """A worker process ended without being asked to (killed for memory, crashed decoder)."""
+    """A worker process ended without being asked to (a crashed decoder)."""
+
+
+class WorkerKilledError(WorkerDiedError):
+    """The system killed it, most likely because memory ran out."""
 
 
 class WorkerPool(Generic[T, R]):
@@ -95,7 +99,7 @@ class WorkerPool(Generic[T, R]):
         try:
             _send(self._sockets[worker], task)
         except OSError as error:
-            raise WorkerDiedError(self._obituary(worker)) from error
+            raise self._obituary(worker) from error
 
     def receive(self, worker: int) -> R:
         """The worker's oldest unread answer; re-raises what went wrong in it."""
@@ -103,7 +107,7 @@ class WorkerPool(Generic[T, R]):
             self._wait(worker)
             succeeded, answer = _receive(self._sockets[worker])
         except (OSError, EOFError) as error:
-            raise WorkerDiedError(self._obituary(worker)) from error
+            raise self._obituary(worker) from error
         if not succeeded:
             raise answer
         result: R = answer
@@ -117,12 +121,15 @@ class WorkerPool(Generic[T, R]):
             waited += _STALL_S
             logger.warning("waiting for data since %d s; is the storage slow or gone?", waited)
 
-    def _obituary(self, worker: int) -> str:
+    def _obituary(self, worker: int) -> WorkerDiedError:
         process = self._processes[worker]
         process.join(timeout=1)
         code = process.exitcode
         reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        return f"data worker {process.pid} died ({reason})"
+        text = f"data worker {process.pid} died ({reason})"
+        if code in (-signal.SIGKILL, -signal.SIGBUS):
+            return WorkerKilledError(f"{text}, most likely because memory ran out")
+        return WorkerDiedError(text)
 
     def close(self) -> None:
         """End all workers now."""
@@ -161,12 +168,21 @@ def _serve(
             answer = (True, work(task))
         except EngineError as error:
             answer = (False, error)
-        except Exception:  # a defect in the work: the parent gets it with its origin
-            answer = (False, RuntimeError(f"data worker failed:\n{traceback.format_exc()}"))
+        except Exception as error:  # a defect in the work: the parent gets it with its origin
+            answer = (False, _portable(error))
         try:
             _send(ours, answer)
         except OSError:
             return
+
+
+def _portable(error: Exception) -> Exception:
+    if is_out_of_memory(error):
+        return OutOfMemoryError(
+            f"memory is too small for a data worker ({first_line(error)}); use fewer data workers"
+            " (num_workers), lower INPUT.MIN_SIZE_TRAIN, or give the container more memory"
+        )
+    return RuntimeError(f"data worker failed:\n{''.join(traceback.format_exception(error))}")
 
 
 def _die_with(parent: int) -> None:

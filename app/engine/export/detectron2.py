@@ -7,6 +7,7 @@ from pathlib import Path
 from app.engine.checkpoint.detectron2_file import detectron2_yaml, save_detectron2
 from app.engine.config import CfgNode, portable
 from app.engine.config.defaults import DETECTRON2
+from app.engine.data.deep import Depth
 from app.engine.export._job import ExportJob
 from app.engine.files import write_atomically
 
@@ -33,6 +34,14 @@ def export(job: ExportJob) -> list[Path]:
         category_ids=job.cfg.MODEL.CATEGORY_IDS,
     )
     logger.info("Saved %s", path)
+    depth = Depth.from_config(job.cfg)
+    if depth != Depth():
+        logger.warning(
+            "detectron2 does not know INPUT.BITS_PER_SAMPLE %d and INPUT.FLOAT_WHITE %g: give it "
+            "images that are converted to 8 bits in this way",
+            depth.bits,
+            depth.float_white,
+        )
     obstacles = list(unknown_to_detectron2(job.cfg))
     if obstacles:
         logger.warning(

@@ -17,11 +17,19 @@ from PIL import Image
 
 from app.engine.data.deep import Depth
 from app.engine.data.image import UNDECIDED, Pixels, pixels_of, read_picture
-from app.engine.errors import CheckpointError, ImageError
+from app.engine.errors import (
+    CheckpointError,
+    DoesNotFitError,
+    ImageError,
+    OutOfMemoryError,
+    first_line,
+    is_out_of_memory,
+)
 from app.engine.predictor.array_detections import ArrayDetections
 from app.engine.predictor.batching import run_in_batches
 from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.predictor.reading import read_files
+from app.engine.predictor.smaller_batches import in_batches
 from app.engine.predictor.streams import side_by_side
 from app.engine.structures.deep import Deep
 from app.engine.structures.size import Size, padded_size, shortest_edge_size
@@ -38,11 +46,13 @@ class ResizedImage:
 
     pixels         (H, W, C) uint8
     original_size  on disk
+    name           of the file; empty where there is none
     deep           what was met in an image with more than 8 bits, or None
     """
 
     pixels: Pixels
     original_size: Size
+    name: str = ""
     deep: Deep | None = None
 
     @property
@@ -73,7 +83,7 @@ class ImageReader:
         size = (picture.height, picture.width)
         resized = _resized(picture, self._target(size))
         pixels = pixels_of(resized, self.image_format)
-        return ResizedImage(pixels, size, met[0] if met else None)
+        return ResizedImage(pixels, size, path.name, met[0] if met else None)
 
     def from_pixels(self, pixels: Pixels) -> ResizedImage:
         """(H, W, C) uint8 in the right channel order -> as the network takes it."""
@@ -135,7 +145,13 @@ class OnnxPredictor:
     ) -> Iterator[tuple[Path, ArrayDetections | ImageError]]:
         """Detections of each file, or why there are none, in the order of `paths`: a stream."""
         images = read_files(paths, self.reader, num_workers=num_workers)
-        with side_by_side(self.detect_batch, self._streams) as submit:
+
+        def detect(batch: list[ResizedImage]) -> list[ArrayDetections | DoesNotFitError]:
+            return list(in_batches(self, batch, self.detect_batch, name=lambda image: image.name))
+
+        with side_by_side(
+            detect, self._streams, failed=lambda found: isinstance(found, DoesNotFitError)
+        ) as submit:
             yield from run_in_batches(
                 images,
                 submit,
@@ -201,9 +217,14 @@ def open_session(path: Path, device: str, *, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
     except Exception as error:  # what ONNX Runtime raises has no class of its own
-        first_line = str(error).splitlines()[0]
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(
+                f"{path}: memory is too small for this model ({first_line(error)}); choose a "
+                "smaller one, or give the container or the device more memory"
+            ) from error
         raise CheckpointError(
-            f"{path}: ONNX Runtime cannot open this file on {device} ({first_line}); export the "
+            f"{path}: ONNX Runtime cannot open this file on {device} ({first_line(error)}); "
+            "export the "
             "model again, or use backend torch"
         ) from error
 

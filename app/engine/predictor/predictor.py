@@ -18,7 +18,7 @@ from app.engine.config import CfgNode, num_classes
 from app.engine.data.ahead import ahead
 from app.engine.data.image import Pixels
 from app.engine.data.mapper import TestMapper
-from app.engine.errors import ConfigError, ImageError, is_out_of_memory
+from app.engine.errors import ConfigError, DoesNotFitError, ImageError
 from app.engine.layers.precision import set_float32_precision
 from app.engine.layers.prepare import PRECISIONS as PRECISIONS
 from app.engine.layers.prepare import give_back_free_memory, prepare_for_inference
@@ -26,6 +26,7 @@ from app.engine.modeling.build import build_blank_detector
 from app.engine.modeling.detector import Detector
 from app.engine.predictor.batching import run_in_batches
 from app.engine.predictor.reading import read_files
+from app.engine.predictor.smaller_batches import in_batches
 from app.engine.predictor.streams import side_by_side
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections, to_cpu
@@ -48,12 +49,8 @@ GROUP_IN_BATCHES = {"cpu": 4, "cuda": 16}
 leaves half full cost a GPU more than a CPU."""
 
 
-class _DoesNotFitError(ImageError):
-    """GPU memory is too small for one image alone."""
-
-
 class Predictor:
-    """Detects objects in images of any size; GPU memory that runs out halves the batch.
+    """Detects objects in images of any size; memory that runs out halves the batch.
 
     batch_size  images at once, at most; shrinks when memory runs out
     streams     batches of files at once, on a CPU: each is computed by its share of the threads
@@ -123,7 +120,7 @@ class Predictor:
         )
 
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:
-        """Detections of each image. ImageError when GPU memory cannot hold a single one."""
+        """Detections of each image. DoesNotFitError when memory cannot hold a single one."""
         return self.detect_samples([self._sample(image) for image in images])
 
     def detect_files(
@@ -171,13 +168,13 @@ class Predictor:
         """`map_files` for files that are read already."""
 
         def run(batch: list[Sample]) -> list[T | ImageError]:
-            return list(self._in_batches(batch, work))
+            return list(in_batches(self, batch, work, name=_name))
 
         with side_by_side(
             run,
             self.streams,
             begin=partial(torch.set_num_threads, max(torch.get_num_threads() // self.streams, 1)),
-            failed=lambda result: isinstance(result, _DoesNotFitError),
+            failed=lambda result: isinstance(result, DoesNotFitError),
         ) as submit:
             yield from run_in_batches(
                 samples,
@@ -197,7 +194,9 @@ class Predictor:
         results: dict[int, T] = {}
         for indices in buckets.values():
             batch = [samples[index] for index in indices]
-            for index, result in zip(indices, self._in_batches(batch, work), strict=True):
+            for index, result in zip(
+                indices, in_batches(self, batch, work, name=_name), strict=True
+            ):
                 if isinstance(result, ImageError):
                     raise result
                 results[index] = result
@@ -225,39 +224,13 @@ class Predictor:
         in_bgr = self._mapper.image_format == "BGR"
         return self._mapper.from_pixels(image if in_bgr else image[..., ::-1])
 
-    def _in_batches(self, samples: Sequence[Sample], work: Work[T]) -> Iterator[T | ImageError]:
-        """One result for each sample; an ImageError for one that alone exceeds GPU memory."""
-        start = 0
-        while start < len(samples):
-            batch = list(samples[start : start + self.batch_size])
-            results = _unless_out_of_memory(batch, work)
-            if results is not None:
-                yield from results
-                start += len(batch)
-            elif len(batch) == 1:
-                yield _DoesNotFitError(
-                    f"{batch[0].image_id or 'an image'}: {batch[0].size} pixels (height, width) do "
-                    "not fit into GPU memory; lower INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST"
-                )
-                start += 1
-            else:
-                self.batch_size = min(self.batch_size, len(batch) // 2)
-                logger.warning("GPU memory is full: going on with batches of %d", self.batch_size)
+
+def _name(sample: Sample) -> str:
+    return str(sample.image_id or "")
 
 
 def _pinned(sample: Sample | ImageError) -> Sample | ImageError:
     return sample if isinstance(sample, ImageError) else sample.pinned()
-
-
-def _unless_out_of_memory(batch: list[Sample], work: Work[T]) -> Sequence[T] | None:
-    try:
-        return work(batch)
-    except (MemoryError, RuntimeError, _DoesNotFitError) as error:
-        if not isinstance(error, _DoesNotFitError) and not is_out_of_memory(error):
-            raise
-    # Not in the handler: there the traceback keeps the failed batch's tensors alive.
-    torch.cuda.empty_cache()
-    return None
 
 
 def _check_precision(precision: str, device: torch.device) -> None:

@@ -9,8 +9,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
-from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
-from app.engine.errors import ImageError
+from app.engine.data.worker_pool import WorkerDiedError, WorkerKilledError, WorkerPool
+from app.engine.errors import DoesNotFitError, ImageError, first_line, is_out_of_memory
 from app.engine.predictor.deep_tally import DeepTally
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ def _read_files(
     source = iter(paths)
     waiting: deque[Path] = deque()
     suspect: Path | None = None
+    was_killed = False
     while num_workers:
         pool = WorkerPool(partial(_attempt, read), num_workers)
         num_workers = len(pool)
@@ -59,11 +60,11 @@ def _read_files(
                 return
         except WorkerDiedError as error:
             logger.warning("%s while it read %s", error, waiting[0])
+            was_killed = isinstance(error, WorkerKilledError)
         finally:
             pool.close()
         if waiting and waiting[0] == suspect:
-            message = f"{suspect}: decoding it crashed the process twice; replace the file"
-            yield waiting.popleft(), ImageError(message)
+            yield waiting.popleft(), _deadly(suspect, was_killed)
         suspect = waiting[0] if waiting else None
     yield from ((path, _attempt(read, path)) for path in chain(waiting, source))
 
@@ -93,8 +94,24 @@ def _answers(
         received += 1
 
 
+def _deadly(path: Path, was_killed: bool) -> ImageError:
+    if was_killed:
+        return DoesNotFitError(
+            f"{path}: the process that decoded it was killed twice, most likely because memory ran"
+            " out; use fewer data workers (num_workers) or give the container more memory"
+        )
+    return ImageError(f"{path}: decoding it crashed the process twice; replace the file")
+
+
 def _attempt(read: Read[S], path: Path) -> S | ImageError:
     try:
         return read(path)
     except ImageError as error:
         return error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return DoesNotFitError(
+            f"{path}: memory is too small to read the image ({first_line(error)}); use fewer data"
+            " workers (num_workers) or give the container more memory"
+        )

@@ -76,7 +76,7 @@ class Checkpoints:
             self.store.save(run_state(run, own_states, self.identity))
         except OSError as error:
             logger.warning(
-                "No checkpoint after iteration %d (%s); free some space below %s",
+                "No checkpoint after iteration %d (%s); look after the storage of %s",
                 run.iteration,
                 error,
                 self.store.directory,

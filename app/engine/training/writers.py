@@ -3,10 +3,9 @@
 import json
 import logging
 import math
-import os
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +21,12 @@ logger = logging.getLogger(__name__)
 class Writers:
     """Appends what is new in `scalars`, whenever asked.
 
-    A disk that is full must not end a training run: from the first failure on, numbers are
-    only logged.
+    A disk that is full, or a mount that cannot append to files, must not end a training run: from
+    the first failure on, numbers are only logged.
     """
+
+    _metrics: TextIO | None = None
+    _board: "SummaryWriter | None" = None
 
     def __init__(
         self,
@@ -39,9 +41,12 @@ class Writers:
         self.window = window
         self._written: dict[str, int] = {}
         self._broken = False
-        metrics_file.parent.mkdir(parents=True, exist_ok=True)
-        self._metrics = metrics_file.open("a", encoding="utf-8")
-        self._board = _open_board(tensorboard_dir, start_iteration)
+        try:
+            metrics_file.parent.mkdir(parents=True, exist_ok=True)
+            self._metrics = metrics_file.open("a", encoding="utf-8")
+            self._board = _open_board(tensorboard_dir, start_iteration)
+        except OSError as failure:
+            self._report(failure)
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +58,8 @@ class Writers:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self._metrics.close()
+            if self._metrics is not None:
+                self._metrics.close()
             if self._board is not None:
                 self._board.close()
         except OSError as failure:
@@ -62,20 +68,20 @@ class Writers:
     def write(self) -> None:
         """Everything newer than the last call; numbers that are not defined are left out."""
         rows = self.scalars.news(self._written, window=self.window)
-        if not rows or self._broken:
+        if not rows or self._broken or self._metrics is None:
             return
         try:
             for iteration, row in rows.items():
                 self._written |= dict.fromkeys(row, iteration)
-                self._write_row(iteration, {k: v for k, v in row.items() if math.isfinite(v)})
+                finite = {k: v for k, v in row.items() if math.isfinite(v)}
+                self._write_row(self._metrics, iteration, finite)
             self._metrics.flush()
-            os.fsync(self._metrics.fileno())
         except OSError as failure:
             self._report(failure)
 
-    def _write_row(self, iteration: int, row: dict[str, float]) -> None:
+    def _write_row(self, metrics: TextIO, iteration: int, row: dict[str, float]) -> None:
         line = json.dumps({**row, "iteration": iteration}, sort_keys=True)
-        self._metrics.write(line + "\n")
+        metrics.write(line + "\n")
         if self._board is not None:
             for name, value in row.items():
                 self._board.add_scalar(name, value, iteration)

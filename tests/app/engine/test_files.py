@@ -1,5 +1,4 @@
 import os
-import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,10 +35,15 @@ def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """torch.save turns the disk's error into one about positions in its archive."""
-    part = tmp_path / "part"
-    part.touch()
-    full = os.open("/dev/full", os.O_WRONLY)
-    monkeypatch.setattr(tempfile, "mkstemp", lambda **_: (full, str(part)))
+    real = os.open
+
+    def open_full(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            os.close(real(path, flags, *mode))
+            return real("/dev/full", os.O_WRONLY)
+        return real(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", open_full)
 
     with pytest.raises(OSError, match="No space left") as caught:
         write_atomically(tmp_path / "file", lambda file: torch.save(torch.zeros(1 << 20), file))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.engine.errors import ImageError, StorageError
+from app.engine.errors import DoesNotFitError, ImageError, StorageError
 from app.engine.predictor import Predictor
 from app.tasks.__main__ import run_tasks
 from app.tasks.unreadable import Unreadable
@@ -26,6 +26,7 @@ SETTINGS = {"batch_size": 2, "image_size": 64, "conf_threshold": 0.0, "num_worke
 """Groups of eight images."""
 
 BAD = ImageError("/a/bad.jpg: no picture")
+TOO_LARGE = DoesNotFitError("large.jpg: its pixels do not fit into memory")
 
 
 def lost(image: Path) -> StorageError:
@@ -35,13 +36,13 @@ def lost(image: Path) -> StorageError:
 def noted(text: str, num_images: int) -> str:
     """The verdict on images that are read (.), unreadable (x) or lost (?); '' for none."""
     unreadable = Unreadable(num_images)
-    errors = {".": lambda _: None, "x": lambda _: BAD, "?": lost}
+    errors = {".": lambda _: None, "x": lambda _: BAD, "?": lost, "M": lambda _: TOO_LARGE}
     try:
         for number, letter in enumerate(text):
             image = Path(f"/mnt/photos/{number % 7}/{number}.jpg")
             unreadable.note(image, errors[letter](image))
         unreadable.require_any(text.count("."))
-    except contract.ImageError as error:
+    except contract.ExecutorError as error:
         return f"{error.exit_status}: {error}"
     return ""
 
@@ -64,13 +65,18 @@ def noted(text: str, num_images: int) -> str:
         pytest.param("?" * 49 + "." * 951, 1000, "", id="49 in a row"),
         pytest.param("?" * 50, 1000, "50 images in a row", id="50 in a row"),
         pytest.param("?" * 30 + "x" + "?" * 19 + "." * 950, 1000, "", id="not quite in a row"),
+        pytest.param("M", 1, "too small for any of 1 images, even alone", id="one too large"),
+        pytest.param("M" * 60, 60, "any of the first 50 images", id="all too large"),
+        pytest.param("M" * 49 + "." + "M" * 50, 100, "", id="all too large but one"),
+        pytest.param("xM?", 3, "any of 1 images, even alone", id="none, for every reason"),
+        pytest.param("." + "M" * 60, 61, "", id="too large behind one that fits"),
     ],
 )
 def test_when_a_task_must_end(text: str, num_images: int, verdict: str) -> None:
     found = noted(text, num_images)
     assert verdict in found if verdict else not found
-    assert found[:2] in ("", "3:")
-    if "?" in text and found:
+    assert found[:2] in (("", "6:") if "M" in text else ("", "3:"))
+    if "?" in text and found[:2] == "3:":
         assert "Stale file handle" in found
         assert "check what is mounted there" in found
 
@@ -170,7 +176,7 @@ def test_a_lost_image_is_told_and_looked_at_again(
     count = len(expected)
     assert caplog.text.count("1 x image not given by its storage") == count
     assert f"{image_of(many, 9)}: the image cannot be read from its storage (No such" in caplog.text
-    assert caplog.text.count("1 not given by their storage") == count
+    assert caplog.text.count("1 to be looked at again") == count
     meanwhile = results(many)
     if "infer" in task:
         found = json.loads(meanwhile["infer-result.json"])["detection"]
@@ -325,3 +331,53 @@ def test_what_is_no_file_is_an_unreadable_image(many: Any, kind: str, caplog: An
     run_tasks(many.env, nothing)
     assert f"1 x unreadable image, for example {image}" in caplog.text
     assert results(many)["result.tsv"].splitlines()[-1].startswith(b"/in/assets/2/many_5.png")
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The pixels that fit into memory at once: one number, which may be changed."""
+    limit = [10**9]
+    detect = Predictor.detect_batch
+
+    def refuse(self: Predictor, samples: list[Any]) -> Any:
+        height, width = self.network_size(samples[0])
+        if len(samples) * height * width > limit[0]:
+            raise MemoryError
+        return detect(self, samples)
+
+    monkeypatch.setattr(Predictor, "detect_batch", refuse)
+    return limit
+
+
+@pytest.mark.parametrize("task", ["infer", "mining", "infer+mining"])
+def test_where_no_image_fits_memory_is_at_fault(many: Any, memory: list[int], task: str) -> None:
+    asked(many, task, mining_algorithm="margin")
+    memory[0] = 0
+    for _ in range(2):  # nothing is recorded as finished
+        with pytest.raises(contract.OutOfMemoryError, match=r"any of 21 .*image_size") as caught:
+            run_tasks(many.env, nothing)
+        assert caught.value.exit_status == 6
+        assert results(many) == {}
+    memory[0] = 10**9
+    run_tasks(many.env, nothing)
+    assert len(results(many)) == task.count("+") + 1
+
+
+def test_images_too_large_for_memory_are_told_and_looked_at_again(
+    many: Any, memory: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    large = image_of(many, 5)
+    Image.effect_noise((128, 64), 99).convert("RGB").save(large)
+    asked(many, "infer", batch_size=1)
+    run_tasks(many.env, nothing)
+    expected = results(many)
+    remove_journals(many.out)
+    memory[0] = 64 * 96
+    run_tasks(many.env, nothing)
+    assert "1 x image that memory is too small for (no result yet, to be looked at" in caplog.text
+    assert "many_5.png: its" in caplog.text
+    found = json.loads(results(many)["infer-result.json"])["detection"]
+    assert found["many_5.png"] == {"boxes": []}
+    memory[0] = 10**9
+    run_tasks(many.env, nothing)
+    assert results(many) == expected

@@ -98,8 +98,8 @@ def read_annotation(path: Path, problems: Problems) -> bytes | None:
             return path.read_bytes()
     except OSError as error:
         reason = error.strerror or "unreadable"
-    except ValueError:  # a name that no system has
-        reason = "no such file"
+    except ValueError:  # a NUL in its name
+        reason = "no file has such a name"
     problems.add(NO_ANNOTATION, f"{path}: {reason}", Effect.BROKEN)
     return None
 

@@ -17,8 +17,9 @@ from PIL import Image
 
 from app.engine.data import image as image_module
 from app.engine.data.image import image_header, image_size, read_image
-from app.engine.errors import ConfigError, ImageError, StorageError
+from app.engine.errors import ConfigError, DoesNotFitError, ImageError, StorageError
 from benchmarks.fuzz.samples import bomb
+from benchmarks.reliability.memory import little_memory
 
 Picture = npt.NDArray[np.uint8]
 
@@ -323,6 +324,21 @@ def test_what_the_content_refuses_is_no_storage_error(tmp_path: Path) -> None:
         with pytest.raises(ImageError) as caught:
             read(path)
         assert not isinstance(caught.value, StorageError)
+
+
+@pytest.mark.parametrize("format", ["BMP", "PNG", "JPEG", "TIFF", "JPEG2000"])
+def test_an_image_that_memory_is_too_small_for_is_not_called_damaged(
+    format: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "large"
+    Image.new("RGB", (3000, 2000)).save(path, format)
+    read_image(path)
+    with little_memory(4), pytest.raises(DoesNotFitError, match=r"large: .*num_workers"):
+        read_image(path)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    assert not isinstance(caught.value, DoesNotFitError)
 
 
 @pytest.mark.parametrize("side", [20_000, 60_000])

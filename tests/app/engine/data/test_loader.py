@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from app.engine.data.loader import Loader, build_test_loader, build_train_loader
 from app.engine.data.packed import PackedRecords
 from app.engine.data.samplers import Task
 from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
-from app.engine.errors import ConfigError, DatasetError
+from app.engine.errors import ConfigError, DatasetError, OutOfMemoryError
 from app.engine.structures.sample import ImageRecord, Sample
 
 
@@ -319,6 +320,30 @@ def test_class_histogram(make_record) -> None:
     assert cells == ["cat", "1", "dog", "0", "a very long..", "1"]
     assert "total" in lines[4]
     assert "total" not in class_histogram(records[1:], ["cat"])
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("training", [True, False])
+def test_want_of_memory_is_no_unreadable_image(
+    cfg, records, monkeypatch, training, num_workers
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("app.engine.data.image._open", refuse)
+    build = partial(build_train_loader, seed=0) if training else build_test_loader
+    with pytest.raises(OutOfMemoryError, match="num_workers"):
+        next(iter(build(cfg, records, num_workers=num_workers)))
+
+
+def test_a_worker_that_lacks_memory_says_so() -> None:
+    pool: WorkerPool[int, object] = WorkerPool(lambda size: np.empty(size, np.uint8), 1)
+    try:
+        pool.submit(0, 1 << 60)
+        with pytest.raises(OutOfMemoryError, match=r"data worker \(.*fewer data workers"):
+            pool.receive(0)
+    finally:
+        pool.close()
 
 
 def test_workers_die_with_a_killed_parent() -> None:

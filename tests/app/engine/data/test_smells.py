@@ -134,6 +134,7 @@ def _grown(box: Box) -> Box:
 FAULTY = {
     "xyxy-boxes": lambda folder: _read_coco(folder, list),
     "xywh-boxes": _ark_of(_xywh),
+    "xxyy-boxes": _ark_of(lambda b: (b[0], b[2] - 1, b[1], b[3] - 1)),
     "normalised-boxes": _ark_of(
         lambda b: (b[0] / WIDTH, b[1] / HEIGHT, b[2] / WIDTH, b[3] / HEIGHT)
     ),
@@ -168,6 +169,7 @@ SOUND = {
     "one image": lambda folder: Scent(
         (whole := _ark_of(_inclusive)(folder)).records[:1], whole.reading, is_xywh=False
     ),
+    "corners from the lower right": _ark_of(lambda b: (b[2] - 1, b[3] - 1, b[0], b[1])),
     "12 bits in 16": lambda folder: _read_ark(
         folder, lambda n: _ark(_objects(n), _inclusive), bits=12
     ),
@@ -205,7 +207,7 @@ def test_a_faulty_set_smells(name: str, tmp_path: Path) -> None:
         "swapped-axes": {"boxes-outside"},
     }
     beside |= {"normalised-boxes": {"objects-dropped", "boxes-in-a-corner", "doubled-objects"}}
-    beside |= {"boxes-outside": {"objects-dropped"}}
+    beside |= {"boxes-outside": {"objects-dropped"}, "xxyy-boxes": {"boxes-outside"}}
     assert _found(scent) - beside.get(name, set()) == {name}
 
 

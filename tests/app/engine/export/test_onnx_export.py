@@ -15,13 +15,22 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from onnxruntime.capi import onnxruntime_pybind11_state
 from PIL import Image
 
 from app.engine.data.image import read_image
 from app.engine.data.transforms import resize as engine_resize
-from app.engine.errors import CheckpointError, ConfigError, ExportError, ImageError
+from app.engine.errors import (
+    CheckpointError,
+    ConfigError,
+    DoesNotFitError,
+    ExportError,
+    ImageError,
+    OutOfMemoryError,
+)
 from app.engine.export import EXPORTERS, int8, spread
 from app.engine.export import onnx as onnx_export
 from app.engine.export._quantize import last_convolutions, network_nodes
@@ -33,6 +42,7 @@ from app.engine.predictor.array_detections import paste_masks
 from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.predictor.onnx_predictor import resize
 from app.engine.structures.sample import ImageRecord
+from benchmarks.reliability.memory import little_memory
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
@@ -79,6 +89,33 @@ def test_a_stream_of_files_gives_the_engines_detections(
     assert isinstance(found[3][1], ImageError)
     for index in (0, 1, 2, 4, 5):
         close_to(found[index][1], expected[index][1])
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_an_image_that_memory_is_too_small_for_costs_only_itself(
+    onnx_file, tmp_path, photographs, streams
+):
+    """ONNX Runtime itself is refused its memory by the system."""
+    large = tmp_path / "large.png"
+    Image.new("RGB", (4000, 4000)).save(large)
+    predictor = OnnxPredictor(onnx_file, streams=streams)
+    predictor.reader = replace(predictor.reader, edge=0)
+    ((_, expected),) = predictor.detect_files([photographs[1]])
+    with little_memory(400):
+        found = [f for _, f in predictor.detect_files([photographs[1], large, photographs[1]])]
+    assert isinstance(found[1], DoesNotFitError)
+    assert "large.png: its 4000 x 4000 pixels do not fit" in str(found[1])
+    for index in (0, 2):
+        assert np.array_equal(found[index].boxes, expected.boxes)
+
+
+def test_a_model_that_memory_is_too_small_for(onnx_file, monkeypatch):
+    def refuse(*_, **__):
+        raise onnxruntime_pybind11_state.RuntimeException("initialization: std::bad_alloc")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    with pytest.raises(OutOfMemoryError, match="too small for this model"):
+        OnnxPredictor(onnx_file)
 
 
 @pytest.fixture(scope="session")

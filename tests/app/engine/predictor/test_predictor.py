@@ -103,8 +103,8 @@ def test_memory_that_runs_out_halves_the_batch(make, ragged, caplog):
         results = list(predictor.detect_files(ragged))
     assert predictor.batch_size == 1
     assert [r.getMessage() for r in caplog.records] == [
-        "GPU memory is full: going on with batches of 2",
-        "GPU memory is full: going on with batches of 1",
+        "Memory is full: going on with batches of 2",
+        "Memory is full: going on with batches of 1",
     ]
     for (_, found), (_, expected) in zip(results, make(1).detect_files(ragged), strict=True):
         if not isinstance(expected, ImageError):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from app.engine.data.deep import Depth
-from app.engine.errors import ImageError
+from app.engine.errors import DoesNotFitError, ImageError
 from app.engine.predictor import reading
 from app.engine.predictor.onnx_predictor import ImageReader
 from app.engine.predictor.reading import read_files
@@ -27,6 +27,10 @@ def _read(path: Path) -> Sample:
         os.kill(os.getpid(), signal.SIGKILL)
     if path.name.startswith("bad"):
         raise ImageError(f"{path}: bad")
+    if path.name.startswith("large"):
+        np.empty(1 << 60, dtype=np.uint8)
+    if path.name.startswith("broken"):
+        os._exit(3)
     if path.name.startswith("bug"):
         raise RuntimeError("a bug")
     if path.name.startswith("slow"):
@@ -48,12 +52,29 @@ def test_order_and_errors(num_workers):
     assert str(results[2]) == "bad: bad"
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_image_that_memory_is_too_small_for_costs_only_itself(num_workers):
+    results = _results(["a", "large", "b"], num_workers)
+    assert isinstance(results[1], DoesNotFitError)
+    assert "num_workers" in str(results[1])
+    assert isinstance(results[2], Sample)
+
+
+def test_what_a_reader_died_of_is_told_apart():
+    """The system kills for want of memory; a library that fails ends itself."""
+    killed, _, broken = _results(["crash", "a", "broken"], 1)
+    assert isinstance(killed, DoesNotFitError)
+    assert "killed twice, most likely because memory ran out" in str(killed)
+    assert not isinstance(broken, DoesNotFitError)
+    assert "crashed the process twice" in str(broken)
+
+
 def test_a_crash_costs_only_its_own_image(caplog):
     names = ["a", "crash", *"bcdefg", "crash", "bad", *"hi"]
     results = _results(names, 2)
     failed = [name for name, r in zip(names, results, strict=True) if isinstance(r, ImageError)]
     assert failed == ["crash", "crash", "bad"]
-    assert "crashed the process" in str(results[1])
+    assert "killed twice" in str(results[1])
     assert "while it read crash" in caplog.text
 
 

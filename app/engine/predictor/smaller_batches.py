@@ -1,0 +1,76 @@
+"""Batches in as small parts as memory demands, down to one image."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from app.engine.errors import DoesNotFitError, is_out_of_memory
+from app.engine.structures.size import Size
+
+logger = logging.getLogger(__name__)
+
+
+class NetworkInput(Protocol):
+    """An image as the network takes it."""
+
+    @property
+    def size(self) -> Size: ...
+
+
+class Predicts(Protocol):
+    """Whose `batch_size` shrinks for good when memory runs out."""
+
+    batch_size: int
+
+
+S = TypeVar("S", bound=NetworkInput)
+T = TypeVar("T")
+
+
+def in_batches(
+    predictor: Predicts,
+    samples: Sequence[S],
+    work: Callable[[list[S]], Sequence[T]],
+    *,
+    name: Callable[[S], str],
+) -> Iterator[T | DoesNotFitError]:
+    """`work` on batches, one result for each sample: an error for one that does not fit alone.
+
+    name  of the file of a sample; empty where there is none
+    """
+    start = 0
+    while start < len(samples):
+        batch = list(samples[start : start + predictor.batch_size])
+        results = _unless_out_of_memory(batch, work)
+        if results is not None:
+            yield from results
+            start += len(batch)
+        elif len(batch) == 1:
+            yield _does_not_fit(batch[0].size, name(batch[0]))
+            start += 1
+        else:
+            predictor.batch_size = min(predictor.batch_size, len(batch) // 2)
+            logger.warning("Memory is full: going on with batches of %d", predictor.batch_size)
+
+
+def _unless_out_of_memory(
+    batch: list[S], work: Callable[[list[S]], Sequence[T]]
+) -> Sequence[T] | None:
+    try:
+        return work(batch)
+    except Exception as error:  # what ONNX Runtime raises has no class of its own
+        if not is_out_of_memory(error):
+            raise
+    # Not in the handler: there the traceback keeps the failed batch's tensors alive.
+    if "torch" in sys.modules:
+        sys.modules["torch"].cuda.empty_cache()
+    return None
+
+
+def _does_not_fit(size: Size, name: str) -> DoesNotFitError:
+    height, width = size
+    return DoesNotFitError(
+        f"{name or 'an image'}: its {width} x {height} pixels do not fit into memory, even "
+        "alone; use a smaller image_size (INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST)"
+    )
