@@ -16,6 +16,7 @@ from app.engine.data.problems import Effect, Problems
 OTHER_ORDER = "class list beside the labels with the same names at other numbers than class_names"
 OTHER_NAMES = "class list beside the labels with other names than class_names (numbers count)"
 
+_REMEDY = "bring class_names into its order, or remove the list if it belongs to other labels"
 _FILES = ("classes.txt", "obj.names", "_darknet.labels", "data.yaml", "data.yml", "dataset.yaml")
 _LEVELS = 3
 _MAX_FOLDERS = 50
@@ -38,7 +39,7 @@ def check_class_lists(
         theirs = numbered(names) if is_known else f"{len(names)} names, none of class_names"
         example = f"{path} has {theirs}; class_names are {numbered(class_names)}"
         if any(mine.get(_folded(name), index) != index for index, name in enumerate(names)):
-            problems.add(OTHER_ORDER, example, Effect.STOPS)
+            problems.add(OTHER_ORDER, example, Effect.STOPS, remedy=_REMEDY)
         elif any(_folded(a) != _folded(b) for a, b in zip(names, class_names, strict=False)):
             problems.add(OTHER_NAMES, example)
         else:

@@ -80,4 +80,4 @@ def tell_foreign(kind: str, foreign: Sequence[str], own: str, problems: Problems
     """
     for where in foreign:
         beside = f"{where} (and {own} of the other kind)" if own else where
-        problems.add(kind, beside, Effect.STOPS)
+        problems.add(kind, beside, Effect.STOPS, remedy="write all labels in one of the formats")

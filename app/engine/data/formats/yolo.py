@@ -27,9 +27,10 @@ from app.engine.structures.sample import ImageRecord
 
 WRONG_LINE = "line that is no class and four numbers or a polygon (dropped)"
 NOT_SHARES = "line with numbers that are no shares of the image, 0 to 1 (dropped)"
-PIXELS = (
-    "lines of numbers separated by blanks that are no shares of the image, 0 to 1, as in YOLO, and"
-    " have no commas, as in ark"
+PIXELS = "lines without commas, as YOLO has, of numbers that are no shares of the image, 0 to 1"
+_PIXELS_REMEDY = (
+    "divide x and width by the image's width, y and height by its height, or write ark:"
+    " class, xmin, ymin, xmax, ymax in pixels, with commas"
 )
 POLYGON = "polygon (the box around it is taken)"
 KEYPOINTS = "keypoints behind a box (not used)"
@@ -180,8 +181,9 @@ def _tell(parser: _Parser, annotations: Sequence[Path], reading: Reading) -> Non
     """What concerns the set as a whole."""
     tell_foreign(FOREIGN, [*parser.foreign.values()], parser.own, reading.problems)
     if parser.no_shares > parser.num_lines / 2:
+        example = reading.problems.examples(NOT_SHARES)[0]
         for _ in range(parser.no_shares):
-            reading.problems.add(PIXELS, reading.problems.examples(NOT_SHARES)[0], Effect.STOPS)
+            reading.problems.add(PIXELS, example, Effect.STOPS, remedy=_PIXELS_REMEDY)
         return
     if not parser.num_lines:
         return
