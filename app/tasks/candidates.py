@@ -84,7 +84,7 @@ class Candidates(CandidateIndex):
             for group in work.groups(finder.group_size):
                 entries, marks = [], ""
                 for asset, result in islice(found, len(group)):
-                    unreadable.note(asset.image, result if isinstance(result, ImageError) else None)
+                    unreadable.note(result if isinstance(result, ImageError) else None)
                     entries.append(entry(asset, result))
                     marks += _mark(result)
                     if len(entries) == len(group):

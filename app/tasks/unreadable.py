@@ -7,21 +7,16 @@ too small for; where none fits, it is too small for the task.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
 
+from app.engine.data.lost import MAX_LOST_IN_A_ROW, MAX_LOST_SHARE, LostImages
 from app.engine.data.problems import Problems
 from app.engine.errors import DoesNotFitError, ImageError, StorageError
 from executor import errors as contract
 
 logger = logging.getLogger(__name__)
 
-MAX_LOST_SHARE = 0.05
 MIN_IMAGES = 20
-"""Of so many images or more, not more than this share may be lost to the storage."""
-
-MAX_LOST_IN_A_ROW = 50
+"""Of fewer, any share may be lost to the storage, but not all."""
 
 ENOUGH_TOO_LARGE = 50
 """Where the first so many images do not fit, no other is tried."""
@@ -39,16 +34,10 @@ class Unreadable:
         self._num_images = num_images
         self._any_fits = any_earlier
         self._problems = Problems()
-        self._reasons: Counter[str] = Counter()
+        self._lost = LostImages()
         self._lost_in_a_row = 0
-        self._folder: Path | None = None
 
-    @property
-    def num_lost(self) -> int:
-        """Images that the storage has not given."""
-        return self._reasons.total()
-
-    def note(self, image: Path, error: ImageError | None) -> None:
+    def note(self, error: ImageError | None) -> None:
         """One more image: it was read (None), or why not.
 
         Raises the contract's ImageError once so many are lost that the storage must be at fault,
@@ -67,13 +56,12 @@ class Unreadable:
                 self._problems.add(_UNREADABLE, str(error))
             return
         self._problems.add(_LOST, str(error))
-        self._reasons[error.reason] += 1
+        self._lost.add(error)
         self._lost_in_a_row += 1
-        self._folder = _common_folder(self._folder or image.parent, image.parent)
         if self._lost_in_a_row >= MAX_LOST_IN_A_ROW:
-            raise self._verdict(f"{self._lost_in_a_row} images in a row")
-        if self._num_images >= MIN_IMAGES and self.num_lost > MAX_LOST_SHARE * self._num_images:
-            raise self._verdict(f"{self.num_lost:,} of {self._num_images:,} images")
+            raise self._verdict(f"the last {self._lost_in_a_row} images")
+        if self._num_images >= MIN_IMAGES and len(self._lost) > MAX_LOST_SHARE * self._num_images:
+            raise self._verdict(f"{len(self._lost):,} of {self._num_images:,} images")
 
     def require_any(self, num_read: int) -> None:
         """ImageError or OutOfMemoryError unless this pass or an earlier one has read an image."""
@@ -81,8 +69,8 @@ class Unreadable:
             return
         if self._num_too_large:
             raise self._too_large("any of")
-        if self.num_lost:
-            raise self._verdict(f"{self.num_lost:,} of {self._num_images:,} images")
+        if len(self._lost):
+            raise self._verdict(f"{len(self._lost):,} of {self._num_images:,} images")
         example = "; for example ".join(["", *self._problems.examples(_UNREADABLE)[:1]])
         raise contract.ImageError(f"none of {self._num_images:,} images can be read{example}")
 
@@ -102,20 +90,7 @@ class Unreadable:
             " container or the device more memory"
         )
 
-    def _verdict(self, share: str) -> contract.ImageError:
-        reason, _ = self._reasons.most_common(1)[0]
+    def _verdict(self, which: str) -> contract.ImageError:
         return contract.ImageError(
-            f"{self._folder}: {share} cannot be read from this storage ({reason}); check what is"
-            " mounted there and who may read it, then start again with the same /out: what is"
-            " finished is kept"
+            f"{self._lost.told(which)} with the same /out: what is finished is kept"
         )
-
-
-def _common_folder(a: Path, b: Path) -> Path:
-    """The folder that holds both; where that says nothing, the second of them."""
-    shared: Sequence[str] = ()
-    for first, second in zip(a.parts, b.parts, strict=False):
-        if first != second:
-            break
-        shared = (*shared, first)
-    return Path(*shared) if len(shared) > 1 or a == b else b

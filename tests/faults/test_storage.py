@@ -20,8 +20,10 @@ import yaml
 
 from app.engine import files as engine_files
 from app.engine.checkpoint.store import CheckpointStore
+from app.engine.errors import DatasetError
 from app.engine.files import write_atomically as write_model
 from app.tasks.__main__ import run_tasks
+from app.tasks.failures import contract_error
 from benchmarks import REPOSITORY
 from benchmarks.reliability.check import Known, problems_of
 from benchmarks.reliability.refusals import OBJECT_STORE, SMB, refusing
@@ -258,6 +260,31 @@ def test_a_training(
         assert sorted(stage["files"]) == ["config.yaml", "model.pth"]
         model = torch.load(training.out / "models" / name / "model.pth", weights_only=True)
         assert model["model"]
+
+
+def test_a_training_whose_images_go_ends_and_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tree = make_tree(
+        tmp_path, "training", num_candidates=0, max_iter=9, eval_period=9, num_workers=0
+    )
+    (tree.out / "models").mkdir()
+    mount, away = tmp_path / "in/assets", tmp_path / "in/away"
+
+    def progress(fraction: float) -> None:
+        if fraction > 0.7 and mount.exists():
+            mount.rename(away)
+
+    with pytest.raises(DatasetError, match=rf"{mount}: .* cannot be read .*No such file") as caught:
+        run_tasks(load_env(tree.env_file), progress)
+    known = contract_error(caught.value)
+    assert known is not None
+    assert known.exit_status == 3
+    away.rename(mount)
+    caplog.set_level(logging.INFO)
+    run(tree)
+    assert "after iteration 5" in caplog.text
+    assert (tree.out / "models/result.yaml").exists()
 
 
 @pytest.mark.parametrize("mount", MOUNTS)

@@ -10,17 +10,15 @@ from typing import Protocol
 
 import numpy as np
 
+from app.engine.data.lost import MAX_LOST_IN_A_ROW, LostImages
 from app.engine.data.mapper import TestMapper, TrainMapper
 from app.engine.data.packed import PackedRecords
 from app.engine.data.samplers import Task
-from app.engine.errors import DatasetError, DoesNotFitError, ImageError
-from app.engine.structures.sample import Sample
+from app.engine.errors import DatasetError, DoesNotFitError, ImageError, StorageError
+from app.engine.structures.sample import ImageRecord, Sample
 
-_ATTEMPTS = 50  # images tried in place of an unreadable one before training gives up
-_CRASHED = "{}: reading it crashed a data worker twice; replace the file or leave it out"
-
-Batch = tuple[list[Sample], list[str]]
-"""Samples, and a sentence for each image that could not be used."""
+Batch = tuple[list[Sample], list[ImageError]]
+"""Samples, and why each image that is missing among them could not be used."""
 
 
 class MakeBatch(Protocol):
@@ -50,25 +48,23 @@ class TrainBatch:
 
     def __call__(self, tasks: list[Task]) -> Batch:
         """One sample for every task; an unreadable image is replaced by one of its group."""
-        failures: list[str] = []
+        failures: list[ImageError] = []
         return [self._sample(*task, failures) for task in tasks], failures
 
-    def _sample(self, position: int, index: int, failures: list[str]) -> Sample:
-        for candidate in islice(self._neighbours(index), _ATTEMPTS):
+    def _sample(self, position: int, index: int, failures: list[ImageError]) -> Sample:
+        before = len(failures)
+        for candidate in islice(self._neighbours(index), MAX_LOST_IN_A_ROW):
             record = self._records[candidate]
             if candidate in self.banned:
-                failures.append(_CRASHED.format(record.path))
+                failures.append(_crashed(record))
                 continue
             try:
                 return self._mapper(record, np.random.default_rng([self._seed, position]))
             except DoesNotFitError:
                 raise  # going on without large images would be another training
             except ImageError as error:
-                failures.append(str(error))
-        raise DatasetError(
-            f"none of {min(_ATTEMPTS, len(self._records))} training images in a row can be read"
-            f" (the last: {failures[-1]}); check that the data is still there"
-        )
+                failures.append(error)
+        raise _none_in_a_row(failures[before:])
 
     def _neighbours(self, index: int) -> Iterator[int]:
         """`index`, then the following records of its group, around the list once."""
@@ -93,16 +89,35 @@ class TestBatch:
     def __call__(self, tasks: list[Task]) -> Batch:
         """At most one sample for every task."""
         samples: list[Sample] = []
-        failures: list[str] = []
+        failures: list[ImageError] = []
         for _, index in tasks:
             record = self._records[index]
             if index in self.banned:
-                failures.append(_CRASHED.format(record.path))
+                failures.append(_crashed(record))
                 continue
             try:
                 samples.append(self._mapper(record))
             except DoesNotFitError:
                 raise
             except ImageError as error:
-                failures.append(str(error))
+                failures.append(error)
         return samples, failures
+
+
+def _crashed(record: ImageRecord) -> ImageError:
+    return ImageError(
+        f"{record.path}: reading it crashed a data worker twice; replace the file or leave it out"
+    )
+
+
+def _none_in_a_row(failures: Sequence[ImageError]) -> DatasetError:
+    lost = LostImages()
+    for error in failures:
+        if isinstance(error, StorageError):
+            lost.add(error)
+    if len(lost) == len(failures):
+        return DatasetError(lost.told(f"{len(lost)} training images in a row"))
+    return DatasetError(
+        f"none of {len(failures)} training images in a row can be read (the last: {failures[-1]});"
+        " check that the data is still there"
+    )

@@ -18,12 +18,13 @@ from app.engine.config import CfgNode
 from app.engine.data.ahead import ahead
 from app.engine.data.batch import Batch, MakeBatch, TestBatch, TrainBatch
 from app.engine.data.filters import usable_for_training
+from app.engine.data.lost import MAX_LOST_SHARE, LostImages
 from app.engine.data.mapper import TestMapper, TrainMapper
 from app.engine.data.packed import PackedRecords
 from app.engine.data.problems import Problems
 from app.engine.data.samplers import Task, batches, inference_shard, tasks_of_rank, train_stream
 from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
-from app.engine.errors import ConfigError
+from app.engine.errors import ConfigError, DatasetError, ImageError, StorageError
 from app.engine.structures.sample import ImageRecord, Sample
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class Loader:
 
     problems     unreadable images met so far, counted
     num_batches  None when endless
+    pass_length  images until each has come once: more than 5 % of so many that their storage does
+                 not give (and more than one) end the iteration with a DatasetError
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Loader:
         skip_batches: int = 0,
         num_batches: int | None = None,
         pin_memory: bool = False,
+        pass_length: float = math.inf,
     ) -> None:
         self.problems = Problems()
         self.num_batches = num_batches
@@ -55,6 +59,9 @@ class Loader:
         self._num_workers = num_workers
         self._skip = skip_batches
         self._pin = pin_memory
+        self._pass_length = pass_length
+        self._in_pass = 0
+        self._lost: dict[str, StorageError] = {}
 
     def __iter__(self) -> Iterator[list[Sample]]:
         made = self._recovering()
@@ -118,10 +125,26 @@ class Loader:
                 example = f"{sample.image_id}: {sample.deep.outside}"
                 if self.problems.add("image with values beyond white or black", example):
                     logger.warning("%s", example)
-        for reason in failures:
-            if self.problems.add("unreadable image", reason):
-                logger.warning("%s", reason)
+        for error in failures:
+            is_lost = isinstance(error, StorageError)
+            kind = "image not given by its storage" if is_lost else "unreadable image"
+            if self.problems.add(kind, str(error)):
+                logger.warning("%s", error)
+        self._watch_storage(len(samples), failures)
         return samples
+
+    def _watch_storage(self, num_read: int, failures: Sequence[ImageError]) -> None:
+        """DatasetError once so many images of one pass are lost that it is another data set."""
+        self._in_pass += num_read
+        if self._in_pass > self._pass_length:
+            self._in_pass = num_read
+            self._lost.clear()
+        self._lost |= {error.place: error for error in failures if isinstance(error, StorageError)}
+        if len(self._lost) > max(MAX_LOST_SHARE * self._pass_length, 1):
+            lost = LostImages()
+            for error in self._lost.values():
+                lost.add(error)
+            raise DatasetError(lost.told(f"{len(lost):,} of {self._pass_length:,} images"))
 
 
 def _in_order(pool: WorkerPool[list[Task], Batch], plan: Iterator[list[Task]]) -> Iterator[Batch]:
@@ -175,6 +198,7 @@ def build_train_loader(
         num_workers=cfg.DATALOADER.NUM_WORKERS if num_workers is None else num_workers,
         skip_batches=skip_batches,
         pin_memory=_on_gpu(cfg),
+        pass_length=math.ceil(len(records) / world_size),
     )
 
 
@@ -205,6 +229,7 @@ def build_test_loader(
         num_workers=cfg.DATALOADER.NUM_WORKERS if num_workers is None else num_workers,
         num_batches=math.ceil(len(shard) / batch_size),
         pin_memory=_on_gpu(cfg),
+        pass_length=len(shard),
     )
 
 

@@ -40,7 +40,7 @@ def noted(text: str, num_images: int) -> str:
     try:
         for number, letter in enumerate(text):
             image = Path(f"/mnt/photos/{number % 7}/{number}.jpg")
-            unreadable.note(image, errors[letter](image))
+            unreadable.note(errors[letter](image))
         unreadable.require_any(text.count("."))
     except contract.ExecutorError as error:
         return f"{error.exit_status}: {error}"
@@ -63,7 +63,7 @@ def noted(text: str, num_images: int) -> str:
         pytest.param("?" + "." * 18 + "?", 20, "2 of 20 images", id="more than 5 % lost"),
         pytest.param("??", 20, "2 of 20 images", id="more than 5 % lost, told at once"),
         pytest.param("?" * 49 + "." * 951, 1000, "", id="49 in a row"),
-        pytest.param("?" * 50, 1000, "50 images in a row", id="50 in a row"),
+        pytest.param("?" * 50, 1000, "/mnt/photos: the last 50 images", id="50 in a row"),
         pytest.param("?" * 30 + "x" + "?" * 19 + "." * 950, 1000, "", id="not quite in a row"),
         pytest.param("M", 1, "too small for any of 1 images, even alone", id="one too large"),
         pytest.param("M" * 60, 60, "any of the first 50 images", id="all too large"),

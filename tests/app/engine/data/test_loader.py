@@ -97,13 +97,59 @@ def test_unreadable_image_is_replaced_and_counted(cfg, records, caplog, num_work
     assert len([r for r in caplog.records if "an HTML page" in r.message]) == 1
 
 
-def test_no_readable_image_ends_training(cfg, records) -> None:
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b"<html>", "training images in a row can be read", id="no pictures"),
+        pytest.param(None, r"training images in a row cannot .*No such file", id="missing"),
+    ],
+)
+def test_no_readable_image_ends_training(
+    cfg, records, content: bytes | None, reason: str, num_workers: int
+) -> None:
     for record in records:
+        record.path.unlink() if content is None else record.path.write_bytes(content)
+    loader = build_train_loader(cfg, records, seed=5, num_workers=num_workers)
+    with pytest.raises(DatasetError, match=reason):
+        next(iter(loader))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_mount_that_goes_ends_training(cfg, records, num_workers: int) -> None:
+    """More than 5 % of the files, and more than one: the rest would make another model."""
+    batches = iter(build_train_loader(cfg, records, seed=5, num_workers=num_workers))
+    next(batches)
+    for record in records[:2]:
         record.path.unlink()
-    for num_workers in (0, 1):
-        loader = build_train_loader(cfg, records, seed=5, num_workers=num_workers)
-        with pytest.raises(DatasetError, match="can be read"):
-            next(iter(loader))
+    with pytest.raises(DatasetError, match=rf"{records[0].path.parent}: 2 of 7 images .*No such"):
+        list(islice(batches, 20))
+
+
+def test_one_missing_image_does_not_end_training(cfg, records, caplog) -> None:
+    records[3].path.unlink()
+    loader = build_train_loader(cfg, records, seed=5, num_workers=0)
+    list(islice(loader, 30))
+    assert loader.problems.counts["image not given by its storage"] > 2
+    assert "cannot be read from its storage (No such file" in caplog.text
+
+
+def test_images_lost_for_a_moment_now_and_then_do_not_end_training(cfg, records) -> None:
+    loader = build_train_loader(cfg, records, seed=5, num_workers=0)
+    batches = iter(loader)
+    for record in records:
+        content = record.path.read_bytes()
+        record.path.unlink()
+        list(islice(batches, 5))  # more than a pass
+        record.path.write_bytes(content)
+    assert loader.problems.counts["image not given by its storage"] >= len(records)
+
+
+def test_evaluation_ends_when_a_mount_goes(cfg, records) -> None:
+    for record in records[2:5]:
+        record.path.unlink()
+    with pytest.raises(DatasetError, match=r"2 of 7 images cannot be read"):
+        list(build_test_loader(cfg, records, batch_size=1, num_workers=0))
 
 
 def test_test_loader_gives_every_image_once_in_order(cfg, records) -> None:
