@@ -18,6 +18,7 @@ UNREADABLE_LETTERS = "annotation file with letters that are not in its encoding"
 AMPERSAND = "annotation file with & or an entity that XML does not know (read as the letter)"
 
 _DECLARED = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
+_DECLARATION = re.compile(r"<\?xml\s[^<>]*\?>")
 _ENTITY = re.compile(r"&(#\d{1,7};|#x[0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{0,40};)?")
 _KNOWN_ENTITIES = ("&amp;", "&lt;", "&gt;", "&quot;", "&apos;")
 _FILLING = "\ufeff\0 \t\r\n"
@@ -73,7 +74,9 @@ def _parse_mended(content: bytes, path: Path, problems: Problems) -> Element:
     """
     declared = _DECLARED.search(content[:300])
     text, is_whole = decode(content, declared[1].decode() if declared else "")
-    text = text.strip(_FILLING)
+    blank_lines = text[: len(text) - len(text.lstrip(_FILLING))].count("\n")  # errors name lines
+    # The declaration has said what it can: the parser refuses XML 1.1, and a comment before it.
+    text = "\n" * blank_lines + _DECLARATION.sub("", text.strip(_FILLING), count=1)
     try:
         root = _parse_text(text)
     except ParseError:

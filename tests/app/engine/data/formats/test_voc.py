@@ -115,6 +115,11 @@ def test_no_object(save_image, text: str) -> None:
         pytest.param(f"\ufeff<?xml version='1.0'?>\n<a>{_object()}</a>", id="byte order mark"),
         pytest.param(f"\ufeff\n<?xml version='1.0'?>\n<a>{_object()}</a>", id="mark and blank"),
         pytest.param(f"<a>{_object()}</a>\0\0\0", id="filled up with zeros"),
+        pytest.param(f"<?xml version='1.1'?><a>{_object()}</a>", id="XML 1.1"),
+        pytest.param(
+            f"<!-- mine --><?xml version='1.0' encoding='utf-8'?>\n<a>{_object()}</a>",
+            id="comment before the declaration",
+        ),
         pytest.param(
             f'<!DOCTYPE annotation SYSTEM "voc.dtd"><annotation>{_object()}</annotation>',
             id="document type",
@@ -216,6 +221,12 @@ def test_ampersands(save_image, written: str, name: str, is_told: bool) -> None:
         pytest.param(" \n", NO_XML, "the file is empty", id="blanks only"),
         pytest.param("<annotation><object>", NO_XML, "line 1", id="cut off"),
         pytest.param("<annotation>\n<a></b>\n", NO_XML, "mismatched tag: line 2", id="unclosed"),
+        pytest.param(
+            "\n\n<?xml version='1.0'?>\n<a>\n</b>",
+            NO_XML,
+            "mismatched tag: line 5",
+            id="line of it",
+        ),
         pytest.param(f"<a>{_object()}</a><b/>", NO_XML, "junk after", id="two roots"),
         pytest.param("<v:annotation/>", NO_XML, "unbound prefix", id="unknown prefix"),
         pytest.param('{"objects": []}', NO_XML, "line 1, column 0", id="JSON"),
