@@ -4,16 +4,21 @@ Layouts (the stages of 2.x, the flat folder of 1.1, the verifier's bare copy of 
 the list in config.yaml is tried first, then the folder is searched, best stage first.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from executor.errors import ModelError
+from executor.errors import ConfigError, ModelError
 from executor.yaml_reader import read_yaml
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".pkl", ".pyth", ".safetensors")
 PREFERRED_NAMES = ("model.pth", "model_final.pth", "best.pth")
+_STAGE_LISTS = (("result.yaml", "model_stages"), ("ymir-info.yaml", "stages"))
+"""Files that say which stage is the best one, and their key for what each stage consists of."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,65 @@ def find_model(listed: Sequence[Path], models_dir: Path) -> ModelFiles:
         _refuse_escape(path, models_dir)
     weights = _best_weights(path for path in listed if path.is_file())
     if weights is None:
+        for path in listed:
+            if path.suffix in WEIGHTS_SUFFIXES:
+                raise ModelError(f"{path}: {_why_unusable(path)}, although config.yaml lists it")
         weights = _best_weights(_search(models_dir))
     if weights is None:
         raise ModelError(
-            f"{models_dir}: no weights found (looked for {', '.join(WEIGHTS_SUFFIXES)}); "
+            f"{models_dir}: no weights found (looked for {', '.join(WEIGHTS_SUFFIXES)})"
+            f"{_hint(models_dir)}; "
             "choose a model trained by this image or upload a detectron2 checkpoint"
         )
     return ModelFiles(weights, _config_beside(weights, listed, models_dir))
+
+
+def look_for_model(models_dir: Path) -> ModelFiles | None:
+    """The model that lies there without being listed, best stage first; None where there is none.
+
+    Tells when there is something else, or more than one.
+    """
+    files = list(dict.fromkeys(_search(models_dir)))
+    weights = _best_weights(files)
+    if weights is None:
+        others = [path.name for path in files if path.name not in dict(_STAGE_LISTS)]
+        hint = _hint(models_dir)
+        if others or hint:
+            logger.warning(
+                "%s: no weights to start from (looked for %s)%s; files there: %s",
+                models_dir,
+                ", ".join(WEIGHTS_SUFFIXES),
+                hint,
+                ", ".join(others[:5]) or "none",
+            )
+        return None
+    others = [str(path) for path in files if path.suffix in WEIGHTS_SUFFIXES and path != weights]
+    if others:
+        logger.info(
+            "%s: %d files with weights; %s is taken, and pretrained_model_params can choose "
+            "another, such as %s",
+            models_dir,
+            len(others) + 1,
+            weights,
+            others[0],
+        )
+    return ModelFiles(weights, _config_beside(weights, (), models_dir))
+
+
+def _why_unusable(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder, not a file with weights"
+    if path.is_symlink():
+        return "is a link to a file that is not there, or not in the folder of models"
+    return "there is no such file" if not path.exists() else "is no file"
+
+
+def _hint(models_dir: Path) -> str:
+    """What bears the name of a file with weights and is none."""
+    for path in sorted(models_dir.rglob("*")):
+        if path.suffix in WEIGHTS_SUFFIXES and not _is_file_below(path, models_dir):
+            return f": {path} {_why_unusable(path)}"
+    return ""
 
 
 def find_onnx(name: str, listed: Sequence[Path], models_dir: Path) -> Path | None:
@@ -62,7 +119,7 @@ def package_class_names(models_dir: Path) -> list[str] | None:
     info_file = models_dir / "ymir-info.yaml"
     if not info_file.is_file():
         return None
-    info = read_yaml(info_file).value
+    info = _read_package_file(info_file)
     executor_config = info.get("executor_config") or {}
     names = executor_config.get("class_names") if isinstance(executor_config, dict) else None
     return [str(name) for name in names] if isinstance(names, list) and names else None
@@ -84,24 +141,50 @@ def _refuse_escape(path: Path, models_dir: Path) -> None:
 
 
 def _search(models_dir: Path) -> Iterable[Path]:
-    """Every file below the folder: those of result.yaml's best stage first, then by name."""
-    best = _best_stage_files(models_dir)
-    below = sorted(path for path in models_dir.rglob("*") if _is_file_below(path, models_dir))
+    """Every file below the folder: those of the best stage first, then by name."""
+    try:
+        best = _best_stage_files(models_dir)
+        below = sorted(path for path in models_dir.rglob("*") if _is_ours(path, models_dir))
+    except OSError as error:
+        raise ModelError(
+            f"{error.filename or models_dir}: cannot be read ({error.strerror}); check what is "
+            "mounted there"
+        ) from error
     return [*best, *below]
 
 
+def _is_ours(path: Path, models_dir: Path) -> bool:
+    """Whether it is a file of a user: not hidden (`._model.pth`), no part of an unpacked one."""
+    parts = path.relative_to(models_dir).parts
+    hidden = any(part.startswith(".") or part in ("__MACOSX", "@eaDir") for part in parts)
+    return not hidden and path.name != "data.pkl" and _is_file_below(path, models_dir)
+
+
 def _best_stage_files(models_dir: Path) -> list[Path]:
-    result_file = models_dir / "result.yaml"
-    if not result_file.is_file():
-        return []
-    result = read_yaml(result_file).value
-    name = str(result.get("best_stage_name", ""))
-    stage: Any = result.get("model_stages")
-    for key in (name, "files"):
-        stage = stage.get(key) if isinstance(stage, dict) else None
+    for file_name, key in _STAGE_LISTS:
+        if (models_dir / file_name).is_file():
+            found = _files_of_best(_read_package_file(models_dir / file_name), key, models_dir)
+            if found:
+                return found
+    return []
+
+
+def _files_of_best(content: dict[str, Any], key: str, models_dir: Path) -> list[Path]:
+    name = str(content.get("best_stage_name", ""))
+    stage: Any = content.get(key)
+    for part in (name, "files"):
+        stage = stage.get(part) if isinstance(stage, dict) else None
     files = [file for file in stage if isinstance(file, str)] if isinstance(stage, list) else []
     candidates = [folder / file for file in files for folder in (models_dir / name, models_dir)]
     return [path for path in candidates if _is_file_below(path, models_dir)]
+
+
+def _read_package_file(path: Path) -> dict[str, Any]:
+    """YAML that describes a model; ModelError where it is damaged."""
+    try:
+        return dict(read_yaml(path).value)
+    except ConfigError as error:
+        raise ModelError(f"{path}: damaged ({error}); copy the model again") from error
 
 
 def _best_weights(paths: Iterable[Path]) -> Path | None:

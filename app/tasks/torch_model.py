@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from app.engine.config import CfgNode, num_classes
+from app.engine.errors import ConfigError
 from app.engine.predictor import Predictor
 from app.engine.predictor.streams import MAX_STREAMS
 from app.tasks.devices import computes_bfloat16
@@ -47,7 +48,13 @@ def open_torch_model(
             f"{files.weights}: no config.yaml lies beside the weights; put the model's config "
             "there (its detectron2 YAML with MODEL.CLASS_NAMES) and choose the model again"
         )
-    cfg = inference_config(files.config, hp, device=device, score_threshold=score_threshold)
+    try:
+        cfg = inference_config(files.config, hp, device=device, score_threshold=score_threshold)
+    except ConfigError as error:
+        raise ModelError(
+            f"{error} (the config of the model in {env.input.models_dir}: copy the model again, or "
+            "choose another)"
+        ) from error
     _check_task(cfg, boxes_only=boxes_only)
     names = _class_names(cfg, hp.class_names, package_class_names(env.input.models_dir))
     if device != "cpu":

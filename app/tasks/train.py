@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from app.engine.checkpoint.weights import find_weights
 from app.engine.config import CfgNode
 from app.engine.data.depth_of_set import with_depth
 from app.engine.data.formats import Conventions, Decisions
@@ -17,11 +16,10 @@ from app.engine.training.train import train
 from app.tasks.args_options import parse_args_options
 from app.tasks.devices import device_ids, device_names, gains_by_mixed_precision
 from app.tasks.engine_config import named_config, training_config
-from app.tasks.model_files import find_model, package_class_names
 from app.tasks.model_forms import add_forms
 from app.tasks.records import read_records, require_objects
+from app.tasks.start_weights import find_start
 from app.tasks.stop_flag import stop_flag
-from app.tasks.weights_folders import weights_folders
 from app.tasks.workers import limited_workers
 from executor.atomic_file import place_file
 from executor.dataset_reader import read_training_index, read_val_index, require_files
@@ -51,8 +49,15 @@ def run(env: Env, progress: Progress) -> None:
     # What is wrong with the model is told before data is read, which may take long.
     planned = named_config(hp, options)
     check_model(planned, hp.object_type)
-    weights = _pretrained_weights(env, hp) or planned.MODEL.WEIGHTS
-    initial_weights = find_weights(weights, weights_folders(), allow_download=True)
+    output_dir = env.output.root_dir / "training"
+    start = find_start(
+        env,
+        hp,
+        planned,
+        options,
+        checkpoints=output_dir / "checkpoints",
+        is_wanted=lambda cfg: finds(cfg, hp.object_type),
+    )
     progress(0.01)
     train_records, val_records = _records(env, hp)
     device = device_names(ids)[0]
@@ -61,7 +66,7 @@ def run(env: Env, progress: Progress) -> None:
         options,
         device=device,
         num_images=len(train_records),
-        weights=weights,
+        weights=start.setting,
         gains_by_mixed_precision=gains_by_mixed_precision(device),
     )
     check_annotations(cfg, train_records)
@@ -75,15 +80,15 @@ def run(env: Env, progress: Progress) -> None:
             train_records,
             val_records,
             list(hp.class_names),
-            output_dir=env.output.root_dir / "training",
+            output_dir=output_dir,
             tensorboard_dir=env.output.tensorboard_dir,
             progress=span(progress, 0.02, 0.97 if hp.export_forms else 1.0),
             on_model=_stage_writer(stages, hp),
             should_stop=should_stop,
             resume=True,
             device_ids=ids,
-            initial_weights=initial_weights,
-            initial_class_names=package_class_names(env.input.models_dir),
+            initial_weights=start.path,
+            initial_class_names=start.class_names,
             num_workers=num_workers,
             checkpoint_seconds=CHECKPOINT_SECONDS,
         )
@@ -126,6 +131,15 @@ def check_model(cfg: CfgNode, object_type: int) -> None:
         )
 
 
+def finds(cfg: CfgNode, object_type: int) -> bool:
+    """Whether the model of a config finds the task's kind of object."""
+    try:
+        check_model(cfg, object_type)
+    except ObjectTypeError:
+        return False
+    return True
+
+
 def check_annotations(cfg: CfgNode, records: list[ImageRecord]) -> None:
     """ObjectTypeError unless the annotations hold what the model learns."""
     if cfg.MODEL.MASK_ON and not any(record.segmentations for record in records):
@@ -154,13 +168,6 @@ def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], lis
     val_records = read(val_assets, name="validation")
     sniff_overlap(train_records, val_records, accepted)
     return train_records, val_records
-
-
-def _pretrained_weights(env: Env, hp: TrainHyperparameters) -> str | None:
-    """The weights of a chosen pretrained model, which go before those of the config file."""
-    if not hp.pretrained_model_params:
-        return None
-    return str(find_model(hp.pretrained_model_params, env.input.models_dir).weights)
 
 
 def _stages(env: Env, hp: TrainHyperparameters) -> ModelStages:

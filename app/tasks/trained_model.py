@@ -19,7 +19,7 @@ from app.engine.predictor.streams import MAX_STREAMS
 from app.host_limits import cpu_count
 from app.tasks.model_files import find_model, find_onnx
 from executor.env import Env
-from executor.errors import ModelError, ObjectTypeError
+from executor.errors import ConfigError, ModelError, ObjectTypeError
 from executor.hyperparameters import InferHyperparameters
 from executor.yaml_reader import read_yaml
 
@@ -124,7 +124,9 @@ def _open_onnx(
 ) -> TrainedModel:
     """The exported model; CheckpointError or ObjectTypeError where it is not what is needed."""
     from app.engine.predictor.onnx_predictor import OnnxPredictor
+    from app.engine.predictor.onnx_weights import check_weights
 
+    check_weights(path)
     streams = max(min(cpu_count(), MAX_STREAMS, num_images), 1) if device == "cpu" else 1
     predictor = OnnxPredictor(
         path,
@@ -163,7 +165,10 @@ def _is_asked_for(hp: InferHyperparameters) -> bool:
 def _is_faster(env: Env, hp: InferHyperparameters) -> bool:
     """Whether ONNX Runtime computes the model's body faster than torch on a CPU."""
     config = find_model(hp.model_params_path, env.input.models_dir).config
-    body: Any = None if config is None else read_yaml(config).value
+    try:
+        body: Any = None if config is None else read_yaml(config).value
+    except ConfigError:
+        return False  # torch's side says what is wrong with it
     for key in ("MODEL", "BACKBONE", "NAME"):
         body = body.get(key) if isinstance(body, dict) else None
     return any(name in str(body) for name in FASTER_EXPORTED)

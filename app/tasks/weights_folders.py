@@ -1,10 +1,18 @@
-"""Where pretrained weights are looked for."""
+"""Where pretrained weights are looked for, and what helps who has not got them."""
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+from app.engine.checkpoint.weights import find_weights, local_weights
+from app.engine.config import CfgNode, load_config
+from app.engine.config.yaml_file import read_config
+from app.engine.errors import EngineError
 from app.tasks.engine_config import CONFIG_ROOT
+
+NAMED_CONFIGS = 4
+"""So many config files are named in an error."""
 
 
 def weights_folders() -> list[Path]:
@@ -18,3 +26,50 @@ def weights_folders() -> list[Path]:
         CONFIG_ROOT / ".cache/weights",
         downloads,
     ]
+
+
+def find_start_weights(weights: str, is_wanted: Callable[[CfgNode], bool]) -> Path | None:
+    """The file that `MODEL.WEIGHTS` of a training names, or None for ''.
+
+    Where it is nowhere, the error tells what the user of a platform can do; `is_wanted` says which
+    models the task could have instead.
+    """
+    return find_weights(
+        weights,
+        weights_folders(),
+        allow_download=True,
+        remedies=lambda: _remedies(weights, is_wanted),
+    )
+
+
+def _remedies(weights: str, is_wanted: Callable[[CfgNode], bool]) -> str:
+    here = configs_at_hand(is_wanted)
+    another = f"choose a config_file whose weights are here ({', '.join(here)}), " if here else ""
+    name = weights.partition("?")[0].rpartition("/")[2]
+    return (
+        f'{another}set args_options: MODEL.WEIGHTS "" to start from random weights, or ask the '
+        f"administrator to put {name} into {weights_folders()[0]} or into the image's /opt/weights"
+    )
+
+
+def configs_at_hand(is_wanted: Callable[[CfgNode], bool]) -> list[str]:
+    """The first config files, small models first, whose weights are here."""
+    configs = CONFIG_ROOT / "configs"
+    folders = weights_folders()
+    found: list[str] = []
+    for path in sorted(configs.rglob("*.yaml"), key=lambda path: ("Mobile" not in str(path), path)):
+        if path.name.startswith("Base") or "quick_schedules" in path.parts:
+            continue
+        weights = read_config(path).values.get("MODEL", {}).get("WEIGHTS")
+        if weights and local_weights(weights, folders) and _is_wanted(path, is_wanted):
+            found.append(str(path.relative_to(CONFIG_ROOT)))
+        if len(found) == NAMED_CONFIGS:
+            break
+    return found
+
+
+def _is_wanted(path: Path, is_wanted: Callable[[CfgNode], bool]) -> bool:
+    try:
+        return is_wanted(load_config(path))
+    except EngineError:
+        return False

@@ -4,7 +4,8 @@ import re
 import zipfile
 from pathlib import Path
 
-_HEAD = 1024
+HEAD = 1024
+"""So many first bytes tell."""
 
 _COPY_AGAIN = "copy or download it again"
 _SIGNS: tuple[tuple[str, str, str], ...] = (
@@ -70,14 +71,17 @@ def foreign_kind(path: Path) -> str | None:
     OSError where it cannot be read.
     """
     size = path.stat().st_size
-    if size == 0:
-        return f"empty (0 bytes); {_COPY_AGAIN}"
     with path.open("rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(HEAD)
+    return _foreign_zip(path, size) if head.startswith(b"PK") else foreign_head(head, size)
+
+
+def foreign_head(head: bytes, size: int) -> str | None:
+    """The same by the first bytes of a file of `size` bytes, of which a zip archive tells less."""
+    if not head:
+        return f"empty (0 bytes); {_COPY_AGAIN}"
     if not any(head):
         return f"nothing but zeros at its start: it was not completely written; {_COPY_AGAIN}"
-    if head.startswith(b"PK"):
-        return _foreign_zip(path, size)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
         return None  # safetensors: the length of its header can look like anything
     for pattern, kind, remedy in _PATTERNS:

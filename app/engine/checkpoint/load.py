@@ -30,14 +30,15 @@ Shape = tuple[int, ...]
 class LoadReport:
     """What became of every name.
 
-    path         the file
-    loaded       parameters and buffers that the file filled
-    missing      those it did not fill; they keep what they had
-    unused       names of the file that the model has no place for
-    mismatched   (model key, shape in the file, shape in the model): not loaded
-    foreign      layers among `unused` that belong to a part which the model has: of another model
-    class_names  as the file names them, empty where it does not
-    about        one sentence: how much was filled, which classes were matched by name
+    path           the file
+    loaded         parameters and buffers that the file filled
+    missing        those it did not fill; they keep what they had
+    unused         names of the file that the model has no place for
+    mismatched     (model key, shape in the file, shape in the model): not loaded
+    foreign        layers among `unused` of a part which the model has: of another model
+    class_names    as the file names them, empty where it does not
+    total          parameters and buffers of the model
+    about_classes  a blank and a sentence: which were matched by name; "" without layers for it
     """
 
     path: Path
@@ -47,7 +48,8 @@ class LoadReport:
     mismatched: tuple[tuple[str, Shape, Shape], ...]
     foreign: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
-    about: str = ""
+    total: int = 0
+    about_classes: str = ""
 
     def require_whole(self, class_names: Sequence[str] = ()) -> None:
         """CheckpointError unless the file filled the whole model, as one to predict with must.
@@ -137,7 +139,12 @@ def load_weights(
             model_state[key].copy_(plan.values[key])
         for key in plan.folded:
             model_state[key].fill_(1.0 if key.endswith("running_var") else 0.0)
-    logger.info("%s", report.about)
+    logger.info(
+        "Loaded %d of %d parameters and buffers.%s",
+        len(report.loaded),
+        report.total,
+        report.about_classes,
+    )
     report.log()
     return report
 
@@ -204,8 +211,8 @@ def _plan(
         ),
         foreign=() if file.heuristics else foreign_layers(in_model, unused),
         class_names=tuple(named_classes(file)),
-        about=f"Loaded {len(loaded)} of {len(model_state)} parameters and buffers."
-        + _about_classes(fitting, model_state, old_classes, class_names),
+        total=len(model_state),
+        about_classes=_about_classes(fitting, model_state, old_classes, class_names),
     )
     check_body(path, in_model, in_file, unused, heuristics=file.heuristics)
     check_numbers(path, {key: values[key] for key in loaded}, model_state)

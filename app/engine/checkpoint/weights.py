@@ -1,29 +1,39 @@
 """`MODEL.WEIGHTS` -> a file: looked up in folders of weights, else downloaded once."""
 
+import hashlib
 import logging
 import os
+import queue
 import re
+import ssl
+import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from app.engine.checkpoint.catalog import CATALOG
 from app.engine.checkpoint.catalog import HOST as CATALOG_HOST
+from app.engine.checkpoint.kinds import HEAD, foreign_head, foreign_kind
 from app.engine.errors import CheckpointError, DownloadError
 from app.engine.files import sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-TIMEOUT_S = 30.0
-PAUSE_S = 2.0
+REACH_S = 6.0
+"""By then a server must have answered, all attempts together: without a network, soon told."""
+STALL_S = 30.0
+"""A download that stands still for so long is begun again."""
+PAUSE_S = 1.0
 LOG_PERIOD_S = 5.0
 
 _HOST = "https://dl.fbaipublicfiles.com"
@@ -31,33 +41,57 @@ _QUERY = "?matching_heuristics=True"
 
 
 def find_weights(
-    weights: str, weights_dirs: Sequence[Path], *, allow_download: bool
+    weights: str,
+    weights_dirs: Sequence[Path],
+    *,
+    allow_download: bool,
+    remedies: Callable[[], str] | None = None,
 ) -> Path | None:
     """The file that `MODEL.WEIGHTS` names, or None for '' (start from scratch).
 
     A URL is searched below each folder by the end of its path, longest first, then downloaded into
     the first folder that can be written. `?matching_heuristics=True` stays on the returned path.
-    Raises CheckpointError, naming the remedies, where the file is nowhere (DownloadError where the
-    network did not give it).
+    Raises CheckpointError, naming the `remedies`, where the file is nowhere (DownloadError where
+    the network did not give it).
     """
     if not weights:
         return None
     plain = weights.removesuffix(_QUERY)
-    path = _look_up(plain, weights_dirs)
-    if path is None and "://" in plain:
-        path = _fetch(plain, weights_dirs, allow_download=allow_download)
-    if path is None:
-        raise CheckpointError(
-            f"MODEL.WEIGHTS {plain}: there is no such file; {_remedies(plain, weights_dirs)}"
-        )
+    path = local_weights(weights, weights_dirs)
+    try:
+        if path is None and "://" in plain:
+            path = _fetch(plain, weights_dirs, allow_download=allow_download)
+        if path is None:
+            raise _NowhereError("there is no such file")
+    except _NowhereError as error:
+        advice = remedies() if remedies else _remedies(plain, weights_dirs)
+        kind = DownloadError if error.is_networks else CheckpointError
+        raise kind(f"MODEL.WEIGHTS {plain}: {error}; {advice}") from error
     check_hash_in_name(path)
     return path.with_name(path.name + _QUERY) if weights.endswith(_QUERY) else path
+
+
+def local_weights(weights: str, weights_dirs: Sequence[Path]) -> Path | None:
+    """The file that `MODEL.WEIGHTS` names, if it is here already."""
+    return _look_up(weights.removesuffix(_QUERY), weights_dirs)
+
+
+class _NowhereError(Exception):
+    """Why weights are not here."""
+
+    def __init__(self, reason: str, *, is_networks: bool = False) -> None:
+        super().__init__(reason)
+        self.is_networks = is_networks
 
 
 def resolve_url(weights: str) -> str:
     """`detectron2://`, `catalog://` and `torchvision://` as https; http(s) as it is."""
     scheme, _, rest = weights.partition("://")
     if scheme in ("http", "https"):
+        try:
+            urlsplit(weights)
+        except ValueError as error:
+            raise CheckpointError(f"MODEL.WEIGHTS {weights}: no address ({error})") from error
         return weights
     if scheme == "detectron2":
         return f"{_HOST}/detectron2/{rest}"
@@ -78,24 +112,35 @@ def resolve_url(weights: str) -> str:
 
 def check_hash_in_name(path: Path) -> None:
     """torchvision's names end in the first digits of the SHA-256; CheckpointError if they lie."""
-    promised = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
-    if promised is None:
-        return
-    if not sha256_of(path).startswith(promised[1]):
+    promised = _hash_in_name(path)
+    if promised and not sha256_of(path).startswith(promised):
         raise CheckpointError(
-            f"{path}: its content does not have the checksum {promised[1]} of its name; "
+            f"{path}: its content does not have the checksum {promised} of its name; "
             "copy or download it again"
         )
 
 
+def _hash_in_name(path: PurePath) -> str:
+    found = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
+    return found[1] if found else ""
+
+
 def _look_up(weights: str, weights_dirs: Sequence[Path]) -> Path | None:
-    if "://" not in weights and Path(weights).is_file():
+    if "://" not in weights and _is_file(Path(weights)):
         return Path(weights)
     for tail in _tails(weights):
         for directory in weights_dirs:
-            if (directory / tail).is_file():
+            if _is_file(directory / tail):
                 return directory / tail
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # a folder that lets nobody in, a storage that does not answer
+        logger.warning("%s: passed over (%s)", path, error.strerror)
+        return False
 
 
 def _tails(weights: str) -> list[str]:
@@ -115,49 +160,137 @@ def _names(path: str) -> tuple[str, ...]:
 def _fetch(weights: str, weights_dirs: Sequence[Path], *, allow_download: bool) -> Path:
     url = resolve_url(weights)
     if not allow_download:
-        raise CheckpointError(
-            f"MODEL.WEIGHTS {weights}: not found, and downloads are off; "
-            f"{_remedies(weights, weights_dirs)}"
-        )
+        raise _NowhereError("not found, and downloads are off")
     directory = next((d for d in weights_dirs if os.access(d, os.W_OK)), None)
     directory = directory or Path(tempfile.gettempdir()) / "weights"
     path = directory.joinpath(*_names(urlsplit(url).path))
     if path.is_file():
         return path
+    download = _Download(url)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            write_atomically(path, lambda file: _download(url, file))
-            check_hash_in_name(path)
+            write_atomically(path, download.run)
             return path
-        except (OSError, HTTPException, CheckpointError) as error:
-            path.unlink(missing_ok=True)
-            reason = error
-            logger.warning("Download of %s, attempt %d of %d: %s", url, attempt, ATTEMPTS, error)
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
-                if error.code in (403, 404):
-                    break
-            if attempt < ATTEMPTS:
-                time.sleep(PAUSE_S * attempt)
-    raise DownloadError(
-        f"MODEL.WEIGHTS {weights}: not found, and downloading {url} failed ({reason}); "
-        f"{_remedies(weights, weights_dirs)}"
-    )
+        except (OSError, HTTPException, ValueError) as error:
+            reason = _reason(error, url)
+            logger.warning("Download of %s, attempt %d of %d: %s", url, attempt, ATTEMPTS, reason)
+            if _is_final(error):
+                break
+            if download.has_answered or isinstance(error, urllib.error.HTTPError):
+                download.reach_until = time.monotonic() + REACH_S
+        pause = PAUSE_S * attempt
+        if attempt == ATTEMPTS or time.monotonic() + pause >= download.reach_until:
+            break
+        time.sleep(pause)
+    raise _NowhereError(f"not here, and downloading {url} failed ({reason})", is_networks=True)
 
 
-def _download(url: str, file: BinaryIO) -> None:
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-        total = int(response.headers.get("Content-Length") or 0)
-        done, logged_at = 0, time.monotonic()
-        logger.info("Downloading %s (%.1f MB)", url, total / 1e6)
-        while chunk := response.read(1 << 20):
-            file.write(chunk)
-            done += len(chunk)
-            if time.monotonic() - logged_at > LOG_PERIOD_S:
-                logged_at = time.monotonic()
-                logger.info("Downloaded %.1f of %.1f MB", done / 1e6, total / 1e6)
+class _Download:
+    """One file from the network, checked while it comes.
+
+    reach_until   by this time (`time.monotonic`) the server must have answered
+    has_answered  whether something came at all
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.reach_until = time.monotonic() + REACH_S
+        self.has_answered = False
+        self._promised = _hash_in_name(PurePath(urlsplit(url).path))
+
+    def run(self, file: BinaryIO) -> None:
+        """Write it to `file`; CheckpointError where what comes is no weights or not these."""
+        with _answer(self.url, self.reach_until - time.monotonic()) as response:
+            self.has_answered = True
+            total = response.length or 0
+            done, logged_at, digest = 0, time.monotonic(), hashlib.sha256()
+            logger.info("Downloading %s (%.1f MB)", self.url, total / 1e6)
+            head = b""
+            while chunk := response.read(1 << 20):
+                if len(head) < HEAD:
+                    head = (head + chunk)[:HEAD]
+                    self._check_head(head, total or sys.maxsize)
+                file.write(chunk)
+                digest.update(chunk)
+                done += len(chunk)
+                if time.monotonic() - logged_at > LOG_PERIOD_S:
+                    logged_at = time.monotonic()
+                    logger.info("Downloaded %.1f of %.1f MB", done / 1e6, total / 1e6)
+        self._check_head(head, done)
         if total and done != total:
             raise ConnectionError(f"the connection ended after {done} of {total} bytes")
+        if self._promised and not digest.hexdigest().startswith(self._promised):
+            raise CheckpointError(f"what came does not have the checksum {self._promised}")
+        if not total:
+            _check_end(file)
+
+    def _check_head(self, head: bytes, size: int) -> None:
+        kind = foreign_head(head, size)
+        if kind is not None:
+            raise _ForeignError(f"the answer is {kind.partition(';')[0]} and no weights")
+
+
+class _ForeignError(CheckpointError):
+    """What the network gives under this address is something else: trying again does not help."""
+
+
+def _check_end(file: BinaryIO) -> None:
+    """Of a file whose length nobody told: a zip archive has a directory at its end."""
+    file.flush()
+    kind = foreign_kind(Path(f"/dev/fd/{file.fileno()}"))
+    if kind is not None:
+        raise ConnectionError(f"what came is {kind.partition(';')[0]}")
+
+
+def _answer(url: str, seconds: float) -> Any:
+    """The server's response, or the error, at the latest after so many seconds.
+
+    In a thread: looking up a name heeds no time-out.
+    """
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    is_late = threading.Event()
+
+    def ask() -> None:
+        try:
+            answer: Any = urllib.request.build_opener().open(url, timeout=STALL_S)
+        except Exception as error:  # raised where it is waited for
+            answer = error
+        answers.put(answer)
+        if is_late.is_set():
+            with suppress(AttributeError):
+                answer.close()
+
+    threading.Thread(target=ask, name="download", daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(seconds, 0.1))
+    except queue.Empty:
+        is_late.set()
+        raise TimeoutError(f"no answer within {REACH_S:g} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether another attempt cannot help."""
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        return 400 <= error.code < 500 and error.code not in (408, 429)
+    cause = getattr(error, "reason", None)
+    return isinstance(cause, ssl.SSLCertVerificationError) or isinstance(error, _ForeignError)
+
+
+def _reason(error: Exception, url: str) -> str:
+    """Why a download failed, and through which proxy."""
+    cause: object = error
+    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
+        cause = error.reason
+    text = str(cause) or type(error).__name__
+    parts = urlsplit(url)
+    proxy = urlsplit(urllib.request.getproxies().get(parts.scheme, ""))
+    if not proxy.hostname or urllib.request.proxy_bypass(parts.hostname or ""):
+        return text
+    return f"{text}, through the proxy {proxy.hostname}:{proxy.port}"
 
 
 def _remedies(weights: str, weights_dirs: Sequence[Path]) -> str:

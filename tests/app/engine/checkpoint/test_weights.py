@@ -1,16 +1,26 @@
 import hashlib
+import io
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 
 from app.engine.checkpoint import find_weights, weights
 from app.engine.errors import CheckpointError, DownloadError
 
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
+
+
+def torch_file() -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"a.weight": torch.arange(3000.0)}, buffer)
+    return buffer.getvalue()
 
 
 def put(folder: Path, name: str, content: bytes = b"x") -> Path:
@@ -130,6 +140,7 @@ def test_a_name_that_lies_about_its_checksum_is_refused(tmp_path: Path):
 class Server(ThreadingHTTPServer):
     """Serves CONTENT; the first `failures` answers are broken as the path says."""
 
+    daemon_threads = True
     failures = 0
     requests = 0
 
@@ -138,31 +149,51 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
+PAGE = b"<!DOCTYPE html><html><body>Please sign in</body></html>"
+WHOLE = torch_file()
+
+
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
         self.server.requests += 1
         broken = self.server.requests <= self.server.failures
-        if broken and "error" in self.path:
-            self.send_error(503)
-            return
-        if "missing" in self.path:
-            self.send_error(404)
-            return
+        kind = self.path.rpartition("/")[2].partition("-")[0].removesuffix(".pth")
+        if kind.isdigit() or (broken and kind == "error"):
+            self.send_error(int(kind) if kind.isdigit() else 503)
+        elif kind == "silent":
+            time.sleep(2)
+        elif kind == "moved":
+            self.send_response(302)
+            self.send_header("Location", f"{self.server.url}/portal.pth")
+            self.end_headers()
+        else:
+            self.send_content(kind, broken=broken)
+
+    def send_content(self, kind: str, *, broken: bool) -> None:
+        content = {"portal": PAGE, "empty": b"", "endless": WHOLE, "stub": WHOLE[:300]}
+        body = content.get(kind, CONTENT)
         self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
+        if kind not in ("endless", "stub"):
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(CONTENT[:100] if broken else CONTENT)
+        self.wfile.write(body[:100] if broken else body)
 
     def log_message(self, *args: object) -> None:
         pass
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(weights, "PAUSE_S", 0.01)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(weights, "REACH_S", 0.4)
+
+
+@pytest.fixture
+def server(quick: None) -> Iterator[Server]:
     server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -185,17 +216,32 @@ def test_downloads_are_retried_checked_and_kept(server: Server, tmp_path: Path, 
     assert find_weights(url, [tmp_path], allow_download=False) == path
 
 
+def test_a_file_of_unknown_length_is_kept_when_it_is_whole(server: Server, tmp_path: Path):
+    path = find_weights(f"{server.url}/endless.pth", [tmp_path], allow_download=True)
+
+    assert path is not None
+    assert path.read_bytes() == WHOLE
+
+
 @pytest.mark.parametrize(
-    ("name", "requests"),
+    ("name", "requests", "told"),
     [
-        pytest.param("missing.pth", 1, id="not there: no second try"),
-        pytest.param("lie-00000000.pth", 3, id="wrong content"),
+        pytest.param("404.pth", 1, "404", id="not there: no second try"),
+        pytest.param("403.pth", 1, "403", id="forbidden"),
+        pytest.param("407.pth", 1, "407", id="the proxy wants a name"),
+        pytest.param("503.pth", 3, "503", id="the server is busy"),
+        pytest.param("lie-00000000.pth", 3, "checksum 00000000", id="wrong content"),
+        pytest.param("portal.pth", 1, r"a web page \(HTML\) and no weights", id="captive portal"),
+        pytest.param("moved.pth", 2, "a web page", id="sent to a captive portal"),
+        pytest.param("empty.pth", 1, "empty", id="nothing"),
+        pytest.param("stub.pth", 3, "ends early", id="cut, of unknown length"),
+        pytest.param("silent.pth", 1, "no answer within", id="accepted and silent"),
     ],
 )
 def test_downloads_that_fail_leave_nothing(
-    server: Server, tmp_path: Path, name: str, requests: int
+    server: Server, tmp_path: Path, name: str, requests: int, told: str
 ):
-    with pytest.raises(CheckpointError, match=r"failed.*mount a folder"):
+    with pytest.raises(DownloadError, match=rf"failed \(.*{told}.*mount a folder"):
         find_weights(f"{server.url}/{name}", [tmp_path], allow_download=True)
 
     assert server.requests == requests
@@ -208,11 +254,55 @@ def test_addresses_cannot_lead_out_of_the_folder(server: Server, tmp_path: Path)
     assert find_weights(url, [tmp_path], allow_download=True) == tmp_path / "outside.pth"
 
 
-def test_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(weights, "PAUSE_S", 0.01)
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """A port that answers no request for a connection: its queue is full."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+        yield port
+        for client in waiting:
+            client.close()
 
-    with pytest.raises(DownloadError, match=r"failed .*mount a folder.*bake.*start from scratch"):
-        find_weights("http://127.0.0.1:9/m.pkl", [tmp_path], allow_download=True)
+
+@pytest.mark.parametrize("case", ["address", "proxy", "names", "refused", "closed proxy", "TLS"])
+def test_without_a_network_the_end_comes_soon_in_one_sentence(
+    case: str, server: Server, black_hole: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    url = "http://weights.invalid/m.pkl"
+    told = "no answer within"
+    if case == "address":
+        url = f"http://127.0.0.1:{black_hole}/m.pkl"
+    elif case == "proxy":
+        monkeypatch.setenv("http_proxy", f"http://user:secret@127.0.0.1:{black_hole}")
+        told = f"no answer within .*through the proxy 127.0.0.1:{black_hole}"
+    elif case == "names":
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: time.sleep(3))
+    elif case == "refused":
+        url, told = "http://127.0.0.1:9/m.pkl", "refused"
+    elif case == "closed proxy":
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        told = "refused, through the proxy 127.0.0.1:9"
+    else:
+        url, told = f"{server.url.replace('http:', 'https:')}/m.pkl", "SSL|TLS"
+    start = time.monotonic()
+
+    with pytest.raises(DownloadError, match=f"({told}).*mount a folder.*start from scratch") as got:
+        find_weights(url, [tmp_path], allow_download=True)
+
+    assert time.monotonic() - start < 2
+    assert "secret" not in str(got.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_time_without_a_network_is_short():
+    """The longest way: the first attempt takes all the time that there is for an answer."""
+    assert weights.REACH_S + sum(weights.PAUSE_S * n for n in (1, 2)) < 10
 
 
 def test_without_a_writable_folder_downloads_go_to_the_temporary_one(
@@ -223,3 +313,14 @@ def test_without_a_writable_folder_downloads_go_to_the_temporary_one(
     path = find_weights(f"{server.url}/m.pth", [tmp_path / "nowhere"], allow_download=True)
 
     assert path == tmp_path / "weights" / "m.pth"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "https://[x/y.pth", "https:///y.pth", "a\0b.pth"])
+def test_names_that_no_file_can_have(name: str, quick: None, tmp_path: Path):
+    with pytest.raises(CheckpointError, match=r"MODEL\.WEIGHTS"):
+        find_weights(name, [tmp_path], allow_download=True)
+
+
+def test_who_asks_can_give_other_advice(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="there is no such file; buy some"):
+        find_weights("a.pth", [tmp_path], allow_download=True, remedies=lambda: "buy some")
