@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from app.engine.config.faults import Fault, refuse, shown
+from app.engine.config.ranges import RANGES
 from app.engine.config.unknown import explain_unknown
-from app.engine.config.upgrade import upgrade
+from app.engine.config.upgrade import read_upgraded
 from app.engine.config.values import coerce, decode
-from app.engine.config.yaml_file import dump_yaml, read_config
+from app.engine.config.yaml_file import dump_yaml
 from app.engine.errors import ConfigError
 
 
@@ -27,9 +29,8 @@ class CfgNode(dict[str, Any]):
 
     def merge_from_file(self, path: Path | str) -> None:
         """Take over what a YAML file and its `_BASE_` files say."""
-        file = read_config(Path(path))
         meta_architecture = self.get("MODEL", {}).get("META_ARCHITECTURE", "")
-        upgrade(file.values, file.origins, file=str(path), meta_architecture=str(meta_architecture))
+        file = read_upgraded(path, meta_architecture=str(meta_architecture))
         self._merge(file.values, file.origins)
 
     def merge_from_list(self, overrides: Sequence[Any], *, origin: str = "overrides") -> None:
@@ -43,10 +44,7 @@ class CfgNode(dict[str, Any]):
                 "add what is missing"
             )
         for key, value in zip(overrides[::2], overrides[1::2], strict=True):
-            nested = value
-            for name in reversed(str(key).split(".")):
-                nested = {name: nested}
-            self._merge(nested, {str(key): origin})
+            self._merge(nested(str(key), value), {str(key): origin})
 
     def merge_from_mapping(self, values: Mapping[str, Any]) -> None:
         """Take over a nested mapping, for example another CfgNode."""
@@ -96,9 +94,28 @@ class CfgNode(dict[str, Any]):
             if isinstance(value, CfgNode):
                 value._set_frozen(frozen)
 
+    def take(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> list[Fault]:
+        """Take over what is right in a nested mapping; what is wrong with the rest.
+
+        `origins` says where each dotted key was written.
+        """
+        changes, faults = self._plan(values, origins)
+        for node, name, value in changes:
+            node[name] = value
+        return faults
+
     def _merge(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+        changes, faults = self._plan(values, origins)
+        refuse(faults)
+        for node, name, value in changes:
+            node[name] = value
+
+    def _plan(
+        self, values: Mapping[str, Any], origins: Mapping[str, str]
+    ) -> tuple[list[tuple["CfgNode", str, Any]], list[Fault]]:
+        """What would change, as (section, name, value), and what is wrong."""
         known = [key for key, _ in self.leaves()]
-        problems: list[str] = []
+        faults: list[Fault] = []
         changes: list[tuple[CfgNode, str, Any]] = []
 
         def visit(node: CfgNode, values: Mapping[str, Any], prefix: str) -> None:
@@ -111,20 +128,19 @@ class CfgNode(dict[str, Any]):
                         visit(node[name], new, f"{key}.")
                     if new is None or isinstance(new, Mapping):
                         continue
-                    problem = f"{key} is {new!r}, but it is a section: give its keys"
+                    problem = f"{key} is {shown(new)}, but it is a section: give its keys"
                 else:
                     try:
                         changes.append((node, name, coerce(new, node[name])))
                         continue
                     except ValueError as error:
-                        problem = f"{key} is {new!r}: {error}"
-                problems.append(f"{origins[key]}: {problem}" if key in origins else problem)
+                        problem = f"{key} is {shown(new)}: {error}"
+                        if key in RANGES:
+                            problem = f"{key} is {shown(new)}, but must be {RANGES[key].words}"
+                faults.append(Fault(key, problem, origins.get(key, "")))
 
         visit(self, values, "")
-        if problems:
-            raise ConfigError("; ".join(problems))
-        for node, name, value in changes:
-            node[name] = value
+        return changes, faults
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         copied = type(self)(copy.deepcopy(dict(self), memo))
@@ -144,3 +160,12 @@ class CfgNode(dict[str, Any]):
         if self._frozen:
             raise AttributeError(f"the config is frozen: {name} cannot change any more")
         super().__setitem__(name, value)
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """{"A": {"B": value}} of "A.B"."""
+    *sections, leaf = key.split(".")
+    values = {leaf: value}
+    for name in reversed(sections):
+        values = {name: values}
+    return values

@@ -1,8 +1,10 @@
 """Config files of detectron2's schema versions 0 and 1, renamed to version 2."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
+from app.engine.config.yaml_file import ConfigFile, read_config
 from app.engine.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,16 @@ RENAMED = {
 """Old key -> the key that took its place."""
 
 _ANCHOR_KEYS = ("SIZES", "ASPECT_RATIOS")
+
+
+def read_upgraded(path: Path | str, *, meta_architecture: str) -> ConfigFile:
+    """What a YAML file and its `_BASE_` files say, in the keys of today.
+
+    `meta_architecture` is that of the config below the file.
+    """
+    file = read_config(Path(path))
+    upgrade(file.values, file.origins, file=str(path), meta_architecture=meta_architecture)
+    return file
 
 
 def upgrade(

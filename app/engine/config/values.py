@@ -6,6 +6,7 @@ other way round, a list for a tuple and the other way round; the default's kind 
 
 import ast
 import warnings
+from contextlib import suppress
 from typing import Any
 
 _KINDS = {
@@ -54,18 +55,26 @@ def coerce(new: Any, old: Any) -> Any:
         value = {"true": True, "false": False}.get(str(new).lower(), value)
     elif isinstance(old, list | tuple) and isinstance(value, list | tuple):
         value = _in_kind_of(old, value)
-    elif type(old) is float and type(value) is int:
-        value = float(value)
-    elif type(old) is int and type(value) is float and value.is_integer():
-        value = int(value)
+    else:
+        value = _number_as(old, value)
     if type(value) is not type(old):
         raise ValueError(f"expected {_KINDS[type(old)]} such as {old!r}")
     return value
 
 
 def _in_kind_of(old: Any, new: Any) -> Any:
-    """Lists and tuples of `new` as `old` has them; inner ones as its first inner one."""
+    """Lists and tuples of `new` as `old` has them; what is inside as its first item is."""
     if not isinstance(old, list | tuple) or not isinstance(new, list | tuple):
-        return new
+        return _number_as(old, new)
     inner = old[0] if old else None
     return type(old)(_in_kind_of(inner, item) for item in new)
+
+
+def _number_as(old: Any, new: Any) -> Any:
+    """A number in the kind of `old` where nothing is lost by that; other things as they are."""
+    if type(old) is float and type(new) is int:
+        with suppress(OverflowError):  # hundreds of digits
+            return float(new)
+    if type(old) is int and type(new) is float and new.is_integer():
+        return int(new)
+    return new

@@ -69,7 +69,7 @@ def test_keys_of_projects_are_known_by_project(key: str):
             id="no proposals",
         ),
         pytest.param(["INPUT.RECOMPUTE_BOXES", True], "MODEL.MASK_ON True", id="boxes of masks"),
-        pytest.param(["TEST.DETECTIONS_PER_IMAGE", 0], "at least 1", id="no detections"),
+        pytest.param(["TEST.DETECTIONS_PER_IMAGE", 0], "whole number from 1 ", id="no detections"),
     ],
 )
 def test_values_that_do_not_go_together(overrides: list[object], message: str):

@@ -1,0 +1,221 @@
+"""Values of several keys that do not go together, or that would have no effect.
+
+Each value is right by itself: `ranges.py` and the choices of `support.py` come first. What only the
+built network can tell (which feature maps there are, and how wide) is told when it is built.
+"""
+
+from collections.abc import Iterator
+
+from app.engine.config.defaults import DETECTRON2
+from app.engine.config.faults import Fault, Leaves
+
+ROTATED = "rotated boxes are not part of this engine"
+
+_WITH_ROI_HEADS = ("GeneralizedRCNN", "PanopticFPN")
+_GROUPS = 32  # of GN
+
+
+def contradictions(leaves: Leaves) -> Iterator[Fault]:
+    """One fault for each disagreement, under the key that a user would most likely change."""
+    for find in (
+        _image,
+        _rotation,
+        _architecture,
+        _matching,
+        _box_head,
+        _cascade,
+        _group_norms,
+        _augmentation,
+        _solver,
+    ):
+        yield from find(leaves)
+
+
+def _image(leaves: Leaves) -> Iterator[Fault]:
+    mean, std = leaves["MODEL.PIXEL_MEAN"], leaves["MODEL.PIXEL_STD"]
+    image_format = leaves["INPUT.FORMAT"]
+    channels = 1 if image_format == "L" else 3
+    if not len(mean) == len(std) == channels:
+        yield Fault(
+            "MODEL.PIXEL_MEAN",
+            f"MODEL.PIXEL_MEAN has {len(mean)} numbers and MODEL.PIXEL_STD {len(std)}, and "
+            f"INPUT.FORMAT {image_format} {channels} channels; give one of each per channel",
+            others=("MODEL.PIXEL_STD", "INPUT.FORMAT"),
+        )
+
+
+def _rotation(leaves: Leaves) -> Iterator[Fault]:
+    key = "MODEL.ANCHOR_GENERATOR.ANGLES"
+    if leaves[key] != DETECTRON2["MODEL"]["ANCHOR_GENERATOR"]["ANGLES"]:
+        yield Fault(key, f"{key} is refused: {ROTATED}; leave it out")
+
+
+def _architecture(leaves: Leaves) -> Iterator[Fault]:
+    architecture = leaves["MODEL.META_ARCHITECTURE"]
+    for key in ("MODEL.MASK_ON", "MODEL.KEYPOINT_ON"):
+        if leaves[key] and architecture not in _WITH_ROI_HEADS:
+            yield Fault(
+                key,
+                f"{key} is True, but {architecture} has no heads for that; set it to False",
+                others=("MODEL.META_ARCHITECTURE",),
+            )
+    if architecture == "PanopticFPN" and not leaves["MODEL.MASK_ON"]:
+        yield Fault(
+            "MODEL.MASK_ON",
+            "MODEL.MASK_ON is False, but PanopticFPN merges masks; set it to True",
+            others=("MODEL.META_ARCHITECTURE",),
+        )
+    proposals = leaves["MODEL.PROPOSAL_GENERATOR.NAME"]
+    precomputed = proposals == "PrecomputedProposals"
+    if precomputed and architecture == "ProposalNetwork":
+        yield Fault(
+            "MODEL.PROPOSAL_GENERATOR.NAME",
+            f"MODEL.PROPOSAL_GENERATOR.NAME is {proposals}, but ProposalNetwork makes proposals; "
+            "set it to RPN",
+            others=("MODEL.META_ARCHITECTURE",),
+        )
+    if leaves["MODEL.LOAD_PROPOSALS"] != precomputed and architecture in _WITH_ROI_HEADS:
+        yield Fault(
+            "MODEL.LOAD_PROPOSALS",
+            f"MODEL.LOAD_PROPOSALS is {leaves['MODEL.LOAD_PROPOSALS']} with "
+            f"MODEL.PROPOSAL_GENERATOR.NAME {proposals}; set True with PrecomputedProposals, or "
+            "False with RPN",
+            others=("MODEL.PROPOSAL_GENERATOR.NAME", "MODEL.META_ARCHITECTURE"),
+        )
+
+
+def _matching(leaves: Leaves) -> Iterator[Fault]:
+    for section in ("MODEL.RPN", "MODEL.ROI_HEADS", "MODEL.RETINANET"):
+        thresholds = leaves[f"{section}.IOU_THRESHOLDS"]
+        labels = leaves[f"{section}.IOU_LABELS"]
+        if len(labels) != len(thresholds) + 1 or labels[-1] != 1:
+            yield Fault(
+                f"{section}.IOU_LABELS",
+                f"{section}.IOU_LABELS is {list(labels)} with IOU_THRESHOLDS {list(thresholds)}; "
+                "give one label for each interval between thresholds, 1 for the last",
+                others=(f"{section}.IOU_THRESHOLDS",),
+            )
+
+
+def _box_head(leaves: Leaves) -> Iterator[Fault]:
+    if leaves["MODEL.META_ARCHITECTURE"] not in _WITH_ROI_HEADS:
+        return
+    section, heads = "MODEL.ROI_BOX_HEAD", leaves["MODEL.ROI_HEADS.NAME"]
+    if heads != "Res5ROIHeads":
+        if leaves[f"{section}.NAME"] != "FastRCNNConvFCHead":
+            yield Fault(
+                f"{section}.NAME",
+                f"{section}.NAME is {leaves[f'{section}.NAME']!r}, but {heads} needs "
+                "FastRCNNConvFCHead",
+                others=("MODEL.ROI_HEADS.NAME",),
+            )
+        if leaves[f"{section}.NUM_CONV"] + leaves[f"{section}.NUM_FC"] == 0:
+            yield Fault(
+                f"{section}.NUM_FC",
+                f"{section}.NUM_CONV and NUM_FC are 0; the head needs at least one layer",
+                others=(f"{section}.NUM_CONV", "MODEL.ROI_HEADS.NAME"),
+            )
+    if leaves[f"{section}.USE_FED_LOSS"] and not leaves[f"{section}.USE_SIGMOID_CE"]:
+        yield Fault(
+            f"{section}.USE_FED_LOSS",
+            f"{section}.USE_FED_LOSS is True, but a softmax cannot leave classes out; set "
+            "USE_SIGMOID_CE True as well",
+            others=(f"{section}.USE_SIGMOID_CE",),
+        )
+
+
+def _cascade(leaves: Leaves) -> Iterator[Fault]:
+    heads = leaves["MODEL.ROI_HEADS.NAME"]
+    if heads != "CascadeROIHeads" or leaves["MODEL.META_ARCHITECTURE"] not in _WITH_ROI_HEADS:
+        return
+    section = "MODEL.ROI_BOX_CASCADE_HEAD"
+    ious, weights = leaves[f"{section}.IOUS"], leaves[f"{section}.BBOX_REG_WEIGHTS"]
+    if len(ious) != len(weights):
+        yield Fault(
+            f"{section}.IOUS",
+            f"{section}.IOUS has {len(ious)} numbers and BBOX_REG_WEIGHTS {len(weights)} lists; "
+            "give one of each for each stage",
+            others=(f"{section}.BBOX_REG_WEIGHTS", "MODEL.ROI_HEADS.NAME"),
+        )
+    first = leaves["MODEL.ROI_HEADS.IOU_THRESHOLDS"][0]
+    if ious[0] != first:
+        yield Fault(
+            f"{section}.IOUS",
+            f"{section}.IOUS starts with {ious[0]}, but MODEL.ROI_HEADS.IOU_THRESHOLDS with "
+            f"{first}; both match the first stage, make them equal",
+            others=("MODEL.ROI_HEADS.IOU_THRESHOLDS", "MODEL.ROI_HEADS.NAME"),
+        )
+
+
+def _group_norms(leaves: Leaves) -> Iterator[Fault]:
+    fpn = "MODEL.FPN.OUT_CHANNELS"
+    towers = "MODEL.RETINANET.CONV_DIM" if leaves["MODEL.RETINANET.CONV_DIM"] else fpn
+    architecture = leaves["MODEL.META_ARCHITECTURE"]
+    normed = {"MODEL.FPN.NORM": fpn} if "fpn" in leaves["MODEL.BACKBONE.NAME"] else {}
+    if architecture in _WITH_ROI_HEADS:
+        normed["MODEL.ROI_BOX_HEAD.NORM"] = "MODEL.ROI_BOX_HEAD.CONV_DIM"
+        normed["MODEL.ROI_MASK_HEAD.NORM"] = "MODEL.ROI_MASK_HEAD.CONV_DIM"
+    if architecture in ("PanopticFPN", "SemanticSegmentor"):
+        normed["MODEL.SEM_SEG_HEAD.NORM"] = "MODEL.SEM_SEG_HEAD.CONVS_DIM"
+    if architecture == "RetinaNet":
+        normed["MODEL.RETINANET.NORM"] = towers
+    if architecture == "FCOS":
+        normed["MODEL.FCOS.NORM"] = fpn
+    for norm, width in normed.items():
+        if leaves[norm] == "GN" and leaves[width] % _GROUPS:
+            yield Fault(
+                width,
+                f"{width} is {leaves[width]}, but must be a multiple of {_GROUPS} with {norm} GN",
+                others=(norm,),
+            )
+
+
+def _augmentation(leaves: Leaves) -> Iterator[Fault]:
+    edges, sampling = leaves["INPUT.MIN_SIZE_TRAIN"], leaves["INPUT.MIN_SIZE_TRAIN_SAMPLING"]
+    if sampling == "range" and (len(edges) != 2 or edges[0] > edges[1]):
+        yield Fault(
+            "INPUT.MIN_SIZE_TRAIN",
+            f"INPUT.MIN_SIZE_TRAIN is {list(edges)}, but must be [lowest, highest] with "
+            "INPUT.MIN_SIZE_TRAIN_SAMPLING range",
+            others=("INPUT.MIN_SIZE_TRAIN_SAMPLING",),
+        )
+    kind, (a, b) = leaves["INPUT.CROP.TYPE"], leaves["INPUT.CROP.SIZE"]
+    wrong = {
+        "absolute": min(a, b) < 1 and "at least 1 pixel high and wide",
+        "absolute_range": not 1 <= a <= b and "[smallest, largest] in pixels, from 1",
+    }.get(kind, max(a, b) > 1 and "shares above 0, up to 1")
+    if leaves["INPUT.CROP.ENABLED"] and wrong:
+        yield Fault(
+            "INPUT.CROP.SIZE",
+            f"INPUT.CROP.SIZE is {[a, b]}, but must be {wrong} with INPUT.CROP.TYPE {kind}",
+            others=("INPUT.CROP.TYPE", "INPUT.CROP.ENABLED"),
+        )
+    low, high = leaves["INPUT.LSJ.MIN_SCALE"], leaves["INPUT.LSJ.MAX_SCALE"]
+    if low > high:
+        yield Fault(
+            "INPUT.LSJ.MIN_SCALE",
+            f"INPUT.LSJ.MIN_SCALE is {low}, but must not exceed INPUT.LSJ.MAX_SCALE {high}",
+            others=("INPUT.LSJ.MAX_SCALE",),
+        )
+    if leaves["INPUT.COLOR_JITTER"] and leaves["INPUT.FORMAT"].startswith("YUV"):
+        yield Fault(
+            "INPUT.COLOR_JITTER",
+            f"INPUT.COLOR_JITTER is {leaves['INPUT.COLOR_JITTER']} with INPUT.FORMAT "
+            f"{leaves['INPUT.FORMAT']}; set it to 0 or use BGR or RGB",
+            others=("INPUT.FORMAT",),
+        )
+    if leaves["INPUT.RECOMPUTE_BOXES"] and not leaves["MODEL.MASK_ON"]:
+        yield Fault(
+            "INPUT.RECOMPUTE_BOXES",
+            "INPUT.RECOMPUTE_BOXES takes boxes from masks; set MODEL.MASK_ON True, or it to False",
+            others=("MODEL.MASK_ON",),
+        )
+
+
+def _solver(leaves: Leaves) -> Iterator[Fault]:
+    if leaves["SOLVER.NESTEROV"] and not leaves["SOLVER.MOMENTUM"]:
+        yield Fault(
+            "SOLVER.NESTEROV",
+            "SOLVER.NESTEROV needs a SOLVER.MOMENTUM above 0; raise it",
+            others=("SOLVER.MOMENTUM",),
+        )

@@ -1,0 +1,75 @@
+"""The numbers that evaluations give, by the names that TEST.METRIC can have."""
+
+from collections.abc import Collection, Iterator
+
+from app.engine.config.faults import Fault, Leaves
+from app.engine.config.unknown import did_you_mean
+
+DEFAULT = "bbox/AP50"
+
+_BY_SIZE = ("APs", "APm", "APl")
+_OF_BOXES = ("AP", "AP50", "AP75", *_BY_SIZE, "AR")
+
+COCO = {
+    "bbox": _OF_BOXES,
+    "segm": _OF_BOXES,
+    "keypoints": ("AP", "AP50", "AP75", "APm", "APl", "AR"),
+}
+"""Task -> metrics by COCO's rules."""
+
+_FREQUENCIES = ("APr", "APc", "APf")
+OTHERS = {
+    "bbox": _FREQUENCIES,
+    "segm": _FREQUENCIES,
+    "sem_seg": ("mIoU", "fwIoU", "mACC", "pACC", "IoU", "iIoU", "IoU_sup", "iIoU_sup"),
+    "panoptic_seg": tuple(f"{q}Q{part}" for q in "PSR" for part in ("", "_th", "_st")),
+    "box_proposals": tuple(f"AR{size}@{n}" for n in (100, 1000) for size in ("", "s", "m", "l")),
+}
+"""Task -> metrics of LVIS, Cityscapes, label maps and proposals."""
+
+_OF_A_CLASS = ("AP-", "IoU-", "ACC-", "BoundaryIoU-", "min(IoU, B-Iou)-")
+
+
+def metric_faults(leaves: Leaves, *, class_names: Collection[str] | None = None) -> Iterator[Fault]:
+    """A TEST.METRIC that the model's evaluations will not give.
+
+    class_names  of a data set that is judged by COCO's rules; None: any data set
+    """
+    key = "TEST.METRIC"
+    metric: str = leaves[key]
+    if metric == DEFAULT:  # nobody chose it: networks without boxes have none, and are told so
+        return
+    rules = (COCO,) if class_names is not None else (COCO, OTHERS)
+    tasks = _tasks(leaves)
+    known = [f"{t}/{name}" for t in tasks for table in rules for name in table.get(t, ())]
+    task, _, name = metric.partition("/")
+    if metric in known or (task in tasks and _names_a_class(name, class_names)):
+        return
+    each = ""
+    if class_names is None or len(class_names) > 1:
+        each = f", or {tasks[0]}/AP-NAME for a class of this name"
+    yield Fault(
+        key,
+        f"{key} is {metric!r}, which this model does not have; choose {', '.join(known)}{each}"
+        f"{did_you_mean(metric, known)}",
+    )
+
+
+def _tasks(leaves: Leaves) -> list[str]:
+    architecture = leaves["MODEL.META_ARCHITECTURE"]
+    if architecture == "ProposalNetwork":
+        return ["box_proposals"]
+    if architecture == "SemanticSegmentor":
+        return ["sem_seg"]
+    tasks = ["bbox"]
+    tasks += ["segm"] if leaves["MODEL.MASK_ON"] else []
+    tasks += ["keypoints"] if leaves["MODEL.KEYPOINT_ON"] else []
+    tasks += ["sem_seg", "panoptic_seg"] if architecture == "PanopticFPN" else []
+    return tasks
+
+
+def _names_a_class(name: str, class_names: Collection[str] | None) -> bool:
+    if class_names is None:
+        return name.startswith(_OF_A_CLASS)
+    # With one class the number of all classes is its own, and has no other name.
+    return len(class_names) > 1 and name.startswith("AP-") and name[3:] in class_names

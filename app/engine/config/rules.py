@@ -1,0 +1,141 @@
+"""What a value has to be like, checked and in words."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+MAX_COUNT = 1_000_000  # boxes, anchors, images of a batch
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Values that a key can have.
+
+    words   completes "must be ..."
+    each    the same of several, completes "a list of ..."
+    allows  whether a value is one of them; given any plain value, of whatever type
+    """
+
+    words: str
+    each: str
+    allows: Callable[[Any], bool]
+
+
+def number(
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> Rule:
+    """A finite number from `low` to `high`, or above and below what they leave out."""
+
+    def allows(value: Any) -> bool:
+        return _is_number(value) and _within(value, low, high, above, below)
+
+    span = _span(low, high, above, below)
+    return Rule(f"a number{span}", f"numbers{span}", allows)
+
+
+def whole(low: int, high: int = MAX_COUNT) -> Rule:
+    """A whole number; booleans are none."""
+
+    def allows(value: Any) -> bool:
+        return type(value) is int and low <= value <= high
+
+    span = f" from {low} to {high}"
+    return Rule(f"a whole number{span}", f"whole numbers{span}", allows)
+
+
+def listed(
+    rule: Rule, *, least: int = 1, most: int | None = None, rising: bool = False, more: str = ""
+) -> Rule:
+    """A list whose items all follow `rule`.
+
+    least, most  how many items
+    rising       no item is smaller than the one before
+    more         words about the list
+    """
+
+    def allows(value: Any) -> bool:
+        if not isinstance(value, list | tuple) or not all(map(rule.allows, value)):
+            return False
+        if len(value) < least or (most is not None and len(value) > most):
+            return False
+        return not rising or all(a <= b for a, b in pairwise(value))
+
+    count = f"{least} " if least == most else "" if least else "any number of "
+    order = ", none smaller than the one before" if rising else ""
+    words = f"a list of {count}{rule.each}{order}{more}"
+    return Rule(words, f"lists of {count}{rule.each}{order}{more}", allows)
+
+
+def either(first: Rule, second: Rule) -> Rule:
+    """What follows one of two rules."""
+    return Rule(
+        f"{first.words}, or {second.words}",
+        f"{first.each}, or {second.each}",
+        lambda value: first.allows(value) or second.allows(value),
+    )
+
+
+def row(words: str, *rules: Rule) -> Rule:
+    """A list with one item for each rule; `words` describe it."""
+
+    def allows(value: Any) -> bool:
+        if not isinstance(value, list | tuple) or len(value) != len(rules):
+            return False
+        return all(rule.allows(item) for rule, item in zip(rules, value, strict=True))
+
+    return Rule(f"[{words}]", f"[{words}]", allows)
+
+
+def text(pattern: str = r"[^\0]*", words: str = "a text") -> Rule:
+    """A text that matches a regular expression as a whole."""
+
+    def allows(value: Any) -> bool:
+        return isinstance(value, str) and re.fullmatch(pattern, value, re.DOTALL) is not None
+
+    return Rule(words, "names", allows)
+
+
+def one_of(*names: str) -> Rule:
+    """One of these names."""
+    known = ", ".join(name or "''" for name in names)
+    return Rule(f"one of {known}", f"names from {known}", lambda value: value in names)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and -math.inf < value < math.inf
+
+
+def _within(
+    value: float, low: float | None, high: float | None, above: float | None, below: float | None
+) -> bool:
+    return (
+        (low is None or value >= low)
+        and (high is None or value <= high)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
+
+
+def _span(low: float | None, high: float | None, above: float | None, below: float | None) -> str:
+    words: Sequence[tuple[str, float | None]] = (
+        (" from ", low),
+        (" above ", above),
+        (" to ", high),
+        (" below ", below),
+    )
+    given = [f"{word}{_plain(limit)}" for word, limit in words if limit is not None]
+    joined = "".join(given)
+    if above is not None and high is not None:
+        return joined.replace(" to", ", up to")
+    return joined.replace(" below", " and below") if len(given) == 2 else joined
+
+
+def _plain(limit: float) -> str:
+    return str(int(limit)) if float(limit).is_integer() else f"{limit:g}"
