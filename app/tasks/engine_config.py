@@ -9,7 +9,7 @@ import math
 from difflib import get_close_matches
 from pathlib import Path
 
-from app.engine.config import CLASS_SECTIONS, CfgNode, load_config, set_classes
+from app.engine.config import CLASS_SECTIONS, CfgNode, load_config, load_model_config, set_classes
 from app.engine.solver.schedule import rescale_schedule
 from app.tasks.args_options import EngineOptions
 from executor.errors import ConfigError
@@ -80,7 +80,7 @@ def inference_config(
 
     `score_threshold` replaces the model's own lower limit of scores.
     """
-    cfg = load_config(model_config)
+    cfg = load_model_config(model_config)
     cfg.MODEL.DEVICE = device
     _set_image_size(cfg, hp.image_size)
     for section in CLASS_SECTIONS:

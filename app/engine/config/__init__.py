@@ -8,7 +8,13 @@ from app.engine.config.classes import (
     set_classes,
 )
 from app.engine.config.faults import Fault
-from app.engine.config.load import check_supported, get_config, inspect_config, load_config
+from app.engine.config.load import (
+    check_supported,
+    get_config,
+    inspect_config,
+    load_config,
+    load_model_config,
+)
 from app.engine.config.node import CfgNode
 from app.engine.config.portable import portable
 
@@ -22,6 +28,7 @@ __all__ = [
     "get_config",
     "inspect_config",
     "load_config",
+    "load_model_config",
     "num_classes",
     "portable",
     "set_classes",

@@ -91,8 +91,9 @@ def _matching(leaves: Leaves) -> Iterator[Fault]:
         if len(labels) != len(thresholds) + 1 or labels[-1] != 1:
             yield Fault(
                 f"{section}.IOU_LABELS",
-                f"{section}.IOU_LABELS is {list(labels)} with IOU_THRESHOLDS {list(thresholds)}; "
-                "give one label for each interval between thresholds, 1 for the last",
+                f"{section}.IOU_LABELS is {list(labels)} with {section}.IOU_THRESHOLDS "
+                f"{list(thresholds)}; give one label for each interval between thresholds, 1 for "
+                "the last",
                 others=(f"{section}.IOU_THRESHOLDS",),
             )
 

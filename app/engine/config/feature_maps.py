@@ -91,7 +91,7 @@ def _pyramid_faults(leaves: Leaves, body: dict[str, int]) -> Iterator[Fault]:
 
 
 def _used_sections(leaves: Leaves) -> tuple[str, ...]:
-    sections = _USERS[leaves["MODEL.META_ARCHITECTURE"]]
+    sections = _USERS.get(leaves["MODEL.META_ARCHITECTURE"], ())
     if leaves["MODEL.PROPOSAL_GENERATOR.NAME"] != "RPN":
         return tuple(section for section in sections if section != "MODEL.RPN")
     return sections

@@ -15,6 +15,22 @@ from app.engine.config.upgrade import read_upgraded
 from app.engine.errors import ConfigError
 
 
+TRAINING_ONLY = (
+    *(
+        "SOLVER.",
+        "DATALOADER.",
+        "SEED",
+        "VIS_PERIOD",
+        "INPUT.MIN_SIZE_TRAIN",
+        "INPUT.MAX_SIZE_TRAIN",
+    ),
+    *("INPUT.CROP.", "INPUT.LSJ.", "INPUT.COLOR_JITTER", "INPUT.RANDOM_FLIP"),
+    *("INPUT.RECOMPUTE_BOXES", "TEST.EXPECTED_RESULTS", "TEST.EVAL_PERIOD", "TEST.METRIC"),
+    *("TEST.PATIENCE", "TEST.PRECISE_BN."),
+)
+"""Beginnings of keys that only a training reads; a trained model's config still holds them."""
+
+
 def get_config() -> CfgNode:
     """A fresh config with every default."""
     cfg = CfgNode(DETECTRON2).clone()
@@ -31,6 +47,13 @@ def load_config(
     """
     cfg, faults = inspect_config(path, overrides, origin=origin)
     refuse(faults)
+    return cfg
+
+
+def load_model_config(path: Path | str) -> CfgNode:
+    """The config of a trained model: what only its training asked for is not judged again."""
+    cfg, faults = inspect_config(path)
+    refuse(fault for fault in faults if not fault.key.startswith(TRAINING_ONLY))
     return cfg
 
 
@@ -59,7 +82,8 @@ def inspect_config(
             faults += cfg.take(file.values, file.origins)
             origins |= file.origins
     if len(overrides) % 2:
-        faults.append(Fault(overrides[-1], f"{overrides[-1]!r} has no value", origin))
+        alone = f"{overrides[-1]!r} stands alone; write KEY VALUE pairs"
+        faults.append(Fault(overrides[-1], alone, origin))
     for key, value in zip(overrides[::2], overrides[1::2], strict=False):
         faults += cfg.take(nested(key, value), {key: origin})
         origins[key] = origin

@@ -114,7 +114,8 @@ TEST: {AUG_ON: true, DETECTIONS_PER_IMG: 5}
 
 @pytest.mark.parametrize("version", ["", "VERSION: 1\n"], ids=["guessed", "told"])
 def test_version_1_is_upgraded(tmp_path: Path, version: str):
-    cfg = load_config(write(tmp_path, top=version + OLD))
+    cfg = get_config()
+    cfg.merge_from_file(write(tmp_path, top=version + OLD))
 
     assert cfg.MODEL.WEIGHTS == "x.pkl"
     assert cfg.MODEL.ANCHOR_GENERATOR.SIZES == [[7]]

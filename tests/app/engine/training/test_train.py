@@ -344,10 +344,10 @@ def test_one_image_and_a_larger_batch(tiny, tmp_path, monkeypatch):
 
 
 def test_metric_without_value_is_said(tiny, tmp_path, caplog):
-    cfg = tiny.tiny_config("TEST.METRIC", "segm/AP", "SOLVER.MAX_ITER", "1")
+    cfg = tiny.tiny_config("TEST.METRIC", "bbox/APl", "SOLVER.MAX_ITER", "1")
     summary = tiny.tiny_train(tmp_path / "run", cfg)
     assert summary.best is None
-    assert "TEST.METRIC segm/AP has no value" in caplog.text
+    assert "TEST.METRIC bbox/APl has no value" in caplog.text
 
 
 def test_precise_statistics(tiny, tmp_path, caplog):
@@ -403,7 +403,11 @@ def test_wide_convolutions_train_by_tiles_unless_that_is_switched_off(
 
 
 def test_settings_that_no_evaluation_could_use_end_the_run_at_once(tiny, tmp_path):
-    cfg = tiny.tiny_config("MODEL.META_ARCHITECTURE", "SemanticSegmentor")
+    cfg = tiny.tiny_config(
+        *("MODEL.META_ARCHITECTURE", "SemanticSegmentor"),
+        *("MODEL.SEM_SEG_HEAD.IN_FEATURES", "['p3']"),
+        *("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", "8"),
+    )
     with pytest.raises(EngineError):
         tiny.tiny_train(tmp_path / "run", cfg)
 

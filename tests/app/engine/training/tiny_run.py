@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode, load_config
+from app.engine.config.support import CHOICES
 from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.detector import Detector
 from app.engine.structures.detections import Detections
@@ -103,6 +104,13 @@ class TinyDetector(Detector):
         self.normalizer = state["normalizer"]
 
 
+def register() -> None:
+    """Make configs know the detector by its name."""
+    META_ARCHITECTURES["TinyDetector"] = TinyDetector
+    known = CHOICES["MODEL.META_ARCHITECTURE"]
+    CHOICES["MODEL.META_ARCHITECTURE"] = tuple(dict.fromkeys([*known, "TinyDetector"]))
+
+
 def tiny_config(*overrides: str) -> CfgNode:
     """Ten iterations of two 64-pixel images."""
     settings = {
@@ -127,7 +135,7 @@ def tiny_config(*overrides: str) -> CfgNode:
         "SEED": "7",
     }
     flat = [text for pair in settings.items() for text in pair]
-    META_ARCHITECTURES["TinyDetector"] = TinyDetector
+    register()
     cfg = load_config(CONFIG, [*flat, *overrides])
     cfg.freeze()
     return cfg
@@ -158,7 +166,7 @@ def tiny_records(directory: Path, number: int, *, seed: int = 0) -> list[ImageRe
 
 def tiny_train(output_dir: Path, cfg: CfgNode, **options: object) -> TrainSummary:
     """Train on eight images, evaluate on four; `options` as for `train`."""
-    META_ARCHITECTURES["TinyDetector"] = TinyDetector
+    register()
     torch.set_num_threads(1)  # sums in the same order everywhere
     images = output_dir.parent / "images"
     settings: dict[str, object] = {

