@@ -14,7 +14,6 @@ from app.engine.config.support import wrong_values
 from app.engine.config.upgrade import read_upgraded
 from app.engine.errors import ConfigError
 
-
 TRAINING_ONLY = (
     *(
         "SOLVER.",

@@ -178,7 +178,7 @@ def test_a_trained_model_is_not_judged_by_its_training(tmp_path: Path) -> None:
     file.write_text(f"{base}SOLVER: {{GAMMA: 0}}\nINPUT: {{MIN_SIZE_TRAIN: [0]}}\n")
     assert load_model_config(file).SOLVER.GAMMA == 0
     file.write_text(f"{base}INPUT: {{MIN_SIZE_TEST: -1}}\n")
-    with pytest.raises(ConfigError, match="line 3: INPUT.MIN_SIZE_TEST"):
+    with pytest.raises(ConfigError, match=r"line 3: INPUT\.MIN_SIZE_TEST"):
         load_model_config(file)
 
 
