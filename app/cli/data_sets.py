@@ -147,7 +147,8 @@ def _own(cfg: CfgNode, options: Options, part: str) -> dict[str, Load]:
         accepted_smells=check_accepted(cfg.DATASETS.ACCEPTED_SMELLS, key=key),
     )
     own: dict[str, Load] = {
-        name: partial(_load_own, load, json, images) for name, json, images in options.coco
+        name: partial(_load_own, partial(load, name=name), json, images)
+        for name, json, images in options.coco
     }
     for name in cfg.DATASETS[part]:
         if name not in own and name not in DATASETS:

@@ -50,12 +50,14 @@ def load_coco(
     json_path: Path,
     image_dir: Path,
     *,
+    name: str = "",
     conventions: Conventions | None = None,
     accepted_smells: Collection[str] = (),
     is_published: bool = False,
 ) -> Dataset:
     """Instances (and keypoints, where the file has them); images and classes sorted by id.
 
+    name             which set this is in the log; "": the path of its file
     is_published     whether detectron2 knows the data set by name, to be read as it does
     accepted_smells  names of smells that the user knows to be wrong
 
@@ -64,32 +66,40 @@ def load_coco(
     reading = Reading([], conventions or Conventions())
     with without_collecting():
         content = read_content(json_path)
-        dataset = coco_dataset(content, json_path, image_dir, reading, is_published=is_published)
+        dataset = coco_dataset(
+            content, json_path, image_dir, reading, name=name, is_published=is_published
+        )
     if not is_published:
         scent = Scent(
             dataset.records, replace(reading, class_names=dataset.class_names), is_xywh=True
         )
-        sniff(str(json_path), scent, accepted_smells, key="DATASETS.ACCEPTED_SMELLS")
+        sniff(name or str(json_path), scent, accepted_smells, key="DATASETS.ACCEPTED_SMELLS")
     return dataset
 
 
 def coco_dataset(
-    content: Entry, json_path: Path, image_dir: Path, reading: Reading, *, is_published: bool
+    content: Entry,
+    json_path: Path,
+    image_dir: Path,
+    reading: Reading,
+    *,
+    name: str = "",
+    is_published: bool,
 ) -> Dataset:
     """The same for what `read_content` gives."""
     problems = reading.problems
     file = index_coco(content, json_path, problems)
     class_names, class_ids = _classes(file.categories, json_path, problems)
     reading = replace(reading, class_names=class_names)
-    names = _keypoint_names(file.categories)
-    objects = ObjectReader(file, lambda c: class_ids[c.key], problems, num_keypoints=len(names))
+    keypoints = _keypoint_names(file.categories)
+    objects = ObjectReader(file, lambda c: class_ids[c.key], problems, num_keypoints=len(keypoints))
     if is_published:
         records = _published_records(objects, image_dir)
     else:
         found = find_images(file, image_dir, problems)
         records = list(read_images(objects, found, reading).values())
     records.sort(key=lambda record: sort_key(id_key(record.image_id) or 0))
-    settle(str(json_path), len(file.images), records, reading)
+    settle(name or str(json_path), len(file.images), records, reading)
     if file.images and not records:
         raise DatasetError(f"{json_path}: none of its images can be used; see the warnings above")
     first_keys = {class_id: key for key, class_id in reversed(class_ids.items())}
@@ -98,7 +108,7 @@ def coco_dataset(
         records,
         class_names,
         category_ids if len(category_ids) == len(class_names) else [],
-        keypoint_names=names,
+        keypoint_names=keypoints,
     )
 
 

@@ -232,7 +232,7 @@ def _images(entries: Iterable[Any], path: Path, problems: Problems) -> dict[Key,
         image_id = entry["id"] if isinstance(entry["id"], str) else key
         image = CocoImage(key, _name(entry), _size(entry), image_id, entry)
         if key in images:
-            both = f"{key}: {images[key].name} and {image.name}"
+            both = f"{key}: {images[key].name} and {image.name} in {path}"
             problems.add(
                 SHARED_IMAGE_ID, both, Effect.STOPS, remedy="give each image an id of its own"
             )

@@ -121,7 +121,9 @@ class ObjectReader:
         if value is None or value is False or value is True or value in (0, 1):
             return bool(value)
         self.count(ODD_CROWD, entry, f"iscrowd {value!r}")
-        return value.strip().lower() in _YES_WORDS if isinstance(value, str) else bool(value)
+        if isinstance(value, str):
+            return value.strip().lower() in _YES_WORDS
+        return isinstance(value, int | float) and not math.isnan(value)
 
     def area(self, entry: Entry) -> float:
         """Pixels; NaN where the file does not say it."""
@@ -186,7 +188,8 @@ def parse_box(value: Any) -> Box | None:
     if isinstance(value, dict):
         return _named_box(value)
     if isinstance(value, str):
-        value = value.strip("[]() ").replace(",", " ").split()
+        text = value.strip("[]() ")
+        value = text.split(",") if "," in text else text.split()
     elif isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         value = value[0]
     try:

@@ -24,7 +24,7 @@ TURNED = "annotated size is that of the stored picture, which EXIF turns"
 SCALED = "annotated size is not the image's but in proportion to it (left out)"
 EXCHANGED = "annotated size is the image's with width and height exchanged (left out)"
 OTHER_SIZE = "annotated size is not the image's (left out)"
-MIRRORED = "photograph that EXIF turns by 180 degrees or mirrors (boxes taken as drawn when shown)"
+UNSAID = "photograph that EXIF turns, without a size that tells (boxes taken as drawn when shown)"
 MOVED = {
     "stored": "photograph that EXIF turns (boxes turned with it)",
     "scaled": "annotated size is not the image's (boxes scaled to the image)",
@@ -179,8 +179,8 @@ def _as_shown(
 ) -> FrameMap | None:
     """`frame_map` where nobody says which picture it was."""
     if annotated is None or annotated == header.size:
-        if header.orientation in (2, 3, 4) and annotated is not None:
-            reading.problems.add(MIRRORED, where, Effect.TOLD)
+        if header.orientation != 1 and annotated in (None, header.stored_size):
+            reading.problems.add(UNSAID, where, Effect.TOLD)
         return SAME
     _count_size(annotated, header, reading, where)
     return None

@@ -14,6 +14,7 @@ from app.engine.data.formats._frames import (
     OTHER_SIZE,
     SCALED,
     TURNED,
+    UNSAID,
     frame_map,
     scaling,
     turning,
@@ -126,12 +127,29 @@ def test_masks_are_scaled_as_boxes_are(size: tuple[int, int]) -> None:
     assert frame.scale == pytest.approx(size[0] * size[1] / (24 * 32))
 
 
+@pytest.mark.parametrize(
+    ("annotated", "header"),
+    [
+        pytest.param(None, TURNED_6, id="no size"),
+        pytest.param((0, 0), TURNED_6, id="a size of zeros"),
+        pytest.param((120, 160), MIRRORED_2, id="mirrored"),
+        pytest.param((80, 80), Header((80, 80), 6), id="square"),
+    ],
+)
+def test_a_turn_that_no_size_speaks_of_is_told(annotated, header) -> None:
+    reading = Reading([])
+    assert frame_map(annotated, header, reading, "a.png").is_same
+    assert reading.problems.with_effect(Effect.TOLD) == {UNSAID: 1}
+    stored = frame_map(annotated, header, Reading([], Conventions(frame="stored")), "a.png")
+    assert not stored.is_same
+
+
 def test_the_mark_of_a_writer_speaks_of_stored_sizes_only() -> None:
     """Another size is another image's: it is never scaled without being asked."""
     reading = Reading([])
     assert frame_map((99, 160), TURNED_6, reading, "a.png", mark="scaled") is None
     assert frame_map(None, TURNED_6, reading, "a.png", mark="stored").is_same
-    assert reading.problems.counts == {OTHER_SIZE: 1}
+    assert reading.problems.counts == {OTHER_SIZE: 1, UNSAID: 1}
 
 
 def test_the_mark_of_a_writer_counts_unless_a_setting_does() -> None:
