@@ -34,7 +34,7 @@ def _run(env_file: Path) -> None:
     out = env_file.parent / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    _send_output_to(out)
+    send_output_to(out)
     settings = Settings(
         env_file=env_file,
         task_command=("/bin/true",),
@@ -52,7 +52,7 @@ def _run(env_file: Path) -> None:
     assert "report it" not in fields[5] or "ended without" in fields[5], lines
 
 
-def _send_output_to(folder: Path) -> None:
+def send_output_to(folder: Path) -> None:
     """Let the defaults of env.yaml's `output` lie in `folder`."""
     fields = OutputPaths.model_fields
     old: Path = fields["root_dir"].default

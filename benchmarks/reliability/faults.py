@@ -250,7 +250,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
         Fault(
             "env.yaml missing, partial, other dialect",
             "defaults, or 300001",
-            ("tests/executor/test_env.py", f"{_START}::test_an_env_file_that_is_not_there"),
+            ("tests/executor/test_env.py", f"{_START}::test_an_env_file_that_tells_nothing"),
         ),
         Fault(
             "paths that lead out",

@@ -19,8 +19,12 @@ from app.supervisor import _make_folders, _require_writable
 from executor.env import OutputPaths, Task
 from executor.errors import OutputError
 
+# Where nothing is said about /out, another folder must do.
 SUPERVISOR = """
-import sys
+import os, sys
+from pathlib import Path
+from benchmarks.fuzz.runs import send_output_to
+send_output_to(Path(os.environ["TEST_OUT"]))
 from app.start import main
 sys.exit(main([sys.executable, "-c", sys.argv[1]]))
 """
@@ -376,10 +380,23 @@ finish()
     assert 'File "<string>"' in run.log
 
 
-def test_an_env_file_that_is_not_there(start: Start, tmp_path: Path):
-    run = start(DEFAULT_ENV_FILE_PATH=str(tmp_path / "nowhere.yaml"))
+@pytest.mark.parametrize("in_a_container", [False, True])
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00", b"run_training: {"])
+def test_an_env_file_that_tells_nothing(
+    start: Start, tmp_path: Path, content: bytes | None, in_a_container: bool
+):
+    """Who waits for a record in the usual place gets one; nowhere else is such a place made."""
+    env_file = tmp_path / "another.yaml"
+    if content is not None:
+        env_file.write_bytes(content)
+    if in_a_container:
+        (tmp_path / "out").mkdir()
+    run = start(DEFAULT_ENV_FILE_PATH=str(env_file))
     assert run.wait() == 2
-    assert "nowhere.yaml: cannot be read" in run.log.splitlines()[-1]
+    assert "another.yaml" in run.log.splitlines()[-1]
+    assert run.out.exists() == in_a_container
+    if in_a_container:
+        assert run.monitor()[3:5] == ["4", "300001"]
 
 
 def test_an_output_folder_that_cannot_be_written(start: Start, tmp_path: Path):

@@ -1,0 +1,27 @@
+"""For all tests: what belongs to a platform's container stays as it was."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PLACES = (Path("/in"), Path("/out"))
+"""Where a run looks and writes whose env.yaml says nothing; root may write there."""
+
+
+def _times(place: Path) -> dict[str, int]:
+    """When each file and folder at a place was changed; none where there is no such place."""
+    found = {}
+    for folder, _, names in os.walk(place):
+        for path in (Path(folder), *(Path(folder) / name for name in names)):
+            found[str(path)] = path.lstat().st_mtime_ns
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _real_folders_stay() -> Iterator[None]:
+    before = {place: _times(place) for place in PLACES}
+    yield
+    for place, times in before.items():
+        assert _times(place) == times, f"the test has written to {place}; give it a folder"
