@@ -75,7 +75,7 @@ def taught_by(cfg: CfgNode, options: Options, dataset: Dataset) -> tuple[CfgNode
 
 def _in_given_classes(cfg: CfgNode, options: Options, dataset: Dataset, title: str) -> Dataset:
     names = [str(name) for name in cfg.MODEL.CLASS_NAMES]
-    if not names:
+    if not names or names == dataset.class_names:
         return dataset
     if len(set(map(plain_name, names))) < len(names):
         raise ConfigError("MODEL.CLASS_NAMES names a class twice; give each its own name")

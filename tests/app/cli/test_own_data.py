@@ -351,6 +351,35 @@ def test_one_name_for_two_sets_is_refused(capsys):
     assert "two data sets one name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("gpus", "in_file", "words", "device"),
+    [
+        pytest.param(0, "cuda", (), "cpu", id="no GPU"),
+        pytest.param(2, "cuda", (), "cuda", id="a GPU"),
+        pytest.param(2, "cpu", (), "cpu", id="the config file wants the CPU"),
+        pytest.param(2, "cuda:1", (), "cuda:1", id="one of two"),
+        pytest.param(1, "cuda:1", (), "cuda", id="one that another machine has"),
+        pytest.param(
+            2, "cuda", ("MODEL.DEVICE", "cpu"), "cpu", id="the command line wants the CPU"
+        ),
+        pytest.param(0, "cpu", ("MODEL.DEVICE", "cuda"), None, id="no GPU, but asked for"),
+        pytest.param(1, "cuda", ("MODEL.DEVICE", "cuda:1"), None, id="the second of one"),
+    ],
+)
+def test_the_device_is_what_is_there(tmp_path, monkeypatch, caplog, gpus, in_file, words, device):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    (tmp_path / "x.yaml").write_text(f"MODEL: {{DEVICE: '{in_file}'}}")
+    options = parse(["train", "--config-file", str(tmp_path / "x.yaml"), *words])
+    if device is None:
+        with pytest.raises(ConfigError, match=r"MODEL.DEVICE is cuda.* GPU can be used here"):
+            open_config(options)
+    else:
+        assert device == open_config(options).MODEL.DEVICE
+        assert [r for r in caplog.records if r.getMessage().startswith("device: ")]
+
+
 @pytest.mark.parametrize("verb", ["train", "evaluate", "detect", "export"])
 def test_several_processes_are_refused(verb, monkeypatch, caplog):
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "1"), ("LOCAL_RANK", "1")):
