@@ -11,7 +11,7 @@ from app.engine.config.yaml_file import read_config
 from app.engine.errors import EngineError
 from app.tasks.engine_config import CONFIG_ROOT
 
-NAMED_CONFIGS = 4
+NAMED_CONFIGS = 3
 """So many config files are named in an error."""
 
 
@@ -47,8 +47,8 @@ def _remedies(weights: str, is_wanted: Callable[[CfgNode], bool]) -> str:
     another = f"choose a config_file whose weights are here ({', '.join(here)}), " if here else ""
     name = weights.partition("?")[0].rpartition("/")[2]
     return (
-        f'{another}set args_options: MODEL.WEIGHTS "" to start from random weights, or ask the '
-        f"administrator to put {name} into {weights_folders()[0]} or into the image's /opt/weights"
+        f'set args_options: MODEL.WEIGHTS "" to start from random weights, {another}or ask the '
+        f"administrator to put {name} into {weights_folders()[0]} or the image's /opt/weights"
     )
 
 

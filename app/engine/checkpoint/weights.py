@@ -182,7 +182,7 @@ def _fetch(weights: str, weights_dirs: Sequence[Path], *, allow_download: bool) 
         if attempt == ATTEMPTS or time.monotonic() + pause >= download.reach_until:
             break
         time.sleep(pause)
-    raise _NowhereError(f"not here, and downloading {url} failed ({reason})", is_networks=True)
+    raise _NowhereError(f"not here, and its download failed ({reason})", is_networks=True)
 
 
 class _Download:
