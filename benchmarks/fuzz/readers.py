@@ -24,6 +24,7 @@ from app.engine.data.image import (
 from app.engine.data.lvis_dataset import load_lvis
 from app.engine.data.panoptic_dataset import load_panoptic
 from app.engine.data.proposals import attach_proposals
+from app.engine.data.smells import SMELLS
 from app.engine.data.voc_dataset import load_voc
 from app.engine.errors import EngineError
 from app.engine.structures.sample import ImageRecord
@@ -117,8 +118,12 @@ def _check_record(record: ImageRecord) -> None:
 
 
 def read_datasets(path: Path) -> None:
-    """One file as COCO and as LVIS; the first error counts."""
-    load_coco(path, path.parent)
+    """One file as COCO of one's own, and as LVIS; the first error counts."""
+    for name in ("image.png", "other.png"):
+        _image_file(path.parent, name)
+    smells = frozenset(SMELLS)
+    for record in load_coco(path, path.parent, accepted_smells=smells).records:
+        _check_record(record)
     load_lvis(path, path.parent)
 
 

@@ -28,7 +28,13 @@ from app.engine.data.formats._coco_file import (
     without_collecting,
 )
 from app.engine.data.formats._coco_folder import find_images
-from app.engine.data.formats._coco_objects import NO_BOX, ObjectReader, has_area, parse_box
+from app.engine.data.formats._coco_objects import (
+    MAX_COORDINATE,
+    NO_BOX,
+    ObjectReader,
+    has_area,
+    parse_box,
+)
 from app.engine.data.formats._frames import SAME
 from app.engine.data.formats._records import NO_IMAGE, ParsedObject, known_areas
 from app.engine.data.formats.coco import count_lost, read_images
@@ -42,8 +48,6 @@ from app.engine.structures.sample import ImageRecord
 BROKEN_MASK = "object whose mask is broken (dropped)"
 NO_AREA = "box without area (nothing is learnt from it)"
 REPEATED_NAME = "name of two categories (they are one class)"
-
-_MAX_COORDINATE = 1e9  # single precision holds it; larger ones would poison the losses
 
 
 def load_coco(
@@ -207,7 +211,7 @@ def _as_published(objects: ObjectReader, image: CocoImage, size: Size) -> Iterat
 
 def _is_moderate(x0: float, y0: float, x1: float, y1: float) -> bool:
     """Whether all are numbers that single precision holds."""
-    m = _MAX_COORDINATE
+    m = MAX_COORDINATE
     return -m < x0 < m and -m < y0 < m and -m < x1 < m and -m < y1 < m
 
 

@@ -42,6 +42,9 @@ _SIZE_NAMES = (
     ("x", "y", "w", "h"),
     ("left", "top", "width", "height"),
 )
+MAX_COORDINATE = 1e9
+"""Single precision holds it; larger numbers would poison the losses."""
+
 _YES_WORDS = ("1", "1.0", "true", "yes")
 
 
@@ -139,11 +142,10 @@ class ObjectReader:
         """(num_keypoints, 3). COCO gives pixel indices; their centres are half a pixel further."""
         values = entry.get("keypoints") or [0] * (3 * self.num_keypoints)
         try:
-            with np.errstate(over="ignore"):
-                points = np.array(values, dtype=np.float64).reshape(-1, 3)
+            points = np.array(values, dtype=np.float64).reshape(-1, 3)
         except (TypeError, ValueError, OverflowError):
             points = np.zeros((0, 3))
-        if len(points) != self.num_keypoints or not np.isfinite(points).all():
+        if len(points) != self.num_keypoints or not (np.abs(points) < MAX_COORDINATE).all():
             told = f"{len(points)} keypoints, its category has {self.num_keypoints}"
             self.count(ODD_KEYPOINTS, entry, told, Effect.STOPS)
             return np.zeros((self.num_keypoints, 3), dtype=np.float32)

@@ -4,6 +4,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from app.engine.data.problems import Problems
@@ -58,10 +59,12 @@ class Decisions:
 
     corners  of VOC boxes where neither a setting nor their file says it; None: not decided yet
     names    the class names that the files used so far
+    images   the image of each entry of a COCO file (its path and the entry's id) that has one
     """
 
     corners: Literal["inclusive", "exclusive"] | None = None
     names: set[str] = field(default_factory=set)
+    images: dict[tuple[Path, int | str], Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@
 boxes and masks. Classes are known by the names of categories.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from app.engine.data.formats._coco_file import CocoFile, CocoImage, read_coco, without_collecting
 from app.engine.data.formats._coco_masks import parse_segmentation
-from app.engine.data.formats._coco_names import match_images
+from app.engine.data.formats._coco_names import count_shared, match_images
 from app.engine.data.formats._coco_objects import Frames, ObjectReader
 from app.engine.data.formats._coco_writers import box_frame, mask_frame
 from app.engine.data.formats._frames import SAME, FrameMap, frame_map
@@ -86,6 +86,7 @@ def _read_file(
             problems.add(NO_FILE, str(error), Effect.BROKEN)
         return {}
     entries = match_images(images, file.images.values(), problems)
+    _refuse_other_sets(path, entries, reading)
     found = []
     for image in images:
         entry = entries.get(image)
@@ -98,6 +99,17 @@ def _read_file(
     finder = class_finder(reading, [category.name or "" for category in file.categories])
     objects = ObjectReader(file, lambda c: finder.find(c.name or ""), problems)
     return read_images(objects, found, reading)
+
+
+def _refuse_other_sets(
+    path: Path, entries: Mapping[Path, CocoImage | None], reading: Reading
+) -> None:
+    """Count entries that another set of the task has taken for another image."""
+    for image, entry in entries.items():
+        if entry is not None:
+            first = reading.decisions.images.setdefault((path, entry.key), image)
+            if first != image:
+                count_shared([first, image], [entry], reading.problems)
 
 
 def _example(file: CocoFile) -> str:

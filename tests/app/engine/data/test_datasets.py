@@ -128,7 +128,11 @@ def test_own_keypoints_are_those_of_published_sets(make_record, tmp_path: Path) 
         assert dataset.keypoint_names == ("a", "b")
 
 
-@pytest.mark.parametrize("values", [[1, 2, 2], [1, 2, 2, 3, 4], "abc", [1, 2, 2, 3, 4, None]])
+@pytest.mark.parametrize(
+    "values",
+    [[1, 2, 2], [1, 2, 2, 3, 4], "abc", [1, 2, 2, 3, 4, None], [1, 2, 2, 3, 1e300, 2]],
+    ids=str,
+)
 def test_keypoints_of_another_number_stop_the_set(values: Any, make_record, tmp_path: Path) -> None:
     path = make_record().path
     content = _coco({"bbox": [1, 2, 3, 4], "category_id": 2, "keypoints": values})

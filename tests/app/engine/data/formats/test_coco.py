@@ -21,6 +21,7 @@ from app.engine.data.formats import FORMATS, Conventions, Reading
 from app.engine.data.formats import _coco_objects as kinds
 from app.engine.data.formats._coco_file import UNKNOWN_IMAGE, read_content
 from app.engine.data.formats._coco_folder import NAMELESS, NOT_THERE
+from app.engine.data.formats._coco_names import TWO_IMAGES
 from app.engine.data.formats._frames import MOVED, SCALED, TURNED
 from app.engine.data.formats._records import CLIPPED, INVERTED, NO_IMAGE
 from app.engine.data.formats.coco import LOST, NO_FILE, UNLISTED, parse_segmentation
@@ -692,6 +693,31 @@ def test_an_image_that_is_listed_twice_stops_the_set(save_image, read) -> None:
         problems = read([save_image()], content).problems
         (kind,) = problems.with_effect(Effect.STOPS)
         assert "a.png (id 1) and a.png (id 2)" in problems.examples(kind)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_shared"),
+    [
+        pytest.param("cam2/a.png", True, id="another image of its name"),
+        pytest.param("cam1/a.png", False, id="the same image"),
+    ],
+)
+def test_an_entry_is_one_image_in_all_sets_of_a_task(
+    tmp_path: Path, save_image, name: str, is_shared: bool
+) -> None:
+    """Validation images must not take what the training has taken by their base name."""
+    for folder in ("cam1", "cam2"):
+        (tmp_path / folder).mkdir()
+        save_image(f"{folder}/a.png")
+    path = _written(tmp_path, _content(BOX))
+    training = Reading(NAMES)
+    FORMATS["coco"]([(tmp_path / "cam1/a.png", path)], training)
+    validation = Reading(NAMES, decisions=training.decisions)
+    FORMATS["coco"]([(tmp_path / name, path)], validation)
+    assert validation.problems.with_effect(Effect.STOPS) == ({TWO_IMAGES: 1} if is_shared else {})
+    if is_shared:
+        (example,) = validation.problems.examples(TWO_IMAGES)
+        assert "cam1/a.png and " in example
 
 
 def test_several_files_and_an_image_in_the_index_twice(tmp_path: Path, save_image) -> None:
