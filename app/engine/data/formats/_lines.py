@@ -19,10 +19,11 @@ class Classes:
     """The class of each object by the number, or else the name, in its first column."""
 
     def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+        self._problems = reading.problems
+        self._used = reading.facts.class_numbers
+        self._count = len(reading.class_names)
         self._numbers = {plain_name(name): i for i, name in enumerate(reading.class_names)}
-        last = len(reading.class_names) - 1
-        self._outside = f"class index outside 0..{last} (dropped)"
+        self._outside = f"class index outside 0..{self._count - 1} (dropped)"
 
     def number(self, text: str, where: str) -> float | None:
         """The number that a column says, or that of the class that it names; None for neither."""
@@ -32,15 +33,15 @@ class Classes:
             named = self._numbers.get(plain_name(text))
         if named is None:
             return None
-        self._reading.problems.add(CLASS_NAME, f"{where}: {text} as {named}", Effect.CHANGED)
+        self._problems.add(CLASS_NAME, f"{where}: {text} as {named}", Effect.CHANGED)
         return float(named)
 
     def find(self, number: float, where: str) -> int | None:
         """Class of one object; None, and counted, where no class has this number."""
-        self._reading.facts.class_numbers[number] += 1
-        if number.is_integer() and 0 <= number < len(self._reading.class_names):
+        self._used[number] += 1
+        if 0 <= number < self._count and number.is_integer():
             return int(number)
-        self._reading.problems.add(self._outside, f"{where}: class {number:g}", Effect.DROPPED)
+        self._problems.add(self._outside, f"{where}: class {number:g}", Effect.DROPPED)
         return None
 
 

@@ -182,8 +182,8 @@ def build_record(
 
 def known_areas(objects: Sequence[ParsedObject]) -> dict[str, Any]:
     """`ImageRecord.extra` with the areas that a file gives, NaN where it does not; {} if none."""
-    areas = np.array([parsed.area for parsed in objects], dtype=np.float64)
-    return {} if np.isnan(areas).all() else {"areas": areas}
+    areas = [parsed.area for parsed in objects]
+    return {} if all(map(math.isnan, areas)) else {"areas": np.array(areas, dtype=np.float64)}
 
 
 def _checked_box(

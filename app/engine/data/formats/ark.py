@@ -118,7 +118,7 @@ class _Parser:
             return None
         if len(values) == 7 and values[6] != 0:
             self._problems.add("rotated box (taken as upright)", where, Effect.CHANGED)
-        x0, y0, x1, y1 = values[1:5]
+        _, x0, y0, x1, y1, *_ = values
         if x1 % 1 > 0 or y1 % 1 > 0:
             self._problems.add(FRACTIONS, where)
         return class_id, (x0, y0, x1, y1)
