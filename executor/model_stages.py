@@ -41,6 +41,11 @@ class Stage:
     metrics: Mapping[str, float | int] = field(default_factory=dict)
 
     @property
+    def is_evaluated(self) -> bool:
+        """Whether more is known of it than the mAP that platforms ask of every stage."""
+        return len(self.metrics) > 1
+
+    @property
     def rank(self) -> tuple[float, int]:
         """Higher is better: by mAP, the later of equals."""
         return self.metrics["mAP"], self.timestamp

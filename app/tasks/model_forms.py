@@ -1,6 +1,7 @@
 """Other forms of the best model beside its weights: what `export` of config.yaml asks for.
 
-They are extras: whatever goes wrong with them is said in the log and costs nothing else.
+They are extras: whatever goes wrong with them is said in the log and costs nothing else. Only where
+memory runs out does the task end: more of it, and the same /out, is all that is needed then.
 """
 
 import logging
@@ -12,14 +13,14 @@ from tempfile import TemporaryDirectory
 
 from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode, load_config
-from app.engine.errors import EngineError
+from app.engine.errors import EngineError, first_line, is_out_of_memory
 from app.engine.export import EXPORTERS, ExportJob, spread
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from executor.atomic_file import place_file
-from executor.errors import ExecutorError
+from executor.errors import ExecutorError, OutOfMemoryError
 from executor.model_stages import ModelStages, Stage
 from executor.monitor import Progress, span
 
@@ -39,7 +40,10 @@ def add_forms(
     num_workers: int,
     progress: Progress,
 ) -> None:
-    """Add files of these forms to the best stage, up to the first that cannot be made."""
+    """Add files of these forms to the best stage, up to the first that cannot be made.
+
+    OutOfMemoryError where memory was too small for that.
+    """
     best = stages.best
     if best is None or not forms:
         return
@@ -66,10 +70,20 @@ def add_forms(
                 told = span(progress, number / len(forms), (number + 1) / len(forms))
                 best = _publish(stages, best, EXPORTERS[form](replace(job, progress=told)))
                 told(1.0)
-    except (EngineError, ExecutorError, OSError) as error:
-        logger.warning("export: %s", error)
     except Exception as error:  # a defect in an extra must not cost the training
-        logger.warning("export: not all of %s can be made", ", ".join(forms), exc_info=error)
+        _tell_or_raise(error, forms)
+
+
+def _tell_or_raise(error: Exception, forms: Sequence[str]) -> None:
+    if is_out_of_memory(error):
+        raise OutOfMemoryError(
+            f"export: memory ran out ({first_line(error)}); the model is trained and kept: give "
+            "the container more memory, or leave export empty, and start again with the same /out"
+        ) from error
+    if isinstance(error, EngineError | ExecutorError | OSError):
+        logger.warning("export: %s", error)
+        return
+    logger.warning("export: not all of %s can be made", ", ".join(forms), exc_info=error)
 
 
 def _load(stage: Path) -> tuple[CfgNode, Detector]:

@@ -30,7 +30,7 @@ from executor.hyperparameters import (
     TrainHyperparameters,
     load_hyperparameters,
 )
-from executor.model_stages import ModelStages
+from executor.model_stages import ModelStages, Stage
 from executor.monitor import Progress, span
 
 logger = logging.getLogger(__name__)
@@ -101,15 +101,31 @@ def run(env: Env, progress: Progress) -> None:
         num_workers=num_workers,
         progress=span(progress, 0.97, 1.0),
     )
+    summary.require_evaluation()
     best = stages.best
     assert best is not None
     logger.info(
         "training: finished after %d iterations; best model: %s, %s",
         summary.iteration,
         best.name,
-        f"mAP {best.metrics['mAP']:.4f}" if val_records else "not validated",
+        _how_good(best, summary, num_images=len(val_records)),
     )
     progress(1.0)
+
+
+def _how_good(best: Stage, summary: TrainSummary, *, num_images: int) -> str:
+    """The mAP of the best stage and how many of the validation images it is of, or why none."""
+    if not num_images:
+        return "not validated"
+    if not best.is_evaluated:
+        reason = "" if summary.failure is None else f" ({summary.failure.reason})"
+        return f"not evaluated{reason}"
+    if not best.metrics.get("tp", 0) + best.metrics.get("fn", 0):
+        return "mAP not defined, since the validation images have no objects"
+    share = ""
+    if 0 < summary.num_validated < num_images:
+        share = f" over {summary.num_validated} of {num_images} validation images"
+    return f"mAP {best.metrics['mAP']:.4f}{share}"
 
 
 def check_model(cfg: CfgNode, object_type: int) -> None:

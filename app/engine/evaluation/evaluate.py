@@ -17,6 +17,7 @@ from app.engine.evaluation.cityscapes import (
 from app.engine.evaluation.coco import CocoEvaluator, Task
 from app.engine.evaluation.evaluator import (
     ClassResult,
+    Coverage,
     Evaluation,
     Evaluator,
     Results,
@@ -62,6 +63,7 @@ def evaluate(
     """Detect in every image of `records` and compare with its labels; the tables go to the log.
 
     With TEST.AUG a second round looks at the views of each image; its tasks end in `_TTA`.
+    Images that cannot be read are in no metric: they are told. DatasetError where none can be.
 
     score_thresh  where hits, false alarms and misses are counted
     dtype         bfloat16 or float16: run the network in it; None: float32
@@ -77,18 +79,18 @@ def evaluate(
 
     def measure(detector: Detector, directory: Path | None) -> Evaluation:
         files = [] if directory is None else _writers(cfg, directory, chosen, class_names, dataset)
+        coverage = Coverage()
         num_images = run_inference(
             detector,
             loader,
             by_id,
-            [*files, *chosen],
+            [coverage, *files, *chosen],
             num_batches=len(loader),
             dtype=dtype,
             progress=progress,
             on_batch=on_batch,
         )
-        if num_images < len(records):
-            logger.warning("%d images could not be evaluated", len(records) - num_images)
+        coverage.require_any(records)
         return report([*files, *chosen], num_images=num_images, score_thresh=score_thresh)
 
     augmented = AugmentedDetector.around(model, cfg) if cfg.TEST.AUG.ENABLED else None

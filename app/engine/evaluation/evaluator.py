@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from app.engine.errors import EngineError
+from app.engine.errors import DatasetError, EngineError
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord
 
@@ -54,6 +54,37 @@ class ByImage(Generic[T]):
     def merge(self, states: Sequence[dict[int | str, T]]) -> None:
         """The union of several processes; an image seen twice counts once."""
         self.images = {key: value for state in states for key, value in state.items()}
+
+
+class Coverage(ByImage[bool]):
+    """No metric: which images were seen. Those that cannot be read are in no metric either."""
+
+    def add(self, record: ImageRecord, detections: Detections) -> None:
+        """Note the image."""
+        self.images[record.image_id] = True
+
+    def results(self) -> Results:
+        """None."""
+        return {}
+
+    def require_any(self, records: Sequence[ImageRecord]) -> None:
+        """DatasetError where no image of the set was seen; what is missing goes to the log."""
+        missing = [record for record in records if record.image_id not in self.images]
+        if not missing:
+            return
+        if len(missing) == len(records):
+            raise DatasetError(
+                f"none of the {len(records)} images to evaluate on can be read, for example "
+                f"{missing[0].path}; repair the data set or check that it is still there"
+            )
+        logger.warning(
+            "%d images could not be evaluated: the metrics are over %d of %d images, and %d objects"
+            " of the others are left out",
+            len(missing),
+            len(records) - len(missing),
+            len(records),
+            sum(len(record) for record in missing),
+        )
 
 
 @dataclass(frozen=True, slots=True)

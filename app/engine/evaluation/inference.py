@@ -69,13 +69,13 @@ def run_inference(
 
 
 def detect(model: Detector, samples: list[Sample]) -> list[Detections]:
-    """Detections of a batch; a batch too large for the device's memory is halved and retried."""
+    """Detections of a batch; a batch too large for memory is halved and retried."""
     try:
         return model.detect(samples)
     except (MemoryError, RuntimeError) as error:
         if len(samples) == 1 or not is_out_of_memory(error):
             raise
-        logger.warning("Out of device memory with %d images at once: halving", len(samples))
+        logger.warning("Out of memory with %d images at once: halving", len(samples))
     torch.cuda.empty_cache()
     half = len(samples) // 2
     return detect(model, samples[:half]) + detect(model, samples[half:])

@@ -1,7 +1,8 @@
 """SGD and AdamW with detectron2's parameter groups and gradient clipping."""
 
+import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from torch import nn, optim
@@ -10,6 +11,8 @@ from torch.optim import Optimizer
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 # Without the channels-first LayerNorm of app.engine.layers, which decays: so in detectron2.
 _NORMS = (
@@ -23,6 +26,9 @@ _NORMS = (
     nn.InstanceNorm3d,
     nn.LayerNorm,
 )
+
+
+_ADAM = {"step", "exp_avg", "exp_avg_sq"}
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
@@ -39,6 +45,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
     if not groups:
         raise ConfigError("the model has no trainable parameter; lower MODEL.BACKBONE.FREEZE_AT")
     on_gpu = groups[0]["params"][0].device.type == "cuda"
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for group in groups:  # with names, what is known of each is found in other groups again
+        group["params"] = [(names[parameter], parameter) for parameter in group["params"]]
     # A fused step skips infinite gradients by itself: nobody waits to hear of them.
     how: dict[str, Any] = {"fused": True} if on_gpu else {"foreach": True}
     if solver.OPTIMIZER == "ADAMW":
@@ -64,12 +73,44 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
 
 
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Go on where `state` was taken, on a device of whatever kind."""
-    groups = [
-        {**saved, "foreach": own["foreach"], "fused": own["fused"]}
-        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
-    ]
-    optimizer.load_state_dict({**state, "param_groups": groups})
+    """What is known of each parameter's gradients, on a device of whatever kind.
+
+    Rates, decays and momenta stay those of `optimizer`. What another kind of optimiser has left is
+    of no use: it is told, and the averages of gradients start anew.
+    """
+    groups = optimizer.state_dict()["param_groups"]
+    saved = _by_parameter(state, groups)
+    if saved is None or not _is_of_same_kind(optimizer, saved.values()):
+        logger.warning(
+            "the averages of gradients start anew: the checkpoint has those of another optimiser"
+        )
+        saved = {}
+    own = [(number, name) for g in groups for number, name in _numbered(g)]
+    kept = {number: saved[name] for number, name in own if name in saved}
+    optimizer.load_state_dict({"state": kept, "param_groups": groups})
+
+
+def _by_parameter(
+    state: dict[str, Any], own_groups: Sequence[dict[str, Any]]
+) -> dict[str, dict[str, Any]] | None:
+    """What a saved state knows, by the name of the parameter; None where it does not say whose."""
+    groups = state["param_groups"]
+    if not all("param_names" in group for group in groups):  # of the first release
+        if [len(g["params"]) for g in groups] != [len(g["params"]) for g in own_groups]:
+            return None
+        names = [group["param_names"] for group in own_groups]
+        groups = [{**g, "param_names": n} for g, n in zip(groups, names, strict=True)]
+    numbered = [pair for group in groups for pair in _numbered(group)]
+    return {name: state["state"][n] for n, name in numbered if n in state["state"]}
+
+
+def _numbered(group: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    return zip(group["params"], group["param_names"], strict=True)
+
+
+def _is_of_same_kind(optimizer: Optimizer, saved: Iterable[dict[str, Any]]) -> bool:
+    known = {"momentum_buffer"} if isinstance(optimizer, optim.SGD) else _ADAM
+    return all(set(of_parameter) <= known for of_parameter in saved)
 
 
 def parameter_groups(

@@ -29,7 +29,8 @@ _EPSILON = 1e-6  # as in fvcore: a milestone counts from its own iteration on, d
 class Schedule:
     """Sets every group's learning rate for the coming iteration: its base rate times the curve.
 
-    base_lrs   rate of each group at multiplier 1
+    base_lrs   rate of each group at multiplier 1, as the optimiser was built with it
+    factor     of all base rates: below 1 in a run that has gone back to a checkpoint
     iteration  finished iterations
     """
 
@@ -38,6 +39,7 @@ class Schedule:
         self.curve = curve
         self.max_iter = max_iter
         self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self.factor = 1.0
         self.iteration = 0
         self._apply()
 
@@ -48,18 +50,23 @@ class Schedule:
 
     def state_dict(self) -> dict[str, Any]:
         """Named as in detectron2's checkpoints."""
-        return {"base_lrs": list(self.base_lrs), "last_epoch": self.iteration}
+        rates = [lr * self.factor for lr in self.base_lrs]
+        return {"base_lrs": rates, "last_epoch": self.iteration}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
-        self.base_lrs = [float(lr) for lr in state["base_lrs"]]
+    def load_state_dict(self, state: dict[str, Any], *, factor: float = 1.0) -> None:
+        """Go on at the iteration of `state`, with the own rates times `factor`."""
         self.iteration = int(state["last_epoch"])
+        self.scale(factor)
+
+    def scale(self, factor: float) -> None:
+        """Use the base rates times `factor` from now on."""
+        self.factor = factor
         self._apply()
 
     def _apply(self) -> None:
         multiplier = self.curve(min(self.iteration / self.max_iter, 1.0))
         for group, lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = lr * multiplier
+            group["lr"] = lr * self.factor * multiplier
 
 
 def build_schedule(cfg: CfgNode, optimizer: Optimizer) -> Schedule:

@@ -9,7 +9,7 @@ import torch
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.errors import DivergedError
 from app.engine.training.distributed import Ranks
-from app.engine.training.hooks import NonFiniteLossError
+from app.engine.training.hooks import LostError, NonFiniteLossError
 from app.engine.training.run import (
     Run,
     check_same_model,
@@ -17,13 +17,11 @@ from app.engine.training.run import (
     process_state,
     run_state,
 )
+from app.engine.training.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 MAX_BACKOFFS = 2
-BACKOFF = 0.5
-"""Factor on the learning rate when a run falls back to its last checkpoint."""
-
 _MAX_SHARE = 0.05  # of the time may go into saving
 
 
@@ -31,16 +29,24 @@ class Checkpoints:
     """The checkpoints of one run, written by the first process.
 
     identity  which run they belong to (`run.identity`)
+    settings  those of the run from now on
     seconds   a checkpoint is due when the last one is so old (and was not so slow to write that
               saving would take more than a twentieth of the time)
     """
 
     def __init__(
-        self, store: CheckpointStore, ranks: Ranks, identity: dict[str, Any], *, seconds: float
+        self,
+        store: CheckpointStore,
+        ranks: Ranks,
+        identity: dict[str, Any],
+        settings: Settings,
+        *,
+        seconds: float,
     ) -> None:
         self.store = store
         self.ranks = ranks
         self.identity = identity
+        self.settings = settings
         self.seconds = seconds
         self._saved_at = time.monotonic()
         self._cost_s = 0.0
@@ -55,7 +61,8 @@ class Checkpoints:
         """The newest state; None when there is none, CheckpointError for another model's."""
         state = self.store.load()
         if state is not None:
-            check_same_model(state, self.identity, source=str(self.store.directory))
+            source = str(self.store.directory)
+            check_same_model(state, self.identity, self.settings, source=source)
         return state
 
     def save(self, run: Run) -> None:
@@ -65,7 +72,9 @@ class Checkpoints:
         """
         if run.iteration == self._last_iteration:
             return
-        if not _is_finite(run):
+        # Statistics of norms are each process's own, but all must do the same.
+        (is_lost,) = self.ranks.any((not _is_finite(run),))
+        if is_lost:
             raise NonFiniteLossError(f"Weights became infinite or NaN at {run.iteration - 1}")
         own_states = self.ranks.gather(process_state(run))
         self._last_iteration = run.iteration
@@ -73,7 +82,7 @@ class Checkpoints:
             return
         start = time.monotonic()
         try:
-            self.store.save(run_state(run, own_states, self.identity))
+            self.store.save(run_state(run, own_states, self.identity, self.settings))
         except OSError as error:
             logger.warning(
                 "No checkpoint after iteration %d (%s); look after the storage of %s",
@@ -89,27 +98,26 @@ class Checkpoints:
         load_run_state(run, state, rank=self.ranks.rank, world_size=self.ranks.world_size)
         self._last_iteration = run.iteration
 
-    def back_off(self, run: Run, error: Exception) -> None:
+    def back_off(self, run: Run, error: LostError) -> None:
         """Fall back to the last checkpoint with half the learning rate, at most twice."""
         num_backoffs = run.num_backoffs + 1
         state = self.load() if num_backoffs <= MAX_BACKOFFS else None
         if state is None:
             raise DivergedError(
                 f"{error}; {run.num_backoffs} returns to a checkpoint with half the learning rate "
-                "did not help: lower SOLVER.BASE_LR, or look for wrong labels"
+                f"did not help: lower SOLVER.BASE_LR ({self.settings['SOLVER.BASE_LR']}), or look "
+                "for wrong labels, then start again with the same output folder"
             ) from error
         self.restore(run, state)
         # A checkpoint from before the last fall-back does not know of it.
-        num_halvings = num_backoffs - run.num_backoffs
         run.num_backoffs = num_backoffs
-        run.schedule.base_lrs = [lr * BACKOFF**num_halvings for lr in run.schedule.base_lrs]
-        run.schedule.load_state_dict(run.schedule.state_dict())
+        run.schedule.scale(run.rate_factor)
         self._last_iteration = -1
         logger.warning(
             "%s. Going back to iteration %d with %g times the learning rate (%d of %d)",
             error,
             run.iteration,
-            BACKOFF**num_backoffs,
+            run.rate_factor,
             num_backoffs,
             MAX_BACKOFFS,
         )
@@ -117,6 +125,9 @@ class Checkpoints:
 
 @torch.no_grad()
 def _is_finite(run: Run) -> bool:
-    # A loss is older than the step it leads to: finite losses do not vouch for the weights.
-    sums = [parameter.sum() for parameter in run.model.parameters()]
-    return bool(torch.stack([total.float() for total in sums]).isfinite().all())
+    # A loss is older than the step it leads to: finite losses do not vouch for the weights, and
+    # those of norms that train do not look at the statistics that detection will use.
+    models = [run.model] if run.ema is None else [run.model, run.ema.model]
+    tensors = [tensor for model in models for tensor in model.state_dict().values()]
+    sums = [tensor.sum(dtype=torch.float32) for tensor in tensors if tensor.is_floating_point()]
+    return bool(torch.stack(sums).isfinite().all())

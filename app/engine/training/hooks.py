@@ -15,6 +15,7 @@ from torch import Tensor
 from app.engine.training.distributed import Ranks
 from app.engine.training.log_line import log_line
 from app.engine.training.loop import Finished, Hook, Tick
+from app.engine.training.loss_record import LossRecord
 from app.engine.training.pictures import PictureBook
 from app.engine.training.progress import ProgressMeter
 from app.engine.training.run import Run
@@ -27,8 +28,16 @@ LOG_PERIOD = 20
 _UNTIMED = 2  # first iterations, in which libraries look for their best algorithms
 
 
-class NonFiniteLossError(Exception):
+class LostError(Exception):
+    """The run has left all sense: it must go back, or end."""
+
+
+class NonFiniteLossError(LostError):
     """A loss became infinite or NaN; the message is detectron2's."""
+
+
+class EnormousLossError(LostError):
+    """A loss is finite, but beyond all sense."""
 
 
 class LossWatch:
@@ -38,8 +47,9 @@ class LossWatch:
     is made of the weights.
     """
 
-    def __init__(self, scalars: Scalars, ranks: Ranks) -> None:
+    def __init__(self, scalars: Scalars, record: LossRecord, ranks: Ranks) -> None:
         self.scalars = scalars
+        self.record = record
         self.ranks = ranks
         self._pending: list[tuple[int, Tick, Tensor]] = []
         self._timed = -_UNTIMED
@@ -56,10 +66,18 @@ class LossWatch:
         values = torch.stack([loss.reshape(()) for loss in tick.losses.values()])
         self._pending.append((run.iteration - 1, tick, values))
 
-    def look(self) -> None:
-        """Put the losses among the scalars; raises NonFiniteLossError."""
-        if not self._pending:
-            return
+    def look(self, *, at_end: bool = False) -> None:
+        """Put the losses among the scalars; raises LostError where they make no sense.
+
+        at_end  no iteration will follow
+        """
+        if self._pending:
+            self._take_pending()
+        complaint = self.record.complaint(at_end=at_end)
+        if complaint:
+            raise EnormousLossError(complaint)
+
+    def _take_pending(self) -> None:
         start = time.perf_counter()
         table = torch.stack([values for _, _, values in self._pending]).cpu()
         # The wait belongs to the iterations that were still being computed.
@@ -85,6 +103,7 @@ class LossWatch:
             raise NonFiniteLossError(
                 f"Loss became infinite or NaN at iteration={iteration}! loss_dict = {losses}"
             )
+        self.record.add(total)
         times = {"rank_data_time": tick.data_s, "data_time": tick.data_s}
         self.scalars.put(iteration, times)
         self.scalars.put(iteration, {"total_loss": total})
@@ -103,7 +122,17 @@ def watch_losses(watch: LossWatch, *, max_iter: int) -> Hook:
     def hook(run: Run, tick: Tick) -> None:
         watch.add(run, tick)
         if run.iteration % LOG_PERIOD == 0 or run.iteration == max_iter or tick.stop:
-            watch.look()
+            watch.look(at_end=run.iteration == max_iter)
+
+    return hook
+
+
+def at_end(work: Callable[[Run, Tick], None], *, max_iter: int) -> Hook:
+    """Do `work` after the last iteration."""
+
+    def hook(run: Run, tick: Tick) -> None:
+        if run.iteration == max_iter:
+            work(run, tick)
 
     return hook
 

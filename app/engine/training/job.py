@@ -6,8 +6,10 @@ from pathlib import Path
 
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
+from app.engine.errors import OutOfMemoryError
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.saved_model import SavedModel
+from app.engine.training.validate import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,22 @@ class TrainSummary:
     stopped    somebody asked it to end: nothing more was evaluated, starting again goes on
     best       the model with the best TEST.METRIC, if this process saw one
     last       the final weights; None when stopped
+    failure    why the latest evaluation did not come to its end, or a part of it did not
+    num_validated  images in its numbers; 0: none was made
     """
 
     iteration: int
     stopped: bool
     best: SavedModel | None = None
     last: SavedModel | None = None
+    failure: Failure | None = None
+    num_validated: int = 0
+
+    def require_evaluation(self) -> None:
+        """OutOfMemoryError where memory was too small to evaluate the model, which is kept."""
+        if self.failure is not None and self.failure.out_of_memory:
+            raise OutOfMemoryError(
+                f"the model is trained and kept, but memory ran out in its evaluation "
+                f"({self.failure.reason}); lower INPUT.MIN_SIZE_TEST or DATALOADER.NUM_WORKERS, or "
+                "give it more memory, then start again with the same output folder to evaluate it"
+            )

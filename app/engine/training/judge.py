@@ -12,11 +12,12 @@ from app.engine.training.loop import Finished, closed
 from app.engine.training.pictures import Collector, PictureBook
 from app.engine.training.precise_bn import has_batch_norm, update_statistics
 from app.engine.training.progress import ProgressMeter
+from app.engine.training.resume import config_as_used
 from app.engine.training.rng import rng_preserved
 from app.engine.training.run import Run
 from app.engine.training.saved_model import SavedModel, save_model
 from app.engine.training.scalars import Scalars
-from app.engine.training.validate import Validator
+from app.engine.training.validate import Failure, Validator
 from app.engine.training.writers import Writers
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,11 @@ class Judge:
         self.book = book
         self.evaluated_after = evaluated_after(job, cfg)
         self.best: SavedModel | None = None
+        self.failure: Failure | None = None
+        """Why the latest evaluation did not come to its end."""
+        self.num_validated = 0
+        """Images in the latest evaluation's numbers."""
+        self._told_of_metric = False
         self.writers: Writers | None = None
 
     def is_due(self, run: Run) -> bool:
@@ -63,7 +69,7 @@ class Judge:
             # An average of models has no loss normaliser of its own to speak of.
             run.best_model.load_training_state(run.model.training_state())
             collector = Collector(self.book, self.job.val_records)
-            evaluation = self.validator(
+            validation = self.validator(
                 run.best_model,
                 progress=lambda share: self.meter.evaluation(run.iteration, share),
                 on_batch=None if self.writers is None else collector,
@@ -78,8 +84,10 @@ class Judge:
             logger.info("Stopping in an evaluation as asked; start again to go on")
             raise Finished(stopped=True)
         run.evaluated_at = run.iteration
+        run.metrics = {}
+        evaluation, self.failure = validation.evaluation, validation.failure
+        self.num_validated = 0 if evaluation is None else evaluation.num_images
         if evaluation is None:
-            run.metrics = {}
             return
         counts = {"tp": evaluation.tp, "fp": evaluation.fp, "fn": evaluation.fn}
         run.metrics = evaluation.metrics | counts
@@ -125,11 +133,7 @@ class Judge:
         name = self.cfg.TEST.METRIC
         metric = evaluation.metrics.get(name, math.nan)
         if math.isnan(metric):
-            logger.warning(
-                "TEST.METRIC %s has no value, so no model is the best; there are: %s",
-                name,
-                ", ".join(k for k, v in evaluation.metrics.items() if not math.isnan(v)),
-            )
+            self._tell_of_metric(name, evaluation)
             return
         before, at = run.best_metric, run.best_iteration
         if not run.accept(metric):
@@ -146,11 +150,25 @@ class Judge:
         if self.writers is not None:
             self.best = self.keep(run, "best")
 
+    def _tell_of_metric(self, name: str, evaluation: Evaluation) -> None:
+        """Once: without a value now it has none later."""
+        if self._told_of_metric:
+            return
+        self._told_of_metric = True
+        logger.warning(
+            "TEST.METRIC %s has no value%s, so no model is the best; there are: %s",
+            name,
+            " (the validation images have no objects that it is of)"
+            if name in evaluation.metrics
+            else "",
+            ", ".join(k for k, v in evaluation.metrics.items() if not math.isnan(v)) or "none",
+        )
+
     def keep(self, run: Run, name: str) -> SavedModel:
         """Write the model and tell of it."""
         model = save_model(
             run.best_model,
-            self.cfg,
+            config_as_used(self.cfg, run),
             self.job.class_names,
             name=name,
             directory=self.job.output_dir,

@@ -8,17 +8,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.engine.config import NAMES, CfgNode
+from app.engine.data.damaged import DamagedImages
 from app.engine.errors import CheckpointError
 from app.engine.modeling.detector import Detector
 from app.engine.solver import Schedule, load_optimizer_state
 from app.engine.training.ema import Ema
+from app.engine.training.loss_record import LossRecord
 from app.engine.training.rng import rng_state, seed_all, set_rng_state
+from app.engine.training.settings import Settings, changes_between
 from app.engine.training.step import Stepper
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
 """Raised whenever older programs could misread what is saved."""
+
+BACKOFF = 0.5
+"""Factor on the learning rate each time that a run falls back to its last checkpoint."""
 
 
 @dataclass(slots=True)
@@ -32,6 +38,8 @@ class Run:
     patience_used  evaluations since then
     evaluated_at iteration of the latest evaluation
     num_backoffs how often the run fell back to a checkpoint with half the learning rate
+    losses       of the beginning and of the latest iterations
+    damaged      training images that could not be read, in this process
     """
 
     model: Detector
@@ -40,6 +48,8 @@ class Run:
     ema: Ema | None
     seed: int
     ims_per_batch: int
+    losses: LossRecord
+    damaged: DamagedImages
     iteration: int = 0
     images: int = 0
     best_metric: float | None = None
@@ -57,6 +67,11 @@ class Run:
         averaged = self.ema.model
         assert isinstance(averaged, Detector)
         return averaged
+
+    @property
+    def rate_factor(self) -> float:
+        """Of all learning rates, after so many returns to a checkpoint."""
+        return BACKOFF**self.num_backoffs
 
     def count_iteration(self) -> None:
         """One more iteration is finished."""
@@ -80,20 +95,30 @@ _COUNTERS = (
 
 def process_state(run: Run) -> dict[str, Any]:
     """What differs between the processes of a run."""
-    return {"rng": rng_state(), "training_state": run.model.training_state()}
+    return {
+        "rng": rng_state(),
+        "training_state": run.model.training_state(),
+        "damaged": run.damaged.met,
+    }
 
 
 def run_state(
-    run: Run, processes: Sequence[dict[str, Any]], identity: dict[str, Any]
+    run: Run,
+    processes: Sequence[dict[str, Any]],
+    identity: dict[str, Any],
+    settings: Settings,
 ) -> dict[str, Any]:
     """Everything needed to go on as if nothing had happened: tensors, numbers, text, lists.
 
     processes  `process_state` of every process, by rank
     identity   what `check_same_model` compares
+    settings   those that the run has now
     """
     return {
         "format": FORMAT,
         "identity": identity,
+        "settings": dict(settings),
+        "losses": run.losses.state_dict(),
         "model": run.model.state_dict(),
         "ema": None if run.ema is None else run.ema.state_dict(),
         "optimizer": run.stepper.optimizer.state_dict(),
@@ -105,7 +130,7 @@ def run_state(
 
 
 def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: int) -> None:
-    """Go on where `state` was taken."""
+    """Go on where `state` was taken, with the settings of `run`."""
     run.model.load_state_dict(state["model"])
     if run.ema is not None:
         if state["ema"] is None:
@@ -114,12 +139,15 @@ def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: in
         else:
             run.ema.load_state_dict(state["ema"])
     load_optimizer_state(run.stepper.optimizer, state["optimizer"])
-    run.schedule.load_state_dict(state["schedule"])
     if run.stepper.scaler.is_enabled() and state["scaler"]:
         run.stepper.scaler.load_state_dict(state["scaler"])
     for name in _COUNTERS:
         setattr(run, name, state["counters"][name])
+    run.schedule.load_state_dict(state["schedule"], factor=run.rate_factor)
+    run.losses.load_state_dict(state.get("losses"))
     processes = state["processes"]
+    for process in processes:
+        run.damaged.restore(process.get("damaged", ()))
     if len(processes) == world_size:
         run.model.load_training_state(processes[rank]["training_state"])
         set_rng_state(processes[rank]["rng"])
@@ -143,7 +171,9 @@ def identity(cfg: CfgNode, class_names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def check_same_model(state: dict[str, Any], mine: dict[str, Any], *, source: str) -> None:
+def check_same_model(
+    state: dict[str, Any], mine: dict[str, Any], settings: Settings, *, source: str
+) -> None:
     """Raise CheckpointError unless `state` belongs to a run like `mine`; log what may differ."""
     if state["format"] != FORMAT:
         raise CheckpointError(
@@ -152,9 +182,9 @@ def check_same_model(state: dict[str, Any], mine: dict[str, Any], *, source: str
         )
     saved = state["identity"]
     for key, what in (
-        ("model", "another model"),
-        ("class_names", "other classes"),
-        ("image_format", "another INPUT.FORMAT"),
+        ("model", f"another model{_differences(state, settings)}"),
+        ("class_names", f"other classes ({_listed(saved)}, not {_listed(mine)})"),
+        ("image_format", f"another INPUT.FORMAT ({saved['image_format']})"),
     ):
         if saved[key] != mine[key]:
             raise CheckpointError(
@@ -167,3 +197,18 @@ def check_same_model(state: dict[str, Any], mine: dict[str, Any], *, source: str
             mine["ims_per_batch"],
             saved["ims_per_batch"],
         )
+
+
+def _differences(state: dict[str, Any], settings: Settings) -> str:
+    """The keys of MODEL whose values differ, with those of `state`."""
+    changes = changes_between(state.get("settings"), settings)
+    different = [
+        f"{key} was {old}"
+        for key, (old, _) in changes.items()
+        if key.startswith("MODEL.") and key != "MODEL.WEIGHTS"
+    ]
+    return f" ({', '.join(different)})" if different else ""
+
+
+def _listed(identity: dict[str, Any]) -> str:
+    return ", ".join(identity["class_names"])

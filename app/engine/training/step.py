@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from app.engine.errors import OutOfMemoryError, is_out_of_memory
+from app.engine.errors import OutOfMemoryError, first_line, is_out_of_memory
 from app.engine.structures.sample import Sample
 from app.engine.training.distributed import delay_gradients
 from app.engine.training.precision import autocast
@@ -89,13 +89,13 @@ class Stepper:
         if self._halvings_left == 0 or parts == num_images:
             raise OutOfMemoryError(
                 f"the memory is too small for {-(-num_images // parts)} images at once "
-                f"({str(error).splitlines()[0]}); lower SOLVER.IMS_PER_BATCH or "
+                f"({first_line(error)}); lower SOLVER.IMS_PER_BATCH or "
                 "INPUT.MIN_SIZE_TRAIN, or free the device of other programs"
             ) from error
         self._halvings_left -= 1
         self.accumulate = min(2 * parts, num_images)
         logger.warning(
-            "Out of device memory: from now on %d backward passes for each batch of %d images",
+            "Out of memory: from now on %d backward passes for each batch of %d images",
             self.accumulate,
             num_images,
         )

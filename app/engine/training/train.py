@@ -10,7 +10,13 @@ import torch
 
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
-from app.engine.errors import ConfigError, OutOfMemoryError, RankError, is_out_of_memory
+from app.engine.errors import (
+    ConfigError,
+    OutOfMemoryError,
+    RankError,
+    first_line,
+    is_out_of_memory,
+)
 from app.engine.files import remove_remains
 from app.engine.solver import auto_scale
 from app.engine.structures.sample import ImageRecord
@@ -102,20 +108,20 @@ def _train_with_restarts(
             return launch(
                 train_rank, job, others_job=others_job, devices=devices, timeout_s=timeout_s
             )
-        except (OutOfMemoryError, MemoryError, RuntimeError) as error:
+        except RankError as error:
+            if not restarts_left:
+                raise
+            logger.warning("%s: starting again from the last checkpoint", error)
+            job = replace(job, resume=True)
+        except Exception as error:
             if not is_out_of_memory(error):
                 raise
             parts = 2 * int(job.cfg.SOLVER.ACCUMULATE)
             too_many = parts > job.cfg.SOLVER.IMS_PER_BATCH // len(devices)
             if len(devices) == 1 or too_many or not restarts_left:
                 raise _out_of_memory(error) from error
-            logger.warning("Out of device memory: starting again with SOLVER.ACCUMULATE %d", parts)
+            logger.warning("Out of memory: starting again with SOLVER.ACCUMULATE %d", parts)
             job = replace(job, cfg=_accumulating(job.cfg, parts), resume=True)
-        except RankError as error:
-            if not restarts_left:
-                raise
-            logger.warning("%s: starting again from the last checkpoint", error)
-            job = replace(job, resume=True)
         # Outside the handlers, whose tracebacks hold on to tensors.
         torch.cuda.empty_cache()
     raise AssertionError("the last round returns or raises")
@@ -125,8 +131,8 @@ def _out_of_memory(error: Exception) -> OutOfMemoryError:
     if isinstance(error, OutOfMemoryError):
         return error
     return OutOfMemoryError(
-        f"the device's memory is too small ({str(error).splitlines()[0]}); lower "
-        "SOLVER.IMS_PER_BATCH or INPUT.MIN_SIZE_TRAIN, or free the device of other programs"
+        f"memory is too small ({first_line(error)}); lower SOLVER.IMS_PER_BATCH, "
+        "INPUT.MIN_SIZE_TRAIN or DATALOADER.NUM_WORKERS, or free the device of other programs"
     )
 
 

@@ -4,12 +4,15 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
+from typing import Any
 
 import torch
 
 from app.engine.checkpoint.load import load_weights
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import CfgNode
+from app.engine.data.damaged import DamagedImages, report_damage
 from app.engine.data.filters import count_images
 from app.engine.data.loader import Loader, build_train_loader
 from app.engine.evaluation.evaluator import verify_results
@@ -25,15 +28,18 @@ from app.engine.training.distributed import Ranks
 from app.engine.training.ema import Ema
 from app.engine.training.job import Job, TrainSummary
 from app.engine.training.judge import Judge, evaluated_after
-from app.engine.training.loop import Finished, Hook, closed, train_loop
+from app.engine.training.loop import Finished, Hook, Tick, closed, train_loop
+from app.engine.training.loss_record import LossRecord
 from app.engine.training.pictures import PictureBook
 from app.engine.training.precision import set_backend_flags, training_dtype
 from app.engine.training.progress import ProgressMeter
+from app.engine.training.resume import changes_since, is_worth_going_on, take_up
 from app.engine.training.rng import seed_all
 from app.engine.training.run import Run, identity
 from app.engine.training.scalars import Scalars
+from app.engine.training.settings import Changes, settings_of
 from app.engine.training.step import Stepper
-from app.engine.training.validate import Validator
+from app.engine.training.validate import Validator, losses_are_finite
 from app.engine.training.writers import Writers
 
 logger = logging.getLogger(__name__)
@@ -60,9 +66,10 @@ class Trainer:
             CheckpointStore(job.output_dir / "checkpoints"),
             ranks,
             identity(self.cfg, job.class_names),
+            settings_of(self.cfg, job.train_records, job.val_records),
             seconds=job.checkpoint_seconds,
         )
-        self.watch = hooks.LossWatch(Scalars(), ranks)
+        self.watch = hooks.LossWatch(Scalars(), LossRecord(self.max_iter), ranks)
         self.meter = self._progress_meter()
         self.book = PictureBook(job.class_names, image_format=self.cfg.INPUT.FORMAT)
         self.run = self._build_run()
@@ -77,6 +84,7 @@ class Trainer:
             logger.info("Starting training from iteration %d", self.run.iteration)
             stopped = self._iterate(writers)
             hooks.log_speed(self.watch, total_s=time.perf_counter() - start)
+            self._tell_of_damage()
             run, last = self.run, None
             if stopped:
                 self._keep_one(run)
@@ -85,30 +93,44 @@ class Trainer:
                 self.meter.done()
                 if run.evaluated_at == run.iteration:
                     verify_results(self.cfg.TEST.EXPECTED_RESULTS, run.metrics)
-        return TrainSummary(run.iteration, stopped, self.judge.best, last)
+        return TrainSummary(
+            run.iteration,
+            stopped,
+            self.judge.best,
+            last,
+            failure=self.judge.failure,
+            num_validated=self.judge.num_validated,
+        )
 
     def _iterate(self, writers: Writers | None) -> bool:
         """Train to the end, falling back where the loss diverges; whether asked to stop."""
         while True:
             try:
-                self.checkpoints.save(self.run)
-                self._evaluate_if_due(self.run)  # one that was cut short is made up for
-                with closed(self._batches()) as batches:
-                    train_loop(
-                        self.run,
-                        batches,
-                        self._hooks(writers),
-                        max_iter=self.max_iter,
-                        ranks=self.ranks,
-                        should_stop=self.job.callbacks.should_stop,
-                        should_save=self.checkpoints.due,
-                    )
-                return False
-            except Finished as finished:
-                return finished.stopped
-            except hooks.NonFiniteLossError as error:
+                return self._iterate_on(writers)
+            except hooks.LostError as error:
                 self.watch.forget()
                 self.checkpoints.back_off(self.run, error)
+
+    def _iterate_on(self, writers: Writers | None) -> bool:
+        """Train from where the run is; whether asked to stop before the end."""
+        try:
+            self.checkpoints.save(self.run)
+            self._evaluate_if_due(self.run)  # one that was cut short is made up for
+            with closed(self._batches()) as batches:
+                train_loop(
+                    self.run,
+                    batches,
+                    self._hooks(writers),
+                    max_iter=self.max_iter,
+                    ranks=self.ranks,
+                    should_stop=self.job.callbacks.should_stop,
+                    should_save=self.checkpoints.due,
+                )
+        except Finished as finished:
+            if not finished.stopped:
+                self.watch.look(at_end=True)
+            return finished.stopped
+        return False
 
     def _hooks(self, writers: Writers | None) -> list[Hook]:
         """In order: numbers are checked first, a checkpoint precedes an evaluation."""
@@ -121,11 +143,24 @@ class Trainer:
             ]
         return [
             *chosen,
+            hooks.at_end(self._require_finite_outputs, max_iter=self.max_iter),
             hooks.save(self._save, period=period, max_iter=self.max_iter),
             hooks.report_progress(self.meter),
             hooks.unless_stopping(self._evaluate_if_due),
             hooks.stop_when_asked(),
         ]
+
+    def _require_finite_outputs(self, run: Run, tick: Tick) -> None:
+        """Weights may be finite and what comes of them is not."""
+        finite = losses_are_finite(run.best_model, tick.samples[:1], dtype=self.dtype)
+        (is_lost,) = self.ranks.any((not finite,))
+        if is_lost:
+            raise hooks.NonFiniteLossError("The outputs of the final model are infinite or NaN")
+
+    def _tell_of_damage(self) -> None:
+        met = self.ranks.gather(self.run.damaged.met)
+        if met is not None:
+            report_damage(chain.from_iterable(met), len(self.job.train_records))
 
     def _save(self, run: Run) -> None:
         self.watch.look()
@@ -152,7 +187,7 @@ class Trainer:
         return iter(self._loader(skip_batches=self.run.images // self.run.ims_per_batch))
 
     def _loader(self, *, skip_batches: int) -> Loader:
-        return build_train_loader(
+        loader = build_train_loader(
             self.cfg,
             self.job.train_records,
             seed=self.run.seed,
@@ -161,6 +196,8 @@ class Trainer:
             skip_batches=skip_batches,
             num_workers=self.job.num_workers,
         )
+        loader.problems = self.run.damaged
+        return loader
 
     @contextmanager
     def _writing(self) -> Iterator[Writers | None]:
@@ -210,7 +247,7 @@ class Trainer:
     def _build_run(self) -> Run:
         """The run at its start, or at its newest checkpoint."""
         job, ranks = self.job, self.ranks
-        state = self.checkpoints.load() if job.resume else None
+        state, changes = self._state() if job.resume else (None, {})
         seed_all(job.seed)
         model = self._build_model(from_scratch=state is None)
         optimizer = build_optimizer(self.cfg, model)
@@ -230,14 +267,22 @@ class Trainer:
             ),
             seed=job.seed,
             ims_per_batch=int(self.cfg.SOLVER.IMS_PER_BATCH),
+            losses=self.watch.record,
+            damaged=DamagedImages(len(job.train_records)),
         )
         seed_all(job.seed + ranks.rank)
         if state is not None:
             self.checkpoints.restore(run, state)
-            logger.info("Resuming from %s after iteration %d", job.output_dir, run.iteration)
-            if run.iteration >= self.cfg.SOLVER.MAX_ITER:
-                logger.warning("Nothing is left to train; remove %s to train anew", job.output_dir)
+            take_up(run, changes, self.cfg, job.output_dir)
         return run
+
+    def _state(self) -> tuple[dict[str, Any] | None, Changes]:
+        """The checkpoint to go on from, if there is one, and what has changed since."""
+        state = self.checkpoints.load()
+        if state is None:
+            return None, {}
+        changes = changes_since(state, self.checkpoints.settings)
+        return (state, changes) if is_worth_going_on(state, changes) else (None, {})
 
     def _build_model(self, *, from_scratch: bool) -> Detector:
         job = self.job

@@ -5,8 +5,10 @@ import math
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,11 +18,12 @@ from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
 from app.engine.data.loader import Loader, build_test_loader
 from app.engine.data.problems import Problems
+from app.engine.errors import EngineError, first_line, is_out_of_memory
 from app.engine.evaluation.evaluate import build_evaluators, report
-from app.engine.evaluation.evaluator import Evaluation, Evaluator, with_augmented
+from app.engine.evaluation.evaluator import Coverage, Evaluation, Evaluator, with_augmented
 from app.engine.evaluation.inference import OnBatch, Progress, run_inference
 from app.engine.modeling.detector import Detector
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.sample import ImageRecord, Sample
 from app.engine.training.distributed import Ranks
 from app.engine.training.precision import autocast
 from app.engine.training.rng import rng_preserved, seed_all
@@ -33,6 +36,47 @@ T = TypeVar("T")
 
 _MAX_LOSS_BATCHES = 100
 """Validation losses are averages; more batches would cost time and change little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an evaluation, or a part of it, did not come to its end.
+
+    reason         in one line
+    trace          of what is no fault of data, settings or memory
+    """
+
+    reason: str
+    out_of_memory: bool = False
+    trace: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """As told by what was raised."""
+        if is_out_of_memory(error):
+            return cls(first_line(error), out_of_memory=True)
+        if isinstance(error, EngineError | InterruptedError):
+            return cls(first_line(error))
+        return cls(
+            f"{type(error).__name__}: {first_line(error)}",
+            trace="".join(traceback.format_exception(error)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The numbers, or why there are none or not all."""
+
+    evaluation: Evaluation | None
+    failure: Failure | None = None
+
+
+class _FailedError(Exception):
+    """In one of the processes."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
 
 
 class Validator:
@@ -78,64 +122,84 @@ class Validator:
         progress: Progress,
         on_batch: OnBatch | None = None,
         augmented: bool = False,
-    ) -> Evaluation | None:
-        """Numbers with `validation_*` losses among them; None when something went wrong.
+    ) -> Validation:
+        """Numbers with `validation_*` losses among them, as far as nothing goes wrong.
 
-        Whatever goes wrong is logged with its traceback: a model that trains is worth more.
+        Whatever goes wrong is logged: a model that trains is worth more.
 
         augmented  add the metrics of test-time augmentation, if the config asks for it
         """
+        failures: list[Failure] = []
+        attempt = partial(self._attempt, failures)
         with rng_preserved():
-            losses = self._together("validation losses", lambda: self._loss_sums(model))
-            evaluation = self._evaluate(model, progress, on_batch)
+            losses = attempt("validation losses", lambda: self._mean_losses(model))
+            evaluation = attempt("evaluation", lambda: self._evaluate(model, progress, on_batch))
             if augmented and self.cfg.TEST.AUG.ENABLED:
                 logger.info("Running inference with test-time augmentation ...")
-                second = self._evaluate(AugmentedDetector.around(model, self.cfg), progress, None)
+                views = AugmentedDetector.around(model, self.cfg)
+                second = attempt("second evaluation", lambda: self._evaluate(views, progress, None))
                 if evaluation is not None and second is not None:
                     evaluation = with_augmented(evaluation, second)
         if evaluation is not None and losses is not None:
-            evaluation.metrics.update(_mean_losses(losses))
-        return self.ranks.broadcast(evaluation)
+            evaluation.metrics.update(losses)
+        # Of several failures, want of memory is the one that somebody can do something about.
+        failures.sort(key=lambda failure: not failure.out_of_memory)
+        return self.ranks.broadcast(Validation(evaluation, failures[0] if failures else None))
+
+    def _attempt(
+        self, failures: list[Failure], what: str, work: Callable[[], T | None]
+    ) -> T | None:
+        """What comes of `work`; None, and one failure more, when that ends before its end."""
+        try:
+            return work()
+        except _FailedError as error:
+            failure = error.failure
+        except Exception as error:  # metrics are never worth a training run
+            failure = Failure.of(error)
+        failures.append(failure)
+        if failure.trace:
+            logger.warning("The %s failed; training goes on:\n%s", what, failure.trace)
+        else:
+            logger.warning("The %s failed (%s); training goes on", what, failure.reason)
+        return None
 
     def _evaluate(
         self, model: Detector, progress: Progress, on_batch: OnBatch | None
     ) -> Evaluation | None:
+        """The numbers of all processes, in the first; None in the others."""
         evaluators = build_evaluators(
             self.cfg, self.records, self.class_names, dataset=self.dataset
         )
-        shares = self._together(
-            "evaluation", lambda: self._detect(model, evaluators, progress, on_batch)
-        )
+        coverage = Coverage()
+        everyone: list[Evaluator] = [coverage, *evaluators]
+        shares = self._together(lambda: self._detect(model, everyone, progress, on_batch))
         if shares is None:
             return None
-        try:
-            for index, evaluator in enumerate(evaluators):
-                evaluator.merge([states[index] for _, states in shares])
-            return report(
-                evaluators,
-                num_images=sum(number for number, _ in shares),
-                score_thresh=self.score_thresh,
-            )
-        except Exception:  # metrics are never worth a training run
-            logger.warning("The evaluation failed; training goes on", exc_info=True)
-            return None
+        for index, evaluator in enumerate(everyone):
+            evaluator.merge([states[index] for states in shares])
+        coverage.require_any(self.records)
+        return report(evaluators, num_images=len(coverage.images), score_thresh=self.score_thresh)
 
-    def _together(self, what: str, work: Callable[[], T]) -> list[T] | None:
-        """Every process does `work`; the first gets all results, None when one of them failed."""
-        outcome: tuple[T | None, str]
+    def _mean_losses(self, model: Detector) -> dict[str, float] | None:
+        shares = self._together(lambda: self._loss_sums(model))
+        return None if shares is None else _mean_losses(shares)
+
+    def _together(self, work: Callable[[], T]) -> list[T] | None:
+        """Every process does `work`; the first gets all results, None the others.
+
+        Raises _FailedError in the first when one of them failed.
+        """
+        outcome: tuple[T | None, Failure | None]
         try:
-            outcome = (work(), "")
-        except InterruptedError:
-            outcome = (None, "asked to stop")
-        except Exception:  # the others wait for this process whatever happens to it
-            outcome = (None, traceback.format_exc())
+            outcome = (work(), None)
+        except Exception as error:  # the others wait for this process whatever happens to it
+            outcome = (None, Failure.of(error))
         gathered = self.ranks.gather(outcome)
         if gathered is None:
             return None
-        failures = [trace for _, trace in gathered if trace]
-        if failures:
-            logger.warning("The %s failed; training goes on:\n%s", what, failures[0])
-            return None
+        for _, failure in gathered:
+            if failure is not None:
+                raise _FailedError(failure)
         return [result for result, _ in gathered if result is not None]
 
     def _detect(
@@ -144,9 +208,9 @@ class Validator:
         evaluators: Sequence[Evaluator],
         progress: Progress,
         on_batch: OnBatch | None,
-    ) -> tuple[int, list[Any]]:
+    ) -> list[Any]:
         loader = self._loader()
-        num_images = run_inference(
+        run_inference(
             model,
             loader,
             {record.image_id: record for record in self.records},
@@ -157,7 +221,7 @@ class Validator:
             progress=self._interruptible(progress),
             on_batch=on_batch,
         )
-        return num_images, [evaluator.state() for evaluator in evaluators]
+        return [evaluator.state() for evaluator in evaluators]
 
     def _loader(self, *, with_ground_truth: bool = False) -> Loader:
         loader = build_test_loader(
@@ -199,13 +263,41 @@ class Validator:
                 self._stop_if_asked()
                 if not samples:
                     continue
-                with autocast(model.device, self.dtype):
-                    losses = model.losses(samples)
                 num_images += len(samples)
-                for name, loss in losses.items():
-                    value = loss.detach().double() * len(samples)
-                    sums[name] = sums[name] + value if name in sums else value
+                sums = _added(sums, _summed_losses(model, samples, self.dtype))
         return {name: (float(value), num_images) for name, value in sums.items()}
+
+
+def losses_are_finite(model: Detector, samples: list[Sample], *, dtype: torch.dtype | None) -> bool:
+    """Whether `model`, as it detects, gives numbers for these training samples."""
+    with rng_preserved(), torch.no_grad(), _training_without_traces(model):
+        losses = _summed_losses(model, samples, dtype)
+    return all(math.isfinite(float(value)) for value in losses.values())
+
+
+def _summed_losses(
+    model: Detector, samples: list[Sample], dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """Each loss times the number of images; of halves where memory is too small for all."""
+    try:
+        with autocast(model.device, dtype):
+            losses = model.losses(samples)
+        return {name: loss.detach().double() * len(samples) for name, loss in losses.items()}
+    except (MemoryError, RuntimeError) as error:
+        if len(samples) == 1 or not is_out_of_memory(error):
+            raise
+        logger.warning("Out of memory with the losses of %d images: halving", len(samples))
+    torch.cuda.empty_cache()
+    half = len(samples) // 2
+    first, second = samples[:half], samples[half:]
+    return _added(_summed_losses(model, first, dtype), _summed_losses(model, second, dtype))
+
+
+def _added(sums: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
+    total = dict(sums)
+    for name, value in more.items():
+        total[name] = total[name] + value if name in total else value
+    return total
 
 
 @contextmanager

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -5,7 +7,7 @@ from torch import nn
 from app.engine.config import get_config
 from app.engine.errors import ConfigError
 from app.engine.layers.norm import LayerNorm
-from app.engine.solver import build_optimizer
+from app.engine.solver import build_optimizer, load_optimizer_state
 
 
 class Tiny(nn.Module):
@@ -109,3 +111,97 @@ def test_what_cannot_work_is_named(overrides, model, named):
 
     with pytest.raises(ConfigError, match=named):
         build_optimizer(cfg, model)
+
+
+def stepped(model: nn.Module, *overrides: Any) -> torch.optim.Optimizer:
+    """The optimiser of a config after two steps."""
+    cfg = get_config()
+    cfg.merge_from_list([*overrides])
+    optimizer = build_optimizer(cfg, model)
+    for _ in range(2):
+        for number, parameter in enumerate(model.parameters(), start=1):
+            parameter.grad = torch.full_like(parameter, float(number))
+        optimizer.step()
+    return optimizer
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 1))
+
+
+def known(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[list[torch.Tensor | None]]:
+    """What is kept of each parameter's gradients, in the order of the model."""
+    rows = [optimizer.state.get(parameter, {}) for parameter in model.parameters()]
+    return [[row.get(key) for key in ("momentum_buffer", "exp_avg", "exp_avg_sq")] for row in rows]
+
+
+ADAMW = ("SOLVER.OPTIMIZER", "ADAMW")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_kept"),
+    [
+        pytest.param([], [], True, id="SGD, unchanged"),
+        pytest.param(ADAMW, ADAMW, True, id="AdamW, unchanged"),
+        pytest.param([], ["SOLVER.BASE_LR", 0.5], True, id="rate"),
+        pytest.param([], ["SOLVER.WEIGHT_DECAY", 0.5], True, id="decay"),
+        pytest.param([], ["SOLVER.MOMENTUM", 0.5], True, id="momentum"),
+        pytest.param(
+            ["SOLVER.MOMENTUM", 0.0], ["SOLVER.MOMENTUM", 0.5], True, id="from no momentum"
+        ),
+        pytest.param([], ["SOLVER.MOMENTUM", 0.0], True, id="to no momentum"),
+        pytest.param([], ["SOLVER.NESTEROV", True], True, id="nesterov"),
+        pytest.param([], ["SOLVER.WEIGHT_DECAY_NORM", 0.5], True, id="a group more"),
+        pytest.param(
+            [], ["SOLVER.WEIGHT_DECAY_NORM", 0.0001], True, id="a group less, in another order"
+        ),
+        pytest.param([], ["SOLVER.BIAS_LR_FACTOR", 2.0], True, id="rates of biases"),
+        pytest.param([], ADAMW, False, id="SGD to AdamW"),
+        pytest.param(ADAMW, [], False, id="AdamW to SGD"),
+    ],
+)
+def test_what_goes_on_follows_its_own_settings(before, after, is_kept, caplog):
+    torch.manual_seed(0)
+    model, other = net(), net()
+    first = stepped(model, *before)
+    state = first.state_dict()
+    cfg = get_config()
+    cfg.merge_from_list([*after])
+    again, fresh = build_optimizer(cfg, other), build_optimizer(cfg, other)
+
+    load_optimizer_state(again, state)
+
+    for group, expected in zip(again.param_groups, fresh.param_groups, strict=True):
+        assert {**group, "params": 0} == {**expected, "params": 0}
+    nothing = [[None] * 3] * 6
+    assert str(known(again, other)) == str(known(first, model) if is_kept else nothing)
+    assert ("start anew" in caplog.text) == (not is_kept)
+    for parameter in other.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    again.step()
+
+
+@pytest.mark.parametrize(
+    ("after", "is_kept"),
+    [
+        pytest.param([], True, id="the same groups"),
+        pytest.param(["SOLVER.WEIGHT_DECAY", 0.5], True, id="the same groups, another decay"),
+        pytest.param(["SOLVER.BIAS_LR_FACTOR", 2.0], False, id="other groups"),
+    ],
+)
+def test_a_state_of_the_first_release_names_no_parameters(after, is_kept, caplog):
+    torch.manual_seed(0)
+    model, other = net(), net()
+    first = stepped(model)
+    state = first.state_dict()
+    for group in state["param_groups"]:
+        del group["param_names"]
+    cfg = get_config()
+    cfg.merge_from_list(after)
+    again = build_optimizer(cfg, other)
+
+    load_optimizer_state(again, state)
+
+    nothing = [[None] * 3] * 6
+    assert str(known(again, other)) == str(known(first, model) if is_kept else nothing)
+    assert ("start anew" in caplog.text) == (not is_kept)

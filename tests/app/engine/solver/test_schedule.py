@@ -111,6 +111,34 @@ def test_a_schedule_goes_on_from_its_state():
 
 
 @pytest.mark.parametrize(
+    ("settings", "factor", "rate"),
+    [
+        pytest.param({}, 1.0, 0.5, id="nothing"),
+        pytest.param({"BASE_LR": 2.0}, 1.0, 0.2, id="the rate"),
+        pytest.param({"STEPS": (20,)}, 1.0, 5.0, id="the steps"),
+        pytest.param({"GAMMA": 0.5}, 1.0, 2.5, id="gamma"),
+        pytest.param({"MAX_ITER": 60, "WARMUP_ITERS": 24}, 1.0, 0.2525, id="length and warm-up"),
+        pytest.param({"LR_SCHEDULER_NAME": "WarmupCosineLR"}, 1.0, 3.2725, id="the curve"),
+        pytest.param({}, 0.25, 0.125, id="a run that has gone back twice"),
+        pytest.param({"BASE_LR": 2.0}, 0.5, 0.1, id="gone back, and the rate"),
+    ],
+)
+def test_a_schedule_that_goes_on_follows_its_own_settings(settings, factor, rate):
+    published = {**SHORT, "STEPS": (10,)}
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=5.0)
+    first = build_schedule(solver_config(**published), optimizer)
+    for _ in range(12):
+        first.step()
+
+    cfg = solver_config(**{**published, **settings})
+    again = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=cfg.SOLVER.BASE_LR)
+    schedule = build_schedule(cfg, again)
+    schedule.load_state_dict(first.state_dict(), factor=factor)
+
+    assert again.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-3)
+
+
+@pytest.mark.parametrize(
     ("max_iter", "steps", "warmup"),
     [
         pytest.param(90000, (60000, 80000), 1000, id="unchanged"),

@@ -9,6 +9,7 @@ import torch
 from app.engine.training.distributed import Ranks
 from app.engine.training.hooks import LossWatch, log, watch_losses
 from app.engine.training.loop import Tick
+from app.engine.training.loss_record import LossRecord
 from app.engine.training.scalars import Scalars
 from app.engine.training.writers import Writers
 
@@ -16,7 +17,7 @@ from app.engine.training.writers import Writers
 def test_lines_of_fifty_iterations(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     path, scalars, device = tmp_path / "metrics.json", Scalars(), torch.device("cpu")
-    watch = LossWatch(scalars, Ranks(0, 1, device))
+    watch = LossWatch(scalars, LossRecord(50), Ranks(0, 1, device))
     with Writers(scalars, metrics_file=path, tensorboard_dir=None) as writers:
         hooks = [
             watch_losses(watch, max_iter=50),

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from app.engine.config import get_config
+from app.engine.data.damaged import DamagedImages
 from app.engine.training.judge import evaluated_after
+from app.engine.training.loss_record import LossRecord
 from app.engine.training.run import Run
 
 
@@ -33,5 +35,5 @@ def test_published_numbers_of_evaluations(max_iter, period, expected):
     ],
 )
 def test_published_choices_of_the_best(metrics, kept):
-    run = Run(None, None, None, None, seed=0, ims_per_batch=1)
+    run = Run(None, None, None, None, 0, 1, LossRecord(1), DamagedImages(1))
     assert [run.accept(metric) for metric in metrics] == kept

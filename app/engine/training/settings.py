@@ -1,0 +1,99 @@
+"""The settings of a run, kept with its checkpoints: what changes between two is told."""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+
+from app.engine.config import CfgNode
+from app.engine.structures.sample import ImageRecord
+
+logger = logging.getLogger(__name__)
+
+Settings = dict[str, str]
+"""Dotted key -> value, as text."""
+
+Changes = dict[str, tuple[str, str]]
+"""Key -> the value of the run so far, and the new one."""
+
+TRAINING_SET = "training set"
+VALIDATION_SET = "validation set"
+
+_SECTIONS = ("SOLVER", "INPUT", "DATALOADER", "TEST", "MODEL")
+_ABOUT_THE_MACHINE = ("MODEL.DEVICE", "MODEL.CLASS_NAMES", "DATALOADER.NUM_WORKERS")
+
+_INITIAL_WEIGHTS = "MODEL.WEIGHTS"
+_CURES = ("SOLVER.", "INPUT.", "DATALOADER.", TRAINING_SET)
+_NO_CURE = ("SOLVER.MAX_ITER", "SOLVER.ACCUMULATE", "SOLVER.CHECKPOINT_PERIOD")
+_OF_LENGTH = ("SOLVER.STEPS", "SOLVER.WARMUP_ITERS")
+_JUDGES = ("TEST.METRIC", VALIDATION_SET)
+
+
+def settings_of(
+    cfg: CfgNode, train_records: Sequence[ImageRecord], val_records: Sequence[ImageRecord]
+) -> Settings:
+    """Everything that decides what a run makes of its images, but for machine and seed."""
+    leaves = {
+        f"{section}.{key}": str(value)
+        for section in _SECTIONS
+        for key, value in cfg[section].leaves()
+    }
+    settings = {key: value for key, value in leaves.items() if key not in _ABOUT_THE_MACHINE}
+    settings[TRAINING_SET] = _summary(train_records)
+    settings[VALIDATION_SET] = _summary(val_records)
+    return settings
+
+
+def changes_between(before: Mapping[str, str] | None, now: Mapping[str, str]) -> Changes:
+    """What is different; nothing where it is not known what was before (first release)."""
+    known = before or {}
+    return {k: (known[k], now[k]) for k in now if k in known and known[k] != now[k]}
+
+
+def is_another_try(changes: Changes) -> bool:
+    """Whether a training that diverged may go well now: more has changed than its length."""
+    ignored = _NO_CURE + (_OF_LENGTH if "SOLVER.MAX_ITER" in changes else ())
+    return any(key.startswith(_CURES) and key not in ignored for key in changes)
+
+
+def is_judged_otherwise(changes: Changes) -> bool:
+    """Whether earlier models were measured with another measure."""
+    return any(key in changes for key in _JUDGES)
+
+
+def tell(changes: Changes, *, remedy: str) -> None:
+    """Log what counts from here on, and what is not taken; `remedy` makes it be taken."""
+    taken = {key: pair for key, pair in changes.items() if key != _INITIAL_WEIGHTS}
+    if taken:
+        logger.info(
+            "From here on the run has other settings: %s",
+            "; ".join(f"{key} {new} (was {old})" for key, (old, new) in taken.items()),
+        )
+    if _INITIAL_WEIGHTS in changes:
+        old, new = changes[_INITIAL_WEIGHTS]
+        logger.warning(
+            "MODEL.WEIGHTS %r is not taken: the run began with %r and goes on from its checkpoint; "
+            "%s to begin with the new weights",
+            new,
+            old,
+            remedy,
+        )
+    if is_judged_otherwise(changes):
+        logger.warning(
+            "The models of the run so far were measured otherwise (%s): what is measured from here "
+            "on is not compared with them",
+            ", ".join(key for key in _JUDGES if key in changes),
+        )
+
+
+def _summary(records: Sequence[ImageRecord]) -> str:
+    """Of images and objects, whatever their order: an index file has another one each time."""
+    total = sum(_digest(record) for record in records) % 2**64
+    num_objects = sum(len(record) for record in records)
+    return f"{len(records)} images with {num_objects} objects [{total:016x}]"
+
+
+def _digest(record: ImageRecord) -> int:
+    # Names without the folders above: the same set may lie elsewhere.
+    name = "/".join(record.path.parts[-2:]).encode("utf-8", "surrogateescape")
+    parts = (name, record.boxes.tobytes(), record.classes.tobytes())
+    return int.from_bytes(hashlib.blake2b(b"\0".join(parts), digest_size=8).digest(), "big")
