@@ -73,6 +73,11 @@ class CheckpointStore:
             raise not_given
         return None
 
+    def discard(self) -> None:
+        """Forget all checkpoints."""
+        for name in (_MANIFEST, *_SLOTS):
+            (self.directory / name).unlink(missing_ok=True)
+
     def _write(self, slot: str, state: dict[str, Any]) -> dict[str, Any]:
         digest: Any = _Digest()
 

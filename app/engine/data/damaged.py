@@ -27,11 +27,13 @@ class DamagedImages(Problems):
         self._num_images = num_images
         self._met: dict[str, None] = {}
 
-    def add(self, kind: str, example: str, effect: Effect = Effect.TOLD) -> bool:
+    def add(
+        self, kind: str, example: str, effect: Effect = Effect.TOLD, *, remedy: str = ""
+    ) -> bool:
         """See `Problems`. DatasetError once more than 5 % of the images (and more than one) are
         unreadable: the rule for files whose damage shows at the start."""
         if kind != UNREADABLE:
-            return super().add(kind, example, effect)
+            return super().add(kind, example, effect, remedy=remedy)
         if example in self._met:
             return False
         self._met[example] = None
@@ -41,7 +43,7 @@ class DamagedImages(Problems):
                 f"turned out to be unreadable up to now, for example {printable(example)}; then "
                 "start again with the same output folder to go on"
             )
-        return super().add(kind, example, Effect.BROKEN)
+        return super().add(kind, example, Effect.BROKEN, remedy=remedy)
 
     @property
     def met(self) -> list[str]:

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import CfgNode
 from app.engine.training.loss_record import LossRecord
 from app.engine.training.run import BACKOFF, Run
@@ -22,24 +23,31 @@ from app.engine.training.settings import (
 logger = logging.getLogger(__name__)
 
 
+def find_state(store: CheckpointStore) -> dict[str, Any] | None:
+    """The checkpoint that a run would go on from; None: it begins anew.
+
+    Weights of a run whose loss was beyond all sense are removed: nothing comes of them.
+    """
+    state = store.load()
+    if state is None:
+        return None
+    record = LossRecord(max_iter=1)
+    record.load_state_dict(state.get("losses"))
+    if not record.was_lost:
+        return state
+    logger.warning(
+        "%s: the run had diverged when its checkpoint was written (%s): it is removed, and the "
+        "training begins anew",
+        store.directory,
+        record.complaint(at_end=True) or "its loss was beyond all sense",
+    )
+    store.discard()
+    return None
+
+
 def changes_since(state: dict[str, Any], settings: Settings) -> Changes:
     """What is different from the settings that the run of a checkpoint has had."""
     return changes_between(state.get("settings") or _settings_of_first_release(state), settings)
-
-
-def is_worth_going_on(state: dict[str, Any], changes: Changes) -> bool:
-    """Whether to take up the weights of a checkpoint: not those of a run that was lost, if other
-    settings may make it go well."""
-    record = LossRecord(max_iter=1)
-    record.load_state_dict(state.get("losses"))
-    if not (record.was_lost and is_another_try(changes)):
-        return True
-    logger.warning(
-        "The run so far had diverged (%s): with other settings (%s) it begins anew",
-        record.complaint(at_end=True) or "its loss had grown beyond all sense",
-        ", ".join(changes),
-    )
-    return False
 
 
 def take_up(run: Run, changes: Changes, cfg: CfgNode, output_dir: Path) -> None:

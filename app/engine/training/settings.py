@@ -21,7 +21,7 @@ VALIDATION_SET = "validation set"
 _SECTIONS = ("SOLVER", "INPUT", "DATALOADER", "TEST", "MODEL")
 _ABOUT_THE_MACHINE = ("MODEL.DEVICE", "MODEL.CLASS_NAMES", "DATALOADER.NUM_WORKERS")
 
-_INITIAL_WEIGHTS = "MODEL.WEIGHTS"
+INITIAL_WEIGHTS = "MODEL.WEIGHTS"
 _CURES = ("SOLVER.", "INPUT.", "DATALOADER.", TRAINING_SET)
 _NO_CURE = ("SOLVER.MAX_ITER", "SOLVER.ACCUMULATE", "SOLVER.CHECKPOINT_PERIOD")
 _OF_LENGTH = ("SOLVER.STEPS", "SOLVER.WARMUP_ITERS")
@@ -62,14 +62,14 @@ def is_judged_otherwise(changes: Changes) -> bool:
 
 def tell(changes: Changes, *, remedy: str) -> None:
     """Log what counts from here on, and what is not taken; `remedy` makes it be taken."""
-    taken = {key: pair for key, pair in changes.items() if key != _INITIAL_WEIGHTS}
+    taken = {key: pair for key, pair in changes.items() if key != INITIAL_WEIGHTS}
     if taken:
         logger.info(
             "From here on the run has other settings: %s",
             "; ".join(f"{key} {new} (was {old})" for key, (old, new) in taken.items()),
         )
-    if _INITIAL_WEIGHTS in changes:
-        old, new = changes[_INITIAL_WEIGHTS]
+    if INITIAL_WEIGHTS in changes:
+        old, new = changes[INITIAL_WEIGHTS]
         logger.warning(
             "MODEL.WEIGHTS %r is not taken: the run began with %r and goes on from its checkpoint; "
             "%s to begin with the new weights",

@@ -33,11 +33,11 @@ from app.engine.training.loss_record import LossRecord
 from app.engine.training.pictures import PictureBook
 from app.engine.training.precision import set_backend_flags, training_dtype
 from app.engine.training.progress import ProgressMeter
-from app.engine.training.resume import changes_since, is_worth_going_on, take_up
+from app.engine.training.resume import changes_since, take_up
 from app.engine.training.rng import seed_all
 from app.engine.training.run import Run, identity
 from app.engine.training.scalars import Scalars
-from app.engine.training.settings import Changes, settings_of
+from app.engine.training.settings import INITIAL_WEIGHTS, Changes, settings_of
 from app.engine.training.step import Stepper
 from app.engine.training.validate import Validator, losses_are_finite
 from app.engine.training.writers import Writers
@@ -282,7 +282,9 @@ class Trainer:
         if state is None:
             return None, {}
         changes = changes_since(state, self.checkpoints.settings)
-        return (state, changes) if is_worth_going_on(state, changes) else (None, {})
+        if self.job.initial_weights is None:  # nobody looks at them any more
+            changes.pop(INITIAL_WEIGHTS, None)
+        return state, changes
 
     def _build_model(self, *, from_scratch: bool) -> Detector:
         job = self.job

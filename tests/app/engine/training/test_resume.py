@@ -111,7 +111,7 @@ def test_other_weights_to_begin_with_come_too_late(tiny, tmp_path, caplog):
     run = tmp_path / "run"
     tiny.tiny_train(run, tiny.tiny_config(*BEFORE), val_records=[])
     cfg = tiny.tiny_config(*AFTER, "MODEL.WEIGHTS", "better.pth")
-    tiny.tiny_train(run, cfg, val_records=[])
+    tiny.tiny_train(run, cfg, val_records=[], initial_weights=tmp_path / "better.pth")
     assert "MODEL.WEIGHTS 'better.pth' is not taken: the run began with ''" in caplog.text
 
 
@@ -245,18 +245,25 @@ def test_halved_rates_stay_while_nothing_else_changes(tiny, tmp_path, monkeypatc
     assert stored.BASE_LR == last_row(run)["lr"] == pytest.approx(0.005)
 
 
-def test_weights_of_a_lost_run_are_not_gone_on_with(tiny, tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("rate", ["0.001", "0.01"])
+def test_weights_of_a_lost_run_are_not_gone_on_with(tiny, tmp_path, monkeypatch, caplog, rate):
     """A checkpoint by the clock may come before anybody knows."""
+    caplog.set_level("INFO")
     explode_above(monkeypatch, 0.002)
     run = tmp_path / "run"
     cfg = tiny.tiny_config(*FLAT, "SOLVER.CHECKPOINT_PERIOD", "3")
     with pytest.raises(DivergedError):
         tiny.tiny_train(run, cfg, val_records=[])
     assert state_of(run)["counters"]["iteration"] > 0
-    cfg = tiny.tiny_config(*FLAT, "SOLVER.BASE_LR", "0.001")
+    caplog.clear()
+    monkeypatch.undo()
+    cfg = tiny.tiny_config(*FLAT, "SOLVER.BASE_LR", rate)
     assert tiny.tiny_train(run, cfg, val_records=[]).iteration == 12
-    assert "had diverged" in caplog.text
-    assert "with other settings (SOLVER.BASE_LR, SOLVER.CHECKPOINT_PERIOD) it" in caplog.text
+    assert "had diverged when its checkpoint was written (The loss, " in caplog.text
+    assert "Starting training from iteration 0" in caplog.text
+    anew = tmp_path / "anew"
+    tiny.tiny_train(anew, cfg, val_records=[])
+    assert (run / "last/model.pth").read_bytes() == (anew / "last/model.pth").read_bytes()
 
 
 @pytest.mark.parametrize(
