@@ -122,10 +122,12 @@ def _how_good(best: Stage, summary: TrainSummary, *, num_images: int) -> str:
         return f"not evaluated{reason}"
     if not best.metrics.get("tp", 0) + best.metrics.get("fn", 0):
         return "mAP not defined, since the validation images have no objects"
-    share = ""
+    remark = ""
     if 0 < summary.num_validated < num_images:
-        share = f" over {summary.num_validated} of {num_images} validation images"
-    return f"mAP {best.metrics['mAP']:.4f}{share}"
+        remark = f" over {summary.num_validated} of {num_images} validation images"
+    if not summary.num_validated and summary.failure is not None:
+        remark = f" (the final model: not evaluated, {summary.failure.reason})"
+    return f"mAP {best.metrics['mAP']:.4f}{remark}"
 
 
 def check_model(cfg: CfgNode, object_type: int) -> None:
