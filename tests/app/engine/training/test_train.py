@@ -276,7 +276,7 @@ def test_full_disk_costs_the_checkpoint_not_the_run(tiny, tmp_path, monkeypatch,
 
     monkeypatch.setattr(CheckpointStore, "save", full)
     assert tiny.tiny_train(tmp_path / "run", tiny.tiny_config()).last is not None
-    assert "free some space" in caplog.text
+    assert "look after the storage" in caplog.text
 
 
 def test_expected_results_are_checked_at_the_end(tiny, tmp_path):
