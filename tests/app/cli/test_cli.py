@@ -42,6 +42,14 @@ def last_metrics(tmp_path: Path) -> dict[str, float]:
     return json.loads((tmp_path / "out/metrics.json").read_text().splitlines()[-1])
 
 
+def detected(cli, data_root: Path, tmp_path: Path) -> dict[str, int]:
+    """Names and ids that the trained model's folder alone tells."""
+    flags = ("--input", str(data_root / "coco/val2017"))
+    assert cli("detect", str(tmp_path / "out/config.yaml"), flags=flags, narrow=False) == 0
+    info = json.loads((tmp_path / "out/detections/image_info.json").read_text())
+    return {category["name"]: category["id"] for category in info["categories"]}
+
+
 def test_keypoints(cli, data_root, tmp_path, caplog):
     assert cli("train", KEYPOINTS) == 0
     assert last_metrics(tmp_path)["keypoints/AP"] >= 0
@@ -82,6 +90,13 @@ def test_panoptic(cli, data_root, tmp_path, caplog):
         0,
         100,
     }
+    assert detected(cli, data_root, tmp_path) == {"person": 1, "car": 3, "things": 0, "sky": 100}
+    described = json.loads((tmp_path / "out/detections/predictions.json").read_text())
+    assert {c["name"]: c["id"] for c in described["categories"]} == {
+        "person": 1,
+        "car": 3,
+        "sky": 100,
+    }
 
 
 def test_semantic(cli, data_root, tmp_path):
@@ -95,6 +110,7 @@ def test_semantic(cli, data_root, tmp_path):
         f"{number:012d}.jpg" for number in range(1, 5)
     }
     assert entries[0]["segmentation"]["size"] == [64, 64]
+    assert detected(cli, data_root, tmp_path) == {"things": 0, "sky": 100}
 
 
 def test_lvis_with_rare_classes_and_federated_loss(cli, tmp_path):
