@@ -120,7 +120,8 @@ def _require_writable(output: OutputPaths, tasks: Iterable[Task]) -> None:
         folders.remove(output.monitor_file.parent)  # progress is worth less than the work
     for folder in folders:
         try:
-            require_writable(folder)
+            # Results of a training are written again with each better model.
+            require_writable(folder, again=Task.TRAINING in tasks)
         except OSError as error:
             raise output_error(folder, error) from error
 

@@ -110,12 +110,20 @@ def place_file(source: Path, target: Path) -> None:
             temporary.unlink()
 
 
-def require_writable(directory: Path) -> None:
-    """OSError unless a file can be made in `directory`: access rights alone do not tell."""
+def require_writable(directory: Path, *, again: bool) -> None:
+    """OSError unless a file can be made in `directory`: access rights alone do not tell.
+
+    again  it must be possible to write the same file once more, too; not all object stores let that
+    """
     probe = _temporary(directory / "probe")
-    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-    with suppress(OSError):
-        probe.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    os.close(os.open(probe, flags | os.O_EXCL, 0o666))
+    try:
+        if again:
+            os.close(os.open(probe, flags | os.O_TRUNC, 0o666))
+    finally:
+        with suppress(OSError):
+            probe.unlink()
 
 
 def sweep_temporaries(directory: Path) -> None:

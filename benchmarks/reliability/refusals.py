@@ -46,15 +46,16 @@ def refusing(
 ) -> Iterator[Counter[str]]:
     """Operations that raise these error numbers below `folder`; how often each was asked for.
 
-    Known are append, change (in place), chmod, create, link, lock, rename, sync file, sync folder
-    and unlink. Meant are files with `name` in their path only, and only the first so many times.
+    Known are append, change (in place), chmod, create, link, lock, rename, renew (a file that is
+    there), sync file, sync folder and unlink. Meant are files with `name` in their path only, and
+    only the first so many times.
     """
     asked: Counter[str] = Counter()
     top = f"{folder}/"
 
     def check(operation: str | None, place: Any) -> None:
         is_handle = isinstance(place, int)
-        path = str(Path(f"/proc/self/fd/{place}").readlink()) if is_handle else str(place)
+        path = str(Path(f"/proc/self/fd/{place}").readlink()) if is_handle else os.fsdecode(place)
         if operation is None or operation not in refusals or asked.total() >= times:
             return
         if name not in path or not f"{path}/".startswith(top):
@@ -89,6 +90,8 @@ def _kind_of_sync(handle: int) -> str:
 def _kind_of_open(flags: int) -> str | None:
     if flags & os.O_APPEND:
         return "append"
+    if flags & os.O_TRUNC:
+        return "renew"
     return "create" if flags & _WRITING else None
 
 

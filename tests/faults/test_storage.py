@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from app.engine import files as engine_files
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.errors import DatasetError
 from app.engine.files import write_atomically as write_model
+from app.engine.training.scalars import Scalars
+from app.engine.training.writers import Writers
 from app.tasks.__main__ import run_tasks
 from app.tasks.failures import contract_error
 from benchmarks import REPOSITORY
@@ -29,7 +32,7 @@ from benchmarks.reliability.check import Known, problems_of
 from benchmarks.reliability.refusals import OBJECT_STORE, SMB, refusing
 from benchmarks.reliability.trees import Tree, make_tree
 from executor import atomic_file
-from executor.atomic_file import place_file, write_atomically
+from executor.atomic_file import place_file, require_writable, write_atomically
 from executor.env import OutputPaths, load_env
 from executor.errors import OutputError
 from executor.journal import Journal, journal_path, remove_journals
@@ -212,6 +215,28 @@ def test_a_record_that_cannot_be_written_raises_nothing(
     assert caplog.text.count(os.strerror(number)) == 2
 
 
+@pytest.mark.parametrize("name", ["metrics.json", "tfevents"])
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ESTALE, errno.ENOSPC])
+def test_numbers_that_cannot_be_appended_are_only_logged(
+    name: str, number: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    scalars = Scalars()
+    with (
+        refusing(tmp_path, {"append": number}, name=name),
+        Writers(
+            scalars, metrics_file=tmp_path / "metrics.json", tensorboard_dir=tmp_path / "board"
+        ) as writers,
+    ):
+        for iteration in range(3):
+            scalars.put(iteration, {"loss": 1.0})
+            writers.write()
+            if writers._board is not None and iteration == 0:
+                with suppress(OSError):
+                    writers._board.flush()
+    assert caplog.text.count("not written any more") == 1
+    assert "Traceback" not in caplog.text + capfd.readouterr().err
+
+
 # Whole runs ---------------------------------------------------------------------------------------
 
 
@@ -382,6 +407,15 @@ def test_a_supervised_run(tmp_path: Path, mount: Mapping[str, int]) -> None:
     assert (status, record[2:]) == (0, ["1.0000", "2", "0", "done"])
     assert "run only one task on it" in log
     assert "Traceback" not in log
+
+
+def test_a_training_that_could_not_renew_its_results_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with refusing(tmp_path, {"renew": errno.EPERM}):
+        require_writable(tmp_path / "out", again=False)
+        with pytest.raises(OSError, match="not permitted"):
+            require_writable(tmp_path / "out", again=True)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ESTALE])
