@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.launchers import several_processes
+from app.settings_check import check_settings
 from app.stop_signals import StopSignals
 from app.task_process import Ending, TaskProcess, task_environment
 from executor.atomic_file import output_error, require_writable, sweep_temporaries
 from executor.channel import Failure, ReportReader
 from executor.env import Env, OutputPaths, Task, load_env, salvaged_env
 from executor.errors import ConfigError, ExecutorError, OutputError, StoppedError
-from executor.hyperparameters import check_config
 from executor.journal import remove_journals
 from executor.logs import setup_logging
 from executor.monitor import Monitor, one_line
@@ -133,7 +133,7 @@ def _attempt(
     try:
         tasks = env.require_tasks()
         _require_writable(env.output, tasks)
-        for remark in check_config(env.input.config_file, tasks):
+        for remark in check_settings(env, tasks):
             logger.warning("%s", remark)
         for folder in (env.output.root_dir, env.output.models_dir):
             sweep_temporaries(folder)

@@ -4,7 +4,7 @@ Every key may be missing; the folders' defaults follow `root_dir`. A relative pa
 folder that holds `root_dir` (so `in/models` is /in/models).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +12,8 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from executor.errors import ConfigError
-from executor.validation import validated
-from executor.yaml_reader import read_yaml
+from executor.validation import Problem, config_error, misspelt, validate, validated
+from executor.yaml_reader import Document, Location, read_yaml
 
 _FROZEN = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
@@ -145,7 +145,29 @@ class Env(BaseModel):
 def load_env(path: Path) -> Env:
     """The `Env` in a file; ConfigError naming every wrong key."""
     document = read_yaml(path)
-    return validated(document, document.value, Env)
+    result = validate(document, document.value, Env)
+    problems = list(_misspelt_keys(document))
+    problems += result if isinstance(result, list) else ()
+    if problems or isinstance(result, list):
+        raise config_error(path.name, problems)
+    return result
+
+
+def _misspelt_keys(document: Document) -> Iterator[Problem]:
+    """Unknown keys that look like a known one; others may be meant for a newer image."""
+    sections: list[tuple[Location, object, type[BaseModel]]] = [
+        ((), document.value, Env),
+        (("input",), document.value.get("input"), InputPaths),
+        (("output",), document.value.get("output"), OutputPaths),
+    ]
+    for location, values, model in sections:
+        for key in values if isinstance(values, dict) else ():
+            close = None if key in model.model_fields else misspelt(key, model.model_fields)
+            if close is not None:
+                place = (*location, key)
+                name = ".".join(map(str, place))
+                text = f"{document.where(place)}: {name}: unknown key; did you mean '{close}'?"
+                yield Problem(document.mark(place), text, name)
 
 
 def salvaged_env(path: Path) -> Env:

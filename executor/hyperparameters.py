@@ -4,17 +4,17 @@ Docstrings below fields become the comments of the templates that users see. Val
 (see yaml_reader) or as numbers; an empty value means "not set", because web forms drop such keys.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from executor.env import Task
-from executor.errors import ObjectTypeError
-from executor.validation import Problem, config_error, misspelt, shown, validate, validated
-from executor.yaml_reader import Document, Value, read_yaml
+from executor.validation import validated
+from executor.yaml_reader import Value, read_yaml
 
 MAX_CLASSES = 10_000
 
@@ -22,6 +22,16 @@ EXPORT_FORMS = ("onnx", "int8")
 
 BOXES = 2
 INSTANCE_SEGMENTATION = 4
+
+
+_NO_PART_OF_A_NAME = ("Cc", "Zl", "Zp")
+"""Unicode categories: control characters, separators of lines and paragraphs."""
+
+
+def _as_list(names: Iterable[str]) -> str:
+    """How to write names in YAML, as far as a message shows them."""
+    first = list(islice(names, 4))
+    return f"[{', '.join(first[:3])}{', ...' if len(first) > 3 else ''}]"
 
 
 def _listed(value: Any) -> Any:
@@ -33,6 +43,18 @@ def _switch_word(value: Any) -> Any:
     """YAML 1.1 reads a bare `off` as false, and platforms write that back."""
     words = {"false": "off", "no": "off", "true": "auto", "yes": "auto", "on": "auto"}
     return words.get(str(value).lower(), value)
+
+
+_OTHER_FORMATS = {
+    ("yolo", "darknet"): (
+        "no platform writes YOLO labels: write ark:raw or voc:raw; an index file of your own may "
+        "name YOLO label files, and then this key is left out"
+    ),
+    ("none", "ls_json", "det-ls-json"): (
+        "no annotations would come that way; write ark:raw or voc:raw"
+    ),
+}
+"""Beginnings of what users write for export_format -> what is right."""
 
 
 def _platform(default: Any) -> Any:
@@ -63,7 +85,11 @@ class Hyperparameters(BaseModel):
     @classmethod
     def _a_list_of_names(cls, value: Any) -> Any:
         if isinstance(value, str):
-            raise ValueError("a single text; write a list, [cat, dog]")
+            names = [name.strip() for name in value.replace("\n", ",").split(",")]
+            raise ValueError(f"a single text; write a list: {_as_list(filter(None, names))}")
+        if isinstance(value, Mapping):
+            names = [text for text in value.values() if isinstance(text, str)]
+            raise ValueError(f"a mapping; write the names alone, in order: {_as_list(names)}")
         return value
 
     @field_validator("class_names")
@@ -161,6 +187,14 @@ class TrainHyperparameters(Hyperparameters):
     """Keep only model files whose names match one of these comma-separated patterns (regular
     expressions). Empty: all."""
 
+    @field_validator("export_format", mode="before")
+    @classmethod
+    def _annotations_that_platforms_write(cls, value: Any) -> Any:
+        for words, hint in _OTHER_FORMATS.items():
+            if str(value).lower().startswith(words):
+                raise ValueError(f"not one of the known words; {hint}")
+        return value
+
     @field_validator("export")
     @classmethod
     def _known_forms(cls, text: str) -> str:
@@ -185,6 +219,12 @@ class TrainHyperparameters(Hyperparameters):
     def _some_classes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if not names:
             raise ValueError("no class is named; name at least one class to train")
+        for index, name in enumerate(names):
+            if any(category(char) in _NO_PART_OF_A_NAME for char in name):
+                raise ValueError(
+                    f"item {index} holds a line end, a tab or another control character; write one "
+                    "name for each item"
+                )
         return names
 
     @field_validator("image_size")
@@ -287,69 +327,16 @@ MODELS: dict[Task, type[Hyperparameters]] = {
     Task.INFER: InferHyperparameters,
 }
 
-# Set by platforms for their own ends; heard, and of no effect here.
-_FOREIGN_KEYS = frozenset(
-    {"run_training", "run_mining", "run_infer", "shm_size", "openpai_enable", "code_config"}
-    | {"prompt", "ymir_debug", "protocol_version", "task_id", "gpu_count"}
-)
-_FOREIGN_PREFIX = "git_"
-
 H = TypeVar("H", bound=Hyperparameters)
 
 
 def load_hyperparameters(path: Path, model: type[H]) -> H:
     """The settings of one task; ConfigError naming every wrong key of `path`."""
     document = read_yaml(path)
-    return validated(document, _given(document.value), model)
+    return validated(document, given(document.value), model)
 
 
-def check_config(path: Path, tasks: Collection[Task]) -> list[str]:
-    """Refuse a config.yaml that any of `tasks` could not use; return remarks on keys of no effect.
-
-    Unlike a wrong value, an unknown key is refused only if it looks like a misspelt one: platforms
-    and users add keys for others.
-    """
-    document = read_yaml(path)
-    given = _given(document.value)
-    unknown = _unknown_keys(document, tasks)
-    problems = [problem for problem in unknown if "did you mean" in problem.text]
-    object_type = BOXES
-    for task in tasks:
-        result = validate(document, given, MODELS[task])
-        if isinstance(result, list):
-            problems += result
-        else:
-            object_type = result.object_type
-    if problems:
-        raise config_error(problems)
-    if object_type not in (BOXES, INSTANCE_SEGMENTATION):
-        raise ObjectTypeError(
-            f"{document.where(('object_type',))}: object_type: not supported by this image"
-            f" (got {object_type}); allowed 2 (boxes) or 4 (instance segmentation)"
-        )
-    return [problem.text for problem in unknown]
-
-
-def _unknown_keys(document: Document, tasks: Collection[Task]) -> list[Problem]:
-    known = {key for task in tasks for key in MODELS[task].model_fields}
-    elsewhere = {key for model in MODELS.values() for key in model.model_fields} - known
-    problems = []
-    for key, value in document.value.items():
-        if key in known or key in _FOREIGN_KEYS or key.startswith(_FOREIGN_PREFIX):
-            continue
-        text = f"{document.where((key,))}: {shown(key)[1:-1]}: unknown key (got {shown(value)})"
-        close = None if key in elsewhere else misspelt(key, known | elsewhere)
-        if close:
-            text += f"; did you mean '{close}'?"
-        elif key in elsewhere:
-            text = text.replace("unknown key", "not used by this task", 1)
-        else:
-            text += "; it has no effect"
-        problems.append(Problem(document.mark((key,)), text))
-    return problems
-
-
-def _given(values: Mapping[str, Value]) -> dict[str, Value]:
+def given(values: Mapping[str, Value]) -> dict[str, Value]:
     """The keys that are set: an empty value is none, except for `gpu_id` (the CPU)."""
     unset = ("", "~", "null", "Null", "NULL")
     stripped = {k: v.strip() if isinstance(v, str) else v for k, v in values.items()}

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from executor.atomic_file import write_atomically
-from executor.errors import ExecutorError, OutputError, printable
+from executor.errors import ConfigError, ExecutorError, OutputError, printable
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +80,14 @@ class Monitor:
         self._write_last(RUNNING, 0, "done")
 
     def failed(self, error: ExecutorError, details: str = "") -> None:
-        """The run is about to end in failure; `details` may have many lines."""
-        self._write_last(ERROR, error.code, str(error), details)
+        """The run is about to end in failure; `details` may have many lines.
+
+        Of wrong settings the last line comes first: it counts the others, and the end is cut.
+        """
+        lines = str(error).splitlines()
+        if isinstance(error, ConfigError):
+            lines = [*lines[-1:], *lines[:-1]]
+        self._write_last(ERROR, error.code, "\n".join(lines), details)
 
     def _write_last(self, state: int, code: int, message: str, details: str = "") -> None:
         if self._is_final:

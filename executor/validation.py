@@ -18,6 +18,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _MISSPELT = 0.8  # difflib ratio from which an unknown key is taken for a misspelt one
 _MAX_SHOWN = 60
+_MAX_NAMED = 12  # keys in the line that counts the problems
 
 _MESSAGES = {
     "missing": "missing; add this key",
@@ -46,19 +47,27 @@ _MESSAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """One wrong key: where it stands, and the whole line to show."""
+    """One wrong key.
+
+    mark   where it stands
+    text   the whole line to show
+    key    its name in the line that counts the problems
+    error  what a run ends with that has no other problem
+    """
 
     mark: Mark
     text: str
+    key: str
+    error: type[ConfigError] = ConfigError
 
 
 def validated(document: Document, values: Mapping[str, Any], model: type[Model]) -> Model:
     """`values` of `document` as a `model`; ConfigError naming every wrong one."""
     result = validate(document, values, model)
     if isinstance(result, list):
-        raise config_error(result)
+        raise config_error(document.path.name, result)
     return result
 
 
@@ -72,9 +81,25 @@ def validate(
         return [_problem(document, model, details) for details in error.errors()]
 
 
-def config_error(problems: Iterable[Problem]) -> ConfigError:
-    """One error for all problems, each once, in the order of the file."""
-    return ConfigError("\n".join(dict.fromkeys(problem.text for problem in sorted(problems))))
+def config_error(name: str, problems: Iterable[Problem]) -> ConfigError:
+    """One error for all problems in the file `name`, each once, in the order of the file.
+
+    Where there are several, the last line counts them and names their keys: platforms show the
+    last five lines of a log, and no more.
+    """
+    ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.mark)
+    kinds = {problem.error for problem in ordered}
+    error = kinds.pop() if len(kinds) == 1 else ConfigError
+    lines = [problem.text for problem in ordered]
+    if len(lines) > 1:
+        lines.append(f"{len(lines)} problems in {name}: {_named(p.key for p in ordered)}")
+    return error("\n".join(lines))
+
+
+def _named(keys: Iterable[str]) -> str:
+    names = list(dict.fromkeys(shown(key)[1:-1] for key in keys))
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def misspelt(key: str, known: Iterable[str]) -> str | None:
@@ -118,17 +143,20 @@ def _problem(document: Document, model: type[BaseModel], details: ErrorDetails) 
     location: Location = details["loc"]
     key = ".".join(str(part) for part in location)
     schema = _property(model.model_json_schema(), location)
-    parts = [f"{document.where(location)}: {key}: {_message(details)}"]
-    if details["type"] != "missing":
-        parts[0] += f" (got {shown(details['input'])})"
-    if details["type"] not in ("value_error", "missing"):
+    what, _, more = _message(details).partition("; ")
+    parts = [f"{document.where(location)}: {key}: {what}"]
+    if details["type"] == "missing":
+        return Problem(document.mark(location), f"{parts[0]}; {more}", key)
+    parts[0] += f" (got {shown(details['input'])})"
+    parts += [more] if more else []
+    if details["type"] != "value_error":
         parts.append(f"allowed {allowed(schema)}")
-    if "enum" in schema:
+    if "enum" in schema and details["type"] != "value_error":
         close = difflib.get_close_matches(str(details["input"]).lower(), schema["enum"], n=1)
         parts.extend(f"did you mean '{word}'?" for word in close)
     elif "default" in schema and schema["default"] not in ("", None, []):
         parts.append(f"leave it out for {_written(schema['default'])}")
-    return Problem(document.mark(location), "; ".join(parts))
+    return Problem(document.mark(location), "; ".join(parts), key)
 
 
 def _written(value: object) -> str:

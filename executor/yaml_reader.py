@@ -62,13 +62,36 @@ def read_yaml(path: Path) -> Document:
     try:
         value = builder.document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path.name}:{mark.line + 1}:{mark.column + 1}" if mark else path.name
-        raise ConfigError(f"{place}: not valid YAML: {error.problem}") from error
+        raise ConfigError(f"{path.name}{_reason(text, error)}") from error
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path.name}: not valid YAML: {reason}") from error
     return Document(path, value, MappingProxyType(builder.marks))
+
+
+_REASONS = (
+    ("mapping values are not allowed", "a second colon; write one `key: value` per line, all keys "
+     "in the same column, and quotes around a text that holds a colon and a blank"),
+    ("cannot start any token", "a sign that starts no value; put the value in quotes"),
+    ("unexpected end of stream", "a quote that is never closed"),
+)  # fmt: skip
+"""Part of the parser's problem -> what a user did."""
+
+
+def _reason(text: str, error: yaml.MarkedYAMLError) -> str:
+    """`:line:column: what is wrong`, in words of those who wrote the file."""
+    problem, mark = str(error.problem), error.problem_mark or error.context_mark
+    if mark is None:
+        return f": not valid YAML: {problem}"
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    told = next((reason for part, reason in _REASONS if part in problem), problem)
+    indentation = line[: len(line) - len(line.lstrip())]
+    if "\t" in indentation or line[mark.column : mark.column + 1] == "\t":
+        told = "a tab; use spaces"
+    elif "is never closed" in told and error.context_mark is not None:
+        mark = error.context_mark
+    return f":{mark.line + 1}:{mark.column + 1}: not valid YAML: {told}"
 
 
 def _read_text(path: Path) -> str:

@@ -9,6 +9,8 @@ from app.cli.detect import find_images
 from app.cli.names import with_known_names
 from app.cli.settings import open_config, open_model, require_weights
 from app.engine.config import CfgNode
+from app.engine.config.exportable import export_faults
+from app.engine.config.faults import refuse
 from app.engine.data.dataset import Dataset
 from app.engine.errors import ConfigError
 from app.engine.export import EXPORTERS, ExportJob, spread
@@ -27,6 +29,8 @@ def run(options: Options) -> None:
     unknown = [name for name in options.formats if name not in EXPORTERS]
     if unknown:
         raise ConfigError(f"--format {unknown[0]} is unknown; choose from {', '.join(EXPORTERS)}")
+    if {"onnx", "int8"} & set(options.formats):
+        refuse(export_faults(dict(cfg.leaves())))
     weights = require_weights(cfg, options)
     model = open_model(cfg, weights)
     cfg.MODEL.DEVICE = wanted_device

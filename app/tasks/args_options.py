@@ -4,10 +4,16 @@ Understood: `--resume`, and KEY VALUE pairs for the engine's config (KEY=VALUE, 
 else is an error that names what to use instead; nothing is silently ignored.
 """
 
+import re
 import shlex
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.engine.config import Fault
+from executor.env import Task
 from executor.errors import ConfigError
+from executor.other_words import instead_of, remark_on
 
 OWNED_KEYS = {
     "SOLVER.IMS_PER_BATCH": "batch_size",
@@ -42,6 +48,11 @@ LAUNCHER_FLAGS = {
 }
 
 
+ORIGIN = "args_options"
+
+_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """What `args_options` asks for: to resume, and KEY VALUE ... for the config."""
@@ -51,36 +62,95 @@ class EngineOptions:
 
 
 def parse_args_options(text: str) -> EngineOptions:
-    """The options in a text; ConfigError for a flag or key that cannot be honoured."""
+    """The options in a text; ConfigError naming every flag and key that cannot be honoured."""
+    options, faults = inspect_args_options(text)
+    if faults:
+        raise ConfigError("\n".join(dict.fromkeys(map(str, faults))))
+    return options
+
+
+def inspect_args_options(text: str) -> tuple[EngineOptions, list[Fault]]:
+    """The options as far as they can be honoured, and everything that is wrong with them."""
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise ConfigError(f"args_options: {error} in {text!r}; check the quotes") from error
-    pairs = [word for word in words if word not in ("--resume", "--opts")]
-    for word in pairs:
-        _refuse_flag(word)
-    overrides = tuple(part for word in pairs for part in _split_assignment(word))
-    if len(overrides) % 2:
-        raise ConfigError(
-            f"args_options: {overrides[-1]!r} has no value; write pairs such as SOLVER.GAMMA 0.1, "
-            "without blanks in a value: SOLVER.STEPS (60,80)"
-        )
-    for key in overrides[::2]:
-        if key in OWNED_KEYS:
-            raise ConfigError(
-                f"args_options: {key} cannot be set here; {OWNED_KEYS[key]} decides it"
-            )
-    return EngineOptions("--resume" in words, overrides)
+        return EngineOptions(), [_fault("", f"{error} in {text!r}; check the quotes")]
+    flags, rest = _flags(words)
+    faults = [_wrong_flag(flag) for flag in flags if flag not in ("--resume", "--opts")]
+    pairs, alone = _paired(rest)
+    faults += alone
+    overrides: dict[str, str] = {}
+    for key, value in pairs:
+        wrong = _wrong_key(key, overrides)
+        if wrong:
+            faults.append(wrong)
+        else:
+            overrides[key] = value
+    flat = tuple(part for pair in overrides.items() for part in pair)
+    return EngineOptions("--resume" in flags, flat), faults
 
 
-def _refuse_flag(word: str) -> None:
+def _fault(key: str, text: str) -> Fault:
+    return Fault(key, f"{key} {text}" if key else text, ORIGIN)
+
+
+def _flags(words: list[str]) -> tuple[list[str], list[str]]:
+    """Flags, and the other words; what follows an unknown flag and is no key is its value."""
+    flags: list[str] = []
+    rest: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        is_value = before.startswith("--") and "=" not in before and not _looks_like_key(word)
+        if word.startswith("--"):
+            flags.append(word)
+        elif not is_value or before in ("--resume", "--opts"):
+            rest.append(word)
+    return flags, rest
+
+
+def _looks_like_key(word: str) -> bool:
+    name = word.partition("=")[0]
+    return "." in name and _KEY.fullmatch(name) is not None
+
+
+def _wrong_flag(word: str) -> Fault:
     flag = word.split("=")[0]
-    if flag.startswith("--"):
-        remedy = LAUNCHER_FLAGS.get(flag, "only --resume and KEY VALUE pairs are understood")
-        raise ConfigError(f"args_options: {flag} cannot be honoured; {remedy}")
+    remedy = LAUNCHER_FLAGS.get(flag) or instead_of(flag, Task.TRAINING) or remark_on(flag)
+    return _fault(
+        flag, f"cannot be honoured; {remedy or 'only --resume and KEY VALUE pairs are understood'}"
+    )
 
 
-def _split_assignment(word: str) -> list[str]:
-    """KEY=VALUE -> KEY, VALUE where the key is a dotted upper-case name."""
-    key, equals, value = word.partition("=")
-    return [key, value] if equals and key.isupper() and "." in key else [word]
+def _wrong_key(key: str, before: Mapping[str, str]) -> Fault | None:
+    if key in OWNED_KEYS:
+        return _fault(key, f"cannot be set here; {OWNED_KEYS[key]} decides it")
+    if key in before:
+        return _fault(key, "is written twice; keep one of them")
+    if _KEY.fullmatch(key):
+        return None
+    remedy = instead_of(key, Task.TRAINING) or remark_on(key)
+    return _fault(key, f"is no key of the config; {remedy}") if remedy else None
+
+
+def _paired(words: list[str]) -> tuple[list[tuple[str, str]], list[Fault]]:
+    """KEY VALUE and KEY=VALUE; a list with blanks in it is one value. Keys without a value."""
+    pairs: list[tuple[str, str]] = []
+    alone: list[Fault] = []
+    rest = deque(words)
+    while rest:
+        key, equals, value = rest.popleft().partition("=")
+        if not equals:
+            if not rest or _looks_like_key(rest[0]):
+                alone.append(_fault(key, "has no value; write pairs such as SOLVER.GAMMA 0.1"))
+                continue
+            value = rest.popleft()
+        while _is_open(value) and rest:
+            value += f" {rest.popleft()}"
+        pairs.append((key, value))
+    return pairs, alone
+
+
+def _is_open(value: str) -> bool:
+    """Whether a list goes on in the next word: `(60,` of `(60, 80)`."""
+    return value.startswith(("(", "[")) and any(
+        value.count(left) > value.count(right) for left, right in ("()", "[]")
+    )

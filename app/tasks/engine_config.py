@@ -6,13 +6,12 @@ device; what is chosen on the user's behalf is logged with its reason.
 
 import logging
 import math
-from difflib import get_close_matches
 from pathlib import Path
 
-from app.engine.config import CLASS_SECTIONS, CfgNode, load_config, load_model_config, set_classes
+from app.engine.config import CLASS_SECTIONS, CfgNode, load_model_config, set_classes
 from app.engine.solver.schedule import rescale_schedule
 from app.tasks.args_options import EngineOptions
-from executor.errors import ConfigError
+from app.tasks.config_file import learning_rate_for, named_config
 from executor.hyperparameters import (
     INSTANCE_SEGMENTATION,
     InferHyperparameters,
@@ -22,18 +21,10 @@ from executor.hyperparameters import (
 
 logger = logging.getLogger(__name__)
 
-CONFIG_ROOT = Path(__file__).resolve().parents[2]
-"""The folder that holds `configs/`."""
-
 NUM_EVALUATIONS = 10
 EPOCHS_FOR_MY_DATA = 36
 MIN_ITERATIONS = 1000
 MAX_EPOCHS = 300
-
-
-def named_config(hp: TrainHyperparameters, options: EngineOptions) -> CfgNode:
-    """The config file that `hp` names with the keys of `args_options`; ConfigError if wrong."""
-    return load_config(config_path(hp.config_file), options.overrides, origin="args_options")
 
 
 def training_config(
@@ -92,22 +83,6 @@ def inference_config(
     return cfg
 
 
-def config_path(config_file: str) -> Path:
-    """The YAML that `config_file` names, in this product's `configs/` or below /in.
-
-    Raises ConfigError when there is none, or when the path leads elsewhere.
-    """
-    path = (CONFIG_ROOT / config_file).resolve()
-    configs = (CONFIG_ROOT / "configs").resolve()
-    is_inside = any(path.is_relative_to(folder) for folder in (configs, Path("/in")))
-    if is_inside and path.is_file():
-        return path
-    wrong = "does not exist" if is_inside else "lies outside configs/ and /in, where it must be"
-    known = [str(file.relative_to(CONFIG_ROOT)) for file in configs.rglob("*.yaml")]
-    closest = get_close_matches(config_file, known, n=1, cutoff=0.0)
-    raise ConfigError(f"config_file: {config_file} {wrong}; did you mean {closest[0]!r}?")
-
-
 def _set_schedule(
     cfg: CfgNode, hp: TrainHyperparameters, options: EngineOptions, num_images: int
 ) -> None:
@@ -120,7 +95,7 @@ def _set_schedule(
         if f"SOLVER.{key}" in options.overrides[::2]
     }
     max_iter = hp.max_iter or _iterations_for(cfg, hp.batch_size, num_images)
-    solver.BASE_LR = hp.learning_rate or _learning_rate_for(cfg, hp.batch_size)
+    solver.BASE_LR = hp.learning_rate or _chosen_rate(cfg, hp.batch_size)
     solver.IMS_PER_BATCH = hp.batch_size
     rescale_schedule(cfg, max_iter)
     for key, value in as_asked.items():
@@ -155,15 +130,8 @@ def _iterations_for(cfg: CfgNode, batch_size: int, num_images: int) -> int:
     return iterations
 
 
-def _learning_rate_for(cfg: CfgNode, batch_size: int) -> float:
-    """The config file's rate, scaled with the batch.
-
-    Linearly for SGD (arXiv:1706.02677), with the square root for AdamW (arXiv:2205.10287).
-    """
-    solver = cfg.SOLVER
-    share = batch_size / solver.IMS_PER_BATCH
-    factor = share if solver.OPTIMIZER == "SGD" else math.sqrt(share)
-    rate = float(solver.BASE_LR * factor)
+def _chosen_rate(cfg: CfgNode, batch_size: int) -> float:
+    solver, rate = cfg.SOLVER, learning_rate_for(cfg, batch_size)
     logger.info(
         "learning_rate 0: chose %g, the config file's %g for %d images scaled to %d (%s)",
         rate,

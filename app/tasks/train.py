@@ -14,10 +14,12 @@ from app.engine.training.job import TrainSummary
 from app.engine.training.saved_model import CONFIG_FILE, SavedModel
 from app.engine.training.train import train
 from app.tasks.args_options import parse_args_options
+from app.tasks.config_file import check_model, finds, named_config
 from app.tasks.devices import device_ids, device_names, gains_by_mixed_precision
-from app.tasks.engine_config import named_config, training_config
+from app.tasks.engine_config import training_config
 from app.tasks.model_forms import add_forms
 from app.tasks.records import read_records, require_objects
+from app.tasks.rehearsal import rehearse
 from app.tasks.start_weights import find_start
 from app.tasks.stop_flag import stop_flag
 from app.tasks.workers import limited_workers
@@ -35,7 +37,6 @@ from executor.monitor import Progress, span
 
 logger = logging.getLogger(__name__)
 
-DETECTORS = ("RetinaNet", "FCOS", "GeneralizedRCNN")
 CHECKPOINT_SECONDS = 60.0
 MAX_STAGES = 2
 """The best model and the last one: a platform packs every stage, which costs time and disk."""
@@ -49,6 +50,7 @@ def run(env: Env, progress: Progress) -> None:
     # What is wrong with the model is told before data is read, which may take long.
     planned = named_config(hp, options)
     check_model(planned, hp.object_type)
+    rehearse(planned)
     output_dir = env.output.root_dir / "training"
     start = find_start(
         env,
@@ -128,34 +130,6 @@ def _how_good(best: Stage, summary: TrainSummary, *, num_images: int) -> str:
     if not summary.num_validated and summary.failure is not None:
         remark = f" (the final model: not evaluated, {summary.failure.reason})"
     return f"mAP {best.metrics['mAP']:.4f}{remark}"
-
-
-def check_model(cfg: CfgNode, object_type: int) -> None:
-    """ObjectTypeError unless the model finds the task's kind of object."""
-    if cfg.MODEL.KEYPOINT_ON or cfg.MODEL.META_ARCHITECTURE not in DETECTORS:
-        raise ObjectTypeError(
-            "config_file: this model finds no boxes of classes (it is for keypoints, proposals or "
-            "semantic maps); choose a detection or instance segmentation config"
-        )
-    if cfg.MODEL.LOAD_PROPOSALS:
-        raise ObjectTypeError(
-            "config_file: this model learns from proposals that were computed beforehand, and a "
-            "platform has none; choose one with a proposal network of its own"
-        )
-    if object_type == INSTANCE_SEGMENTATION and not cfg.MODEL.MASK_ON:
-        raise ObjectTypeError(
-            "config_file: object_type 4 asks for instance segmentation but this model finds boxes "
-            "only; choose one of configs/COCO-InstanceSegmentation"
-        )
-
-
-def finds(cfg: CfgNode, object_type: int) -> bool:
-    """Whether the model of a config finds the task's kind of object."""
-    try:
-        check_model(cfg, object_type)
-    except ObjectTypeError:
-        return False
-    return True
 
 
 def check_annotations(cfg: CfgNode, records: list[ImageRecord]) -> None:

@@ -9,7 +9,7 @@ from app.engine.checkpoint.weights import find_weights, local_weights
 from app.engine.config import CfgNode, load_config
 from app.engine.config.yaml_file import read_config
 from app.engine.errors import EngineError
-from app.tasks.engine_config import CONFIG_ROOT
+from app.tasks.config_file import CONFIG_ROOT
 
 NAMED_CONFIGS = 3
 """So many config files are named in an error."""

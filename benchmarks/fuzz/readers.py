@@ -31,9 +31,10 @@ from app.engine.structures.sample import ImageRecord
 from app.tasks.args_options import parse_args_options
 from app.tasks.model_files import find_model, package_class_names
 from benchmarks.fuzz import samples
+from executor.config_check import check_config
 from executor.env import Task, load_env, salvaged_env
 from executor.errors import ExecutorError
-from executor.hyperparameters import MODELS, check_config, load_hyperparameters
+from executor.hyperparameters import MODELS, load_hyperparameters
 
 
 def read_env(path: Path) -> None:

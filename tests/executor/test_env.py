@@ -104,6 +104,31 @@ def test_tasks_in_order(yaml_file: YamlFile, flags: str, tasks: tuple[Task, ...]
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        pytest.param(
+            "run_train: true", "env.yaml:1:1: run_train: .* did you mean 'run_training'", id="task"
+        ),
+        pytest.param(
+            "input: {training_index: /x}",
+            "env.yaml:1:9: input.training_index: .* did you mean 'training_index_file'",
+            id="path",
+        ),
+        pytest.param(
+            "run_infer: 7\noutput: {model_dir: /x}",
+            "2 problems in env.yaml: run_infer, output.model_dir$",
+            id="both counted",
+        ),
+    ],
+)
+def test_misspelt_keys_are_named(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "env.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_env(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
         pytest.param("task_id: x", "no task is asked for", id="nothing to do"),
         pytest.param(
             "run_training: 1\nrun_infer: 1", "training runs alone", id="training and more"

@@ -36,6 +36,13 @@ def test_a_failure_is_the_last_record(tmp_path: Path):
     assert path.read_text().split("\n")[1:] == ["line 1", "line 2", ""]
 
 
+def test_a_failure_of_many_lines_starts_with_the_one_that_counts_them(tmp_path: Path):
+    monitor = Monitor(tmp_path / "monitor.txt", "t1")
+    monitor.failed(ConfigError("a: wrong\nb: wrong\n2 problems: a, b"))
+    message = (tmp_path / "monitor.txt").read_text().rstrip("\n").split("\t")[5]
+    assert message == "2 problems: a, b; a: wrong; b: wrong"
+
+
 @pytest.mark.parametrize("is_failure", [False, True], ids=["done", "failed"])
 def test_the_last_record_is_tried_again(tmp_path: Path, is_failure: bool):
     path = tmp_path / "out/monitor.txt"

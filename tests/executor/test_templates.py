@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from executor.config_check import check_config
 from executor.env import Task
 from executor.hyperparameters import (
     MODELS,
     TrainHyperparameters,
-    check_config,
     load_hyperparameters,
 )
 from executor.templates import MAX_VALUE, template_files, write_templates

@@ -15,17 +15,22 @@ from app.engine.config.upgrade import read_upgraded
 from app.engine.errors import ConfigError
 
 TRAINING_ONLY = (
-    *(
-        "SOLVER.",
-        "DATALOADER.",
-        "SEED",
-        "VIS_PERIOD",
-        "INPUT.MIN_SIZE_TRAIN",
-        "INPUT.MAX_SIZE_TRAIN",
-    ),
-    *("INPUT.CROP.", "INPUT.LSJ.", "INPUT.COLOR_JITTER", "INPUT.RANDOM_FLIP"),
-    *("INPUT.RECOMPUTE_BOXES", "TEST.EXPECTED_RESULTS", "TEST.EVAL_PERIOD", "TEST.METRIC"),
-    *("TEST.PATIENCE", "TEST.PRECISE_BN."),
+    "SOLVER.",
+    "DATALOADER.",
+    "SEED",
+    "VIS_PERIOD",
+    "INPUT.MIN_SIZE_TRAIN",
+    "INPUT.MAX_SIZE_TRAIN",
+    "INPUT.CROP.",
+    "INPUT.LSJ.",
+    "INPUT.COLOR_JITTER",
+    "INPUT.RANDOM_FLIP",
+    "INPUT.RECOMPUTE_BOXES",
+    "TEST.EXPECTED_RESULTS",
+    "TEST.EVAL_PERIOD",
+    "TEST.METRIC",
+    "TEST.PATIENCE",
+    "TEST.PRECISE_BN.",
 )
 """Beginnings of keys that only a training reads; a trained model's config still holds them."""
 
@@ -88,8 +93,11 @@ def inspect_config(
         origins[key] = origin
     leaves = dict(cfg.leaves())
     found = list(wrong_values(leaves))
-    if path is not None and not faults and not found:  # else they may only follow from those
-        found = list(_disagreements(leaves, class_names))
+    if path is not None:
+        if not faults and not found:  # else keys may disagree only because one of them is wrong
+            found = list(_disagreements(leaves))
+        if "TEST.METRIC" not in [fault.key for fault in (*faults, *found)]:
+            found += metric_faults(leaves, class_names=class_names)
     faults += [_blamed(fault, origins, origin) for fault in found]
     return cfg, faults
 
@@ -104,13 +112,12 @@ def _blamed(fault: Fault, origins: Mapping[str, str], last: str) -> Fault:
 def check_supported(cfg: CfgNode) -> None:
     """ConfigError naming every value that this engine refuses, and why."""
     leaves = dict(cfg.leaves())
-    refuse(list(wrong_values(leaves)) or _disagreements(leaves, None))
+    refuse(list(wrong_values(leaves)) or [*_disagreements(leaves), *metric_faults(leaves)])
 
 
-def _disagreements(leaves: Leaves, class_names: Collection[str] | None) -> Iterator[Fault]:
+def _disagreements(leaves: Leaves) -> Iterator[Fault]:
     yield from contradictions(leaves)
     yield from feature_faults(leaves)
-    yield from metric_faults(leaves, class_names=class_names)
 
 
 def _add(new: CfgNode, cfg: CfgNode) -> None:

@@ -62,5 +62,9 @@ def explain_unknown(key: str, known: Collection[str]) -> str:
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """`; did you mean X?`, or nothing where no known word is near."""
     same_name = [k for k in known if k.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]]
-    near = get_close_matches(word, known, n=1, cutoff=0.75) or same_name[:3]
+    near = (
+        get_close_matches(word, known, n=1, cutoff=0.75)
+        or get_close_matches(word.upper(), known, n=1, cutoff=0.75)
+        or same_name[:3]
+    )
     return f"; did you mean {' or '.join(near)}?" if near else ""

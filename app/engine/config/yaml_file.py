@@ -88,7 +88,8 @@ def _read_one(path: Path) -> ConfigFile:
         return _parse(content, path)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: not valid YAML: {error.problem}") from error
+        problem = "a tab; use spaces" if "'\\t'" in str(error.problem) else error.problem
+        raise ConfigError(f"{path}{line}: not valid YAML: {problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise

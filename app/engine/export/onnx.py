@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 
+from app.engine.config.exportable import export_faults
 from app.engine.errors import ExportError, ImageError
 from app.engine.export._graphs import Graph, graph_of
 from app.engine.export._job import ExportJob, time_passing
@@ -61,15 +62,8 @@ def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
 def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
     """What the file will say about itself."""
     cfg = job.cfg
-    if cfg.TEST.AUG.ENABLED:
-        raise ExportError(
-            "TEST.AUG.ENABLED: an ONNX file looks at every image once; set it to False"
-        )
-    if cfg.INPUT.FORMAT not in ("BGR", "RGB", "L"):
-        raise ExportError(
-            f"INPUT.FORMAT {cfg.INPUT.FORMAT}: ONNX files take BGR, RGB or L; this model cannot "
-            "be exported"
-        )
+    for fault in export_faults(dict(cfg.leaves())):
+        raise ExportError(fault.text)
     return OnnxCard(
         class_names=tuple(job.class_names),
         architecture=str(cfg.MODEL.META_ARCHITECTURE),

@@ -2,7 +2,12 @@
 
 import pytest
 
-from app.tasks.args_options import OWNED_KEYS, EngineOptions, parse_args_options
+from app.tasks.args_options import (
+    OWNED_KEYS,
+    EngineOptions,
+    inspect_args_options,
+    parse_args_options,
+)
 from executor.errors import ConfigError
 
 
@@ -27,6 +32,11 @@ from executor.errors import ConfigError
             id="quoted tuple",
         ),
         pytest.param(
+            "SOLVER.STEPS (10, 20) SOLVER.GAMMA 0.5",
+            EngineOptions(False, ("SOLVER.STEPS", "(10, 20)", "SOLVER.GAMMA", "0.5")),
+            id="blank in a tuple",
+        ),
+        pytest.param(
             "SOLVER.GAMMA=0.5",
             EngineOptions(False, ("SOLVER.GAMMA", "0.5")),
             id="equals sign",
@@ -49,7 +59,9 @@ def test_understood(text: str, expected: EngineOptions) -> None:
         pytest.param("--config-file=x.yaml", "set config_file instead", id="flag with a value"),
         pytest.param("--frobnicate", "only --resume and KEY VALUE", id="unknown flag"),
         pytest.param("SOLVER.GAMMA", "has no value", id="key without value"),
-        pytest.param("SOLVER.STEPS (60, 80)", "without blanks", id="blank in a value"),
+        pytest.param("lr=0.1", "write learning_rate", id="another trainer's word"),
+        pytest.param("--epochs 10", "write max_iter", id="another trainer's flag"),
+        pytest.param("SOLVER.GAMMA 0.1 SOLVER.GAMMA 0.5", "written twice", id="twice"),
         pytest.param("SOLVER.GAMMA '0.5", "check the quotes", id="open quote"),
     ],
 )
@@ -62,3 +74,12 @@ def test_refused(text: str, words: str) -> None:
 def test_keys_that_others_decide_are_refused(key: str) -> None:
     with pytest.raises(ConfigError, match=OWNED_KEYS[key]):
         parse_args_options(f"{key} 1")
+
+
+def test_everything_wrong_is_named_at_once() -> None:
+    text = "--num-gpus 4 SEED 1 SOLVER.GAMMA SOLVER.STEPS (10,20) epochs=3 --frobnicate"
+    options, faults = inspect_args_options(text)
+    assert options.overrides == ("SOLVER.STEPS", "(10,20)")
+    assert [fault.key for fault in faults] == [
+        *("--num-gpus", "--frobnicate", "SOLVER.GAMMA", "SEED", "epochs")
+    ]

@@ -8,7 +8,8 @@ import pytest
 from app.engine.config import CfgNode, num_classes
 from app.engine.errors import ConfigError as EngineConfigError
 from app.tasks.args_options import EngineOptions
-from app.tasks.engine_config import config_path, inference_config, training_config
+from app.tasks.config_file import config_path
+from app.tasks.engine_config import inference_config, training_config
 from executor.errors import ConfigError
 from executor.hyperparameters import (
     InferHyperparameters,

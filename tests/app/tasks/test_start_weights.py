@@ -14,9 +14,8 @@ from app.engine.checkpoint import CheckpointStore
 from app.engine.errors import CheckpointError, DownloadError
 from app.tasks import weights_folders
 from app.tasks.args_options import parse_args_options
-from app.tasks.engine_config import named_config
+from app.tasks.config_file import finds, named_config
 from app.tasks.start_weights import StartWeights, find_start
-from app.tasks.train import finds
 from benchmarks.reliability.trees import LIGHT, save_untrained
 from executor.errors import ModelError
 from executor.hyperparameters import TrainHyperparameters

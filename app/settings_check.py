@@ -1,0 +1,145 @@
+"""config.yaml and the engine's config that it asks for, checked before anything slow starts.
+
+Neither torch nor numpy is imported: a wrong key is told within half a second of the start.
+"""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from app.engine.config import CfgNode, Fault, inspect_config
+from app.engine.config.exportable import export_faults
+from app.tasks.args_options import ORIGIN, inspect_args_options
+from app.tasks.config_file import config_path, learning_rate_for, wrong_kinds
+from executor.config_check import Findings, Settings, check_config
+from executor.env import Env, InputPaths, Task
+from executor.errors import ConfigError, ObjectTypeError
+from executor.hyperparameters import TrainHyperparameters, given
+from executor.validation import Problem
+from executor.yaml_reader import Document
+
+_ODD_RATE = 10.0
+"""A learning rate so many times the one that would be chosen is warned of."""
+
+
+def check_settings(env: Env, tasks: Collection[Task]) -> list[str]:
+    """Refuse settings that any of `tasks` could not use, every wrong key at once; the remarks."""
+
+    def inspect(document: Document, settings: Settings) -> Findings:
+        return inspect_training(document, settings, env.input)
+
+    if Task.TRAINING not in tasks:
+        return check_config(env.input.config_file, tasks)
+    return check_config(env.input.config_file, tasks, inspect=inspect)
+
+
+def inspect_training(document: Document, settings: Settings, inputs: InputPaths) -> Findings:
+    """What is to be said about the engine's config of a training."""
+    hp = settings.get(Task.TRAINING)
+    assert hp is None or isinstance(hp, TrainHyperparameters)
+    options, faults = inspect_args_options(_text(document, "args_options"))
+    problems = [_of_args_options(document, fault) for fault in faults]
+    path: Path | None = None
+    try:
+        path = config_path(_text(document, "config_file"))
+    except ConfigError as error:
+        problems.append(_problem(document, "config_file", "config_file", str(error)))
+    class_names = None if hp is None else hp.class_names
+    cfg, faults = inspect_config(path, options.overrides, origin=ORIGIN, class_names=class_names)
+    problems += [
+        _of_args_options(document, fault)
+        if fault.origin == ORIGIN
+        else _problem(document, "config_file", f"config_file {fault.key}", f"config_file: {fault}")
+        for fault in faults
+    ]
+    if hp is None or path is None or problems:
+        return Findings(problems)
+    problems = [
+        *_disagreements(document, cfg, hp, options.overrides[::2]),
+        *_export_problems(document, cfg, hp, options.overrides[::2], inputs),
+    ]
+    return Findings(problems, list(_remarks(document, cfg, hp, inputs.training_index_file)))
+
+
+def _disagreements(
+    document: Document, cfg: CfgNode, hp: TrainHyperparameters, asked: Collection[str]
+) -> Iterator[Problem]:
+    """Keys of config.yaml that do not go together with the engine's config."""
+    for reason in wrong_kinds(cfg, hp.object_type):
+        yield _problem(document, "config_file", "config_file", reason, ObjectTypeError)
+    rate = hp.learning_rate or learning_rate_for(cfg, hp.batch_size)
+    end = cfg.SOLVER.BASE_LR_END
+    if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupCosineLR" and end > rate:
+        place = "args_options" if "SOLVER.BASE_LR_END" in asked else "config_file"
+        text = f"SOLVER.BASE_LR_END is {end:g}, but must not exceed the learning rate, {rate:g}"
+        yield _problem(document, place, f"{place} SOLVER.BASE_LR_END", f"{place}: {text}")
+
+
+def _export_problems(
+    document: Document,
+    cfg: CfgNode,
+    hp: TrainHyperparameters,
+    asked: Collection[str],
+    inputs: InputPaths,
+) -> Iterator[Problem]:
+    """What an export would refuse at the end of the training."""
+    for fault in export_faults(dict(cfg.leaves())) if hp.export_forms else ():
+        key = "args_options" if fault.key in asked else "config_file"
+        yield _problem(document, "export", f"export, {key} {fault.key}", f"export: {fault.text}")
+    if "int8" in hp.export_forms and not _count_lines(inputs.val_index_file, most=1):
+        text = "export: int8 is measured on a validation set, and there is none; leave int8 out"
+        yield _problem(document, "export", "export", text)
+
+
+def _remarks(
+    document: Document, cfg: CfgNode, hp: TrainHyperparameters, index: Path | None
+) -> Iterator[str]:
+    """What is allowed, and most likely not meant."""
+    chosen = learning_rate_for(cfg, hp.batch_size)
+    if hp.learning_rate > _ODD_RATE * chosen > 0:
+        yield (
+            f"{document.where(('learning_rate',))}: learning_rate: {hp.learning_rate:g} is "
+            f"{hp.learning_rate / chosen:.0f} times the {chosen:g} that learning_rate: 0 chooses "
+            f"for this model and batch_size {hp.batch_size}; the training may diverge"
+        )
+    num_images = _count_lines(index, most=hp.batch_size)
+    if 0 < num_images < hp.batch_size:
+        planned = min(int(cfg.SOLVER.IMS_PER_BATCH), num_images)
+        yield (
+            f"{document.where(('batch_size',))}: batch_size: {hp.batch_size} is more than the "
+            f"{num_images} training images, so every iteration looks at each of them "
+            f"{hp.batch_size / num_images:.1f} times; {planned} suits this model and data"
+        )
+
+
+def _count_lines(path: Path | None, *, most: int) -> int:
+    """Lines of an index that are not blank, counted up to `most`; 0 where it cannot be read."""
+    if path is None:
+        return 0
+    count = 0
+    try:
+        with path.open("rb") as stream:
+            for line in stream:
+                count += bool(line.strip())
+                if count >= most:
+                    break
+    except OSError:  # told by the task, with what to do
+        return 0
+    return count
+
+
+def _text(document: Document, key: str) -> str:
+    """A text of config.yaml, its default where it is not set or no text."""
+    value = given(document.value).get(key)
+    default = str(TrainHyperparameters.model_fields[key].default)
+    return value if isinstance(value, str) else default
+
+
+def _of_args_options(document: Document, fault: Fault) -> Problem:
+    return _problem(document, "args_options", f"args_options {fault.key}".strip(), str(fault))
+
+
+def _problem(
+    document: Document, place: str, key: str, text: str, error: type[ConfigError] = ConfigError
+) -> Problem:
+    location = (place,)
+    return Problem(document.mark(location), f"{document.where(location)}: {text}", key, error)

@@ -1,0 +1,107 @@
+"""The engine's config file of a training, found and looked at without torch.
+
+The check before a run and the training itself both start here.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from app.engine.config import CfgNode, load_config
+from app.tasks.args_options import EngineOptions
+from executor.errors import ConfigError, ObjectTypeError
+from executor.hyperparameters import INSTANCE_SEGMENTATION, TrainHyperparameters
+
+CONFIG_ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds `configs/`."""
+
+DETECTORS = ("RetinaNet", "FCOS", "GeneralizedRCNN")
+
+_FAMILIES = {
+    "mask|seg": "configs/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml",
+    "faster|rcnn": "configs/COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml",
+    "fcos|centernet|detr": "configs/COCO-Detection/fcos_R_50_FPN_1x.yaml",
+    "efficient": "configs/EfficientNet/retinanet_efficientnet_b4_FPN.yaml",
+    "yolo|ssd|nano|mobile|tiny|lite|fast": "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml",
+}
+"""What the name of another trainer's model may hold -> what comes next to it here."""
+
+_NEAR = 0.75  # difflib ratio of file names from which one is taken for the other
+
+
+def named_config(hp: TrainHyperparameters, options: EngineOptions) -> CfgNode:
+    """The config file that `hp` names with the keys of `args_options`; ConfigError if wrong."""
+    return load_config(config_path(hp.config_file), options.overrides, origin="args_options")
+
+
+def config_path(config_file: str) -> Path:
+    """The YAML that `config_file` names, in this product's `configs/` or below /in.
+
+    Raises ConfigError when there is none, or when the path leads elsewhere.
+    """
+    path = (CONFIG_ROOT / config_file).resolve()
+    is_inside = any(path.is_relative_to(f) for f in (CONFIG_ROOT / "configs", Path("/in")))
+    if is_inside and path.is_file():
+        return path
+    wrong = "is no file" if is_inside else "lies outside configs/ and /in, where it must be"
+    raise ConfigError(
+        f"config_file: {config_file} {wrong}; did you mean {suggested_config(config_file)!r}?"
+    )
+
+
+def suggested_config(name: str) -> str:
+    """The config that a user most likely wants who wrote `name`; never one that is only a base."""
+    configs = (CONFIG_ROOT / "configs").rglob("*.yaml")
+    known = {
+        file.stem.lower(): str(file.relative_to(CONFIG_ROOT))
+        for file in sorted(configs, reverse=True)  # COCO-Detection comes last and wins
+        if not file.name.startswith("Base-")
+    }
+    stem = Path(name).stem.lower()
+    if near := get_close_matches(stem, known, n=1, cutoff=_NEAR):
+        return known[near[0]]
+    family = next((found for words, found in _FAMILIES.items() if re.search(words, stem)), None)
+    return family or str(TrainHyperparameters.model_fields["config_file"].default)
+
+
+def wrong_kinds(cfg: CfgNode, object_type: int) -> Iterator[str]:
+    """Why the model of a config does not find the task's kind of object."""
+    if cfg.MODEL.KEYPOINT_ON or cfg.MODEL.META_ARCHITECTURE not in DETECTORS:
+        yield (
+            "config_file: this model finds no boxes of classes (it is for keypoints, proposals or "
+            "semantic maps); choose a detection or instance segmentation config"
+        )
+    elif cfg.MODEL.LOAD_PROPOSALS:
+        yield (
+            "config_file: this model learns from proposals that were computed beforehand, and a "
+            "platform has none; choose one with a proposal network of its own"
+        )
+    elif object_type == INSTANCE_SEGMENTATION and not cfg.MODEL.MASK_ON:
+        yield (
+            "config_file: object_type 4 asks for instance segmentation but this model finds boxes "
+            "only; choose one of configs/COCO-InstanceSegmentation"
+        )
+
+
+def finds(cfg: CfgNode, object_type: int) -> bool:
+    """Whether the model of a config finds the task's kind of object."""
+    return not any(wrong_kinds(cfg, object_type))
+
+
+def check_model(cfg: CfgNode, object_type: int) -> None:
+    """ObjectTypeError unless the model finds the task's kind of object."""
+    for reason in wrong_kinds(cfg, object_type):
+        raise ObjectTypeError(reason)
+
+
+def learning_rate_for(cfg: CfgNode, batch_size: int) -> float:
+    """The config file's rate, scaled with the batch.
+
+    Linearly for SGD (arXiv:1706.02677), with the square root for AdamW (arXiv:2205.10287).
+    """
+    solver = cfg.SOLVER
+    share = batch_size / solver.IMS_PER_BATCH
+    factor = share if solver.OPTIMIZER == "SGD" else math.sqrt(share)
+    return float(solver.BASE_LR * factor)

@@ -1,0 +1,127 @@
+"""config.yaml as a whole, before anything starts: every wrong key named at once.
+
+What each key may hold is said in `hyperparameters.py`; here are the keys that are none.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from executor.env import Task
+from executor.errors import ObjectTypeError
+from executor.hyperparameters import (
+    BOXES,
+    INSTANCE_SEGMENTATION,
+    MODELS,
+    Hyperparameters,
+    given,
+)
+from executor.other_words import instead_of, remark_on
+from executor.validation import Problem, config_error, misspelt, shown, validate
+from executor.yaml_reader import Document, read_yaml
+
+# Set by platforms for their own ends; heard, and of no effect here.
+_FOREIGN_KEYS = frozenset(
+    {"run_training", "run_mining", "run_infer", "shm_size", "openpai_enable", "code_config"}
+    | {"prompt", "ymir_debug", "protocol_version", "task_id", "gpu_count"}
+)
+_FOREIGN_PREFIX = "git_"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is to be said about a config.yaml.
+
+    problems  what ends the run
+    remarks   what does not
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+Settings = Mapping[Task, Hyperparameters]
+"""The settings of each task whose keys are all right."""
+
+Inspect = Callable[[Document, Settings], Findings]
+"""Looks at what this package knows nothing of."""
+
+
+def check_config(
+    path: Path, tasks: Collection[Task], *, inspect: Inspect = lambda document, settings: Findings()
+) -> list[str]:
+    """Refuse a config.yaml that any of `tasks` could not use; remarks on what is odd in it."""
+    document = read_yaml(path)
+    values = given(document.value)
+    settings: dict[Task, Hyperparameters] = {}
+    unknown = _unknown_keys(document, tasks)
+    problems = list(unknown.problems)
+    for task in tasks:
+        result = validate(document, values, MODELS[task])
+        if isinstance(result, list):
+            problems += result
+        else:
+            settings[task] = result
+            problems += _object_type_problems(document, result)
+    further = inspect(document, settings)
+    problems += further.problems
+    if problems:
+        raise config_error(document.path.name, problems)
+    remarks = [*unknown.remarks, *_class_remarks(document, settings), *further.remarks]
+    return list(dict.fromkeys(remarks))
+
+
+def _class_remarks(document: Document, settings: Settings) -> Iterator[str]:
+    """Names of classes to train that are allowed, and may not be what was meant."""
+    names = settings[Task.TRAINING].class_names if Task.TRAINING in settings else ()
+    seen: dict[str, str] = {}
+    for index, name in enumerate(names):
+        where = f"{document.where(('class_names', index))}: class_names:"
+        if "," in name:
+            yield f"{where} {shown(name)} holds a comma and is one class; write one for each item"
+        twin = seen.setdefault(name.casefold(), name)
+        if twin != name:
+            yield f"{where} {shown(twin)} and {shown(name)} are two classes"
+
+
+def _object_type_problems(document: Document, settings: Hyperparameters) -> Iterator[Problem]:
+    if settings.object_type not in (BOXES, INSTANCE_SEGMENTATION):
+        key = ("object_type",)
+        yield Problem(
+            document.mark(key),
+            f"{document.where(key)}: object_type: not supported by this image (got "
+            f"{settings.object_type}); allowed 2 (boxes) or 4 (instance segmentation)",
+            "object_type",
+            ObjectTypeError,
+        )
+
+
+def _unknown_keys(document: Document, tasks: Collection[Task]) -> Findings:
+    """Keys that are none of this image.
+
+    Platforms and users add keys for others, so one is refused only if it looks misspelt, or is what
+    another trainer calls something that would change the result.
+    """
+    known = {key for task in tasks for key in MODELS[task].model_fields}
+    elsewhere = {key for model in MODELS.values() for key in model.model_fields} - known
+    found = Findings()
+    for key, value in document.value.items():
+        if key in known or key in _FOREIGN_KEYS or key.startswith(_FOREIGN_PREFIX):
+            continue
+        head = f"{document.where((key,))}: {shown(key)[1:-1]}:"
+        got = f"(got {shown(value)})"
+        advice = next(filter(None, (instead_of(key, task) for task in tasks)), None)
+        close = misspelt(key, known | elsewhere)
+        if key in elsewhere:
+            found.remarks.append(f"{head} not used by this task {got}")
+        elif advice and key in given(document.value):
+            text = f"{head} not a key of this image {got}; {advice}"
+            found.problems.append(Problem(document.mark((key,)), text, key))
+        elif remark_on(key):
+            found.remarks.append(f"{head} not a key of this image {got}; {remark_on(key)}")
+        elif close:
+            text = f"{head} unknown key {got}; did you mean '{close}'?"
+            found.problems.append(Problem(document.mark((key,)), text, key))
+        else:
+            found.remarks.append(f"{head} unknown key {got}; it has no effect")
+    return found
