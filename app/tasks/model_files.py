@@ -15,7 +15,7 @@ from executor.yaml_reader import read_yaml
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS_SUFFIXES = (".pth", ".pt", ".pkl", ".pyth", ".safetensors")
+WEIGHTS_SUFFIXES = (".pth", ".pt", ".pkl", ".pyth", ".safetensors", ".ckpt", ".pth.tar")
 PREFERRED_NAMES = ("model.pth", "model_final.pth", "best.pth")
 _STAGE_LISTS = (("result.yaml", "model_stages"), ("ymir-info.yaml", "stages"))
 """Files that say which stage is the best one, and their key for what each stage consists of."""
@@ -43,7 +43,7 @@ def find_model(listed: Sequence[Path], models_dir: Path) -> ModelFiles:
     weights = _best_weights(path for path in listed if path.is_file())
     if weights is None:
         for path in listed:
-            if path.suffix in WEIGHTS_SUFFIXES:
+            if path.name.endswith(WEIGHTS_SUFFIXES):
                 raise ModelError(f"{path}: {_why_unusable(path)}, although config.yaml lists it")
         weights = _best_weights(_search(models_dir))
     if weights is None:
@@ -74,7 +74,9 @@ def look_for_model(models_dir: Path) -> ModelFiles | None:
                 ", ".join(others[:5]) or "none",
             )
         return None
-    others = [str(path) for path in files if path.suffix in WEIGHTS_SUFFIXES and path != weights]
+    others = [
+        str(path) for path in files if path.name.endswith(WEIGHTS_SUFFIXES) and path != weights
+    ]
     if others:
         logger.info(
             "%s: %d files with weights; %s is taken, and pretrained_model_params can choose "
@@ -98,7 +100,7 @@ def _why_unusable(path: Path) -> str:
 def _hint(models_dir: Path) -> str:
     """What bears the name of a file with weights and is none."""
     for path in sorted(models_dir.rglob("*")):
-        if path.suffix in WEIGHTS_SUFFIXES and not _is_file_below(path, models_dir):
+        if path.name.endswith(WEIGHTS_SUFFIXES) and not _is_file_below(path, models_dir):
             return f": {path} {_why_unusable(path)}"
     return ""
 
@@ -189,7 +191,7 @@ def _read_package_file(path: Path) -> dict[str, Any]:
 
 def _best_weights(paths: Iterable[Path]) -> Path | None:
     """The first preferred name, else the first file that can hold weights."""
-    usable = [path for path in paths if path.suffix in WEIGHTS_SUFFIXES]
+    usable = [path for path in paths if path.name.endswith(WEIGHTS_SUFFIXES)]
     for name in PREFERRED_NAMES:
         for path in usable:
             if path.name == name:

@@ -378,6 +378,24 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "refused, nothing is run",
             (_HOSTILE, "tests/app/engine/test_pickles.py"),
         ),
+        Fault(
+            "models that are damaged, not finite, of another kind or number of classes",
+            "300004 in every task, naming file and weight; told before data is read",
+            (
+                "tests/faults/test_checkpoints.py::test_unfit_models_end_every_task_with_status_4",
+                "tests/app/engine/checkpoint/test_kinds.py",
+                "tests/app/engine/checkpoint/test_fit.py",
+                "tests/app/tasks/test_start_weights.py",
+            ),
+        ),
+        Fault(
+            "no network for weights: address, names, proxy, TLS, a page to sign in, half a file",
+            "300301 within 10 s, naming what a platform's user can do; nothing is kept",
+            (
+                "tests/app/engine/checkpoint/test_weights.py",
+                "tests/app/tasks/test_start_weights.py",
+            ),
+        ),
         Fault("mutations of every file that is read", "a value or one of our errors", (_FUZZ,)),
     ),
     "Training": (
@@ -425,7 +443,8 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "checkpoint cut or flipped at 200 places, newer, of another model",
             "the one before, or 300004",
             (
-                "tests/faults/test_checkpoints.py",
+                "tests/faults/test_checkpoints.py"
+                "::test_damage_at_two_hundred_places_gives_the_checkpoint_before",
                 _STORE,
                 f"{_TRAIN}::test_checkpoint_of_another_model_is_refused",
             ),

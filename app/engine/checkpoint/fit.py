@@ -54,17 +54,32 @@ def check_body(
             f"{path}: of another model: it has {len(body) - len(missing)} of the {len(body)} "
             f"weights of the model's body and lacks others, such as {missing[0]}; {advice}"
         )
-    children = {key.removeprefix(prefix).partition(".")[0] for key in body}
-    extra = [
-        name
-        for name in sorted(unused)
-        if name.startswith(prefix) or (heuristics and children & set(name.split(".")[:3]))
-    ]
+    extra = _more_in_stages(body, prefix, unused, heuristics=heuristics)
     if len(extra) > _MAX_UNUSED * len(body):
         raise CheckpointError(
             f"{path}: of another model: its body has {len(extra)} more weights than the model's, "
             f"such as {extra[0]}; {advice}"
         )
+
+
+def _more_in_stages(
+    body: Collection[str], prefix: str, unused: Collection[str], *, heuristics: bool
+) -> list[str]:
+    """Names of the file that lie in stages which the model has: its stages are longer there.
+
+    Whole stages more do no harm: a model may use the first ones of a body only.
+    """
+    parts = [key.removeprefix(prefix).split(".") for key in body]
+    depth = 1 if len({first for first, *_ in parts}) > 1 else 2  # res2, res3, ...; features.2, ...
+    stages = {".".join(part[:depth]) for part in parts}
+    found = []
+    for name in sorted(unused):
+        part = name.removeprefix(prefix).split(".")
+        starts = range(3 if heuristics else 1)
+        is_body = heuristics or name.startswith(prefix)
+        if is_body and any(".".join(part[i : i + depth]) in stages for i in starts):
+            found.append(name)
+    return found
 
 
 def _fits(file: Shape, model: Shape) -> bool:

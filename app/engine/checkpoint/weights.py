@@ -62,7 +62,7 @@ def find_weights(
         if path is None and "://" in plain:
             path = _fetch(plain, weights_dirs, allow_download=allow_download)
         if path is None:
-            raise _NowhereError("there is no such file")
+            raise _NowhereError(_what_is_there(plain))
     except _NowhereError as error:
         advice = remedies() if remedies else _remedies(plain, weights_dirs)
         kind = DownloadError if error.is_networks else CheckpointError
@@ -133,6 +133,13 @@ def _look_up(weights: str, weights_dirs: Sequence[Path]) -> Path | None:
             if _is_file(directory / tail):
                 return directory / tail
     return None
+
+
+def _what_is_there(path: str) -> str:
+    with suppress(OSError, ValueError):  # a name that no file can have
+        if Path(path).is_dir():
+            return "a folder, not a file"
+    return "there is no such file"
 
 
 def _is_file(path: Path) -> bool:

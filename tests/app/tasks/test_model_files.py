@@ -34,6 +34,15 @@ def make(root: Path, *names: str) -> None:
         pytest.param(
             ["foreign.pkl"], ["foreign.pkl"], "foreign.pkl", None, id="weights without a config"
         ),
+        pytest.param(["epoch=3.ckpt"], [], "epoch=3.ckpt", None, id="Lightning's name"),
+        pytest.param(["m.pth.tar"], [], "m.pth.tar", None, id="an older habit"),
+        pytest.param(
+            ["__MACOSX/._best.pt", "._best.pt", ".x/best.pt", "z.pt"],
+            [],
+            "z.pt",
+            None,
+            id="hidden files are no models",
+        ),
         pytest.param(
             ["a/model.pth", "a/config.yaml"],
             [],
@@ -122,3 +131,17 @@ def test_package_class_names(tmp_path: Path, text: str, expected: list[str] | No
 
 def test_package_without_info(tmp_path: Path) -> None:
     assert package_class_names(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["result.yaml", "ymir-info.yaml"])
+def test_a_damaged_package_file_is_the_models_fault(tmp_path: Path, name: str) -> None:
+    make(tmp_path, "a/model.pth")
+    (tmp_path / name).write_text("best_stage_name: [")
+    with pytest.raises(ModelError, match=rf"{name}: damaged .*copy the model again"):
+        find_model([], tmp_path)
+
+
+def test_a_folder_with_the_name_of_a_model_is_told(tmp_path: Path) -> None:
+    make(tmp_path, "model.pth/data.pkl", "model.pth/version")
+    with pytest.raises(ModelError, match=r"no weights found.*model\.pth is a folder, not a file"):
+        find_model([], tmp_path)

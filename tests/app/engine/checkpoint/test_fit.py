@@ -179,6 +179,26 @@ def test_another_body_is_refused_as_a_start(tmp_path: Path, other: nn.Module, to
             use(detector(), path)
 
 
+@pytest.mark.parametrize("prefix", ["backbone.bottom_up.", ""])
+def test_a_body_may_be_used_without_its_last_stages(tmp_path: Path, prefix: str):
+    """As EfficientNet's by models of one map: layers in a row, whose last ones are not needed."""
+    model = nn.Module()
+    model.backbone = nn.Module()
+    model.backbone.bottom_up = nn.Module()
+    layers = [nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)) for _ in range(6)]
+    model.backbone.bottom_up.features = nn.ModuleList(layers[:3])
+    whole = nn.ModuleDict({"features": nn.ModuleList(layers)}).state_dict()
+    path = tmp_path / "m.pth"
+
+    load_weights(model, written(path, {f"{prefix}{n}": v for n, v in whole.items()}))
+
+    longer = {f"{prefix}features.2.{n}.weight": torch.ones(2, 2) for n in (2, 3)}
+    with pytest.raises(CheckpointError, match=r"2 more weights.*features\.2\.2"):
+        load_weights(
+            model, written(path, {**{f"{prefix}{n}": v for n, v in whole.items()}, **longer})
+        )
+
+
 @pytest.mark.parametrize("given", ["bottom_up", "names without prefix"])
 def test_a_body_alone_is_a_start_but_no_model(tmp_path: Path, given: str):
     prefix = "backbone.bottom_up."

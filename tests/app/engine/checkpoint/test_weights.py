@@ -321,6 +321,11 @@ def test_names_that_no_file_can_have(name: str, quick: None, tmp_path: Path):
         find_weights(name, [tmp_path], allow_download=True)
 
 
+def test_a_folder_is_called_one(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="a folder, not a file"):
+        find_weights(str(tmp_path), [], allow_download=True)
+
+
 def test_who_asks_can_give_other_advice(tmp_path: Path):
     with pytest.raises(CheckpointError, match="there is no such file; buy some"):
         find_weights("a.pth", [tmp_path], allow_download=True, remedies=lambda: "buy some")
