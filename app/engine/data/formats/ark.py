@@ -78,15 +78,15 @@ class _Parser:
         may_be_header = True
         for number, line in lines:
             where = f"{annotation}:{number}"
-            if line.startswith("#"):
-                self._problems.add(COMMENT, where)
-                continue
             values = _numbers(line.split(",")) or self._mended(line, where)
             if values is not None:
                 self.own = self.own or where
                 found = self._checked(values, where)
                 if found is not None:
                     yield found
+            elif line.startswith("#"):
+                self._problems.add(COMMENT, where)
+                continue
             elif yolo_columns(line) is not None:
                 self.foreign.setdefault(annotation, where)
             elif may_be_header and not any(map(_is_number, line.replace(";", ",").split(","))):

@@ -45,9 +45,9 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
             continue
         objects = (
             ParsedObject(
-                class_id, frame.box(found.edges(inclusive=inclusive)), difficult=found.difficult
+                class_id, frame.box(one.edges(inclusive=inclusive)), difficult=one.difficult
             )
-            for class_id, found in known_objects(file, finder, reading.problems)
+            for class_id, one in known_objects(file, finder, reading.problems)
         )
         records.append(
             build_record(image, header.size, objects, image_id=len(records), reading=reading)
