@@ -58,15 +58,17 @@ ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
     NVIDIA_REQUIRE_CUDA="cuda>=13.0"
 COPY --from=weights /opt/weights /opt/weights
 COPY docker/weights /opt/weights
-COPY docker/img-man /img-man
 COPY --chmod=0755 docker/start.sh /usr/bin/start.sh
 COPY LICENSE /app/LICENSE
 COPY configs /app/configs
 COPY executor /app/executor
 COPY app /app/app
 WORKDIR /app
+# What platforms show of the image: 2 = for projects of detection, 4 = of instance segmentation.
+ARG OBJECT_TYPE=2
 # Modes of a checkout depend on somebody's umask; the image's do not.
-RUN python3 -m compileall -q /app \
+RUN python3 -m executor.templates /img-man "${OBJECT_TYPE}" \
+ && python3 -m compileall -q /app \
  && find /app /img-man /opt/weights -perm /022 ! -type l -exec chmod go-w {} +
 USER 10001:0
 STOPSIGNAL SIGTERM

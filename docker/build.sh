@@ -3,7 +3,8 @@
 #
 # BASE_IMAGE  what it stands on (default debian:bookworm-slim)
 # DOCKER      the docker program (default docker)
-# BUILD_ARGS  more arguments of `docker build`, for example: --build-arg WEIGHTS=
+# BUILD_ARGS  more arguments of `docker build`, for example: --build-arg WEIGHTS=, or
+#             --build-arg OBJECT_TYPE=4 for an image that registers for instance segmentation
 #
 # The machine's certificates reach the build as a secret, for package indices behind a proxy: they
 # are in no layer and no history.

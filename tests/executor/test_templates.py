@@ -3,14 +3,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.settings_check import check_settings
 from executor.config_check import check_config
-from executor.env import Task
+from executor.env import Env, InputPaths, Task
 from executor.hyperparameters import (
     MODELS,
     TrainHyperparameters,
     load_hyperparameters,
 )
-from executor.templates import MAX_VALUE, template_files, write_templates
+from executor.templates import MAX_VALUE, main, template_files, write_templates
 
 IMG_MAN = Path(__file__).parents[2] / "docker" / "img-man"
 
@@ -43,6 +44,29 @@ def test_template_values_are_the_defaults(task: Task):
     fields = MODELS[task].model_fields
     differing = {key for key, value in template.items() if value != fields[key].default}
     assert differing == ({"export_format"} if task is Task.TRAINING else set())
+
+
+def test_an_image_for_instance_segmentation(tmp_path: Path):
+    main([str(tmp_path), "4"])
+    assert yaml.safe_load((tmp_path / "manifest.yaml").read_text()) == {"object_type": 4}
+    boxes = yaml.safe_load(template_files()["training-template.yaml"])
+    masks = yaml.safe_load((tmp_path / "training-template.yaml").read_text())
+    assert {key for key in boxes if boxes[key] != masks[key]} == {"config_file", "export_format"}
+    assert masks["export_format"] == "seg-coco:raw"
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({**masks, "class_names": ["cat"], "object_type": 4}))
+    env = Env(input=InputPaths.model_validate({"root_dir": str(tmp_path)}))
+    assert check_settings(env, [Task.TRAINING]) == []
+    others = {name for name in template_files() if not name.startswith(("training", "manifest"))}
+    assert {name: (tmp_path / name).read_text() for name in others} == {
+        name: template_files()[name] for name in others
+    }
+
+
+@pytest.mark.parametrize("object_type", ["3", "50", "[2, 4]", ""])
+def test_no_image_for_other_objects(tmp_path: Path, object_type: str):
+    with pytest.raises(SystemExit, match=r"2 \(boxes\) or 4 \(masks\)"):
+        main([str(tmp_path), object_type])
 
 
 def test_what_platforms_look_for(tmp_path: Path):
