@@ -19,6 +19,8 @@ _STAGES = "tests/executor/test_model_stages.py"
 _HOSTILE = "tests/faults/test_hostile_files.py"
 _FUZZ = "tests/fuzz/test_parsers.py"
 _IMAGE = "tests/image/test_tasks.py"
+_STORAGE = "tests/faults/test_storage.py"
+_UNREADABLE = "tests/app/tasks/test_unreadable.py"
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,118 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             (f"{_START}::test_failures", f"{_REAL}::test_the_task_dies"),
         ),
     ),
+    "Storage": (
+        Fault(
+            "infer, mining: images missing, closed, stale, or their server dead or silent",
+            "counted apart with the system's words; listed without boxes or ranked last; looked at"
+            " again by the next run, whose results are the same bytes as if nothing had been",
+            (
+                f"{_DATA}/test_image.py::test_what_the_storage_refuses_is_told_apart",
+                f"{_UNREADABLE}::test_a_lost_image_is_told_and_looked_at_again",
+                f"{_UNREADABLE}::test_only_the_group_of_a_lost_image_is_looked_at_again",
+                f"{_UNREADABLE}::test_images_lost_before_a_stop_are_looked_at_after_it",
+                f"{_UNREADABLE}::test_the_systems_words_are_told",
+                "tests/app/tasks/test_finder.py",
+            ),
+        ),
+        Fault(
+            "infer, mining: a mount that is wrong or goes (all, more than 5 % of at least 20, or 50"
+            " in a row)",
+            "300003, status 3, naming the folder; what is finished is kept",
+            (
+                f"{_UNREADABLE}::test_when_a_task_must_end",
+                f"{_UNREADABLE}::test_too_many_lost_images_end_the_task",
+                f"{_UNREADABLE}::test_a_mount_that_goes_and_comes_back",
+            ),
+        ),
+        Fault(
+            "infer, mining: content that no decoder takes, pipes, folders, devices",
+            "without boxes or last, counted, warned once; status 3 where not one can be read",
+            (
+                f"{_UNREADABLE}::test_no_image_that_can_be_read",
+                f"{_UNREADABLE}::test_unreadable_images_do_not_end_a_task_however_many",
+                f"{_UNREADABLE}::test_what_is_no_file_is_an_unreadable_image",
+                "tests/faults/test_images.py",
+            ),
+        ),
+        Fault(
+            "training, evaluation: a mount that goes while they run",
+            "300002, status 3 at more than 5 % of a pass or 50 in a row, naming the folder; goes on"
+            " from the checkpoint",
+            (
+                f"{_DATA}/test_loader.py::test_a_mount_that_goes_ends_training",
+                f"{_DATA}/test_loader.py::test_no_readable_image_ends_training",
+                f"{_DATA}/test_loader.py::test_evaluation_ends_when_a_mount_goes",
+                f"{_DATA}/test_loader.py::test_images_lost_for_a_moment_now_and_then_do_not_end_training",
+                f"{_STORAGE}::test_a_training_whose_images_go_ends_and_goes_on",
+            ),
+        ),
+        Fault(
+            "no modes, hard links, flushing of files or folders (SMB, Azure Files)",
+            "done without; costs neither checkpoint nor model",
+            (
+                f"{_STORAGE}::test_files_are_written_without",
+                f"{_STORAGE}::test_a_training",
+                f"{_STORAGE}::test_infer",
+                f"{_STORAGE}::test_a_supervised_run",
+            ),
+        ),
+        Fault(
+            "a flush that says that data is lost",
+            "the old file stays; status 8",
+            (f"{_STORAGE}::test_what_means_lost_data_is_an_error",),
+        ),
+        Fault(
+            "no renaming, no changes in place, no appending (object stores)",
+            "written in place, the journal in /tmp, numbers in the log only; each said once",
+            (
+                f"{_STORAGE}::test_files_are_written_without",
+                f"{_STORAGE}::test_a_copy_in_place_leaves_the_file_that_shares_its_content",
+                f"{_STORAGE}::test_a_failed_write_in_place_leaves_no_half",
+                f"{_STORAGE}::test_a_file_that_is_a_mount_itself_is_written_in_place",
+                f"{_STORAGE}::test_a_journal_that_cannot_be_changed_lies_elsewhere",
+                f"{_STORAGE}::test_numbers_that_cannot_be_appended_are_only_logged",
+                f"{_STORAGE}::test_a_training",
+                f"{_STORAGE}::test_infer",
+            ),
+        ),
+        Fault(
+            "no overwriting either",
+            "infer and mining do without a progress; a training is refused at once, status 8",
+            (f"{_STORAGE}::test_a_training_that_could_not_renew_its_results_is_refused_at_once",),
+        ),
+        Fault(
+            "no locks",
+            "said; one run at a time is up to the user",
+            (
+                f"{_STORAGE}::test_a_mount_without_locks_is_told_and_used",
+                f"{_STORAGE}::test_a_lock_that_another_run_holds",
+            ),
+        ),
+        Fault(
+            "monitor.txt cannot be written (stale, dead, silent, read-only, closed, broken, full)",
+            "a warning, once; tried again with each record, the last one three times",
+            (
+                f"{_STORAGE}::test_a_record_that_cannot_be_written_raises_nothing",
+                f"{_STORAGE}::test_a_monitor_file_that_cannot_be_written_costs_only_itself",
+                f"{_STORAGE}::test_the_records_come_back_with_the_storage",
+                "tests/executor/test_monitor.py::test_the_last_record_is_tried_again",
+            ),
+        ),
+        Fault(
+            "/out takes no new file",
+            "status 8 within seconds, with the system's words",
+            (f"{_STORAGE}::test_a_folder_that_takes_no_file_is_told_at_once",),
+        ),
+        Fault(
+            "checkpoints or stages that the storage does not give at a restart",
+            "status 8 rather than a new start over them",
+            (
+                f"{_STORAGE}::test_checkpoints_out_of_reach_are_no_reason_to_start_over",
+                f"{_STORAGE}::test_stages_out_of_reach_are_not_forgotten",
+            ),
+        ),
+    ),
     "Configuration": (
         Fault(
             "YAML: syntax, encodings, NUL, size, aliases, depth", "300001, place named", (_YAML,)
@@ -298,7 +412,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
         ),
         Fault(
             "missing, empty, folders, pipes, devices instead of images",
-            "training leaves them out, infer lists them empty, mining last",
+            "training leaves up to 5 % out, infer lists them empty, mining last",
             (
                 f"{_DATA}/test_image.py::test_what_is_no_file_is_refused_without_waiting",
                 f"{_DATA}/test_image.py::test_no_picture_is_a_typed_error",
