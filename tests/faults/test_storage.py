@@ -288,8 +288,9 @@ def test_a_training(
 
 
 def test_a_training_whose_images_go_ends_and_goes_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("app.engine.training.progress._MIN_PAUSE_S", 0.0)
     tree = make_tree(
         tmp_path, "training", num_candidates=0, max_iter=9, eval_period=9, num_workers=0
     )
