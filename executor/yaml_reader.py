@@ -74,6 +74,7 @@ _REASONS = (
      "in the same column, and quotes around a text that holds a colon and a blank"),
     ("cannot start any token", "a sign that starts no value; put the value in quotes"),
     ("unexpected end of stream", "a quote that is never closed"),
+    ("could not find expected ':'", "a line without a colon; write one `key: value` per line"),
 )  # fmt: skip
 """Part of the parser's problem -> what a user did."""
 
@@ -89,8 +90,8 @@ def _reason(text: str, error: yaml.MarkedYAMLError) -> str:
     indentation = line[: len(line) - len(line.lstrip())]
     if "\t" in indentation or line[mark.column : mark.column + 1] == "\t":
         told = "a tab; use spaces"
-    elif "is never closed" in told and error.context_mark is not None:
-        mark = error.context_mark
+    elif "never closed" in told or "without a colon" in told:  # found only further below
+        mark = error.context_mark or mark
     return f":{mark.line + 1}:{mark.column + 1}: not valid YAML: {told}"
 
 

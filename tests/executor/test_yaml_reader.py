@@ -46,6 +46,7 @@ def test_every_scalar_stays_text(tmp_path: Path, text: str, expected: object):
         pytest.param(b"x: |\n\tcat", r"yaml:2:1: not valid YAML: a tab; use", id="tab in a block"),
         pytest.param(b"x: 1\ny: @cat", r"yaml:2:4: .* put the value in quotes", id="odd sign"),
         pytest.param(b"x: 1\ny: 'cat\nz: 2", r"yaml:2:4: .*never closed", id="open quote"),
+        pytest.param(b"x: 1\ny 2\nz: 3", r"yaml:2:1: .*a line without a colon", id="no colon"),
         pytest.param(b"x: 1\n  y: 2", r"yaml:2:4: .*in the same column", id="too deep"),
         pytest.param(b"[1, 2]", r"yaml:1:1: not a mapping", id="list"),
         pytest.param(b"just words", r"yaml:1:1: not a mapping", id="scalar"),

@@ -48,10 +48,12 @@ def metric_faults(leaves: Leaves, *, class_names: Collection[str] | None = None)
     each = ""
     if class_names is None or len(class_names) > 1:
         each = f", or {tasks[0]}/AP-NAME for a class of this name"
+    near = [k for k in known if k.startswith(metric) or k.endswith(f"/{metric}")][:1]
+    hint = f"; did you mean {near[0]}?" if near else did_you_mean(metric, known)
     yield Fault(
         key,
         f"{key} is {metric!r}, which this model does not have; choose {', '.join(known)}{each}"
-        f"{did_you_mean(metric, known)}",
+        f"{hint}",
     )
 
 
