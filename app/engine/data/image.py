@@ -271,8 +271,8 @@ def _open(file: IO[bytes]) -> ImageFile:
 
 def _load(data: bytes) -> Stored:
     image = _open(io.BytesIO(data))
-    if image.format in ("JPEG", "MPO") and data.endswith(_ZEROS):
-        _refuse_zeros_as_picture(data)
+    if image.format in _WITH_END and data.endswith(_ZEROS):
+        _refuse_zeros_as_picture(image, data)
     low = low_half(image, lambda: _open(io.BytesIO(data)))
     cut = low is None and is_cut(image, data)
     try:
@@ -285,13 +285,28 @@ def _load(data: bytes) -> Stored:
 
 
 _END_OF_JPEG = b"\xff\xd9"
+_END_OF_PNG = b"IEND\xaeB`\x82"
+_WITH_END = ("JPEG", "MPO", "PNG", "WEBP")
 _ZEROS = bytes(64)
+_PLAIN_WEBP = (
+    b"VP8 ",
+    b"VP8L",
+)  # pictures alone: others may end with metadata, and that with zeros
 
 
-def _refuse_zeros_as_picture(data: bytes) -> None:
-    """Space that was never written to decodes as grey; only behind the picture is it harmless."""
+def _refuse_zeros_as_picture(image: ImageFile, data: bytes) -> None:
+    """Space that was never written to decodes as grey or black; only behind the picture is it
+    harmless. Where pixels are stored as they are, it cannot be told from black ones.
+    """
     content = data.rstrip(b"\0")
-    if not content.endswith(_END_OF_JPEG):
+    if image.format == "PNG":
+        is_whole = _END_OF_PNG in content
+    elif image.format == "WEBP":
+        stated = int.from_bytes(data[4:8], "little")
+        is_whole = data[12:16] not in _PLAIN_WEBP or len(content) + len(_ZEROS) > stated
+    else:
+        is_whole = content.endswith(_END_OF_JPEG)
+    if not is_whole:
         missing = len(data) - len(content)
         raise ImageError(f"the copy is not complete: its last {missing} bytes are zero")
 
@@ -307,6 +322,8 @@ def _reaches_its_end(image: ImageFile, file: IO[bytes]) -> bool:
         return tail.startswith(b"IEND")
     if image.format == "GIF":
         return tail.endswith(b";")
+    if image.format == "WEBP":
+        return any(tail)
     return _stated_size(image, file) <= file_size
 
 

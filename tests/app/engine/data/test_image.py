@@ -194,6 +194,7 @@ WHOLE: dict[str, Callable[[Picture], bytes]] = {
     "GIF": lambda p: _encoded(p, "GIF"),
     "BMP": lambda p: _encoded(p, "BMP"),
     "WEBP": lambda p: _encoded(p, "WEBP"),
+    "lossless WEBP": lambda p: _encoded(p, "WEBP", lossless=True),
     "TIFF": lambda p: _encoded(p, "TIFF"),
     "LZW TIFF": lambda p: _encoded(p, "TIFF", compression="tiff_lzw"),
     "PPM": _ppm,
@@ -209,7 +210,11 @@ def test_a_file_that_ends_too_early_is_found_by_its_end(
     data = WHOLE[name](noise)
     path = tmp_path / "a"
     path.write_bytes(data[: len(data) // 2] if name != "TIFF" else data[:-500])
-    if name not in ("WEBP", "LZW TIFF"):  # what is needed for their headers is cut off
+    if name not in (
+        "WEBP",
+        "lossless WEBP",
+        "LZW TIFF",
+    ):  # what is needed for their headers is cut off
         assert image_header(path).size == (64, 80)
     with pytest.raises(ImageError, match="cannot be read"):
         image_header(path, whole=True)
@@ -219,7 +224,7 @@ def test_a_file_that_ends_too_early_is_found_by_its_end(
     assert image_header(path, whole=True).size == (64, 80)
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF"])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", "lossless WEBP"])
 def test_what_lies_behind_a_picture_does_no_harm(name: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
     data, path = WHOLE[name](noise), tmp_path / "a"
@@ -231,7 +236,7 @@ def test_what_lies_behind_a_picture_does_no_harm(name: str, tmp_path: Path) -> N
         assert np.array_equal(read_image(path), expected)
 
 
-@pytest.mark.parametrize("name", ["JPEG", "progressive JPEG", "PNG"])
+@pytest.mark.parametrize("name", ["JPEG", "progressive JPEG", "PNG", "WEBP", "lossless WEBP"])
 def test_zeros_in_place_of_the_rest_are_no_picture(name: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
     data, path = WHOLE[name](noise), tmp_path / "a"
