@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, unquote
@@ -34,7 +35,8 @@ _REMEDY = "let file_name have the folder, too, and list each image once"
 
 _MAX_PARTS = 1_000_000
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_UPLOAD_HASH = re.compile(r"[0-9a-f]{8}-(?=[^.])")
+_UPLOAD_HASH = re.compile(r"([0-9a-f]{8}-)+(?=[^.])")
+_LOST_IN_UPLOADS = re.compile(r"[^-\w.]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def as_elsewhere(name: str) -> Parts:
 
 
 def as_address(name: str) -> Parts:
-    """The same for addresses: without what follows ? and #, and with %20 and the like resolved.
+    """The same for addresses: without what follows ? and #, and with %20 and &amp; resolved.
 
     Label Studio's own addresses have the path in a parameter: `/data/local-files/?d=dir/name.jpg`.
     """
@@ -121,7 +123,7 @@ def as_address(name: str) -> Parts:
             name = unquote(name, errors="strict")
         except UnicodeDecodeError:
             break
-    return as_elsewhere(name)
+    return as_elsewhere(unescape(name))
 
 
 def as_small_letters(name: str) -> Parts:
@@ -137,9 +139,12 @@ def without_suffix(name: str) -> Parts:
 
 
 def without_upload_hash(name: str) -> Parts:
-    """The same without the eight digits that Label Studio puts before the name of an upload."""
+    """The same without the eight digits that Label Studio puts before the name of an upload, and as
+    it keeps that name: "_" for a blank, nothing for other marks. What is uploaded again has more.
+    """
     *folders, base = as_small_letters(name) or ("",)
-    return (*folders, _UPLOAD_HASH.sub("", base, count=1))
+    kept = _LOST_IN_UPLOADS.sub("", base.replace(" ", "_"))
+    return (*folders, _UPLOAD_HASH.sub("", kept, count=1))
 
 
 _READINGS = (
@@ -147,12 +152,12 @@ _READINGS = (
     _Reading(
         as_elsewhere, "image found by its name in another spelling (\\, blanks, Unicode form)"
     ),
-    _Reading(as_address, "image found by its name as an address (file://, %20, ?d=)"),
+    _Reading(as_address, "image found by its name as an address (file://, %20, &amp;, ?d=)"),
     _Reading(as_small_letters, "image found by its name in another case"),
     _Reading(
         without_suffix, "image found by its name with another suffix than listed", is_strict=False
     ),
-    _Reading(without_upload_hash, "image found by its name without the hash of an upload"),
+    _Reading(without_upload_hash, "image found by its name as of an upload (without its hash)"),
 )
 
 

@@ -72,6 +72,9 @@ def test_names_that_agree_need_no_word(name: str) -> None:
         pytest.param("x.png", "dir/x", "suffix", id="listed without a suffix"),
         pytest.param("x.png", "/data/upload/1/01ab23cd-x.png", "hash", id="a hash before it"),
         pytest.param("01ab23cd-x.png", "x.png", "hash", id="a hash on the disk"),
+        pytest.param("01ab23cd-x.png", "89abcdef-01ab23cd-x.png", "hash", id="uploaded again"),
+        pytest.param("my x (1).png", "01ab23cd-my_x_1.png", "hash", id="as an upload keeps it"),
+        pytest.param("a & b.png", "a &amp; b.png", "address", id="as in HTML"),
     ],
 )
 def test_names_are_read_as_programs_write_them(image: str, name: str, word: str) -> None:
