@@ -74,7 +74,8 @@ def _format_of_suffixes(annotations: Sequence[Path]) -> str | None:
     """What the names of the files say; None where they say nothing."""
     files: dict[str, list[Path]] = {}
     for annotation in annotations:
-        word = SUFFIX_FORMATS.get(annotation.suffix.lower())
+        plain = annotation.name.lower().removesuffix(".gz")
+        word = SUFFIX_FORMATS.get(Path(plain).suffix)
         if word is not None:
             files.setdefault(word, []).append(annotation)
     if len(files) > 1:

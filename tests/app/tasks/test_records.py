@@ -23,6 +23,7 @@ ARK, YOLO = "0, 1, 2, 9, 9\n", "0 0.5 0.5 0.25 0.5\n"
         pytest.param("a.xml", "voc:raw", "voc", False, id="as asked"),
         pytest.param("a.XML", "ark:raw", "voc", True, id="not as asked"),
         pytest.param("a.xml", "", "voc", False, id="nobody asked"),
+        pytest.param("a.JSON.gz", "", "coco", False, id="compressed"),
         pytest.param("a.txt", "", "ark", False, id="nobody asked, an old platform"),
         pytest.param("a.json", "seg-coco:raw", "coco", False, id="another name for it"),
         pytest.param("a", "voc:raw", "voc", False, id="no suffix"),

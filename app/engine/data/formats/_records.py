@@ -40,7 +40,8 @@ __all__ = [
 ]
 
 _THREADS = 16
-_MIN_SIDE = 1.0  # pixels; what is left of a box after clipping must be at least this large
+_ROUNDING = 0.01  # pixels; what shares with few decimals lose of one
+_MIN_SIDE = 1.0 - _ROUNDING  # pixels; what is left of a box after clipping must be this large
 
 NO_IMAGE = "unreadable image (left out)"
 NO_ANNOTATION = "annotation file missing or unreadable (image left out)"
@@ -202,7 +203,7 @@ def _checked_box(
     if x1 < x0 or y1 < y0:
         problems.add(INVERTED, str(image), Effect.CHANGED)
         x0, x1, y0, y1 = min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1)
-    if x1 - x0 == 1 or y1 - y0 == 1:
+    if abs(x1 - x0 - 1) <= _ROUNDING or abs(y1 - y0 - 1) <= _ROUNDING:
         problems.add(ONE_PIXEL, str(image))
     height, width = size
     clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
