@@ -7,6 +7,7 @@ the training unless the user accepts them by name; the others warn.
 import hashlib
 import io
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from app.engine.config.unknown import did_you_mean
 from app.engine.data.deep import Depth
 from app.engine.data.depth_of_set import measured_depth
 from app.engine.data.formats import Reading
+from app.engine.data.formats._coco_objects import SHIFTED_IDS
 from app.engine.data.formats._records import CLIPPED, UNKNOWN_CLASS
 from app.engine.data.formats.voc import OTHER_IMAGE
 from app.engine.data.image import read_image
@@ -38,7 +40,11 @@ MANY = 1 / 3
 FEW = 0.02
 SOME = 0.2
 
+_FEWEST = 3
+"""With fewer boxes that do not fit, a share of 10 % may be one careless stroke."""
+
 _IMAGES_SEEN = 32
+_BOXES_SEEN = 8  # of each of them
 _MIN_IMAGES = 4
 _BLANK_RANGE = 8  # grey levels between the darkest and the brightest half percent of the pixels
 _HASHED_BYTES = 1 << 16
@@ -122,13 +128,53 @@ def _xywh(scent: Scent) -> str | None:
     if scent.is_xywh or not scent.has_enough:
         return None
     inverted = _share((scent.boxes[:, 2:] <= scent.boxes[:, :2]).any(axis=1))
+    if inverted < SOME:
+        return None
     as_sizes = scent.boxes.copy()
     as_sizes[:, 2:] += scent.boxes[:, :2] - 1
-    if inverted < SOME or _share(scent.fits(as_sizes)) < 1 - FEW:
+    as_centred = _shifted(as_sizes, -0.5)
+    for boxes, words in ((as_sizes, ""), (as_centred, " of the centre, and")):
+        if _share(scent.fits(boxes)) >= 1 - FEW:
+            return (
+                f"{inverted:.0%} of {len(scent.boxes)} boxes end before they begin, and all fit if"
+                f" the numbers are taken as x y{words} width height; write xmin ymin xmax ymax"
+            )
+    return None
+
+
+def _centred(scent: Scent) -> str | None:
+    """The centre of a box in place of its upper left corner, or the reverse."""
+    if not scent.has_enough:
+        return None
+    misfit = ~scent.fits(scent.boxes)
+    if misfit.sum() <= _FEWEST or _share(misfit) < SOME / 4:
+        return None
+    for share, taken, due in ((-0.5, "centre", "corner"), (0.5, "corner", "centre")):
+        if _share(scent.fits(_shifted(scent.boxes, share))) >= 1 - FEW:
+            return (
+                f"{misfit.sum()} of {len(scent.boxes)} boxes reach beyond their images, and all"
+                f" fit if x and y are taken as those of the {taken}, where the format has the"
+                f" {due}; correct the files"
+            )
+    return None
+
+
+def _shifted(boxes: Floats, share: float) -> Floats:
+    """Boxes moved to the right and down by a share of their own size."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    return boxes + np.tile(share * size, 2)
+
+
+def _upside_down(scent: Scent) -> str | None:
+    if not scent.has_enough:
+        return None
+    x_inverted, y_inverted = (scent.boxes[:, 2:] < scent.boxes[:, :2]).T
+    if _share(y_inverted) < 1 - FEW or _share(x_inverted) > FEW:
         return None
     return (
-        f"{inverted:.0%} of {len(scent.boxes)} boxes end before they begin, and all fit if the"
-        " numbers are taken as x y width height; write xmin ymin xmax ymax"
+        f"{y_inverted.sum()} of {len(scent.boxes)} boxes end above where they begin, and none to"
+        " the left of it: their corners are put in order, which is wrong if y is counted from the"
+        " bottom of the image; then write height - y for y"
     )
 
 
@@ -163,13 +209,14 @@ def _normalised(scent: Scent) -> str | None:
 def _swapped_axes(scent: Scent) -> str | None:
     if not scent.has_enough:
         return None
-    misfit = 1 - _share(scent.fits(scent.boxes))
+    misfit = ~scent.fits(scent.boxes)
     swapped = scent.boxes[:, [1, 0, 3, 2]]
-    if misfit < SOME / 2 or _share(scent.fits(swapped)) < 1 - FEW:
+    is_rare = misfit.sum() < _FEWEST or _share(misfit) < SOME / 2
+    if is_rare or _share(scent.fits(swapped)) < 1 - FEW:
         return None
     return (
-        f"{misfit:.0%} of {len(scent.boxes)} boxes reach beyond their images, and all fit if x and"
-        " y change places; write x before y"
+        f"{_share(misfit):.0%} of {len(scent.boxes)} boxes reach beyond their images, and all fit"
+        " if x and y change places; write x before y"
     )
 
 
@@ -219,6 +266,17 @@ def _numbers_beyond(scent: Scent) -> str | None:
         f"{beyond} objects have class numbers up to {max(numbers):g}, but {count} class_names are"
         f" numbered 0 to {count - 1}; is class_names the list that the files were written with, in"
         " its order?"
+    )
+
+
+def _shifted_ids(scent: Scent) -> str | None:
+    files = scent.reading.problems.examples(SHIFTED_IDS)
+    if not files:
+        return None
+    return (
+        f"category_ids of {scent.reading.problems.counts[SHIFTED_IDS]} COCO files are numbered from"
+        f" another number than their categories, for example {printable(files[0])}: most objects"
+        " would have the class of a neighbour; correct the ids of one of both"
     )
 
 
@@ -276,7 +334,7 @@ def _blank(scent: Scent) -> str | None:
     paths = [record.path for record in sample]
     # More than 8 bits are judged by what they hold: what a training makes of them is told by it.
     depth = measured_depth(paths)
-    ranges = [found for path in paths if (found := _grey_range(path, depth)) is not None]
+    ranges = [found for record in sample if (found := _grey_range(record, depth)) is not None]
     blank = sum(high - low < _BLANK_RANGE for low, high in ranges)
     if len(ranges) < _MIN_IMAGES or blank < 0.9 * len(ranges):
         return None
@@ -287,13 +345,29 @@ def _blank(scent: Scent) -> str | None:
     )
 
 
-def _grey_range(path: Path, depth: Depth) -> tuple[float, float] | None:
-    """Darkest and brightest grey value without the outermost half percent; None if unreadable."""
+def _grey_range(record: ImageRecord, depth: Depth) -> tuple[float, float] | None:
+    """Darkest and brightest grey value, None if unreadable: of the whole image without the
+    outermost half percent of its pixels, or of the surroundings of an object where that is more.
+    Small objects, such as stars, may be all that there is in an image.
+    """
     try:
-        low, high = np.percentile(read_image(path, "L", depth), [0.5, 99.5])
+        grey = read_image(record.path, "L", depth)[:, :, 0]
     except ImageError:
         return None
+    parts = [(grey, 0.5), *((part, 5.0) for part in _surroundings(grey, record.boxes))]
+    ranges = [np.percentile(part, [outside, 100 - outside]) for part, outside in parts]
+    low, high = max(ranges, key=lambda found: float(found[1] - found[0]))
     return float(low), float(high)
+
+
+def _surroundings(grey: npt.NDArray[Any], boxes: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+    """Parts of an image around some of its boxes, each twice as wide and high as its box."""
+    parts = []
+    for x0, y0, x1, y1 in boxes[:_BOXES_SEEN].tolist():
+        right, down = max((x1 - x0) / 2, 1), max((y1 - y0) / 2, 1)
+        rows = slice(max(int(y0 - down), 0), math.ceil(y1 + down))
+        parts.append(grey[rows, max(int(x0 - right), 0) : math.ceil(x1 + right)])
+    return parts
 
 
 SMELLS = {
@@ -302,10 +376,13 @@ SMELLS = {
     "xxyy-boxes": Smell(_xxyy, stops=True),
     "normalised-boxes": Smell(_normalised, stops=True),
     "swapped-axes": Smell(_swapped_axes, stops=True),
+    "centred-boxes": Smell(_centred, stops=True),
+    "upside-down-boxes": Smell(_upside_down, stops=False),
     "boxes-outside": Smell(_outside, stops=True),
     "boxes-in-a-corner": Smell(_corner, stops=False),
     "class-numbers-from-1": Smell(_numbers_from_one, stops=True),
     "class-numbers-beyond": Smell(_numbers_beyond, stops=False),
+    "category-ids-shifted": Smell(_shifted_ids, stops=True),
     "objects-dropped": Smell(_dropped, stops=True),
     "crowds": Smell(_crowds, stops=False),
     "doubled-objects": Smell(_doubled, stops=False),

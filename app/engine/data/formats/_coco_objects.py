@@ -5,7 +5,7 @@ one. What is taken otherwise than the file has it is counted.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ NO_BOX = "object without a box of four numbers (dropped)"
 BROKEN_MASK = "mask that is neither polygons nor run-length code of the image's size (left out)"
 BROKEN_POLYGON = "polygon of a mask without three points of two numbers (left out of the mask)"
 ROTATED = "rotated box (an upright box around it is taken)"
+SHIFTED_IDS = "COCO file whose category_ids are all listed if one is added or taken off"
 UNLISTED_CATEGORY = "object of a category that the file does not list (dropped)"
 ODD_CROWD = "iscrowd that is not the number 0 or 1 (of texts, 1, true and yes are taken as 1)"
 ODD_AREA = "area that is no positive number (that of the mask or box is taken)"
@@ -73,6 +74,7 @@ class ObjectReader:
         self.problems = problems
         self.num_keypoints = num_keypoints
         self._find_class = find_class
+        self._used: set[Key | None] = set()
         self._categories: Mapping[Key, Category] = {c.key: c for c in file.categories}
 
     def read(self, key: Key, frames: Frames) -> Iterator[ParsedObject]:
@@ -101,12 +103,26 @@ class ObjectReader:
     def class_of(self, entry: Entry) -> int | None:
         """Its class; None, and counted, where it is dropped for that."""
         key = id_key(entry.get("category_id"))
+        self._used.add(key)
         category = None if key is None else self._categories.get(key)
         if category is None:
             given = entry.get("category_id")
             self.count(UNLISTED_CATEGORY, entry, f"category_id {given}", Effect.DROPPED)
             return None
         return self._find_class(category)
+
+    def tell_shifted_ids(self) -> None:
+        """Count the file if its objects are numbered from another number than its categories: one
+        of the ids that were read is not listed, and all are when one is added or taken off.
+        """
+        used = [key for key in self._used if isinstance(key, int)]
+        if all(key in self._categories for key in used):
+            return
+        for shift in (1, -1):
+            if all(key + shift in self._categories for key in used):
+                told = f"{_range(used)} are used, {_range(self._categories)} are listed"
+                self.problems.add(SHIFTED_IDS, f"{self.file.path}: {told}")
+                return
 
     def mask(self, entry: Entry, size: Size) -> Segmentation | None:
         """Its mask for a picture of `size`; None where the file has none, or a broken one."""
@@ -183,6 +199,11 @@ class ObjectReader:
         """One more of `kind`, seen at an annotation."""
         told = f": {detail[:80]}" if detail else ""
         self.problems.add(kind, f"annotation {entry.get('id')} in {self.file.path}{told}", effect)
+
+
+def _range(keys: Iterable[Key]) -> str:
+    numbers = sorted(key for key in keys if isinstance(key, int))
+    return f"{numbers[0]} to {numbers[-1]}"
 
 
 def parse_box(value: Any) -> Box | None:

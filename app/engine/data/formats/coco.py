@@ -65,6 +65,7 @@ def read_images(
         records[path] = build_record(
             path, header.size, parsed, image_id=image.image_id, reading=reading
         )
+    objects.tell_shifted_ids()
     return records
 
 

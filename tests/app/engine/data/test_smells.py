@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,13 @@ def _read_ark(
 
 
 def _read_coco(
-    folder: Path, bbox: Callable[[Box], Any], crowd: Callable[[int], int] = lambda _: 0
+    folder: Path,
+    bbox: Callable[[Box], Any],
+    crowd: Callable[[int], int] = lambda _: 0,
+    category: Callable[[int, int], int] = lambda _, class_id: class_id,
+    first: int = 0,
 ) -> Scent:
+    """`first` is the id of the first category, `category` gives that of an object."""
     images, annotations, pairs = [], [], []
     path = folder / "a.json"
     for number in range(NUM_IMAGES):
@@ -88,10 +93,11 @@ def _read_coco(
         size = {"width": WIDTH, "height": HEIGHT}
         images.append({"id": number, "file_name": f"{number}.png", **size})
         for class_id, box in _objects(number):
-            entry = {"id": len(annotations), "image_id": number, "category_id": class_id}
+            entry = {"id": len(annotations), "image_id": number}
+            entry["category_id"] = category(len(annotations), class_id)
             entry |= {"bbox": bbox(box), "iscrowd": crowd(len(annotations)), "area": 1}
             annotations.append(entry)
-    categories = [{"id": i, "name": name} for i, name in enumerate(NAMES)]
+    categories = [{"id": i, "name": name} for i, name in enumerate(NAMES, first)]
     path.write_text(
         json.dumps({"images": images, "annotations": annotations, "categories": categories})
     )
@@ -122,6 +128,39 @@ def _ark_of(convert: Callable[[Box], Any], shift: int = 0) -> Callable[[Path], S
     return lambda folder: _read_ark(folder, lambda n: _ark(_objects(n), convert, shift))
 
 
+def _as_centre(box: Box) -> list[float]:
+    """x y width height, x and y of the centre."""
+    x0, y0, x1, y1 = box
+    return [(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0]
+
+
+def _read_yolo(folder: Path, convert: Callable[[Box], Sequence[float]]) -> Scent:
+    """`convert` gives four numbers in pixels."""
+    pairs = []
+    for number in range(NUM_IMAGES):
+        label = folder / f"{number}.txt"
+        sides = np.array([WIDTH, HEIGHT, WIDTH, HEIGHT])
+        rows = [(c, *(np.array(convert(box)) / sides)) for c, box in _objects(number)]
+        label.write_text("".join(f"{' '.join(map(str, row))}\n" for row in rows))
+        pairs.append((_image(folder / f"{number}.png", number), label))
+    reading = Reading(NAMES)
+    return Scent(FORMATS["yolo"](pairs, reading), reading, is_xywh=False)
+
+
+def _dots(folder: Path, size: int) -> Scent:
+    """Bright dots of `size` pixels in black images; nothing at all for 0."""
+    pairs = []
+    for number in range(6):
+        image, label = folder / f"{number}.png", folder / f"{number}.txt"
+        pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
+        pixels[50 : 50 + size, 60 : 60 + size] = 90
+        Image.fromarray(pixels).save(image)
+        label.write_text(f"0,60,50,{59 + max(size, 1)},{49 + max(size, 1)}\n")
+        pairs.append((image, label))
+    reading = Reading(NAMES)
+    return Scent(FORMATS["ark"](pairs, reading), reading, is_xywh=False)
+
+
 def _shrunk(box: Box) -> Box:
     return (box[0] // 3, box[1] // 3, box[2] // 3, box[3] // 3)
 
@@ -139,11 +178,16 @@ FAULTY = {
         lambda b: (b[0] / WIDTH, b[1] / HEIGHT, b[2] / WIDTH, b[3] / HEIGHT)
     ),
     "swapped-axes": _ark_of(lambda b: (b[1], b[0], b[3] - 1, b[2] - 1)),
+    "centred-boxes": lambda folder: _read_coco(folder, _as_centre),
+    "upside-down-boxes": _ark_of(lambda b: (b[0], HEIGHT - b[1] - 1, b[2] - 1, HEIGHT - b[3])),
     "boxes-outside": _ark_of(_grown),
     "boxes-in-a-corner": _ark_of(_shrunk),
     "class-numbers-from-1": _ark_of(_inclusive, shift=1),
     "class-numbers-beyond": lambda folder: _read_ark(
         folder, lambda n: _ark(_objects(n), _inclusive, shift=n % 2)
+    ),
+    "category-ids-shifted": lambda folder: _read_coco(
+        folder, _xywh, category=lambda n, class_id: 0 if n == 3 else max(class_id, 1), first=1
     ),
     "objects-dropped": lambda folder: _read_ark(
         folder, lambda n: _ark(_objects(n), _inclusive) + "1,2,3\n" * 4
@@ -170,6 +214,12 @@ SOUND = {
         (whole := _ark_of(_inclusive)(folder)).records[:1], whole.reading, is_xywh=False
     ),
     "corners from the lower right": _ark_of(lambda b: (b[2] - 1, b[3] - 1, b[0], b[1])),
+    "yolo": lambda folder: _read_yolo(folder, _as_centre),
+    "stars of a pixel": lambda folder: _dots(folder, 1),
+    "stars of three pixels": lambda folder: _dots(folder, 3),
+    "an unlisted category far away": lambda folder: _read_coco(
+        folder, _xywh, category=lambda n, class_id: 17 if n == 3 else class_id
+    ),
     "12 bits in 16": lambda folder: _read_ark(
         folder, lambda n: _ark(_objects(n), _inclusive), bits=12
     ),
@@ -235,6 +285,38 @@ def test_unknown_smells_are_refused() -> None:
     assert check_accepted(["crowds", OVERLAP], key="k") == {"crowds", OVERLAP}
     with pytest.raises(ConfigError, match="k: 'crowd' is no smell; did you mean crowds"):
         check_accepted(["crowd"], key="k")
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        pytest.param(
+            "xywh-boxes",
+            _ark_of(lambda b: ((b[0] + b[2]) // 2, (b[1] + b[3]) // 2, b[2] - b[0], b[3] - b[1])),
+            id="centre and size for corners",
+        ),
+        pytest.param(
+            "centred-boxes",
+            lambda folder: _read_yolo(folder, _xywh),
+            id="corner for the centre",
+        ),
+        pytest.param("blank-images", lambda folder: _dots(folder, 0), id="black images"),
+    ],
+)
+def test_siblings(name: str, read: Callable[[Path], Scent], tmp_path: Path) -> None:
+    assert name in _found(read(tmp_path))
+
+
+def test_one_stroke_beyond_the_image_is_no_sign(tmp_path: Path) -> None:
+    """Of few boxes, one is more than 10 %; the others fit in any order."""
+    boxes = [(20, 20, 40, 40)] * 5 + [(50, 70, 60, 124)]
+    pairs = []
+    for number, box in enumerate(boxes):
+        label = tmp_path / f"{number}.txt"
+        label.write_text(_ark([(0, box)], _inclusive))
+        pairs.append((_image(tmp_path / f"{number}.png", number), label))
+    reading = Reading(NAMES)
+    assert not _found(Scent(FORMATS["ark"](pairs, reading), reading, is_xywh=False))
 
 
 def test_boxes_of_zeros_are_dropped_objects_and_not_normalised(tmp_path: Path) -> None:
