@@ -78,6 +78,12 @@ def test_empty_files_are_images_without_objects(save_image) -> None:
         pytest.param("1 0,5 0,5 0,25 0,25", READ, "decimal commas", id="decimal commas"),
         pytest.param("1 0.5 0.5 -0.25 0.25", READ, "ends before", id="negative width"),
         pytest.param(
+            "1 0.5 0.5 0.031249 0.25",
+            [15.500016, 9, 16.499984, 15],
+            "one pixel",
+            id="a pixel, rounded",
+        ),
+        pytest.param(
             "1 .9 .5 .5 .5", [20.8, 6, 32, 18], "partly outside", id="over the image's edge"
         ),
     ],
