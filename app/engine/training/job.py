@@ -8,8 +8,8 @@ from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
 from app.engine.errors import OutOfMemoryError
 from app.engine.structures.sample import ImageRecord
+from app.engine.training.failure import Failure
 from app.engine.training.saved_model import SavedModel
-from app.engine.training.validate import Failure
 
 
 @dataclass(frozen=True, slots=True)

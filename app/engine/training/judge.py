@@ -7,6 +7,7 @@ from collections.abc import Callable
 from app.engine.config import CfgNode
 from app.engine.data.loader import Loader
 from app.engine.evaluation.evaluator import Evaluation
+from app.engine.training.failure import Failure
 from app.engine.training.job import Job
 from app.engine.training.loop import Finished, closed
 from app.engine.training.pictures import Collector, PictureBook
@@ -17,7 +18,7 @@ from app.engine.training.rng import rng_preserved
 from app.engine.training.run import Run
 from app.engine.training.saved_model import SavedModel, save_model
 from app.engine.training.scalars import Scalars
-from app.engine.training.validate import Failure, Validator
+from app.engine.training.validate import Validator
 from app.engine.training.writers import Writers
 
 logger = logging.getLogger(__name__)

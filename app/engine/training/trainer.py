@@ -5,41 +5,29 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any
 
-import torch
-
-from app.engine.checkpoint.load import load_weights
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import CfgNode
-from app.engine.data.damaged import DamagedImages, report_damage
-from app.engine.data.filters import count_images
+from app.engine.data.damaged import report_damage
 from app.engine.data.loader import Loader, build_train_loader
 from app.engine.evaluation.evaluator import verify_results
-from app.engine.layers.prepare_training import prepare_for_training
-from app.engine.modeling.build import build_detector
-from app.engine.modeling.detector import Detector
-from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
-from app.engine.solver import build_optimizer, build_schedule
 from app.engine.structures.sample import Sample
 from app.engine.training import hooks
+from app.engine.training.build_run import build_run
 from app.engine.training.checkpoints import Checkpoints
 from app.engine.training.distributed import Ranks
-from app.engine.training.ema import Ema
 from app.engine.training.job import Job, TrainSummary
 from app.engine.training.judge import Judge, evaluated_after
 from app.engine.training.loop import Finished, Hook, Tick, closed, train_loop
 from app.engine.training.loss_record import LossRecord
+from app.engine.training.measured_losses import losses_are_finite
 from app.engine.training.pictures import PictureBook
 from app.engine.training.precision import set_backend_flags, training_dtype
 from app.engine.training.progress import ProgressMeter
-from app.engine.training.resume import changes_since, take_up
-from app.engine.training.rng import seed_all
 from app.engine.training.run import Run, identity
 from app.engine.training.scalars import Scalars
-from app.engine.training.settings import INITIAL_WEIGHTS, Changes, settings_of
-from app.engine.training.step import Stepper
-from app.engine.training.validate import Validator, losses_are_finite
+from app.engine.training.settings import settings_of
+from app.engine.training.validate import Validator
 from app.engine.training.writers import Writers
 
 logger = logging.getLogger(__name__)
@@ -72,7 +60,14 @@ class Trainer:
         self.watch = hooks.LossWatch(Scalars(), LossRecord(self.max_iter), ranks)
         self.meter = self._progress_meter()
         self.book = PictureBook(job.class_names, image_format=self.cfg.INPUT.FORMAT)
-        self.run = self._build_run()
+        self.run = build_run(
+            job,
+            self.cfg,
+            ranks,
+            checkpoints=self.checkpoints,
+            losses=self.watch.record,
+            dtype=self.dtype,
+        )
         self.judge = self._build_judge()
         self._kept_at = 0  # iteration of the model that was kept for want of a best one
 
@@ -243,66 +238,6 @@ class Trainer:
             scalars=self.watch.scalars,
             book=self.book,
         )
-
-    def _build_run(self) -> Run:
-        """The run at its start, or at its newest checkpoint."""
-        job, ranks = self.job, self.ranks
-        state, changes = self._state() if job.resume else (None, {})
-        seed_all(job.seed)
-        model = self._build_model(from_scratch=state is None)
-        optimizer = build_optimizer(self.cfg, model)
-        network = ranks.wrap(model, compress=self.cfg.SOLVER.DDP_FP16_COMPRESSION)
-        ema = self.cfg.SOLVER.EMA
-        run = Run(
-            model,
-            schedule=build_schedule(self.cfg, optimizer),
-            ema=Ema(model, decay=ema.DECAY) if ema.ENABLED else None,
-            stepper=Stepper(
-                network,
-                optimizer,
-                device=ranks.device,
-                dtype=self.dtype,
-                accumulate=self.cfg.SOLVER.ACCUMULATE,
-                halve=ranks.world_size == 1,
-            ),
-            seed=job.seed,
-            ims_per_batch=int(self.cfg.SOLVER.IMS_PER_BATCH),
-            losses=self.watch.record,
-            damaged=DamagedImages(len(job.train_records)),
-        )
-        seed_all(job.seed + ranks.rank)
-        if state is not None:
-            self.checkpoints.restore(run, state)
-            take_up(run, changes, self.cfg, job.output_dir)
-        return run
-
-    def _state(self) -> tuple[dict[str, Any] | None, Changes]:
-        """The checkpoint to go on from, if there is one, and what has changed since."""
-        state = self.checkpoints.load()
-        if state is None:
-            return None, {}
-        changes = changes_since(state, self.checkpoints.settings)
-        if self.job.initial_weights is None:  # nobody looks at them any more
-            changes.pop(INITIAL_WEIGHTS, None)
-        return state, changes
-
-    def _build_model(self, *, from_scratch: bool) -> Detector:
-        job = self.job
-        model = build_detector(self.cfg)
-        if from_scratch and job.initial_weights is not None:
-            load_weights(
-                model,
-                job.initial_weights,
-                class_names=job.class_names,
-                file_class_names=job.initial_class_names,
-            )
-        if isinstance(model, GeneralizedRCNN):
-            # After the weights: a file's counts are those of other images.
-            counts = count_images(job.train_records, len(job.class_names))
-            model.set_image_counts(torch.from_numpy(counts))
-        if self.cfg.SOLVER.WINOGRAD:
-            prepare_for_training(model, self.dtype)
-        return model
 
 
 def _on_device(cfg: CfgNode, ranks: Ranks) -> CfgNode:

@@ -1,31 +1,31 @@
 """Evaluation in the middle of a training run: it must neither disturb the run nor end it."""
 
 import logging
-import math
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
 from app.engine.data.loader import Loader, build_test_loader
 from app.engine.data.problems import Problems
-from app.engine.errors import EngineError, first_line, is_out_of_memory
 from app.engine.evaluation.evaluate import build_evaluators, report
 from app.engine.evaluation.evaluator import Coverage, Evaluation, Evaluator, with_augmented
 from app.engine.evaluation.inference import OnBatch, Progress, run_inference
 from app.engine.modeling.detector import Detector
-from app.engine.structures.sample import ImageRecord, Sample
+from app.engine.structures.sample import ImageRecord
 from app.engine.training.distributed import Ranks
-from app.engine.training.precision import autocast
+from app.engine.training.failure import FailedError, Failure, Validation
+from app.engine.training.measured_losses import (
+    added,
+    mean_losses,
+    summed_losses,
+    training_without_traces,
+)
 from app.engine.training.rng import rng_preserved, seed_all
 from app.engine.tta import AugmentedDetector
 from app.engine.tta.views import ViewSpec
@@ -36,47 +36,6 @@ T = TypeVar("T")
 
 _MAX_LOSS_BATCHES = 100
 """Validation losses are averages; more batches would cost time and change little."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an evaluation, or a part of it, did not come to its end.
-
-    reason         in one line
-    trace          of what is no fault of data, settings or memory
-    """
-
-    reason: str
-    out_of_memory: bool = False
-    trace: str = ""
-
-    @classmethod
-    def of(cls, error: Exception) -> Self:
-        """As told by what was raised."""
-        if is_out_of_memory(error):
-            return cls(first_line(error), out_of_memory=True)
-        if isinstance(error, EngineError | InterruptedError):
-            return cls(first_line(error))
-        return cls(
-            f"{type(error).__name__}: {first_line(error)}",
-            trace="".join(traceback.format_exception(error)),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """The numbers, or why there are none or not all."""
-
-    evaluation: Evaluation | None
-    failure: Failure | None = None
-
-
-class _FailedError(Exception):
-    """In one of the processes."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
 
 
 class Validator:
@@ -152,7 +111,7 @@ class Validator:
         """What comes of `work`; None, and one failure more, when that ends before its end."""
         try:
             return work()
-        except _FailedError as error:
+        except FailedError as error:
             failure = error.failure
         except Exception as error:  # metrics are never worth a training run
             failure = Failure.of(error)
@@ -182,12 +141,12 @@ class Validator:
 
     def _mean_losses(self, model: Detector) -> dict[str, float] | None:
         shares = self._together(lambda: self._loss_sums(model))
-        return None if shares is None else _mean_losses(shares)
+        return None if shares is None else mean_losses(shares)
 
     def _together(self, work: Callable[[], T]) -> list[T] | None:
         """Every process does `work`; the first gets all results, None the others.
 
-        Raises _FailedError in the first when one of them failed.
+        Raises FailedError in the first when one of them failed.
         """
         outcome: tuple[T | None, Failure | None]
         try:
@@ -199,7 +158,7 @@ class Validator:
             return None
         for _, failure in gathered:
             if failure is not None:
-                raise _FailedError(failure)
+                raise FailedError(failure)
         return [result for result, _ in gathered if result is not None]
 
     def _detect(
@@ -258,69 +217,11 @@ class Validator:
         seed_all(self.ranks.rank)  # the same draws whenever it is done: losses can be compared
         sums: dict[str, Tensor] = {}
         num_images = 0
-        with _training_without_traces(model):
+        with training_without_traces(model):
             for samples in islice(loader, _MAX_LOSS_BATCHES):
                 self._stop_if_asked()
                 if not samples:
                     continue
                 num_images += len(samples)
-                sums = _added(sums, _summed_losses(model, samples, self.dtype))
+                sums = added(sums, summed_losses(model, samples, self.dtype))
         return {name: (float(value), num_images) for name, value in sums.items()}
-
-
-def losses_are_finite(model: Detector, samples: list[Sample], *, dtype: torch.dtype | None) -> bool:
-    """Whether `model`, as it detects, gives numbers for these training samples."""
-    with rng_preserved(), torch.no_grad(), _training_without_traces(model):
-        losses = _summed_losses(model, samples, dtype)
-    return all(math.isfinite(float(value)) for value in losses.values())
-
-
-def _summed_losses(
-    model: Detector, samples: list[Sample], dtype: torch.dtype | None
-) -> dict[str, Tensor]:
-    """Each loss times the number of images; of halves where memory is too small for all."""
-    try:
-        with autocast(model.device, dtype):
-            losses = model.losses(samples)
-        return {name: loss.detach().double() * len(samples) for name, loss in losses.items()}
-    except (MemoryError, RuntimeError) as error:
-        if len(samples) == 1 or not is_out_of_memory(error):
-            raise
-        logger.warning("Out of memory with the losses of %d images: halving", len(samples))
-    torch.cuda.empty_cache()
-    half = len(samples) // 2
-    first, second = samples[:half], samples[half:]
-    return _added(_summed_losses(model, first, dtype), _summed_losses(model, second, dtype))
-
-
-def _added(sums: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
-    total = dict(sums)
-    for name, value in more.items():
-        total[name] = total[name] + value if name in total else value
-    return total
-
-
-@contextmanager
-def _training_without_traces(model: Detector) -> Iterator[None]:
-    """`model` in training mode, its norms and loss normalisers left as they are."""
-    was_training, state = model.training, model.training_state()
-    model.train()
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
-        model.load_training_state(state)
-
-
-def _mean_losses(shares: Sequence[dict[str, tuple[float, int]]]) -> dict[str, float]:
-    means: dict[str, float] = {}
-    for name in dict.fromkeys(name for share in shares for name in share):
-        parts = [share[name] for share in shares if name in share]
-        total = sum(number for _, number in parts)
-        means[f"validation_{name}"] = sum(value for value, _ in parts) / total
-    if means:
-        means["validation_total_loss"] = math.fsum(means.values())
-    return means

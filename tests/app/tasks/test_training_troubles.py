@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from app.engine.export import EXPORTERS
+from app.engine.training.failure import Failure
 from app.engine.training.job import TrainSummary
-from app.engine.training.validate import Failure
 from app.tasks.__main__ import run_tasks
 from app.tasks.failures import told
 from app.tasks.train import _how_good
@@ -51,7 +51,7 @@ def damage(path: Path) -> None:
     "place",
     [
         pytest.param("app.engine.evaluation.inference.detect", id="evaluation"),
-        pytest.param("app.engine.training.validate._summed_losses", id="validation losses"),
+        pytest.param("app.engine.training.validate.summed_losses", id="validation losses"),
         pytest.param("app.engine.evaluation.coco.CocoEvaluator.results", id="metrics"),
         pytest.param("app.tasks.model_forms._load", id="export"),
     ],
