@@ -22,7 +22,13 @@ from app.engine.config import CfgNode, num_classes
 from app.engine.data.coco_dataset import empty_record
 from app.engine.data.dataset import Dataset
 from app.engine.data.image import image_size, image_suffixes
-from app.engine.errors import ConfigError, DatasetError, ImageError
+from app.engine.errors import (
+    ConfigError,
+    DatasetError,
+    DoesNotFitError,
+    ImageError,
+    OutOfMemoryError,
+)
 from app.engine.evaluation.result_files import category_ids, result_files
 from app.engine.files import write_atomically
 from app.engine.predictor import Predictor
@@ -40,16 +46,22 @@ def run(options: Options) -> None:
     predictor = Predictor(open_model(cfg, weights), cfg)
     directory = Path(cfg.OUTPUT_DIR) / "detections"
     writers = result_files(directory, cfg.MODEL.META_ARCHITECTURE, classes, store=None)
-    images = []
+    images, num_too_large = [], 0
     found = predictor.detect_files(paths, num_workers=cfg.DATALOADER.NUM_WORKERS)
     for number, (path, detections) in enumerate(found, start=1):
         if isinstance(detections, ImageError):
             logger.warning("%s", detections)
+            num_too_large += isinstance(detections, DoesNotFitError)
             continue
         height, width = detections.image_size
         images.append({"id": number, "file_name": str(path), "height": height, "width": width})
         for writer in writers:
             writer.add(empty_record(path, (height, width), number), detections)
+    if not images and num_too_large:
+        raise OutOfMemoryError(
+            f"--input: memory is too small for {num_too_large} of {len(paths)} images, and the "
+            "others cannot be read; lower INPUT.MIN_SIZE_TEST, or see the log above"
+        )
     if not images:
         raise DatasetError(f"--input: none of {len(paths)} images can be read; see the log above")
     for writer in writers:

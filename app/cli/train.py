@@ -10,7 +10,7 @@ from app.cli.data_sets import test_sets, training_set
 from app.cli.evaluate import evaluate_set
 from app.cli.names import taught_by
 from app.cli.settings import FINAL_WEIGHTS, initial_weights, is_on_gpu, open_config, open_model
-from app.engine.config import CfgNode, portable
+from app.engine.config import CfgNode, load_config, portable
 from app.engine.data.dataset import Dataset
 from app.engine.data.depth_of_set import with_depth
 from app.engine.data.filters import class_histogram
@@ -50,10 +50,10 @@ def run(options: Options) -> None:
             write_atomically(output_dir / _FILE_NAMES[saved.name], copy)
         if saved.name == "last":
             # From now on the folder is a model that needs nothing else.
-            final = portable(cfg, weights=FINAL_WEIGHTS)
+            final = portable(_as_used(cfg, saved), weights=FINAL_WEIGHTS)
             write_atomically(output_dir / CONFIG_FILE, final.dump())
 
-    train(
+    summary = train(
         cfg,
         train_set.records,
         [] if val_set is None else val_set.records,
@@ -72,6 +72,17 @@ def run(options: Options) -> None:
         model = open_model(cfg, output_dir / FINAL_WEIGHTS)
         for name in others:
             evaluate_set(model, cfg, name, validation)
+    summary.require_evaluation()
+
+
+def _as_used(cfg: CfgNode, saved: SavedModel) -> CfgNode:
+    """With the rates and the seed that the model was in fact trained with."""
+    stored = load_config(saved.config)
+    used = cfg.clone()
+    used.defrost()
+    used.SOLVER, used.SEED = stored.SOLVER, stored.SEED
+    used.freeze()
+    return used
 
 
 def _class_names(dataset: Dataset) -> list[str]:
