@@ -21,6 +21,9 @@ _FUZZ = "tests/fuzz/test_parsers.py"
 _IMAGE = "tests/image/test_tasks.py"
 _STORAGE = "tests/faults/test_storage.py"
 _UNREADABLE = "tests/app/tasks/test_unreadable.py"
+_TROUBLES = "tests/app/tasks/test_training_troubles.py"
+_VALIDATION = f"{_TRAINING}/test_validation.py"
+_RESUME = f"{_TRAINING}/test_resume.py"
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,14 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
         ),
         Fault(
             "memory of the host runs out",
-            "batch in smaller parts where a request fails; 300103, status 6 where the task is"
-            " killed",
+            "batch in smaller parts where a request fails; 300103, status 6 where that is no help"
+            " or the task is killed",
             (
                 f"{_REAL}::test_the_task_dies",
                 f"{_PARTS}::test_lack_of_the_hosts_memory_counts_too",
+                f"{_VALIDATION}::test_memory_that_the_system_refuses_halves_the_batch",
+                "tests/app/engine/test_errors.py::test_want_of_memory",
+                f"{_DATA}/test_loader.py::test_a_worker_that_lacks_memory_says_so",
                 "tests/app/tasks/test_failures.py",
                 f"{_IMAGE}::test_too_little_memory_is_told_as_such",
             ),
@@ -139,6 +145,24 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
                 "tests/app/engine/predictor/test_predictor.py::test_memory_that_runs_out_halves_the_batch",
                 "tests/app/engine/predictor/test_predictor.py::test_an_image_too_large_for_memory_is_reported",
                 "tests/app/engine/evaluation/test_inference.py::test_lack_of_memory_halves_the_batch",
+            ),
+        ),
+        Fault(
+            "memory is too small for an image alone, in infer or mining",
+            "no result, told, looked at again by the next run; 300103 where none fits",
+            (
+                f"{_UNREADABLE}::test_images_too_large_for_memory_are_told_and_looked_at_again",
+                f"{_UNREADABLE}::test_where_no_image_fits_memory_is_at_fault",
+                "tests/app/engine/export/test_onnx_export.py::test_an_image_that_memory_is_too_small_for_costs_only_itself",
+                f"{_DATA}/test_image.py::test_an_image_that_memory_is_too_small_for_is_not_called_damaged",
+            ),
+        ),
+        Fault(
+            "memory runs out in an evaluation or export of a training",
+            "the training goes on and its model is kept; 300103 at the end; the next run makes up",
+            (
+                f"{_TROUBLES}::test_want_of_memory_beside_the_training_ends_it_as_such",
+                f"{_VALIDATION}::test_want_of_memory_in_an_evaluation_costs_only_that",
             ),
         ),
         Fault(
@@ -432,6 +456,17 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             ),
         ),
         Fault(
+            "images whose damage shows only when they are decoded",
+            "training: others in their place, counted to the end, more than 5 % are 300002;"
+            " evaluation: over how many images is said, none is no mAP",
+            (
+                f"{_VALIDATION}::test_how_many_training_images_may_be_damaged",
+                f"{_VALIDATION}::test_damaged_images_are_told_at_the_end_also_after_a_restart",
+                f"{_TROUBLES}::test_training_images_that_cannot_be_decoded",
+                f"{_TROUBLES}::test_validation_images_that_cannot_be_decoded",
+            ),
+        ),
+        Fault(
             "files of other kinds: HEIC, RAW, videos, archives, pages, pointers",
             "named, with what to do",
             (
@@ -521,6 +556,25 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
                 f"{_TRAIN}::test_divergence_goes_back_with_half_the_learning_rate",
                 f"{_TRAIN}::test_lasting_divergence_is_an_error_in_detectron2s_words",
                 f"{_TRAIN}::test_weights_that_are_not_finite_are_never_saved",
+                f"{_RESUME}::test_a_final_model_that_gives_no_numbers_is_not_kept",
+            ),
+        ),
+        Fault(
+            "loss finite, but beyond all sense",
+            "as above; the final model becomes no stage; a checkpoint of it is removed",
+            (
+                f"{_TRAINING}/test_loss_record.py",
+                f"{_RESUME}::test_weights_of_a_lost_run_are_not_gone_on_with",
+                f"{_RESUME}::test_a_run_that_ends_early_is_looked_at_as_well",
+            ),
+        ),
+        Fault(
+            "a lower learning rate after a divergence, same /out",
+            "goes on at that rate, with two returns anew",
+            (
+                f"{_RESUME}::test_a_lower_rate_helps_a_run_that_has_diverged",
+                f"{_RESUME}::test_after_another_try_there_are_two_returns_again",
+                f"{_TROUBLES}::test_the_advice_after_a_divergence_helps",
             ),
         ),
         Fault(
@@ -551,6 +605,17 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
                 f"{_TRAIN}::test_resume_with_another_batch_size_goes_on_in_the_data",
                 f"{_TRAIN}::test_resume_with_fewer_processes",
                 f"{_TRAIN}::test_finished_run_started_again_only_reports",
+            ),
+        ),
+        Fault(
+            "resumed with other settings, labels, classes, model or seed",
+            "used from there on, or not taken, said; 300004 where it would be another model",
+            (
+                f"{_RESUME}::test_a_changed_setting_is_used_told_and_stored",
+                f"{_RESUME}::test_the_seed_stays_that_of_the_beginning",
+                f"{_RESUME}::test_what_makes_another_model_is_refused",
+                f"{_RESUME}::test_another_training_set_is_told",
+                f"{_RESUME}::test_a_model_that_was_measured_otherwise_is_no_rival",
             ),
         ),
         Fault(
