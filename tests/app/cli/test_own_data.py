@@ -189,7 +189,7 @@ def test_own_keypoints(own, data_root, tmp_path, caplog):
             id="one class twice",
         ),
         pytest.param(FASTER, ("MODEL.DEVICE", "cuda:99"), "cuda:99", id="a GPU that is not there"),
-        pytest.param(FASTER, ("MODEL.DEVICE", "cuda:x"), "give cpu, cuda", id="no device"),
+        pytest.param(FASTER, ("MODEL.DEVICE", "cuda:x"), "cpu, cuda or cuda:N", id="no device"),
         pytest.param(KEYPOINTS, (), "mine has no named keypoints", id="no keypoints"),
         pytest.param(PANOPTIC, (), "mine has no label maps", id="no label maps"),
         pytest.param(
