@@ -100,7 +100,7 @@ class WinogradConv2d(PackedConv2d):
         if not is_few or self.activation not in (NONE, RELU):
             return self.forward(x)
         count, down, across = tiles.shape
-        padded = with_margins(self._input(x).permute(0, 2, 3, 1), slice(0, down), across)
+        padded = with_margins(self._input(x).permute(0, 2, 3, 1))
         image, row, column, _ = padded.stride()
         inputs = padded.as_strided(
             (count, down, across, SIDE, SIDE, padded.shape[3]),

@@ -59,15 +59,11 @@ def tiles_of(height: int, width: int) -> tuple[int, int]:
     return -(-height // TILE), -(-width // TILE)
 
 
-def with_margins(maps: Tensor, rows: slice, across: int) -> Tensor:
-    """The inputs of some rows of tiles: a cell more on all sides, zeros beyond the edges.
-
-    maps  (n, H, W, C)
-    """
+def with_margins(maps: Tensor) -> Tensor:
+    """What the tiles read: zeros around the cells, to the last tiles' ends: (n, H, W, C)."""
     _, height, width, _ = maps.shape
-    first, last = rows.start * TILE - 1, rows.stop * TILE + 1
-    margins = (0, 0, 1, across * TILE - width + 1, max(-first, 0), max(last - height, 0))
-    return F.pad(maps[:, max(first, 0) : last], margins)
+    down, across = tiles_of(height, width)
+    return F.pad(maps, (0, 0, 1, across * TILE - width + 1, 1, down * TILE - height + 1))
 
 
 def shares(length: int, most: int) -> Iterator[slice]:

@@ -75,7 +75,8 @@ class AnchorGenerator(nn.Module):
         Those of the last sizes are remembered: many small operations, and images are often alike.
         """
         sizes = tuple((feature.shape[-2], feature.shape[-1]) for feature in features)
-        asked = (sizes, self.cells()[0].device, torch.is_inference_mode_enabled())
+        cell = self.cells()[0]
+        asked = (sizes, cell.device, cell.dtype, torch.is_inference_mode_enabled())
         last = self._last  # another thread may replace it
         if last is None or last[0] != asked:
             last = self._last = asked, self._make(sizes)

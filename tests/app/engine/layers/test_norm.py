@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -52,6 +54,19 @@ def test_frozen_norm_takes_the_state_of_a_batch_norm():
     assert not any(frozen.load_state_dict(batch_norm.state_dict()))  # nothing missing or unexpected
     x = torch.randn(2, 4, 3, 5)
     torch.testing.assert_close(frozen(x), batch_norm.eval()(x).detach())
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["itself", "its copy"])
+def test_frozen_norm_takes_new_numbers_after_use(copied):
+    norm = _random_norm()
+    norm.load_state_dict(_random_norm().state_dict())
+    norm.scale_and_shift()
+    other = _random_norm()
+    reloaded = deepcopy(norm) if copied else norm
+    reloaded.load_state_dict(other.state_dict())
+    if copied:  # as often changed as the first was when it was used
+        assert reloaded.weight._version == norm.weight._version
+    assert torch.equal(reloaded.scale_and_shift()[0], other.scale_and_shift()[0])
 
 
 @pytest.mark.parametrize(

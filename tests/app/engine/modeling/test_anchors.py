@@ -50,3 +50,10 @@ def test_nothing_of_the_anchors_is_saved():
 def test_lists_that_do_not_fit_the_levels_are_refused(sizes):
     with pytest.raises(ConfigError, match="SIZES"):
         AnchorGenerator(sizes=sizes, aspect_ratios=[1.0], strides=[4, 8, 16])
+
+
+def test_anchors_take_the_number_format_of_the_model():
+    generator = AnchorGenerator(sizes=[[32]], aspect_ratios=[[1.0]], strides=[16], offset=0.0)
+    features = [torch.zeros(1, 1, 2, 2)]
+    assert generator(features)[0].dtype == torch.float32
+    assert generator.double()(features)[0].dtype == torch.float64
