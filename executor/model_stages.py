@@ -92,8 +92,10 @@ class ModelStages:
 
     @property
     def best(self) -> Stage | None:
-        """The stage with the highest mAP, if there is any."""
-        return max(self._stages.values(), key=lambda stage: stage.rank, default=None)
+        """The stage with the highest mAP, the last one of equals; None where there is none."""
+        # Two may come within a second: of equal ranks `max` takes the one that it meets first.
+        latest_first = reversed(self._stages.values())
+        return max(latest_first, key=lambda stage: stage.rank, default=None)
 
     def folder(self, name: str) -> Path:
         """Where the files of a stage belong; made if missing."""

@@ -11,10 +11,13 @@ PLACES = (Path("/in"), Path("/out"))
 
 
 def _times(place: Path) -> dict[str, int]:
-    """When each file and folder at a place was changed; none where there is no such place."""
+    """When each file and folder below a place was changed; none where there is no such place.
+
+    The place itself does not count: the client's tests make it for a while, to mount on it.
+    """
     found = {}
-    for folder, _, names in os.walk(place):
-        for path in (Path(folder), *(Path(folder) / name for name in names)):
+    for folder, folders, names in os.walk(place):
+        for path in (Path(folder) / name for name in (*folders, *names)):
             found[str(path)] = path.lstat().st_mtime_ns
     return found
 

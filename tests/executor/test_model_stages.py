@@ -95,6 +95,13 @@ def test_equals_go_to_the_later(output: OutputPaths, put):
     assert written(output)["best_stage_name"] == "s2"
 
 
+def test_the_last_of_equals_is_best_within_a_second_too(output: OutputPaths, put):
+    stages = ModelStages(output)
+    for name in ("first", "last"):
+        stages.add(name, [put(stages, name)], mAP=0.0, timestamp=7)
+    assert written(output)["best_stage_name"] == "last"
+
+
 def test_the_oldest_but_never_the_best_is_dropped(output: OutputPaths, put):
     stages = ModelStages(output, max_stages=3)
     for index in range(6):

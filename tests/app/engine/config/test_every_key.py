@@ -138,6 +138,8 @@ solver.optimizer:
 solver.schedule:
     SOLVER.LR_SCHEDULER_NAME +MAX_ITER +BASE_LR +BASE_LR_END +GAMMA +STEPS +NUM_DECAYS
     +WARMUP_FACTOR +WARMUP_ITERS +WARMUP_METHOD +RESCALE_INTERVAL +REFERENCE_WORLD_SIZE
+training.build_run:
+    SOLVER.IMS_PER_BATCH +ACCUMULATE +DDP_FP16_COMPRESSION +WINOGRAD SOLVER.EMA.ENABLED +DECAY
 training.judge:
     TEST.EVAL_PERIOD TEST.PRECISE_BN.ENABLED +NUM_ITER TEST.METRIC +PATIENCE
 training.precision:
@@ -145,8 +147,7 @@ training.precision:
 training.train:
     OUTPUT_DIR SEED
 training.trainer:
-    SOLVER.CHECKPOINT_PERIOD +IMS_PER_BATCH +ACCUMULATE +DDP_FP16_COMPRESSION +WINOGRAD
-    SOLVER.EMA.ENABLED +DECAY TEST.EXPECTED_RESULTS VIS_PERIOD
+    SOLVER.CHECKPOINT_PERIOD TEST.EXPECTED_RESULTS VIS_PERIOD
 tta.views:
     TEST.AUG.MIN_SIZES +MAX_SIZE +FLIP
 """
@@ -168,7 +169,7 @@ OUTSIDE = {
     "MODEL.CATEGORY_IDS": "app/cli/detect.py",
     "MODEL.STUFF_IDS": "app/cli/detect.py",
     "MODEL.STUFF_NAMES": "app/cli/names.py",
-    "MODEL.WEIGHTS": "app/tasks/train.py",
+    "MODEL.WEIGHTS": "app/tasks/start_weights.py",
     "VERSION": "app/engine/config/upgrade.py",
 }
 """Key -> the file outside the engine's rooms that reads it."""
