@@ -45,7 +45,7 @@ SIDE = whole(1, MAX_SIDE)
 WIDTH = whole(1, MAX_WIDTH)
 LAYERS = whole(0, MAX_DEPTH)
 COUNT = whole(1)
-DECAY = number(0, 1)
+DECAY = FACTOR
 ITERATIONS = whole(0, MAX_ITERATIONS)
 THRESHOLDS = listed(SHARE, rising=True)
 FOUR_WEIGHTS = listed(POSITIVE, least=4, most=4, more=" (five are for rotated boxes: not here)")
