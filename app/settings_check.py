@@ -8,12 +8,13 @@ from pathlib import Path
 
 from app.engine.config import CfgNode, Fault, inspect_config
 from app.engine.config.exportable import export_faults
+from app.engine.config.smells import unknown_smells
 from app.tasks.args_options import ORIGIN, inspect_args_options
 from app.tasks.config_file import config_path, learning_rate_for, wrong_kinds
 from executor.config_check import Findings, Settings, check_config
 from executor.env import Env, InputPaths, Task
 from executor.errors import ConfigError, ObjectTypeError
-from executor.hyperparameters import TrainHyperparameters, given
+from executor.hyperparameters import TrainHyperparameters, given, words_of
 from executor.validation import Problem
 from executor.yaml_reader import Document
 
@@ -38,6 +39,11 @@ def inspect_training(document: Document, settings: Settings, inputs: InputPaths)
     assert hp is None or isinstance(hp, TrainHyperparameters)
     options, faults = inspect_args_options(_text(document, "args_options"))
     problems = [_of_args_options(document, fault) for fault in faults]
+    key = "accepted_smells"
+    problems += [
+        _problem(document, key, key, f"{key}: {text}")
+        for text in unknown_smells(words_of(_text(document, key)))
+    ]
     path: Path | None = None
     try:
         path = config_path(_text(document, "config_file"))

@@ -34,6 +34,11 @@ def _as_list(names: Iterable[str]) -> str:
     return f"[{', '.join(first[:3])}{', ...' if len(first) > 3 else ''}]"
 
 
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a comma-separated list."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def _listed(value: Any) -> Any:
     """One path where a list is expected is a list of one."""
     return [value] if isinstance(value, str | Path) else value
@@ -207,7 +212,7 @@ class TrainHyperparameters(Hyperparameters):
     @property
     def smells(self) -> tuple[str, ...]:
         """What `accepted_smells` lists."""
-        return tuple(name.strip() for name in self.accepted_smells.split(",") if name.strip())
+        return words_of(self.accepted_smells)
 
     @property
     def export_forms(self) -> tuple[str, ...]:

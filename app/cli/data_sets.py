@@ -2,9 +2,8 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from app.cli.arguments import Options
@@ -16,7 +15,6 @@ from app.engine.data.coco_dataset import load_coco
 from app.engine.data.dataset import Dataset
 from app.engine.data.formats import Conventions
 from app.engine.data.renumber import renumbered
-from app.engine.data.smells import check_accepted
 from app.engine.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -140,16 +138,7 @@ def for_one(cfg: CfgNode, name: str) -> CfgNode:
 
 def _own(cfg: CfgNode, options: Options, part: str) -> dict[str, Load]:
     """Loaders of --coco; ConfigError where the config names a set that nobody knows."""
-    key = "DATASETS.ACCEPTED_SMELLS"
-    load = partial(
-        load_coco,
-        conventions=Conventions(cfg.DATASETS.ANNOTATED_FRAME),
-        accepted_smells=check_accepted(cfg.DATASETS.ACCEPTED_SMELLS, key=key),
-    )
-    own: dict[str, Load] = {
-        name: partial(_load_own, partial(load, name=name), json, images)
-        for name, json, images in options.coco
-    }
+    own = {name: _loader(cfg, name, json, images) for name, json, images in options.coco}
     for name in cfg.DATASETS[part]:
         if name not in own and name not in DATASETS:
             raise ConfigError(
@@ -160,10 +149,14 @@ def _own(cfg: CfgNode, options: Options, part: str) -> dict[str, Load]:
     return own
 
 
-def _load_own(
-    load: Callable[[Path, Path], Dataset], json_file: Path, image_dir: Path, _root: Path
-) -> Dataset:
-    return load(json_file, image_dir)
+def _loader(cfg: CfgNode, name: str, json_file: Path, image_dir: Path) -> Load:
+    return lambda root: load_coco(
+        json_file,
+        image_dir,
+        name=name,
+        conventions=Conventions(cfg.DATASETS.ANNOTATED_FRAME),
+        accepted_smells=cfg.DATASETS.ACCEPTED_SMELLS,
+    )
 
 
 def _require(cfg: CfgNode, part: str) -> None:

@@ -34,6 +34,8 @@ OWNED_KEYS = {
     "MODEL.FCOS.NUM_CLASSES": "class_names",
     "DATASETS.TRAIN": "the training index",
     "DATASETS.TEST": "the validation index",
+    "DATASETS.ANNOTATED_FRAME": "annotated_frame",
+    "DATASETS.ACCEPTED_SMELLS": "accepted_smells",
     "OUTPUT_DIR": "the run's output folder",
 }
 """Keys that config.yaml or the platform decides, and by what."""

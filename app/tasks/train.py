@@ -8,7 +8,7 @@ from functools import partial
 from app.engine.config import CfgNode
 from app.engine.data.depth_of_set import with_depth
 from app.engine.data.formats import Conventions, Decisions
-from app.engine.data.smells import check_accepted, sniff_overlap
+from app.engine.data.smells import sniff_overlap
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.job import TrainSummary
 from app.engine.training.saved_model import CONFIG_FILE, SavedModel
@@ -142,14 +142,13 @@ def check_annotations(cfg: CfgNode, records: list[ImageRecord]) -> None:
 
 
 def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    accepted = check_accepted(hp.smells, key="accepted_smells")
     read = partial(
         read_records,
         export_format=hp.export_format,
         class_names=hp.class_names,
         conventions=Conventions(hp.annotated_frame, hp.box_corners),
         decisions=Decisions(),  # the training set is read first: what it decides holds for both
-        accepted_smells=accepted,
+        accepted_smells=hp.smells,
     )
     train_assets = read_training_index(env.input.training_index_file)
     require_files(env.input.training_index_file, train_assets)
@@ -158,7 +157,7 @@ def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], lis
     val_assets = read_val_index(env.input.val_index_file)
     require_files(env.input.val_index_file, val_assets)
     val_records = read(val_assets, name="validation")
-    sniff_overlap(train_records, val_records, accepted)
+    sniff_overlap(train_records, val_records, hp.smells)
     return train_records, val_records
 
 

@@ -80,6 +80,16 @@ def test_one_problem_is_one_line(tmp_path: Path) -> None:
             "must not exceed the learning rate, 0.1",
             id="rate at the end",
         ),
+        pytest.param(
+            "accepted_smells: crowds, xywh-box",
+            "accepted_smells: 'xywh-box' is no smell; did you mean xywh-boxes?; known are xyxy-",
+            id="smell",
+        ),
+        pytest.param(
+            "args_options: DATASETS.ACCEPTED_SMELLS \"['crowds']\"",
+            "accepted_smells decides it",
+            id="smell in the engine's words",
+        ),
         pytest.param("config_file: /etc", "lies outside", id="elsewhere"),
         pytest.param("config_file: configs", "is no file", id="a folder"),
     ],
@@ -164,6 +174,7 @@ def test_other_tasks_need_no_engine(tmp_path: Path) -> None:
 def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
         "class_names: [cat]\nargs_options: SOLVER.GAMMA 0\nconfig_file: yolov8n.yaml\n"
+        "accepted_smells: x\n"
     )
     program = f"""
 import sys, time
@@ -183,6 +194,8 @@ print(time.process_time())
         [sys.executable, "-c", program], cwd=CONFIG_ROOT, capture_output=True, text=True, check=True
     )
     last, heavy, seconds = run.stdout.splitlines()
-    assert last == "2 problems in config.yaml: args_options SOLVER.GAMMA, config_file"
+    assert (
+        last == "3 problems in config.yaml: args_options SOLVER.GAMMA, config_file, accepted_smells"
+    )
     assert heavy == "[]"
     assert float(seconds) < 2  # of a processor; 0.35 where nothing else runs and code is compiled

@@ -19,6 +19,7 @@ from app.engine.config.rules import (
     text,
     whole,
 )
+from app.engine.config.smells import SmellName
 
 MAX_CLASSES = 10_000
 MAX_SIDE = 32_768  # pixels of an image
@@ -264,7 +265,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "TEST": ANY_NAMES,
         "PROPOSAL_FILES_TEST": ANY_NAMES,
         "PRECOMPUTED_PROPOSAL_TOPK_TEST": COUNT,
-        "ACCEPTED_SMELLS": ANY_NAMES,
+        "ACCEPTED_SMELLS": listed(one_of(*SmellName), least=0),
         "TRAIN_REPEAT_FACTOR": listed(row("name, number above 0", NAME, POSITIVE), least=0),
     },
     "DATALOADER": {

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.config.unknown import did_you_mean
+from app.engine.config.smells import SmellName
 from app.engine.data.deep import Depth
 from app.engine.data.depth_of_set import measured_depth
 from app.engine.data.formats import Reading
@@ -27,8 +27,8 @@ from app.engine.data.formats._coco_objects import SHIFTED_IDS
 from app.engine.data.formats._records import CLIPPED, UNKNOWN_CLASS
 from app.engine.data.formats.voc import OTHER_IMAGE
 from app.engine.data.image import read_image
-from app.engine.data.problems import Effect
-from app.engine.errors import ConfigError, DatasetError, ImageError, printable
+from app.engine.data.problems import Effect, Problems
+from app.engine.errors import DatasetError, ImageError, printable
 from app.engine.structures.sample import ImageRecord
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,11 @@ _BLANK_RANGE = 8  # grey levels between the darkest and the brightest half perce
 _HASHED_BYTES = 1 << 16
 _THREADS = 16  # they hide the latency of network file systems
 
+_BEYOND = "reach beyond their images"
+_INVERTED = "end before they begin"
+
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -76,87 +80,124 @@ class Scent:
         return sizes[:, ::-1]
 
     @property
-    def has_enough(self) -> bool:
-        """Whether there are objects enough for shares of them to mean something."""
-        return len(self.boxes) >= MIN_OBJECTS
+    def problems(self) -> Problems:
+        """What was wrong in it."""
+        return self.reading.problems
 
-    def fits(self, boxes: Floats) -> npt.NDArray[np.bool_]:
+    def fits(self, boxes: Floats) -> Flags:
         """(G,) which boxes have an area and end, up to a pixel, inside their images."""
         found = (boxes[:, :2] >= -1) & (boxes[:, 2:] <= self.sizes + 1)
         return np.asarray((found & (boxes[:, 2:] > boxes[:, :2])).all(axis=1))
-
-    def num_of(self, *effects: Effect) -> int:
-        """Objects or images with one of these effects."""
-        return sum(self.reading.problems.with_effect(*effects).values())
 
 
 @dataclass(frozen=True)
 class Smell:
     """A sign that something is wrong.
 
-    sniff   the sentence that says so, with numbers and a remedy; None where there is no such sign
-    stops   whether a training is refused
+    statistic  the sentence that says so, with numbers and a remedy; None where there is no sign
+    stops      whether a training is refused
+    concerns   whether the statistic says something about a set
     """
 
-    sniff: Callable[[Scent], str | None]
+    statistic: Callable[[Scent], str | None]
     stops: bool
+    concerns: Callable[[Scent], bool] = lambda scent: True
+
+    def sniff(self, scent: Scent) -> str | None:
+        """The sentence, if there is a sign in the set."""
+        return self.statistic(scent) if self.concerns(scent) else None
 
 
-def _share(found: npt.NDArray[Any] | np.bool_) -> float:
-    return float(np.mean(found)) if np.size(found) else 0.0
+def _of_boxes(scent: Scent) -> bool:
+    """Whether there are objects enough for shares of them to mean something."""
+    return len(scent.boxes) >= MIN_OBJECTS
+
+
+def _of_sizes(scent: Scent) -> bool:
+    return scent.is_xywh and _of_boxes(scent)
+
+
+def _of_corners(scent: Scent) -> bool:
+    return not scent.is_xywh and _of_boxes(scent)
+
+
+def _fit_otherwise(
+    scent: Scent,
+    wrong: Flags,
+    what: str,
+    readings: Iterable[tuple[Floats, str]],
+    *,
+    least: float = SOME,
+    fewest: int = 1,
+) -> str | None:
+    """The sentence where boxes are wrong and nearly all fit if their numbers mean something else.
+
+    wrong     (G,) which boxes are; at least `fewest` and a share of `least` must be
+    what      they do
+    readings  boxes as they would be, and words that complete "all fit if"
+    """
+    if wrong.sum() < fewest or wrong.mean() < least:
+        return None
+    for boxes, words in readings:
+        if scent.fits(boxes).mean() >= 1 - FEW:
+            return f"{wrong.mean():.0%} of {len(wrong)} boxes {what}, and all fit if {words}"
+    return None
 
 
 def _xyxy(scent: Scent) -> str | None:
     """Corners where corner and size are due: the sizes are larger than the positions, and reach
     beyond the image.
     """
-    if not scent.is_xywh or not scent.has_enough:
-        return None
-    width_height = scent.boxes[:, 2:] - scent.boxes[:, :2]
-    as_corners = np.concatenate([scent.boxes[:, :2], width_height], axis=1)
-    outside = 1 - _share(scent.fits(scent.boxes))
-    if outside < SOME or _share(scent.fits(as_corners)) < 1 - FEW:
-        return None
-    return (
-        f"{outside:.0%} of {len(scent.boxes)} boxes reach beyond their images, and all fit if the"
-        " numbers are taken as x0 y0 x1 y1; COCO's bbox is x y width height: correct the file"
+    as_corners = scent.boxes.copy()
+    as_corners[:, 2:] -= scent.boxes[:, :2]
+    words = (
+        "the numbers are taken as x0 y0 x1 y1; COCO's bbox is x y width height: correct the file"
     )
+    return _fit_otherwise(scent, ~scent.fits(scent.boxes), _BEYOND, [(as_corners, words)])
 
 
 def _xywh(scent: Scent) -> str | None:
     """Corner and size where corners are due: the second corner lies above or left of the first."""
-    if scent.is_xywh or not scent.has_enough:
-        return None
-    inverted = _share((scent.boxes[:, 2:] <= scent.boxes[:, :2]).any(axis=1))
-    if inverted < SOME:
-        return None
     as_sizes = scent.boxes.copy()
     as_sizes[:, 2:] += scent.boxes[:, :2] - 1
-    as_centred = _shifted(as_sizes, -0.5)
-    for boxes, words in ((as_sizes, ""), (as_centred, " of the centre, and")):
-        if _share(scent.fits(boxes)) >= 1 - FEW:
-            return (
-                f"{inverted:.0%} of {len(scent.boxes)} boxes end before they begin, and all fit if"
-                f" the numbers are taken as x y{words} width height; write xmin ymin xmax ymax"
-            )
-    return None
+    readings = [
+        (boxes, f"the numbers are taken as x y{words} width height; write xmin ymin xmax ymax")
+        for boxes, words in ((as_sizes, ""), (_shifted(as_sizes, -0.5), " of the centre, and"))
+    ]
+    inverted = np.asarray((scent.boxes[:, 2:] <= scent.boxes[:, :2]).any(axis=1))
+    return _fit_otherwise(scent, inverted, _INVERTED, readings)
+
+
+def _xxyy(scent: Scent) -> str | None:
+    """Both x before both y, where x and y of each corner are due."""
+    words = "the numbers are taken as xmin xmax ymin ymax; write xmin ymin xmax ymax"
+    inverted = np.asarray((scent.boxes[:, 2:] < scent.boxes[:, :2]).any(axis=1))
+    return _fit_otherwise(scent, inverted, _INVERTED, [(scent.boxes[:, [0, 2, 1, 3]], words)])
+
+
+def _swapped_axes(scent: Scent) -> str | None:
+    return _fit_otherwise(
+        scent,
+        ~scent.fits(scent.boxes),
+        _BEYOND,
+        [(scent.boxes[:, [1, 0, 3, 2]], "x and y change places; write x before y")],
+        least=SOME / 2,
+        fewest=_FEWEST,
+    )
 
 
 def _centred(scent: Scent) -> str | None:
     """The centre of a box in place of its upper left corner, or the reverse."""
-    if not scent.has_enough:
-        return None
+    readings = [
+        (
+            _shifted(scent.boxes, share),
+            f"x and y are taken as those of the {taken}, where the format has the {due}; correct"
+            " the files",
+        )
+        for share, taken, due in ((-0.5, "centre", "corner"), (0.5, "corner", "centre"))
+    ]
     misfit = ~scent.fits(scent.boxes)
-    if misfit.sum() <= _FEWEST or _share(misfit) < SOME / 4:
-        return None
-    for share, taken, due in ((-0.5, "centre", "corner"), (0.5, "corner", "centre")):
-        if _share(scent.fits(_shifted(scent.boxes, share))) >= 1 - FEW:
-            return (
-                f"{misfit.sum()} of {len(scent.boxes)} boxes reach beyond their images, and all"
-                f" fit if x and y are taken as those of the {taken}, where the format has the"
-                f" {due}; correct the files"
-            )
-    return None
+    return _fit_otherwise(scent, misfit, _BEYOND, readings, least=SOME / 4, fewest=_FEWEST + 1)
 
 
 def _shifted(boxes: Floats, share: float) -> Floats:
@@ -166,10 +207,8 @@ def _shifted(boxes: Floats, share: float) -> Floats:
 
 
 def _upside_down(scent: Scent) -> str | None:
-    if not scent.has_enough:
-        return None
     x_inverted, y_inverted = (scent.boxes[:, 2:] < scent.boxes[:, :2]).T
-    if _share(y_inverted) < 1 - FEW or _share(x_inverted) > FEW:
+    if y_inverted.mean() < 1 - FEW or x_inverted.mean() > FEW:
         return None
     return (
         f"{y_inverted.sum()} of {len(scent.boxes)} boxes end above where they begin, and none to"
@@ -178,52 +217,22 @@ def _upside_down(scent: Scent) -> str | None:
     )
 
 
-def _xxyy(scent: Scent) -> str | None:
-    """Both x before both y, where x and y of each corner are due."""
-    if scent.is_xywh or not scent.has_enough:
-        return None
-    inverted = _share((scent.boxes[:, 2:] < scent.boxes[:, :2]).any(axis=1))
-    if inverted < SOME or _share(scent.fits(scent.boxes[:, [0, 2, 1, 3]])) < 1 - FEW:
-        return None
-    return (
-        f"{inverted:.0%} of {len(scent.boxes)} boxes end before they begin, and all fit if the"
-        " numbers are taken as xmin xmax ymin ymax; write xmin ymin xmax ymax"
-    )
-
-
 def _normalised(scent: Scent) -> str | None:
-    if not scent.has_enough:
-        return None
     has_area = (scent.boxes[:, 2:] != scent.boxes[:, :2]).all(axis=1)
-    small = _share(
-        has_area & (np.abs(scent.boxes) <= 2).all(axis=1) & (scent.sizes > 16).all(axis=1)
-    )
-    if small < 0.5:
+    is_small = (np.abs(scent.boxes) <= 2).all(axis=1) & (scent.sizes > 16).all(axis=1)
+    share = (has_area & is_small).mean()
+    if share < 0.5:
         return None
     return (
-        f"{small:.0%} of {len(scent.boxes)} boxes have no number above 1; boxes are read in pixels:"
+        f"{share:.0%} of {len(scent.boxes)} boxes have no number above 1; boxes are read in pixels:"
         " multiply them by the image's width and height, or give YOLO labels as .txt files"
     )
 
 
-def _swapped_axes(scent: Scent) -> str | None:
-    if not scent.has_enough:
-        return None
-    misfit = ~scent.fits(scent.boxes)
-    swapped = scent.boxes[:, [1, 0, 3, 2]]
-    is_rare = misfit.sum() < _FEWEST or _share(misfit) < SOME / 2
-    if is_rare or _share(scent.fits(swapped)) < 1 - FEW:
-        return None
-    return (
-        f"{_share(misfit):.0%} of {len(scent.boxes)} boxes reach beyond their images, and all fit"
-        " if x and y change places; write x before y"
-    )
-
-
 def _outside(scent: Scent) -> str | None:
-    clipped = scent.reading.problems.counts.get(CLIPPED, 0)
+    clipped = scent.problems.counts.get(CLIPPED, 0)
     total = len(scent.boxes)
-    if not scent.has_enough or clipped < MANY * total:
+    if clipped < MANY * total:
         return None
     return (
         f"{clipped} of {total} boxes reach beyond their images; were they drawn in larger copies of"
@@ -270,18 +279,18 @@ def _numbers_beyond(scent: Scent) -> str | None:
 
 
 def _shifted_ids(scent: Scent) -> str | None:
-    files = scent.reading.problems.examples(SHIFTED_IDS)
+    files = scent.problems.examples(SHIFTED_IDS)
     if not files:
         return None
     return (
-        f"category_ids of {scent.reading.problems.counts[SHIFTED_IDS]} COCO files are numbered from"
+        f"category_ids of {scent.problems.counts[SHIFTED_IDS]} COCO files are numbered from"
         f" another number than their categories, for example {printable(files[0])}: most objects"
         " would have the class of a neighbour; correct the ids of one of both"
     )
 
 
 def _dropped(scent: Scent) -> str | None:
-    dropped = scent.reading.problems.with_effect(Effect.DROPPED)
+    dropped = scent.problems.with_effect(Effect.DROPPED)
     dropped.pop(UNKNOWN_CLASS, None)
     lost = sum(dropped.values())
     total = lost + sum(len(record) for record in scent.records)
@@ -290,7 +299,7 @@ def _dropped(scent: Scent) -> str | None:
     worst = next(iter(dropped))
     return (
         f"{lost} of {total} objects of the asked-for classes are dropped, most of them: {worst},"
-        f" for example {printable(scent.reading.problems.examples(worst)[0])}; correct the files"
+        f" for example {printable(scent.problems.examples(worst)[0])}; correct the files"
     )
 
 
@@ -318,10 +327,10 @@ def _doubled(scent: Scent) -> str | None:
 
 
 def _other_files(scent: Scent) -> str | None:
-    count = scent.reading.problems.counts.get(OTHER_IMAGE, 0)
+    count = scent.problems.counts.get(OTHER_IMAGE, 0)
     if count < max(2, SOME / 2 * len(scent.records)):
         return None
-    examples = "; ".join(map(printable, scent.reading.problems.examples(OTHER_IMAGE)))
+    examples = "; ".join(map(printable, scent.problems.examples(OTHER_IMAGE)))
     return (
         f"{count} of {len(scent.records)} annotation files name another image of the set in"
         f" <filename>, for example {examples}; are the lines of the index shifted?"
@@ -371,39 +380,25 @@ def _surroundings(grey: npt.NDArray[Any], boxes: npt.NDArray[np.float32]) -> lis
 
 
 SMELLS = {
-    "xyxy-boxes": Smell(_xyxy, stops=True),
-    "xywh-boxes": Smell(_xywh, stops=True),
-    "xxyy-boxes": Smell(_xxyy, stops=True),
-    "normalised-boxes": Smell(_normalised, stops=True),
-    "swapped-axes": Smell(_swapped_axes, stops=True),
-    "centred-boxes": Smell(_centred, stops=True),
-    "upside-down-boxes": Smell(_upside_down, stops=False),
-    "boxes-outside": Smell(_outside, stops=True),
-    "boxes-in-a-corner": Smell(_corner, stops=False),
-    "class-numbers-from-1": Smell(_numbers_from_one, stops=True),
-    "class-numbers-beyond": Smell(_numbers_beyond, stops=False),
-    "category-ids-shifted": Smell(_shifted_ids, stops=True),
-    "objects-dropped": Smell(_dropped, stops=True),
-    "crowds": Smell(_crowds, stops=False),
-    "doubled-objects": Smell(_doubled, stops=False),
-    "annotations-of-other-images": Smell(_other_files, stops=True),
-    "blank-images": Smell(_blank, stops=True),
+    SmellName.XYXY: Smell(_xyxy, stops=True, concerns=_of_sizes),
+    SmellName.XYWH: Smell(_xywh, stops=True, concerns=_of_corners),
+    SmellName.XXYY: Smell(_xxyy, stops=True, concerns=_of_corners),
+    SmellName.NORMALISED: Smell(_normalised, stops=True, concerns=_of_boxes),
+    SmellName.SWAPPED_AXES: Smell(_swapped_axes, stops=True, concerns=_of_boxes),
+    SmellName.CENTRED: Smell(_centred, stops=True, concerns=_of_boxes),
+    SmellName.UPSIDE_DOWN: Smell(_upside_down, stops=False, concerns=_of_boxes),
+    SmellName.OUTSIDE: Smell(_outside, stops=True, concerns=_of_boxes),
+    SmellName.CORNER: Smell(_corner, stops=False),
+    SmellName.NUMBERS_FROM_1: Smell(_numbers_from_one, stops=True),
+    SmellName.NUMBERS_BEYOND: Smell(_numbers_beyond, stops=False),
+    SmellName.SHIFTED_IDS: Smell(_shifted_ids, stops=True),
+    SmellName.DROPPED: Smell(_dropped, stops=True),
+    SmellName.CROWDS: Smell(_crowds, stops=False),
+    SmellName.DOUBLED: Smell(_doubled, stops=False),
+    SmellName.OTHER_IMAGES: Smell(_other_files, stops=True),
+    SmellName.BLANK: Smell(_blank, stops=True),
 }
-"""Smells of one set, by the name under which a user accepts them. Add a line for a new one."""
-
-OVERLAP = "validation-in-training"
-"""The smell of two sets; it only warns."""
-
-
-def check_accepted(names: Iterable[str], *, key: str) -> frozenset[str]:
-    """The smells that a user accepts; ConfigError for an unknown name, telling `key`."""
-    accepted = frozenset(names)
-    known = (*SMELLS, OVERLAP)
-    for name in sorted(accepted.difference(known)):
-        raise ConfigError(
-            f"{key}: {name!r} is no smell{did_you_mean(name, known)}; known are {', '.join(known)}"
-        )
-    return accepted
+"""Smells of one set; OVERLAP, of two, is the only other one. Add a line for a new one."""
 
 
 def sniff(name: str, scent: Scent, accepted: Collection[str], *, key: str) -> None:
@@ -431,12 +426,14 @@ def sniff_overlap(
     training: Sequence[ImageRecord], validation: Sequence[ImageRecord], accepted: Collection[str]
 ) -> None:
     """Warn where validation images are training images, too, by path or by content."""
+    if SmellName.OVERLAP in accepted:
+        return
     shared = _shared(training, validation)
-    if shared and OVERLAP not in accepted:
+    if shared:
         logger.warning(
             "smell %s: %d of %d validation images are training images, too, such as %s: AP will be"
             " higher than on images the model has never seen; validate on others",
-            OVERLAP,
+            SmellName.OVERLAP,
             len(shared),
             len(validation),
             printable(str(shared[0])),

@@ -86,6 +86,7 @@ def test_names_of_the_tables_are_those_of_the_network() -> None:
         pytest.param("MODEL.RESNETS.DEFORM_ON_PER_STAGE", "[True]", "4 True or False", id="count"),
         pytest.param("INPUT.CROP.SIZE", "[0.5]", "a list of 2 numbers", id="one side"),
         pytest.param("DATASETS.TRAIN_REPEAT_FACTOR", "[['a']]", "name, number above 0", id="row"),
+        pytest.param("DATASETS.ACCEPTED_SMELLS", "['crowd']", "names from xyxy-boxes", id="smell"),
         pytest.param("MODEL.DEVICE", "gpu", "cpu, cuda or cuda:N", id="device"),
         pytest.param("SEED", "1e30", "whole number from -4294967296 to 4294967295", id="seed"),
         pytest.param("SOLVER.GAMMA", "fast", "above 0, up to 1", id="a word for a number"),
