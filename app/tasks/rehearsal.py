@@ -7,12 +7,14 @@ told before data is read, which may take long.
 from app.engine.config import CfgNode
 from app.engine.data.mapper import TrainMapper
 from app.engine.modeling.build import build_blank_detector
+from app.engine.modeling.detector import Detector
 
 
-def rehearse(cfg: CfgNode) -> None:
-    """The engine's ConfigError where a training by `cfg` cannot begin, in a tenth of a second."""
+def rehearse(cfg: CfgNode) -> Detector:
+    """The blank network on the CPU; the engine's ConfigError where a training cannot begin."""
     on_cpu = cfg.clone()
     on_cpu.defrost()
     on_cpu.MODEL.DEVICE = "cpu"
-    build_blank_detector(on_cpu)
+    model = build_blank_detector(on_cpu)
     TrainMapper.from_config(on_cpu)
+    return model

@@ -6,17 +6,16 @@ the config file. Whether weights fit is known, and told, before any data is read
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.engine.checkpoint.load import check_weights
 from app.engine.checkpoint.store import CheckpointStore
-from app.engine.config import CfgNode, load_config, set_classes
+from app.engine.config import CfgNode, load_config
 from app.engine.config.yaml_file import read_config
 from app.engine.errors import CheckpointError, ConfigError
-from app.engine.modeling.build import build_blank_detector
+from app.engine.modeling.detector import Detector
 from app.engine.training.resume import find_state
 from app.tasks.args_options import EngineOptions
 from app.tasks.model_files import ModelFiles, find_model, look_for_model, package_class_names
@@ -58,14 +57,13 @@ def find_start(
     hp: TrainHyperparameters,
     planned: CfgNode,
     options: EngineOptions,
+    model: Detector,
     *,
     checkpoints: Path,
-    is_wanted: Callable[[CfgNode], bool],
 ) -> StartWeights:
-    """Where the training of the config `planned` starts, checked and told.
+    """Where the training of the config `planned` starts, checked against its `model` and told.
 
     checkpoints  folder of the training's own checkpoints
-    is_wanted    whether another config would do for the task, for the advice in an error
     Raises ModelError or CheckpointError where weights are damaged, of another model, or nowhere.
     """
     if find_state(CheckpointStore(checkpoints)) is not None:
@@ -74,50 +72,64 @@ def find_start(
             checkpoints,
         )
         return StartWeights(planned.MODEL.WEIGHTS, None)
-    start, origin, files = _chosen(env, hp, planned, options, is_wanted)
+    models_dir = env.input.models_dir
+    files, origin = _chosen(models_dir, hp, options)
+    if files is None:
+        weights = planned.MODEL.WEIGHTS
+        start = StartWeights(weights, find_start_weights(weights, hp.object_type))
+    else:
+        names = _config_class_names(files) or package_class_names(models_dir)
+        start = StartWeights(str(files.weights), files.weights, names)
     if start.path is None:
         logger.info("training: starts from random weights (%s is empty)", origin)
-    else:
-        _check(start, start.path, origin, files, planned, hp)
+        return start
+    try:
+        report = check_weights(
+            model, start.path, class_names=hp.class_names, file_class_names=start.class_names
+        )
+    except CheckpointError as error:
+        if files is None or hp.pretrained_model_params:
+            raise
+        raise CheckpointError(
+            f"{error} ({start.path.name} was {origin}: empty that folder, or set args_options: "
+            f"MODEL.WEIGHTS, for another start)"
+        ) from error
+    logger.info(
+        "training: starts from %s (%s): %d of %d parameters and buffers fit, %d start anew.%s",
+        start.path,
+        origin,
+        len(report.loaded),
+        report.total,
+        len(report.missing) + len(report.mismatched),
+        report.about_classes,
+    )
+    if files is not None and files.config is not None:
+        _warn_of_other_meaning(files.config, planned)
     return start
 
 
 def _chosen(
-    env: Env,
-    hp: TrainHyperparameters,
-    planned: CfgNode,
-    options: EngineOptions,
-    is_wanted: Callable[[CfgNode], bool],
-) -> tuple[StartWeights, str, ModelFiles | None]:
-    """The start, what it was chosen by, and the model's files where it is one of /in/models."""
-    models_dir = env.input.models_dir
+    models_dir: Path, hp: TrainHyperparameters, options: EngineOptions
+) -> tuple[ModelFiles | None, str]:
+    """The model to start from, None for MODEL.WEIGHTS, and why."""
     is_set = "MODEL.WEIGHTS" in options.overrides[::2]
     if hp.pretrained_model_params:
-        files, origin = (
-            find_model(hp.pretrained_model_params, models_dir),
-            "pretrained_model_params",
-        )
+        origin = "pretrained_model_params"
         if is_set:
             logger.warning("args_options: MODEL.WEIGHTS has no effect beside %s", origin)
-        return _start_from(files, models_dir), origin, files
+        return find_model(hp.pretrained_model_params, models_dir), origin
     found = look_for_model(models_dir)
-    if found is not None and not is_set:
-        origin = f"found in {models_dir}, since pretrained_model_params is not set"
-        return _start_from(found, models_dir), origin, found
+    if not is_set:
+        if found is None:
+            return None, "MODEL.WEIGHTS of config_file"
+        return found, f"found in {models_dir}, since pretrained_model_params is not set"
     if found is not None:
         logger.warning(
             "%s is not used, because args_options sets MODEL.WEIGHTS; take that out, or set "
             "pretrained_model_params, to start from it",
             found.weights,
         )
-    origin = "MODEL.WEIGHTS of args_options" if is_set else "MODEL.WEIGHTS of config_file"
-    path = find_start_weights(planned.MODEL.WEIGHTS, is_wanted)
-    return StartWeights(planned.MODEL.WEIGHTS, path), origin, None
-
-
-def _start_from(files: ModelFiles, models_dir: Path) -> StartWeights:
-    names = _config_class_names(files) or package_class_names(models_dir)
-    return StartWeights(str(files.weights), files.weights, names)
+    return None, "MODEL.WEIGHTS of args_options"
 
 
 def _config_class_names(files: ModelFiles) -> list[str]:
@@ -132,72 +144,21 @@ def _config_class_names(files: ModelFiles) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list | tuple) else []
 
 
-def _check(
-    start: StartWeights,
-    path: Path,
-    origin: str,
-    files: ModelFiles | None,
-    planned: CfgNode,
-    hp: TrainHyperparameters,
-) -> None:
-    """Tell how well the weights fit; CheckpointError where they do not."""
-    cfg = planned.clone()
-    set_classes(cfg, hp.class_names)
-    cfg.MODEL.DEVICE = "cpu"
+def _warn_of_other_meaning(config: Path, planned: CfgNode) -> None:
+    """Tell where the `config` beside weights has another meaning for them."""
     try:
-        report = check_weights(
-            build_blank_detector(cfg),
-            path,
-            class_names=hp.class_names,
-            file_class_names=start.class_names,
-        )
-    except CheckpointError as error:
-        if not origin.startswith("found"):
-            raise
-        raise CheckpointError(
-            f"{error} ({path.name} was {origin}: empty that folder, or set args_options: "
-            f"MODEL.WEIGHTS, for another start)"
-        ) from error
-    logger.info(
-        "training: starts from %s (%s): %d of %d parameters and buffers fit, %d start anew.%s",
-        path,
-        origin,
-        len(report.loaded),
-        report.total,
-        len(report.missing) + len(report.mismatched),
-        report.about_classes,
-    )
-    if files is not None:
-        _warn_of_other_meaning(files, planned)
-
-
-def _warn_of_other_meaning(files: ModelFiles, planned: CfgNode) -> None:
-    if files.config is None:
-        return
-    try:
-        theirs = load_config(files.config)
+        theirs = dict(load_config(config).leaves())
     except ConfigError as error:
-        logger.warning("%s: only the weights beside it are used (%s)", files.config, error)
+        logger.warning("%s: only the weights beside it are used (%s)", config, error)
         return
+    ours = dict(planned.leaves())
     for key in _MEANING:
-        mine, other = _value(planned, key), _value(theirs, key)
-        if mine != other:
+        if ours[key] != theirs[key]:
             logger.warning(
                 "%s has %s %s and this training has %s: a start from these weights is worth less; "
                 "set it in args_options, or choose the config_file that the model was trained with",
-                files.config,
+                config,
                 key,
-                other,
-                mine,
+                theirs[key],
+                ours[key],
             )
-
-
-def _value(cfg: CfgNode, key: str) -> Any:
-    value: Any = cfg
-    for part in key.split("."):
-        value = value[part]
-    return [list(v) if isinstance(v, tuple) else v for v in value] if _is_list(value) else value
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, set_classes
 from app.engine.data.depth_of_set import with_depth
 from app.engine.data.formats import Conventions, Decisions
 from app.engine.data.smells import sniff_overlap
@@ -14,7 +14,7 @@ from app.engine.training.job import TrainSummary
 from app.engine.training.saved_model import CONFIG_FILE, SavedModel
 from app.engine.training.train import train
 from app.tasks.args_options import parse_args_options
-from app.tasks.config_file import check_model, finds, named_config
+from app.tasks.config_file import check_model, named_config
 from app.tasks.devices import device_ids, device_names, gains_by_mixed_precision
 from app.tasks.engine_config import training_config
 from app.tasks.model_forms import add_forms
@@ -49,17 +49,11 @@ def run(env: Env, progress: Progress) -> None:
     ids = device_ids(hp)
     # What is wrong with the model is told before data is read, which may take long.
     planned = named_config(hp, options)
+    set_classes(planned, hp.class_names)
     check_model(planned, hp.object_type)
-    rehearse(planned)
+    model = rehearse(planned)
     output_dir = env.output.root_dir / "training"
-    start = find_start(
-        env,
-        hp,
-        planned,
-        options,
-        checkpoints=output_dir / "checkpoints",
-        is_wanted=lambda cfg: finds(cfg, hp.object_type),
-    )
+    start = find_start(env, hp, planned, options, model, checkpoints=output_dir / "checkpoints")
     progress(0.01)
     train_records, val_records = _records(env, hp)
     device = device_names(ids)[0]

@@ -2,14 +2,13 @@
 
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from app.engine.checkpoint.weights import find_weights, local_weights
-from app.engine.config import CfgNode, load_config
+from app.engine.config import load_config
 from app.engine.config.yaml_file import read_config
 from app.engine.errors import EngineError
-from app.tasks.config_file import CONFIG_ROOT
+from app.tasks.config_file import CONFIG_ROOT, finds
 
 NAMED_CONFIGS = 3
 """So many config files are named in an error."""
@@ -28,22 +27,22 @@ def weights_folders() -> list[Path]:
     ]
 
 
-def find_start_weights(weights: str, is_wanted: Callable[[CfgNode], bool]) -> Path | None:
+def find_start_weights(weights: str, object_type: int) -> Path | None:
     """The file that `MODEL.WEIGHTS` of a training names, or None for ''.
 
-    Where it is nowhere, the error tells what the user of a platform can do; `is_wanted` says which
-    models the task could have instead.
+    Where it is nowhere, the error tells what the user of a platform can do, such as other configs
+    whose models find this type of object.
     """
     return find_weights(
         weights,
         weights_folders(),
         allow_download=True,
-        remedies=lambda: _remedies(weights, is_wanted),
+        remedies=lambda: _remedies(weights, object_type),
     )
 
 
-def _remedies(weights: str, is_wanted: Callable[[CfgNode], bool]) -> str:
-    here = configs_at_hand(is_wanted)
+def _remedies(weights: str, object_type: int) -> str:
+    here = configs_at_hand(object_type)
     another = f"choose a config_file whose weights are here ({', '.join(here)}), " if here else ""
     name = weights.partition("?")[0].rpartition("/")[2]
     return (
@@ -52,8 +51,8 @@ def _remedies(weights: str, is_wanted: Callable[[CfgNode], bool]) -> str:
     )
 
 
-def configs_at_hand(is_wanted: Callable[[CfgNode], bool]) -> list[str]:
-    """The first config files, small models first, whose weights are here."""
+def configs_at_hand(object_type: int) -> list[str]:
+    """The first config files of such models, small ones first, whose weights are here."""
     configs = CONFIG_ROOT / "configs"
     folders = weights_folders()
     found: list[str] = []
@@ -61,15 +60,15 @@ def configs_at_hand(is_wanted: Callable[[CfgNode], bool]) -> list[str]:
         if path.name.startswith("Base") or "quick_schedules" in path.parts:
             continue
         weights = read_config(path).values.get("MODEL", {}).get("WEIGHTS")
-        if weights and local_weights(weights, folders) and _is_wanted(path, is_wanted):
+        if weights and local_weights(weights, folders) and _finds(path, object_type):
             found.append(str(path.relative_to(CONFIG_ROOT)))
         if len(found) == NAMED_CONFIGS:
             break
     return found
 
 
-def _is_wanted(path: Path, is_wanted: Callable[[CfgNode], bool]) -> bool:
+def _finds(path: Path, object_type: int) -> bool:
     try:
-        return is_wanted(load_config(path))
+        return finds(load_config(path), object_type)
     except EngineError:
         return False

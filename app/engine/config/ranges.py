@@ -43,10 +43,11 @@ IDS = listed(whole(-(2**63), 2**63 - 1), least=0)
 NORM = one_of(*NORMS)
 BODY_NORM = one_of("FrozenBN", "BN", "SyncBN")
 SIDE = whole(1, MAX_SIDE)
+LIMIT = whole(1, 1_000_000_000)  # of a side: who wants none writes any large number
+SIDE_OR_AS_IS = whole(0, MAX_SIDE)  # 0: images are not resized
 WIDTH = whole(1, MAX_WIDTH)
 LAYERS = whole(0, MAX_DEPTH)
 COUNT = whole(1)
-DECAY = FACTOR
 ITERATIONS = whole(0, MAX_ITERATIONS)
 THRESHOLDS = listed(SHARE, rising=True)
 FOUR_WEIGHTS = listed(POSITIVE, least=4, most=4, more=" (five are for rotated boxes: not here)")
@@ -237,10 +238,10 @@ RULES: dict[str, dict[str, Rule]] = {
         "OUT_FEATURES": listed(one_of("stem", "s1", "s2", "s3", "s4")),
     },
     "INPUT": {
-        "MIN_SIZE_TRAIN": listed(SIDE),
-        "MAX_SIZE_TRAIN": SIDE,
-        "MIN_SIZE_TEST": whole(0, MAX_SIDE),
-        "MAX_SIZE_TEST": SIDE,
+        "MIN_SIZE_TRAIN": listed(SIDE_OR_AS_IS),
+        "MAX_SIZE_TRAIN": LIMIT,
+        "MIN_SIZE_TEST": SIDE_OR_AS_IS,
+        "MAX_SIZE_TEST": LIMIT,
         "FLOAT_WHITE": number(0, 1e38),
         "COLOR_JITTER": SHARE,
         "RECOMPUTE_BOXES": SWITCH,
@@ -278,12 +279,12 @@ RULES: dict[str, dict[str, Rule]] = {
     },
     "SOLVER": {
         "MAX_ITER": whole(1, MAX_ITERATIONS),
-        "BASE_LR": number(0, 1e6),
-        "BASE_LR_END": number(0, 1e6),
+        "BASE_LR": FACTOR,
+        "BASE_LR_END": FACTOR,
         "MOMENTUM": number(0, below=1),
         "NESTEROV": SWITCH,
-        "WEIGHT_DECAY": DECAY,
-        "WEIGHT_DECAY_NORM": DECAY,
+        "WEIGHT_DECAY": FACTOR,
+        "WEIGHT_DECAY_NORM": FACTOR,
         "GAMMA": number(above=0, high=1),
         "STEPS": listed(ITERATIONS, least=0, rising=True),
         "NUM_DECAYS": whole(0, 1000),
@@ -294,9 +295,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "IMS_PER_BATCH": COUNT,
         "REFERENCE_WORLD_SIZE": whole(0, 100_000),
         "BIAS_LR_FACTOR": number(0, 1000),
-        "WEIGHT_DECAY_BIAS": Rule(
-            "a number from 0 to 1, or None", "", lambda value: value is None or DECAY.allows(value)
-        ),
+        "WEIGHT_DECAY_BIAS": either(FACTOR, Rule("None", "", lambda value: value is None)),
         "ACCUMULATE": COUNT,
         "DDP_FP16_COMPRESSION": SWITCH,
         "WINOGRAD": SWITCH,
@@ -320,7 +319,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "METRIC": NAME,
         "PATIENCE": whole(0),
     },
-    "TEST.AUG": {"ENABLED": SWITCH, "MIN_SIZES": listed(SIDE), "MAX_SIZE": SIDE, "FLIP": SWITCH},
+    "TEST.AUG": {"ENABLED": SWITCH, "MIN_SIZES": listed(SIDE), "MAX_SIZE": LIMIT, "FLIP": SWITCH},
     "TEST.PRECISE_BN": {"ENABLED": SWITCH, "NUM_ITER": COUNT},
 }
 """Section -> key -> rule. Keys with a list of choices are in `support.CHOICES`."""

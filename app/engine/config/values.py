@@ -72,8 +72,8 @@ def _in_kind_of(old: Any, new: Any) -> Any:
 
 def _number_as(old: Any, new: Any) -> Any:
     """A number in the kind of `old` where nothing is lost by that; other things as they are."""
-    if type(old) is float and type(new) is int:
-        with suppress(OverflowError):  # hundreds of digits
+    if type(old) is float and type(new) in (int, str):  # `inf` is no literal
+        with suppress(OverflowError, ValueError):  # hundreds of digits, words
             return float(new)
     if type(old) is int and type(new) is float and new.is_integer():
         return int(new)

@@ -11,10 +11,12 @@ import torch
 import yaml
 
 from app.engine.checkpoint import CheckpointStore
+from app.engine.config import set_classes
 from app.engine.errors import CheckpointError, DownloadError
 from app.tasks import weights_folders
 from app.tasks.args_options import parse_args_options
-from app.tasks.config_file import finds, named_config
+from app.tasks.config_file import named_config
+from app.tasks.rehearsal import rehearse
 from app.tasks.start_weights import StartWeights, find_start
 from benchmarks.reliability.trees import LIGHT, save_untrained
 from executor.errors import ModelError
@@ -58,13 +60,11 @@ def start(
         pretrained_model_params=listed,
     )
     taken_apart = parse_args_options(options)
+    planned = named_config(hp, taken_apart)
+    set_classes(planned, names)
+    checkpoints = tree.out / "training/checkpoints"
     return find_start(
-        tree.env,
-        hp,
-        named_config(hp, taken_apart),
-        taken_apart,
-        checkpoints=tree.out / "training/checkpoints",
-        is_wanted=lambda cfg: finds(cfg, 2),
+        tree.env, hp, planned, taken_apart, rehearse(planned), checkpoints=checkpoints
     )
 
 

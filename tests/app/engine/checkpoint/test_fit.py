@@ -105,6 +105,13 @@ def test_bad_numbers(tmp_path: Path, change: Callable[[State], object], told: st
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_finite_numbers_may_have_a_sum_that_is_not(tmp_path: Path):
+    state = detector().state_dict()
+    state[STEM].fill_(3e38)
+
+    load_weights(detector(), written(tmp_path / "m.pth", state)).require_whole()
+
+
 def test_every_bad_weight_counts(tmp_path: Path):
     state = detector().state_dict()
     for key in (STEM, MEAN, LAST):

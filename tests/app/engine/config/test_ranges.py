@@ -66,13 +66,16 @@ def test_names_of_the_tables_are_those_of_the_network() -> None:
         pytest.param("MODEL.FPN.OUT_CHANNELS", "0", "whole number from 1", id="no channels"),
         pytest.param("MODEL.FPN.NORM", "Frozen", "one of '', BN, SyncBN", id="unknown norm"),
         pytest.param("SOLVER.ACCUMULATE", "0", "whole number from 1", id="no part of a batch"),
-        pytest.param("INPUT.MIN_SIZE_TRAIN", "(0,)", "whole numbers from 1", id="no pixels"),
+        pytest.param("INPUT.MIN_SIZE_TRAIN", "(-1,)", "whole numbers from 0", id="negative side"),
+        pytest.param("INPUT.MAX_SIZE_TRAIN", "0", "whole number from 1", id="no pixels"),
         pytest.param("INPUT.MIN_SIZE_TRAIN", "()", "a list of whole", id="no sizes"),
         pytest.param("SOLVER.CLIP_GRADIENTS.NORM_TYPE", "-1", "number from 1, or inf", id="norm"),
         pytest.param("SOLVER.WEIGHT_DECAY", "-1", "number from 0 to", id="growth"),
-        pytest.param("SOLVER.WEIGHT_DECAY", "1e999", "number from 0 to 1", id="infinite"),
-        pytest.param("SOLVER.WEIGHT_DECAY", "nan", "number from 0 to 1", id="no number"),
-        pytest.param("SOLVER.WEIGHT_DECAY_BIAS", "-1", "0 to 1, or None", id="None or a number"),
+        pytest.param("SOLVER.WEIGHT_DECAY", "1e999", "number from 0 to 1000000", id="infinite"),
+        pytest.param("SOLVER.WEIGHT_DECAY", "nan", "number from 0 to 1000000", id="no number"),
+        pytest.param(
+            "SOLVER.WEIGHT_DECAY_BIAS", "-1", "0 to 1000000, or None", id="growing biases"
+        ),
         pytest.param("SOLVER.MOMENTUM", "1", "from 0 and below 1", id="never forgets"),
         pytest.param("SOLVER.MOMENTUM", "9" * 400, "from 0 and below 1", id="400 digits"),
         pytest.param("MODEL.PIXEL_STD", "[0,0,0]", "numbers from 1e-06", id="division by 0"),
@@ -174,7 +177,7 @@ def test_disagreements(overrides: list[str], words: str) -> None:
 def test_a_trained_model_is_not_judged_by_its_training(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     base = f"_BASE_: {LIGHT}\nVERSION: 2\n"
-    file.write_text(f"{base}SOLVER: {{GAMMA: 0}}\nINPUT: {{MIN_SIZE_TRAIN: [0]}}\n")
+    file.write_text(f"{base}SOLVER: {{GAMMA: 0}}\nINPUT: {{MIN_SIZE_TRAIN: [-1]}}\n")
     assert load_model_config(file).SOLVER.GAMMA == 0
     file.write_text(f"{base}INPUT: {{MIN_SIZE_TEST: -1}}\n")
     with pytest.raises(ConfigError, match=r"line 3: INPUT\.MIN_SIZE_TEST"):
@@ -278,7 +281,7 @@ RUN = {
                 "SOLVER.STEPS": "()",
                 "SOLVER.CLIP_GRADIENTS.ENABLED": "True",
                 "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "norm",
-                "SOLVER.CLIP_GRADIENTS.NORM_TYPE": "1e999",
+                "SOLVER.CLIP_GRADIENTS.NORM_TYPE": "inf",
                 "SOLVER.OPTIMIZER": "ADAMW",
                 "SOLVER.EMA.ENABLED": "True",
                 "SOLVER.EMA.DECAY": "0",
@@ -316,6 +319,15 @@ RUN = {
                 "INPUT.LSJ.MIN_SCALE": "0.001",
             },
             id="more than there is",
+        ),
+        pytest.param(
+            {
+                "INPUT.MIN_SIZE_TRAIN": "(0,)",
+                "INPUT.MIN_SIZE_TEST": "0",
+                "INPUT.MAX_SIZE_TRAIN": "1000000000",
+                "INPUT.MAX_SIZE_TEST": "1000000000",
+            },
+            id="images as they are",
         ),
     ],
 )
