@@ -14,12 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from executor.errors import DatasetError
-from executor.index_paths import (
-    file_of,
-    is_there,
-    split_in_two,
-    where_it_ends,
-)
+from executor.index_paths import file_of, is_there, split_in_two, where_it_ends
 from executor.index_remarks import Remarks
 from executor.novelty import Novelty
 
@@ -33,6 +28,9 @@ _HEADER = re.compile(
 """A first line that names columns."""
 
 _NUM_LOOKED_AT = 20
+
+Columns = tuple[str, str | None]
+"""An image and its annotation as the index has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +129,12 @@ class CandidateIndex:
             raise DatasetError("env.yaml: candidate_index_file is not set; nothing to work on")
         self._path = path
         self._starts = array("Q")
-        novelty = Novelty(asset.image_text for _, asset in _lines(path))
+        novelty = Novelty(image for _, (image, _) in _lines(path))
         remarks = Remarks(path)
-        for start, asset in _lines(path, remarks=remarks):
-            if novelty.is_new(asset.image_text):
+        for start, (image, annotation) in _lines(path, remarks=remarks):
+            if novelty.is_new(image):
                 self._starts.append(start)
-                remarks.look_at(asset.image_text, asset.annotation_text)
+                remarks.look_at(image, annotation)
             else:
                 remarks.num_duplicates += 1
         remarks.report()
@@ -153,20 +151,22 @@ class CandidateIndex:
         wanted = next(starts, None)
         if wanted is None:
             return
-        for start, asset in _lines(self._path, wanted):
+        folder = self._path.parent
+        for start, (image, annotation) in _lines(self._path, wanted):
             if start == wanted:
-                yield asset
+                yield Asset(image, annotation, folder)
                 wanted = next(starts, None)
 
     def pick(self, numbers: Iterable[int]) -> Iterator[Asset]:
         """The images at these positions, in any order."""
+        folder = self._path.parent
         try:
             with self._path.open("rb") as stream:
                 for number in numbers:
                     stream.seek(self._starts[number])
-                    asset = _asset(stream.readline(), self._path.parent)
-                    assert asset is not None, "the index was changed during the run"
-                    yield asset
+                    columns = _columns(stream.readline())
+                    assert columns is not None, "the index was changed during the run"
+                    yield Asset(*columns, folder)
         except OSError as error:
             raise _unreadable(self._path, error) from error
 
@@ -174,22 +174,22 @@ class CandidateIndex:
 def iter_index(path: Path) -> Iterator[Asset]:
     """Assets of an index file, each image once; DatasetError if it cannot be read."""
     seen: set[str] = set()
-    remarks = Remarks(path)
-    for _, asset in _lines(path, remarks=remarks):
-        if asset.image_text in seen:
+    folder, remarks = path.parent, Remarks(path)
+    for _, (image, annotation) in _lines(path, remarks=remarks):
+        if image in seen:
             remarks.num_duplicates += 1
             continue
-        seen.add(asset.image_text)
-        remarks.look_at(asset.image_text, asset.annotation_text)
-        yield asset
+        seen.add(image)
+        remarks.look_at(image, annotation)
+        yield Asset(image, annotation, folder)
     remarks.report()
 
 
 def _lines(
     path: Path, start: int = 0, *, remarks: Remarks | None = None
-) -> Iterator[tuple[int, Asset]]:
+) -> Iterator[tuple[int, Columns]]:
     """Each line that names an image: at which byte it starts (from `start` on), what it says."""
-    folder, is_first = path.parent, start == 0
+    is_first = start == 0
     try:
         with path.open("rb") as stream:
             stream.seek(start)
@@ -199,32 +199,33 @@ def _lines(
                         raise DatasetError(f"{path}: the index is UTF-16; save it as UTF-8")
                     if line.startswith(BOM_UTF8):
                         start, line = len(BOM_UTF8), line[len(BOM_UTF8) :]
-                asset = _asset(line, folder)
-                if asset is not None:
-                    if not is_first or not _is_header(asset):
-                        yield start, asset
+                columns = _columns(line)
+                if columns is not None:
+                    if not is_first or not _is_header(*columns, path.parent):
+                        yield start, columns
                     elif remarks is not None:
-                        remarks.header = asset.image_text
+                        remarks.header = columns[0]
                     is_first = False
                 start += len(line)
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
-def _is_header(asset: Asset) -> bool:
-    columns = f"{asset.image_text}\t{asset.annotation_text or ''}"
-    return _HEADER.fullmatch(columns) is not None and not is_there(asset.image)
+def _is_header(image: str, annotation: str | None, folder: Path) -> bool:
+    names_columns = _HEADER.fullmatch(f"{image}\t{annotation or ''}") is not None
+    return names_columns and not is_there(file_of(image, folder)[0])
 
 
-def _asset(line: bytes, folder: Path) -> Asset | None:
+def _columns(line: bytes) -> Columns | None:
+    """What a line says; None where it names no image."""
     text = line.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
     image, *rest = text.split("\t")
     if not image.strip():
         return None
     for annotation in rest:
         if annotation.strip():
-            return Asset(image, annotation, folder)
-    return Asset(image, None, folder)
+            return image, annotation
+    return image, None
 
 
 def _unreadable(path: Path, error: OSError) -> DatasetError:

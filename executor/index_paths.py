@@ -39,7 +39,7 @@ def file_of(text: str, folder: Path | None) -> tuple[Path, str]:
 
 def is_odd(text: str) -> bool:
     """Whether a path that does not exist may have been meant in another way."""
-    return text[:1] != "/" or text[-1] in _ODD_ENDS or "\\" in text
+    return text[:1] != "/" or text[-1] in _ODD_ENDS or "\\" in text or "\r" in text
 
 
 def is_there(path: Path) -> bool:

@@ -30,8 +30,6 @@ class Remarks:
     def look_at(self, image: str, annotation: str | None) -> None:
         """Note what one line says."""
         self._num += 1
-        if "\r" in image or (annotation and "\r" in annotation):
-            self._refuse_lone_returns(image if "\r" in image else annotation or "")
         if is_odd(image):
             self._look_at_path(image)
         if annotation is not None:
@@ -40,6 +38,14 @@ class Remarks:
             if _is_annotation(image) and not _is_annotation(annotation):
                 self._swapped.append((image, annotation))
 
+    def _look_at_path(self, text: str) -> None:
+        how = file_of(text, self._folder)[1]
+        if how:
+            self._readings[how] += 1
+            self._examples.setdefault(how, text)
+        elif "\r" in text:
+            self._refuse_lone_returns(text)
+
     def _refuse_lone_returns(self, text: str) -> None:
         line, _, rest = text.partition("\r")
         if rest and not is_there(Path(text)) and is_there(file_of(line, self._folder)[0]):
@@ -47,12 +53,6 @@ class Remarks:
                 f"{self.path}: the lines end in carriage returns alone, as {line!r} does; save the"
                 " index with line feeds"
             )
-
-    def _look_at_path(self, text: str) -> None:
-        how = file_of(text, self._folder)[1]
-        if how:
-            self._readings[how] += 1
-            self._examples.setdefault(how, text)
 
     def report(self) -> None:
         """Log all; DatasetError where the columns are swapped."""
