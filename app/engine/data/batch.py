@@ -111,10 +111,7 @@ def _crashed(record: ImageRecord) -> ImageError:
 
 
 def _none_in_a_row(failures: Sequence[ImageError]) -> DatasetError:
-    lost = LostImages()
-    for error in failures:
-        if isinstance(error, StorageError):
-            lost.add(error)
+    lost = LostImages(error for error in failures if isinstance(error, StorageError))
     if len(lost) == len(failures):
         return DatasetError(lost.told(f"{len(lost)} training images in a row"))
     return DatasetError(

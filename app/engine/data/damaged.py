@@ -1,23 +1,57 @@
-"""Training images that cannot be read although their headers could: each is counted once.
+"""Images of which something is wrong that shows only when they are decoded: each is counted once.
 
 An image is met again in every epoch, and by then nobody remembers the warnings of the first.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from app.engine.data.account import MAX_BROKEN_SHARE
+from app.engine.data.loader import CLIPPED, LOST, UNREADABLE
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError, printable
 
 logger = logging.getLogger(__name__)
 
-UNREADABLE = "unreadable image"
-"""What a loader calls them."""
+Met = Mapping[str, Iterable[str]]
+"""Kind of problem -> a sentence for each image that has it, in the order of first appearance."""
+
+_TOLD = {
+    UNREADABLE: "could not be read and others were taken in their place",
+    LOST: "were not given by their storage at times and others were taken in their place",
+    CLIPPED: "have values beyond white or black, which were clipped",
+}
 
 
-class DamagedImages(Problems):
-    """The problems of a training's loaders, in which an unreadable image counts once.
+class MetImages(Problems):
+    """The problems of a data set's loaders, in which an image counts once for each kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._met: dict[str, dict[str, None]] = {}
+
+    def add(
+        self, kind: str, example: str, effect: Effect = Effect.TOLD, *, remedy: str = ""
+    ) -> bool:
+        """See `Problems`; False for an example that was met before."""
+        met = self._met.setdefault(kind, {})
+        if example in met:
+            return False
+        met[example] = None
+        return super().add(kind, example, effect, remedy=remedy)
+
+    def met(self, *kinds: str) -> dict[str, list[str]]:
+        """See `Met`; of these kinds, or of all where none is named."""
+        return {kind: list(self._met.get(kind, ())) for kind in kinds or self._met}
+
+    def restore(self, met: Met) -> None:
+        """Go on with what an interrupted run has met."""
+        for kind, sentences in met.items():
+            self._met.setdefault(kind, {}).update(dict.fromkeys(sentences))
+
+
+class DamagedImages(MetImages):
+    """Those of a training: too many unreadable images end it.
 
     num_images  of the training set
     """
@@ -25,44 +59,35 @@ class DamagedImages(Problems):
     def __init__(self, num_images: int) -> None:
         super().__init__()
         self._num_images = num_images
-        self._met: dict[str, None] = {}
 
     def add(
         self, kind: str, example: str, effect: Effect = Effect.TOLD, *, remedy: str = ""
     ) -> bool:
-        """See `Problems`. DatasetError once more than 5 % of the images (and more than one) are
+        """See `MetImages`. DatasetError once more than 5 % of the images (and more than one) are
         unreadable: the rule for files whose damage shows at the start."""
-        if kind != UNREADABLE:
-            return super().add(kind, example, effect, remedy=remedy)
-        if example in self._met:
-            return False
-        self._met[example] = None
-        if len(self._met) > max(MAX_BROKEN_SHARE * self._num_images, 1):
+        is_kept = super().add(kind, example, effect, remedy=remedy)
+        num_unreadable = len(self._met.get(UNREADABLE, ()))
+        if kind == UNREADABLE and num_unreadable > max(MAX_BROKEN_SHARE * self._num_images, 1):
             raise DatasetError(
-                f"training set: {len(self._met)} of {self._num_images} images, more than 5 %, have "
+                f"training set: {num_unreadable} of {self._num_images} images, more than 5 %, have "
                 f"turned out to be unreadable up to now, for example {printable(example)}; then "
                 "start again with the same output folder to go on"
             )
-        return super().add(kind, example, Effect.BROKEN, remedy=remedy)
-
-    @property
-    def met(self) -> list[str]:
-        """A sentence for each unreadable image, in the order of their first appearance."""
-        return list(self._met)
-
-    def restore(self, met: Iterable[str]) -> None:
-        """Go on with those of an interrupted run."""
-        self._met |= dict.fromkeys(met)
+        return is_kept
 
 
-def report_damage(met: Iterable[str], num_images: int) -> None:
-    """One warning for the unreadable images that a training's processes have met, each once."""
-    different = list(dict.fromkeys(met))
-    if different:
-        logger.warning(
-            "training set: %d of %d images could not be read and others were taken in their place, "
-            "for example %s",
-            len(different),
-            num_images,
-            "; ".join(map(printable, different[:3])),
-        )
+def report_met(name: str, met: Iterable[Met], num_images: int) -> None:
+    """A warning for each kind of problem that a run's processes have met in the images of a set."""
+    everywhere = MetImages()
+    for one in met:
+        everywhere.restore(one)
+    for kind, sentences in everywhere.met().items():
+        if sentences:
+            logger.warning(
+                "%s set: %d of %d images %s, for example %s",
+                name,
+                len(sentences),
+                num_images,
+                _TOLD[kind],
+                "; ".join(map(printable, sentences[:3])),
+            )

@@ -29,13 +29,18 @@ from app.engine.structures.sample import ImageRecord, Sample
 
 logger = logging.getLogger(__name__)
 
+UNREADABLE = "unreadable image"
+LOST = "image not given by its storage"
+CLIPPED = "image with values beyond white or black"
+"""Kinds of `Loader.problems`."""
+
 _TASKS_AHEAD = 2  # batches queued at each worker: it starts the next while one is fetched
 
 
 class Loader:
     """Iterable of batches, made in this process or by workers; iterating again starts anew.
 
-    problems     unreadable images met so far, counted
+    problems     images met so far that cannot be read, or whose values were clipped; counted
     num_batches  None when endless
     pass_length  images until each has come once: more than 5 % of so many that their storage does
                  not give (and more than one) end the iteration with a DatasetError
@@ -123,11 +128,10 @@ class Loader:
         for sample in samples:
             if sample.deep is not None and sample.deep.num_outside:
                 example = f"{sample.image_id}: {sample.deep.outside}"
-                if self.problems.add("image with values beyond white or black", example):
+                if self.problems.add(CLIPPED, example):
                     logger.warning("%s", example)
         for error in failures:
-            is_lost = isinstance(error, StorageError)
-            kind = "image not given by its storage" if is_lost else "unreadable image"
+            kind = LOST if isinstance(error, StorageError) else UNREADABLE
             if self.problems.add(kind, str(error)):
                 logger.warning("%s", error)
         self._watch_storage(len(samples), failures)
@@ -141,9 +145,7 @@ class Loader:
             self._lost.clear()
         self._lost |= {error.place: error for error in failures if isinstance(error, StorageError)}
         if len(self._lost) > max(MAX_LOST_SHARE * self._pass_length, 1):
-            lost = LostImages()
-            for error in self._lost.values():
-                lost.add(error)
+            lost = LostImages(self._lost.values())
             raise DatasetError(lost.told(f"{len(lost):,} of {self._pass_length:,} images"))
 
 

@@ -1,7 +1,7 @@
 """Images that a storage does not give: what they have in common, and how to tell it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from app.engine.errors import StorageError
@@ -15,9 +15,11 @@ MAX_LOST_IN_A_ROW = 50
 class LostImages:
     """How many, where, and why; memory does not grow with them."""
 
-    def __init__(self) -> None:
+    def __init__(self, errors: Iterable[StorageError] = ()) -> None:
         self._reasons: Counter[str] = Counter()
         self._folder: Path | None = None
+        for error in errors:
+            self.add(error)
 
     def __len__(self) -> int:
         return self._reasons.total()

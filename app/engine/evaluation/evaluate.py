@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from app.engine.config import CfgNode
+from app.engine.data.damaged import MetImages, report_met
 from app.engine.data.dataset import Dataset
-from app.engine.data.loader import build_test_loader
+from app.engine.data.loader import CLIPPED, build_test_loader
 from app.engine.errors import ConfigError
 from app.engine.evaluation.cityscapes import (
     CityscapesInstanceEvaluator,
@@ -75,6 +76,7 @@ def evaluate(
     chosen = evaluators or build_evaluators(cfg, records, class_names, dataset=dataset)
     set_float32_precision(cfg)
     loader = build_test_loader(cfg, records, batch_size=batch_size, num_workers=num_workers)
+    loader.problems = problems = MetImages()
     by_id = {record.image_id: record for record in records}
 
     def measure(detector: Detector, directory: Path | None) -> Evaluation:
@@ -101,6 +103,7 @@ def evaluate(
             evaluator.merge([])
         second_dir = results_dir and results_dir.with_name(f"{results_dir.name}_TTA")
         evaluation = with_augmented(evaluation, measure(augmented, second_dir))
+    report_met("evaluation", [problems.met(CLIPPED)], len(records))
     verify_results(cfg.TEST.EXPECTED_RESULTS, evaluation.metrics)
     return evaluation
 

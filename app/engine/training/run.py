@@ -39,7 +39,7 @@ class Run:
     evaluated_at iteration of the latest evaluation
     num_backoffs how often the run fell back to a checkpoint with half the learning rate
     losses       of the beginning and of the latest iterations
-    damaged      training images that could not be read, in this process
+    damaged      training images that could not be read, or only in part; in this process
     """
 
     model: Detector
@@ -98,7 +98,7 @@ def process_state(run: Run) -> dict[str, Any]:
     return {
         "rng": rng_state(),
         "training_state": run.model.training_state(),
-        "damaged": run.damaged.met,
+        "damaged": run.damaged.met(),
     }
 
 
@@ -147,7 +147,7 @@ def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: in
     run.losses.load_state_dict(state.get("losses"))
     processes = state["processes"]
     for process in processes:
-        run.damaged.restore(process.get("damaged", ()))
+        run.damaged.restore(process.get("damaged", {}))
     if len(processes) == world_size:
         run.model.load_training_state(processes[rank]["training_state"])
         set_rng_state(processes[rank]["rng"])

@@ -4,11 +4,10 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import CfgNode
-from app.engine.data.damaged import report_damage
+from app.engine.data.damaged import report_met
 from app.engine.data.loader import Loader, build_train_loader
 from app.engine.evaluation.evaluator import verify_results
 from app.engine.structures.sample import Sample
@@ -153,9 +152,13 @@ class Trainer:
             raise hooks.NonFiniteLossError("The outputs of the final model are infinite or NaN")
 
     def _tell_of_damage(self) -> None:
-        met = self.ranks.gather(self.run.damaged.met)
-        if met is not None:
-            report_damage(chain.from_iterable(met), len(self.job.train_records))
+        for name, met, records in (
+            ("training", self.run.damaged.met(), self.job.train_records),
+            ("validation", self.judge.validator.clipped(), self.job.val_records),
+        ):
+            everywhere = self.ranks.gather(met)
+            if everywhere is not None:
+                report_met(name, everywhere, len(records))
 
     def _save(self, run: Run) -> None:
         self.watch.look()

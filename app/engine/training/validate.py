@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from app.engine.config import CfgNode
+from app.engine.data.damaged import Met, MetImages
 from app.engine.data.dataset import Dataset
-from app.engine.data.loader import Loader, build_test_loader
-from app.engine.data.problems import Problems
+from app.engine.data.loader import CLIPPED, Loader, build_test_loader
 from app.engine.evaluation.evaluate import build_evaluators, report
 from app.engine.evaluation.evaluator import Coverage, Evaluation, Evaluator, with_augmented
 from app.engine.evaluation.inference import OnBatch, Progress, run_inference
@@ -67,7 +67,7 @@ class Validator:
         self.score_thresh = score_thresh
         self.dataset = dataset
         self.should_stop = should_stop
-        self._problems = Problems()
+        self._problems = MetImages()
         # What is wrong with the settings ends the run now, not its evaluations one by one.
         if records:
             build_evaluators(cfg, records, class_names, dataset=dataset)
@@ -104,6 +104,10 @@ class Validator:
         # Of several failures, want of memory is the one that somebody can do something about.
         failures.sort(key=lambda failure: not failure.out_of_memory)
         return self.ranks.broadcast(Validation(evaluation, failures[0] if failures else None))
+
+    def clipped(self) -> Met:
+        """Images whose values were clipped, in this process; unreadable ones are told elsewhere."""
+        return self._problems.met(CLIPPED)
 
     def _attempt(
         self, failures: list[Failure], what: str, work: Callable[[], T | None]

@@ -4,12 +4,14 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from app.engine.data.damaged import DamagedImages
-from app.engine.data.problems import Problems
+from app.engine.data.loader import CLIPPED, LOST, UNREADABLE
 from app.engine.errors import DatasetError, OutOfMemoryError
 from app.engine.training.step import Stepper
 from benchmarks.reliability.memory import little_memory
@@ -126,15 +128,32 @@ def test_how_many_training_images_may_be_damaged(num_images, met, stops):
             meet()
     else:
         meet()
-        assert sum(kept) == len(set(met)) == len(damaged.met)
+        assert sum(kept) == len(set(met)) == len(damaged.met()["unreadable image"])
 
 
-def test_other_problems_of_training_images_are_only_counted():
+@pytest.mark.parametrize("kind", [LOST, CLIPPED])
+def test_other_problems_of_training_images_are_only_counted(kind):
     damaged = DamagedImages(2)
-    for _ in range(5):
-        damaged.add("image with values beyond white or black", "a")
-    assert damaged.counts == {"image with values beyond white or black": 5}
-    assert isinstance(damaged, Problems)
+    for example in "abcabc":
+        damaged.add(kind, example)
+    assert damaged.counts == {kind: 3}
+    assert damaged.met(UNREADABLE, kind) == {UNREADABLE: [], kind: ["a", "b", "c"]}
+
+
+def test_clipped_images_are_told_at_the_end_also_after_a_restart(tiny, tmp_path, caplog):
+    training = tiny.tiny_records(tmp_path / "images", 8)
+    validation = tiny.tiny_records(tmp_path / "images", 4, seed=1)
+    for record in (training[1], validation[0], validation[3]):
+        pixels = np.full(record.size, 100, np.uint16)
+        pixels[0, 0] = 5000
+        Image.fromarray(pixels).save(record.path)
+    for max_iter in ("6", "7"):  # several epochs, and an evaluation in each run
+        caplog.clear()
+        cfg = tiny.tiny_config("SOLVER.MAX_ITER", max_iter, "INPUT.BITS_PER_SAMPLE", "12")
+        tiny.tiny_train(tmp_path / "run", cfg)
+        beyond = "have values beyond white or black, which were clipped, for example"
+        assert caplog.text.count(f"training set: 1 of 8 images {beyond}") == 1
+        assert caplog.text.count(f"validation set: 2 of 4 images {beyond}") == 1
 
 
 def test_damaged_images_are_told_at_the_end_also_after_a_restart(
