@@ -43,7 +43,8 @@ GONE = frozenset(
 )
 """What they say when the server or the device behind them is not there any more."""
 
-_LOST = GONE | {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+LOST = GONE | {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What they say of data that they could not keep."""
 
 _SUFFIX = ".tmp"
 _counter = itertools.count()
@@ -145,7 +146,7 @@ def sync_file(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno in _LOST:
+        if error.errno in LOST:
             raise
 
 

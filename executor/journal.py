@@ -180,8 +180,7 @@ class Journal:
 
     def open_groups(self) -> list[range]:
         """Positions of groups that have an open entry; `add` takes each once more."""
-        with self._path.open("rb") as stream:
-            return [_group_at(stream, place).range for _, place in sorted(self._unfinished.items())]
+        return [self._group_at(place).range for _, place in sorted(self._unfinished.items())]
 
     def add(
         self, entries: Sequence[str], marks: str | None = None, *, position: int | None = None
@@ -197,8 +196,7 @@ class Journal:
         group = Group(start, RESULT * len(entries) if marks is None else marks, entries)
         try:
             if start in self._unfinished:
-                with self._path.open("rb") as stream:
-                    group = group.completed_by(_group_at(stream, self._unfinished[start]))
+                group = group.completed_by(self._group_at(self._unfinished[start]))
             place = self._size
             self._write(_packed(group))
             if time.monotonic() - self._sync_time > _SYNC_S:
@@ -212,8 +210,7 @@ class Journal:
     def _count(self, group: Group, *, place: int) -> bool:
         """Take note of a group that lies at a place in the file; False where it has no business."""
         if group.position in self._unfinished:
-            with self._path.open("rb") as stream:
-                earlier = _group_at(stream, self._unfinished.pop(group.position))
+            earlier = self._group_at(self._unfinished.pop(group.position))
             if len(earlier.marks) != len(group.marks):
                 return False
             self._counts.subtract(earlier.marks)
@@ -224,6 +221,14 @@ class Journal:
         if OPEN in group.marks:
             self._unfinished[group.position] = place
         return True
+
+    def _group_at(self, place: int) -> Group:
+        """The group at a place that was sound when it was written or looked at."""
+        with open(self._descriptor, "rb", closefd=False) as stream:
+            stream.seek(place)
+            for group, _ in _groups(stream):
+                return group
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def clear(self) -> None:
         """Forget all entries."""
@@ -249,14 +254,14 @@ class Journal:
     def __iter__(self) -> Iterator[str]:
         """All entries, from the first; a stream."""
         position = 0
-        with self._path.open("rb") as stream, self._path.open("rb") as elsewhere:
+        with self._path.open("rb") as stream:
             stream.readline()
             for group, _ in _groups(stream):
                 if group.position != position:
                     continue  # written again: it was told in its place
                 position += len(group.marks)
                 place = self._rewritten.get(group.position)
-                yield from group.entries if place is None else _group_at(elsewhere, place).entries
+                yield from group.entries if place is None else self._group_at(place).entries
 
     def close(self) -> None:
         """No more entries; the file stays where it belongs."""
@@ -331,11 +336,3 @@ def _groups(stream: IO[bytes]) -> Iterator[tuple[Group, int]]:
         except ValueError:
             return
         yield group, stream.tell() - start
-
-
-def _group_at(stream: IO[bytes], place: int) -> Group:
-    """The group at a place that was sound when it was written or looked at."""
-    stream.seek(place)
-    for group, _ in _groups(stream):
-        return group
-    raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -25,8 +25,12 @@ _SUFFIX = ".part"
 _BUFFER_BYTES = 1 << 20  # a model is hundreds of small tensors
 _MODE = 0o644  # the host reads ours as another user
 
-_NO_RENAME = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EXDEV})
-_LOST = frozenset(
+# What file systems say of operations that they lack, and of data that they could not keep: the same
+# lists as in executor.atomic_file, which may not be imported here.
+NOT_OFFERED = frozenset(
+    {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EXDEV, errno.ENOTTY}
+)
+LOST = frozenset(
     {
         errno.EIO,
         errno.ENOSPC,
@@ -37,11 +41,16 @@ _LOST = frozenset(
         errno.ETIMEDOUT,
         errno.EREMOTEIO,
         errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
         errno.ENODEV,
         errno.ENXIO,
     }
 )
-"""What a flush says of lost data, once; all else means that there is no flushing here."""
 
 _without_rename: set[Path] = set()
 
@@ -134,7 +143,7 @@ def _rename(part: Path, path: Path) -> None:
     try:
         part.replace(path)
     except OSError as error:
-        if error.errno not in _NO_RENAME:
+        if error.errno not in NOT_OFFERED:
             raise
         _part_from_twins(path)
         with part.open("rb") as reader, path.open("wb") as writer:
@@ -161,10 +170,11 @@ def _part_from_twins(path: Path) -> None:
 
 
 def _sync(handle: int) -> None:
+    """OSError where data is lost, which is said once; all else means that there is no flushing."""
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno in _LOST:
+        if error.errno in LOST:
             raise
 
 

@@ -7,7 +7,7 @@ import os
 from app.engine import errors as engine
 from app.tasks.args_options import OWNED_KEYS
 from executor import errors as contract
-from executor.atomic_file import GONE, remedy
+from executor.atomic_file import LOST, remedy
 
 logger = logging.getLogger("app.tasks")
 
@@ -35,16 +35,7 @@ _KEYS_OF_CONFIG = {
 """What config.yaml calls them, where alone a user of the platform can set them."""
 
 _SHARED_MEMORY = "/dev/shm"
-_STORAGE_FAULTS = GONE | {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EIO,
-    errno.EFBIG,
-    errno.ENOSYS,
-    errno.ENOTSUP,
-    errno.EXDEV,
-}
+_STORAGE_FAULTS = LOST | {errno.EROFS, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV}
 
 
 def told(error: Exception) -> contract.ExecutorError:

@@ -60,6 +60,12 @@ def _nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_files, "_without_rename", set())
 
 
+def test_engine_and_executor_take_the_same_errors_alike() -> None:
+    """Neither may import the other."""
+    assert engine_files.NOT_OFFERED == atomic_file.NOT_OFFERED
+    assert engine_files.LOST == atomic_file.LOST
+
+
 BORNE = rows(
     {
         "chmod": (*NOT_OFFERED, errno.EACCES, errno.EROFS),
