@@ -15,7 +15,6 @@ from app.tasks.stop_flag import stop_flag
 from app.tasks.unreadable import Unreadable
 from executor import errors as contract
 from executor.dataset_reader import Asset, CandidateIndex
-from executor.errors import StoppedError
 from executor.journal import NO_RESULT, OPEN, RESULT, Journal
 from executor.monitor import Progress
 
@@ -92,7 +91,7 @@ class Candidates(CandidateIndex):
                     num_looked_at += 1
                     progress(num_looked_at / len(self))
                     if should_stop():
-                        raise StoppedError(
+                        raise contract.StoppedError(
                             f"stopped as asked after {journal.num_done:,} of {len(self):,} images; "
                             "start the run again with the same /out to go on"
                         )

@@ -46,13 +46,13 @@ class ResizedImage:
 
     pixels         (H, W, C) uint8
     original_size  on disk
-    name           of the file; empty where there is none
+    image_id       name of the file; empty where there is none
     deep           what was met in an image with more than 8 bits, or None
     """
 
     pixels: Pixels
     original_size: Size
-    name: str = ""
+    image_id: str = ""
     deep: Deep | None = None
 
     @property
@@ -147,7 +147,7 @@ class OnnxPredictor:
         images = read_files(paths, self.reader, num_workers=num_workers)
 
         def detect(batch: list[ResizedImage]) -> list[ArrayDetections | DoesNotFitError]:
-            return list(in_batches(self, batch, self.detect_batch, name=lambda image: image.name))
+            return list(in_batches(self, batch, self.detect_batch))
 
         with side_by_side(
             detect, self._streams, failed=lambda found: isinstance(found, DoesNotFitError)
@@ -224,8 +224,7 @@ def open_session(path: Path, device: str, *, threads: int) -> Any:
             ) from error
         raise CheckpointError(
             f"{path}: ONNX Runtime cannot open this file on {device} ({first_line(error)}); "
-            "export the "
-            "model again, or use backend torch"
+            "export the model again, or use backend torch"
         ) from error
 
 

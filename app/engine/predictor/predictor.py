@@ -168,7 +168,7 @@ class Predictor:
         """`map_files` for files that are read already."""
 
         def run(batch: list[Sample]) -> list[T | ImageError]:
-            return list(in_batches(self, batch, work, name=_name))
+            return list(in_batches(self, batch, work))
 
         with side_by_side(
             run,
@@ -194,9 +194,7 @@ class Predictor:
         results: dict[int, T] = {}
         for indices in buckets.values():
             batch = [samples[index] for index in indices]
-            for index, result in zip(
-                indices, in_batches(self, batch, work, name=_name), strict=True
-            ):
+            for index, result in zip(indices, in_batches(self, batch, work), strict=True):
                 if isinstance(result, ImageError):
                     raise result
                 results[index] = result
@@ -223,10 +221,6 @@ class Predictor:
             )
         in_bgr = self._mapper.image_format == "BGR"
         return self._mapper.from_pixels(image if in_bgr else image[..., ::-1])
-
-
-def _name(sample: Sample) -> str:
-    return str(sample.image_id or "")
 
 
 def _pinned(sample: Sample | ImageError) -> Sample | ImageError:

@@ -12,10 +12,13 @@ logger = logging.getLogger(__name__)
 
 
 class NetworkInput(Protocol):
-    """An image as the network takes it."""
+    """An image as the network takes it; `image_id` is the name of its file where it has one."""
 
     @property
     def size(self) -> Size: ...
+
+    @property
+    def image_id(self) -> int | str: ...
 
 
 class Predicts(Protocol):
@@ -32,13 +35,8 @@ def in_batches(
     predictor: Predicts,
     samples: Sequence[S],
     work: Callable[[list[S]], Sequence[T]],
-    *,
-    name: Callable[[S], str],
 ) -> Iterator[T | DoesNotFitError]:
-    """`work` on batches, one result for each sample: an error for one that does not fit alone.
-
-    name  of the file of a sample; empty where there is none
-    """
+    """`work` on batches, one result for each sample: an error for one that does not fit alone."""
     start = 0
     while start < len(samples):
         batch = list(samples[start : start + predictor.batch_size])
@@ -47,7 +45,7 @@ def in_batches(
             yield from results
             start += len(batch)
         elif len(batch) == 1:
-            yield _does_not_fit(batch[0].size, name(batch[0]))
+            yield _does_not_fit(batch[0])
             start += 1
         else:
             predictor.batch_size = min(predictor.batch_size, len(batch) // 2)
@@ -68,9 +66,9 @@ def _unless_out_of_memory(
     return None
 
 
-def _does_not_fit(size: Size, name: str) -> DoesNotFitError:
-    height, width = size
+def _does_not_fit(image: NetworkInput) -> DoesNotFitError:
+    height, width = image.size
     return DoesNotFitError(
-        f"{name or 'an image'}: its {width} x {height} pixels do not fit into memory, even "
-        "alone; use a smaller image_size (INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST)"
+        f"{image.image_id or 'an image'}: its {width} x {height} pixels do not fit into memory, "
+        "even alone; use a smaller image_size (INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST)"
     )
