@@ -16,7 +16,6 @@ from app.engine.config import CfgNode, load_config
 from app.engine.config.yaml_file import read_config
 from app.engine.errors import CheckpointError, ConfigError
 from app.engine.modeling.detector import Detector
-from app.engine.training.resume import find_state
 from app.tasks.args_options import EngineOptions
 from app.tasks.model_files import ModelFiles, find_model, look_for_model, package_class_names
 from app.tasks.weights_folders import find_start_weights
@@ -66,7 +65,7 @@ def find_start(
     checkpoints  folder of the training's own checkpoints
     Raises ModelError or CheckpointError where weights are damaged, of another model, or nowhere.
     """
-    if find_state(CheckpointStore(checkpoints)) is not None:
+    if CheckpointStore(checkpoints).load() is not None:
         logger.info(
             "training: goes on from its checkpoint in %s; weights to start from are not looked at",
             checkpoints,

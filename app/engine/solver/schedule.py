@@ -53,10 +53,10 @@ class Schedule:
         rates = [lr * self.factor for lr in self.base_lrs]
         return {"base_lrs": rates, "last_epoch": self.iteration}
 
-    def load_state_dict(self, state: dict[str, Any], *, factor: float = 1.0) -> None:
-        """Go on at the iteration of `state`, with the own rates times `factor`."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on at the iteration of `state`, with the own rates."""
         self.iteration = int(state["last_epoch"])
-        self.scale(factor)
+        self._apply()
 
     def scale(self, factor: float) -> None:
         """Use the base rates times `factor` from now on."""

@@ -1,7 +1,5 @@
 """A run at its start, or where its newest checkpoint has left it."""
 
-from typing import Any
-
 import torch
 
 from app.engine.checkpoint.load import load_weights
@@ -18,10 +16,9 @@ from app.engine.training.distributed import Ranks
 from app.engine.training.ema import Ema
 from app.engine.training.job import Job
 from app.engine.training.loss_record import LossRecord
-from app.engine.training.resume import changes_since, take_up
+from app.engine.training.resume import take_up
 from app.engine.training.rng import seed_all
 from app.engine.training.run import Run
-from app.engine.training.settings import INITIAL_WEIGHTS, Changes
 from app.engine.training.step import Stepper
 
 
@@ -39,7 +36,7 @@ def build_run(
     losses  where its losses are going to be recorded
     dtype   of mixed precision; None: float32
     """
-    state, changes = _state(job, checkpoints) if job.resume else (None, {})
+    state = checkpoints.load() if job.resume else None
     seed_all(job.seed)
     model = _build_model(job, cfg, dtype, from_scratch=state is None)
     optimizer = build_optimizer(cfg, model)
@@ -65,19 +62,8 @@ def build_run(
     seed_all(job.seed + ranks.rank)
     if state is not None:
         checkpoints.restore(run, state)
-        take_up(run, changes, cfg, job.output_dir)
+        take_up(run, state, checkpoints.settings, job)
     return run
-
-
-def _state(job: Job, checkpoints: Checkpoints) -> tuple[dict[str, Any] | None, Changes]:
-    """The checkpoint to go on from, if there is one, and what has changed since."""
-    state = checkpoints.load()
-    if state is None:
-        return None, {}
-    changes = changes_since(state, checkpoints.settings)
-    if job.initial_weights is None:  # nobody looks at them any more
-        changes.pop(INITIAL_WEIGHTS, None)
-    return state, changes
 
 
 def _build_model(

@@ -10,6 +10,7 @@ from app.engine.checkpoint.store import CheckpointStore
 from app.engine.errors import DivergedError
 from app.engine.training.distributed import Ranks
 from app.engine.training.hooks import LostError, NonFiniteLossError
+from app.engine.training.loss_record import FEWEST
 from app.engine.training.run import (
     Run,
     check_same_model,
@@ -99,10 +100,16 @@ class Checkpoints:
         self._last_iteration = run.iteration
 
     def back_off(self, run: Run, error: LostError) -> None:
-        """Fall back to the last checkpoint with half the learning rate, at most twice."""
+        """Fall back to the last checkpoint with half the learning rate, at most twice.
+
+        DivergedError when that did not help. Of a checkpoint so early that nothing has vouched for
+        its losses yet, nothing would come with any settings: the next start begins anew.
+        """
         num_backoffs = run.num_backoffs + 1
         state = self.load() if num_backoffs <= MAX_BACKOFFS else None
         if state is None:
+            if self.ranks.is_first and self._last_iteration < FEWEST:
+                self.store.discard()
             raise DivergedError(
                 f"{error}; {run.num_backoffs} returns to a checkpoint with half the learning rate "
                 f"did not help: lower SOLVER.BASE_LR ({self.settings['SOLVER.BASE_LR']}), or look "
@@ -110,8 +117,7 @@ class Checkpoints:
             ) from error
         self.restore(run, state)
         # A checkpoint from before the last fall-back does not know of it.
-        run.num_backoffs = num_backoffs
-        run.schedule.scale(run.rate_factor)
+        run.count_backoffs(num_backoffs)
         self._last_iteration = -1
         logger.warning(
             "%s. Going back to iteration %d with %g times the learning rate (%d of %d)",

@@ -4,12 +4,8 @@ Losses of detectors are of the order of 1: means over images of cross entropies 
 """
 
 from collections import deque
-from collections.abc import Sequence
 from statistics import median
 from typing import Any
-
-import torch
-from torch import Tensor
 
 MAX_GROWTH = 100.0
 """With a loss so many times that of the first iterations a model has learnt nothing."""
@@ -17,8 +13,10 @@ MAX_GROWTH = 100.0
 SENSELESS = 1e4
 """Nor has it with such a loss, whatever the first ones were."""
 
+FEWEST = 10
+"""Fewer losses say nothing as long as there will be more."""
+
 _FIRST = 20
-_FEWEST = 10
 _USUAL = 1.0
 """A loss to begin with that says nothing against a model."""
 
@@ -53,12 +51,7 @@ class LossRecord:
         """
         if at_end:
             return self._complaint(max(1, self._count // 10))
-        return self._complaint(self._lasting) if self._count >= _FEWEST else ""
-
-    @property
-    def was_lost(self) -> bool:
-        """Whether the weights that gave the latest losses are probably not worth going on with."""
-        return bool(self._complaint(self._lasting))
+        return self._complaint(self._lasting) if self._count >= FEWEST else ""
 
     @property
     def _lasting(self) -> int:
@@ -87,19 +80,11 @@ class LossRecord:
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {
-            "first": torch.tensor(self._first, dtype=torch.float64),
-            "latest": torch.tensor(list(self._latest), dtype=torch.float64),
-            "count": self._count,
-        }
+        return {"first": self._first[:], "latest": list(self._latest), "count": self._count}
 
     def load_state_dict(self, state: dict[str, Any] | None) -> None:
         """Go on where `state` was taken; None: nothing is known (first release)."""
-        known: dict[str, Any] = state or {"first": (), "latest": (), "count": 0}
-        self._first = _floats(known["first"])
-        self._latest = deque(_floats(known["latest"]), maxlen=self._latest.maxlen)
-        self._count = int(known["count"])
-
-
-def _floats(values: Tensor | Sequence[float]) -> list[float]:
-    return [float(value) for value in values]
+        known = state or {"first": [], "latest": [], "count": 0}
+        self._first = list(known["first"])
+        self._latest = deque(known["latest"], maxlen=self._latest.maxlen)
+        self._count = known["count"]

@@ -73,6 +73,11 @@ class Run:
         """Of all learning rates, after so many returns to a checkpoint."""
         return BACKOFF**self.num_backoffs
 
+    def count_backoffs(self, number: int) -> None:
+        """Go on as a run that has gone back to a checkpoint so often."""
+        self.num_backoffs = number
+        self.schedule.scale(self.rate_factor)
+
     def count_iteration(self) -> None:
         """One more iteration is finished."""
         self.iteration += 1
@@ -143,7 +148,8 @@ def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: in
         run.stepper.scaler.load_state_dict(state["scaler"])
     for name in _COUNTERS:
         setattr(run, name, state["counters"][name])
-    run.schedule.load_state_dict(state["schedule"], factor=run.rate_factor)
+    run.schedule.load_state_dict(state["schedule"])
+    run.schedule.scale(run.rate_factor)
     run.losses.load_state_dict(state.get("losses"))
     processes = state["processes"]
     for process in processes:
@@ -167,14 +173,14 @@ def identity(cfg: CfgNode, class_names: Sequence[str]) -> dict[str, Any]:
         "model": digest,
         "class_names": list(class_names),
         "image_format": str(cfg.INPUT.FORMAT),
-        "ims_per_batch": int(cfg.SOLVER.IMS_PER_BATCH),
+        "ims_per_batch": int(cfg.SOLVER.IMS_PER_BATCH),  # may change; the first release asks for it
     }
 
 
 def check_same_model(
     state: dict[str, Any], mine: dict[str, Any], settings: Settings, *, source: str
 ) -> None:
-    """Raise CheckpointError unless `state` belongs to a run like `mine`; log what may differ."""
+    """Raise CheckpointError unless `state` belongs to a run like `mine`."""
     if state["format"] != FORMAT:
         raise CheckpointError(
             f"{source} was written by another version (format {state['format']}); "
@@ -191,12 +197,6 @@ def check_same_model(
                 f"{source} belongs to a run with {what}; remove it or write elsewhere to train "
                 "anew, or use the configuration it was made with"
             )
-    if saved["ims_per_batch"] != mine["ims_per_batch"]:
-        logger.info(
-            "resuming with %d images an iteration, not %d",
-            mine["ims_per_batch"],
-            saved["ims_per_batch"],
-        )
 
 
 def _differences(state: dict[str, Any], settings: Settings) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
 from app.engine.errors import (
@@ -23,7 +22,6 @@ from app.engine.solver import auto_scale
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.distributed import launch
 from app.engine.training.job import Callbacks, Job, TrainSummary
-from app.engine.training.resume import find_state
 from app.engine.training.saved_model import SavedModel
 from app.engine.training.trainer import train_rank
 
@@ -92,8 +90,6 @@ def train(
         val_dataset=val_dataset,
     )
     remove_remains(job.output_dir)
-    if resume:
-        find_state(CheckpointStore(job.output_dir / "checkpoints"))  # removes one that is lost
     return _train_with_restarts(job, devices, timeout_s)
 
 

@@ -133,7 +133,8 @@ def test_a_schedule_that_goes_on_follows_its_own_settings(settings, factor, rate
     cfg = solver_config(**{**published, **settings})
     again = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=cfg.SOLVER.BASE_LR)
     schedule = build_schedule(cfg, again)
-    schedule.load_state_dict(first.state_dict(), factor=factor)
+    schedule.load_state_dict(first.state_dict())
+    schedule.scale(factor)
 
     assert again.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-3)
 

@@ -52,9 +52,7 @@ def test_losses_beyond_all_sense(losses: list[float]) -> None:
     ],
 )
 def test_losses_that_may_be(losses: list[float]) -> None:
-    record = recorded(losses)
-    assert record.complaint(at_end=True) == ""
-    assert not record.was_lost or losses[-1] < losses[len(losses) // 2]
+    assert recorded(losses).complaint(at_end=True) == ""
 
 
 @pytest.mark.parametrize(

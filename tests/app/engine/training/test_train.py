@@ -320,7 +320,7 @@ def test_resume_with_another_batch_size_goes_on_in_the_data(tiny, tmp_path, capl
     cfg = tiny.tiny_config("SOLVER.IMS_PER_BATCH", "4", "SOLVER.MAX_ITER", "6")
     summary = tiny.tiny_train(tmp_path / "run", cfg, val_records=[])
     assert summary.iteration == 6
-    assert "resuming with 4 images an iteration, not 2" in caplog.text
+    assert "SOLVER.IMS_PER_BATCH 4 (was 2)" in caplog.text
     state = CheckpointStore(tmp_path / "run/checkpoints").load()
     assert state["counters"]["images"] == 4 * 2 + 2 * 4
 
