@@ -48,8 +48,8 @@ class _Measured:
     sample: npt.NDArray[np.float64]
 
 
-def with_depth(cfg: CfgNode, paths: Iterable[Path], *, name: str = "training") -> CfgNode:
-    """The config with the depth that the images of set `name` have; what a user set stays.
+def with_depth(cfg: CfgNode, paths: Iterable[Path]) -> CfgNode:
+    """The config with the depth that the images of a training set have; what a user set stays.
 
     `cfg` itself where no image has more than 8 bits. What was found is told in one line for
     integers and one for floats. DatasetError where no value could be white.
@@ -60,20 +60,17 @@ def with_depth(cfg: CfgNode, paths: Iterable[Path], *, name: str = "training") -
     deep = _deep_ones(seen)
     if not deep:
         return cfg
-    measured = _measure(deep)
-    if not measured:
+    integers, floats = _measure(deep)
+    if not integers and not floats:
         logger.warning(
-            "%s set: images with more than 8 bits, for example %s, but none can be measured: "
+            "training set: images with more than 8 bits, for example %s, but none can be measured: "
             "INPUT.BITS_PER_SAMPLE stays %d",
-            name,
             deep[0],
             cfg.INPUT.BITS_PER_SAMPLE,
         )
         return cfg
-    where = f"{name} set: {len(deep)} of {len(seen)} images looked at have more than 8 bits"
+    where = f"training set: {len(deep)} of {len(seen)} images looked at have more than 8 bits"
     depth = Depth.from_config(cfg)
-    integers = [m for m in measured if not m.is_float]
-    floats = [m for m in measured if m.is_float]
     decided = cfg.clone()
     decided.defrost()
     if integers:
@@ -86,9 +83,7 @@ def with_depth(cfg: CfgNode, paths: Iterable[Path], *, name: str = "training") -
 
 def measured_depth(paths: Sequence[Path]) -> Depth:
     """The depth that nearly all values of these images need; nothing is told or refused."""
-    measured = _measure(_deep_ones(paths))
-    integers = [m for m in measured if not m.is_float]
-    floats = [m for m in measured if m.is_float]
+    integers, floats = _measure(_deep_ones(paths))
     return Depth(
         bits=_bits_of(_bright(integers)) if integers else 0,
         float_white=max(_usual_white(_bright(floats)), _bright(floats)) if floats else 0.0,
@@ -99,10 +94,14 @@ def _deep_ones(paths: Sequence[Path]) -> list[Path]:
     return [path for path, is_one in zip(paths, _each(_is_deep, paths), strict=True) if is_one]
 
 
-def _measure(deep: Sequence[Path]) -> list[_Measured]:
-    """A sample of images with more than 8 bits, without those that cannot be measured."""
+def _measure(deep: Sequence[Path]) -> tuple[list[_Measured], list[_Measured]]:
+    """A sample of images with more than 8 bits: those of integers, and those of floats.
+
+    Without those that cannot be measured.
+    """
     found = _each(_measured, _spread(deep, NUM_MEASURED), threads=len(os.sched_getaffinity(0)))
-    return [m for m in found if m is not None]
+    measured = [m for m in found if m is not None]
+    return [m for m in measured if not m.is_float], [m for m in measured if m.is_float]
 
 
 def _bits(measured: Sequence[_Measured], asked: int, where: str) -> int:

@@ -14,6 +14,8 @@ import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -105,10 +107,8 @@ def read_image(
     where the file cannot be had, and one DoesNotFitError, where memory is too small for it.
     """
     check_format(format)
-    try:
+    with _explained(path):
         return pixels_of(_picture(path, format, depth, met), format)
-    except _DECODER_ERRORS as error:
-        raise _refusal(path, error) from error
 
 
 def read_picture(
@@ -116,10 +116,8 @@ def read_picture(
 ) -> Image.Image:
     """`read_image` before it becomes an array: in mode L for "L", RGB for all others."""
     check_format(format)
-    try:
+    with _explained(path):
         return _picture(path, format, depth, met)
-    except _DECODER_ERRORS as error:
-        raise _refusal(path, error) from error
 
 
 def stored_values(path: Path) -> Values | None:
@@ -127,18 +125,16 @@ def stored_values(path: Path) -> Values | None:
 
     (H, W) or (H, W, C) without transparency. ImageError also where no low bytes can be decoded.
     """
-    try:
+    with _explained(path):
         stored = _load(_content(path))
         if stored.is_cut:
             raise ImageError("its decoder gives only the high byte of each colour; save it as PNG")
         return stored.values() if stored.is_integer or stored.is_float else None
-    except _DECODER_ERRORS as error:
-        raise _refusal(path, error) from error
 
 
 def is_deep(path: Path) -> bool:
     """Whether an image has more than 8 bits a value, as its header says."""
-    try:
+    with _explained(path):
         _check_regular(path)
         with path.open("rb") as file:
             image = _open(file)
@@ -146,8 +142,6 @@ def is_deep(path: Path) -> bool:
             file.seek(0)
             stored = Stored(image, wide, is_cut(image, file.read(_HEADER)))
             return stored.is_integer or stored.is_float
-    except _DECODER_ERRORS as error:
-        raise _refusal(path, error) from error
 
 
 def pixels_of(picture: Image.Image, format: str) -> Pixels:
@@ -166,14 +160,12 @@ def pixels_of(picture: Image.Image, format: str) -> Pixels:
 
 def read_labels(path: Path) -> npt.NDArray[Any]:
     """Label map (H, W), integers as stored: grey values, or palette indices; no scaling."""
-    try:
+    with _explained(path):
         image = _load(_content(path)).image
         image = _upright(image, image)
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
             raise ImageError(f"a label map has one channel, this one is {image.mode}")
         return np.array(image)
-    except _DECODER_ERRORS as error:
-        raise _refusal(path, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +196,7 @@ def image_header(path: Path, *, whole: bool = False) -> Header:
     whole  ImageError also where the file ends too early: the end is looked at, and only a file
            that seems to lack it is decoded
     """
-    try:
+    with _explained(path):
         _check_regular(path)
         with path.open("rb") as file:
             image = _open(file)
@@ -220,8 +212,6 @@ def image_header(path: Path, *, whole: bool = False) -> Header:
             if image.format != "TIFF" and orientation >= 5:
                 width, height = height, width
             return Header((height, width), orientation)
-    except _DECODER_ERRORS as error:
-        raise _refusal(path, error) from error
 
 
 def image_suffixes() -> frozenset[str]:
@@ -288,10 +278,8 @@ _END_OF_JPEG = b"\xff\xd9"
 _END_OF_PNG = b"IEND\xaeB`\x82"
 _WITH_END = ("JPEG", "MPO", "PNG", "WEBP")
 _ZEROS = bytes(64)
-_PLAIN_WEBP = (
-    b"VP8 ",
-    b"VP8L",
-)  # pictures alone: others may end with metadata, and that with zeros
+# Pictures alone: others may end with metadata, and that with zeros.
+_PLAIN_WEBP = (b"VP8 ", b"VP8L")
 
 
 def _refuse_zeros_as_picture(image: ImageFile, data: bytes) -> None:
@@ -406,6 +394,15 @@ def _rgb(image: Image.Image) -> Image.Image:
     # Without this entry Pillow has nothing to warn about when it drops a palette's transparency.
     image.info.pop("transparency", None)
     return image.convert("RGB")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Whatever a decoder raises inside becomes an ImageError that says what is wrong."""
+    try:
+        yield
+    except _DECODER_ERRORS as error:
+        raise _refusal(path, error) from error
 
 
 def _refusal(path: Path, error: BaseException) -> ImageError:
