@@ -7,11 +7,11 @@ from pathlib import Path
 from app.cli.arguments import Options
 from app.engine.checkpoint.files import read_checkpoint
 from app.engine.config import CLASS_SECTIONS, CfgNode, class_section, load_config, num_classes
-from app.engine.data.class_names import match_names, plain_name
 from app.engine.data.coco_classes import COCO_CLASSES
 from app.engine.data.dataset import Dataset
 from app.engine.data.renumber import Names, renumbered
 from app.engine.errors import ConfigError
+from app.engine.structures.class_names import match_names, plain_name
 
 logger = logging.getLogger(__name__)
 

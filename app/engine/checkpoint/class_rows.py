@@ -4,11 +4,12 @@ K: classes of a list, g: anchors per position (1 outside RetinaNet); rows are g 
 """
 
 import re
-import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from app.engine.structures.class_names import match_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +30,14 @@ _LAYOUTS = (
 
 
 def partners(file_classes: Sequence[str], model_classes: Sequence[str]) -> dict[int, int]:
-    """Place of a class in the model -> its place in the file, for the classes that both have.
-
-    The exact name goes first; another case is the same class where that leaves nothing open.
-    """
-    theirs = [_plain(name) for name in file_classes]
-    ours = [_plain(name) for name in model_classes]
-    found = {place: theirs.index(name) for place, name in enumerate(ours) if name in theirs}
-    free_theirs = [theirs[place].casefold() for place in _others(theirs, found.values())]
-    free_ours = [ours[place].casefold() for place in _others(ours, found)]
-    folded = [name.casefold() for name in theirs]
-    for place in _others(ours, found):
-        name = ours[place].casefold()
-        if free_ours.count(name) == free_theirs.count(name) == 1 == folded.count(name):
-            found[place] = folded.index(name)
+    """Place of a class in the model -> its place in the file, for the classes that both have."""
+    matches = match_names(model_classes, file_classes)
+    found: dict[int, int] = {}
+    for place, name in enumerate(file_classes):
+        class_id = matches[name].class_id
+        if class_id is not None:
+            found.setdefault(class_id, place)
     return found
-
-
-def _others(names: Sequence[str], places: Collection[int]) -> list[int]:
-    return [place for place in range(len(names)) if place not in places]
 
 
 def same_classes(names: Sequence[str], other: Sequence[str]) -> bool:
@@ -103,10 +93,7 @@ def class_mapping(file_classes: Sequence[str], model_classes: Sequence[str]) -> 
     """One sentence: which classes keep what they learned, which are new, which are gone."""
     found = partners(file_classes, model_classes)
     kept = [model_classes[place] for place in sorted(found)]
-    new = [model_classes[place] for place in _others(model_classes, found)]
-    dropped = [file_classes[place] for place in _others(file_classes, found.values())]
+    new = [name for place, name in enumerate(model_classes) if place not in found]
+    used = set(found.values())
+    dropped = [name for place, name in enumerate(file_classes) if place not in used]
     return f"Classes by name: kept {kept}; new {new}; dropped {dropped}."
-
-
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name.strip())

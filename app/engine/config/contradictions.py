@@ -1,7 +1,7 @@
 """Values of several keys that do not go together, or that would have no effect.
 
-Each value is right by itself: `ranges.py` and the choices of `support.py` come first. What only the
-built network can tell (which feature maps there are, and how wide) is told when it is built.
+Each value is right by itself: `ranges.py` and the choices of `support.py` come first. Feature maps
+are in `feature_maps.py`; what only the built network can tell is told when it is built.
 """
 
 from collections.abc import Iterator

@@ -26,13 +26,12 @@ _USERS = {
 
 def feature_faults(leaves: Leaves) -> Iterator[Fault]:
     """IN_FEATURES that the network does not have, and anchors for another number of them."""
-    body = body_maps(leaves)
+    maps = body_maps(leaves)
     if has_pyramid(leaves):
-        faults = list(_pyramid_faults(leaves, body))
-        if faults:
+        if faults := list(_pyramid_faults(leaves, maps)):
             yield from faults
             return
-    maps = pyramid_maps(leaves, body) if has_pyramid(leaves) else body
+        maps = pyramid_maps(leaves, maps)
     for section in _used_sections(leaves):
         key = f"{section}.IN_FEATURES"
         if not set(leaves[key]) <= set(maps):

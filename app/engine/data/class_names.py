@@ -1,33 +1,9 @@
-"""Which asked-for class a name in a data set means.
+"""Class names of the objects of a data set, found and counted."""
 
-The exact name goes first. What nobody can see makes no difference: the two Unicode forms of an
-accented letter, zero-width characters, blanks. Another case is the same class only where that
-leaves nothing open: `A` and `a` are two classes as soon as both are asked for or both are used.
-"""
-
-import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from app.engine.data.problems import Effect, Problems
-
-UNKNOWN_CLASS = "unknown class (dropped)"
-OTHER_CASE = "class name in another case (taken as the asked-for class)"
-OTHER_CHARACTERS = "class name with other invisible characters (taken as the asked-for class)"
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What one name means.
-
-    class_id  position among the asked-for classes; None for none of them
-    kind      what is to be told of each object of this name, with `example`; "" for nothing
-    """
-
-    class_id: int | None
-    kind: str = ""
-    example: str = ""
+from app.engine.structures.class_names import match_names
 
 
 class ClassFinder:
@@ -45,81 +21,3 @@ class ClassFinder:
             effect = Effect.DROPPED if match.class_id is None else Effect.CHANGED
             self._problems.add(match.kind, match.example, effect)
         return match.class_id
-
-
-def match_names(asked: Sequence[str], used: Iterable[str]) -> dict[str, Match]:
-    """What each of the names `used` means; of two asked-for names that are the same, the first."""
-    used = set(used)
-    exact, plain = _positions(asked), _positions(map(plain_name, asked))
-    by_case, spellings = defaultdict(set), defaultdict(set)
-    for name, class_id in plain.items():
-        by_case[_folded(name)].add(class_id)
-    for name in map(plain_name, used):
-        spellings[_folded(name)].add(name)
-    matches = {}
-    for name in used:
-        short = plain_name(name)
-        same_but_case = by_case.get(_folded(short), set())
-        if name.strip() in exact:
-            matches[name] = Match(exact[name.strip()])
-        elif short in plain:
-            class_id = plain[short]
-            matches[name] = Match(class_id, OTHER_CHARACTERS, _both(name, asked[class_id]))
-        elif len(same_but_case) == 1 and len(spellings[_folded(short)]) == 1:
-            (class_id,) = same_but_case
-            matches[name] = Match(class_id, OTHER_CASE, f"{short}, asked for: {asked[class_id]}")
-        else:
-            hint = _hint(short, asked, [asked[i] for i in sorted(same_but_case)])
-            matches[name] = Match(None, UNKNOWN_CLASS, f"{short or '(no name)'}{hint}")
-    return matches
-
-
-def plain_name(name: str) -> str:
-    """The name without what cannot be seen: one Unicode form, no zero-width characters, and one
-    blank between words.
-    """
-    if name.isascii() and name.isprintable() and "  " not in name:
-        return name.strip()  # nearly all of them
-    seen = "".join(char for char in name if unicodedata.category(char) != "Cf")
-    return unicodedata.normalize("NFC", " ".join(seen.split()))
-
-
-def _positions(names: Iterable[str]) -> dict[str, int]:
-    positions: dict[str, int] = {}
-    for index, name in enumerate(names):
-        positions.setdefault(name.strip(), index)
-    return positions
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name.casefold())
-
-
-def _hint(name: str, asked: Sequence[str], same_but_case: Sequence[str]) -> str:
-    """Why a name that looks like one of the asked-for ones is none of them; "" for others."""
-    if same_but_case:
-        return (
-            f" (asked for: {', '.join(same_but_case)}; names that differ in case are two classes"
-            " where both are used or asked for)"
-        )
-    alike = next((other for other in asked if _looks_alike(name, plain_name(other))), None)
-    return "" if alike is None else f" (not the class asked for: {_both(name, alike)})"
-
-
-def _looks_alike(name: str, other: str) -> bool:
-    """Whether two names differ in letters of other alphabets (a Cyrillic a) or in widths only."""
-    if name.isascii() and other.isascii():
-        return False
-    if _folded(unicodedata.normalize("NFKC", name)) == _folded(
-        unicodedata.normalize("NFKC", other)
-    ):
-        return True
-    pairs = list(zip(name, other, strict=False))
-    same = [a == b for a, b in pairs]
-    foreign = [a.isascii() != b.isascii() for a, b in pairs]
-    return len(name) == len(other) and any(same) and all(map(max, same, foreign))
-
-
-def _both(name: str, other: str) -> str:
-    """Two names with the codes of what is not ASCII, which may look the same."""
-    return f"{name!a} in the file, asked for: {other!a}"

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from app.engine.data.account import settle
-from app.engine.data.class_names import plain_name
 from app.engine.data.dataset import Dataset
 from app.engine.data.formats import Conventions, Reading
 from app.engine.data.formats._coco_file import (
@@ -43,6 +42,7 @@ from app.engine.data.problems import Effect, Problems
 from app.engine.data.smells import Scent, sniff
 from app.engine.errors import DatasetError, EngineError, ImageError
 from app.engine.structures.boxes import Size
+from app.engine.structures.class_names import plain_name
 from app.engine.structures.sample import ImageRecord
 
 BROKEN_MASK = "object whose mask is broken (dropped)"

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.data.class_names import match_names
 from app.engine.data.dataset import Dataset
 from app.engine.data.problems import Problems
 from app.engine.errors import DatasetError
+from app.engine.structures.class_names import match_names
 from app.engine.structures.sample import ImageRecord
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from app.engine.data.class_names import plain_name
 from app.engine.data.formats._text import decode
 from app.engine.data.problems import Effect, Problems
+from app.engine.structures.class_names import plain_name
 
 OTHER_ORDER = "class list beside the labels with the same names at other numbers than class_names"
 OTHER_NAMES = "class list beside the labels with other names than class_names (numbers count)"

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from app.engine.data.class_names import plain_name
 from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._text import read_lines
 from app.engine.data.problems import Effect, Problems
+from app.engine.structures.class_names import plain_name
 
 COMMENT = "line that begins with # (taken as a comment)"
 CLASS_NAME = "class name in place of its number (read)"

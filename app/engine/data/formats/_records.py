@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.data.class_names import UNKNOWN_CLASS, ClassFinder
+from app.engine.data.class_names import ClassFinder
 from app.engine.data.formats._reading import Reading
 from app.engine.data.image import Header, image_header
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import ImageError
 from app.engine.structures.boxes import Size
+from app.engine.structures.class_names import UNKNOWN_CLASS
 from app.engine.structures.sample import ImageRecord, Segmentation
 
 __all__ = [

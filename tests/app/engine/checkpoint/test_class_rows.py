@@ -78,7 +78,12 @@ def test_weights_keep_their_other_dimensions():
 
 @pytest.mark.parametrize(
     ("other", "same"),
-    [(["Cat", " dog ", "cow"], True), (["dog", "cat", "cow"], False), (["cat"], False)],
+    [
+        pytest.param(["Cat", " dog ", "cow"], True, id="case and blanks"),
+        pytest.param(["cat", "do\u200bg", "cow"], True, id="what cannot be seen"),
+        pytest.param(["dog", "cat", "cow"], False, id="another order"),
+        pytest.param(["cat"], False, id="another number"),
+    ],
 )
 def test_same_classes(other: list[str], same: bool):
     assert same_classes(OLD, other) == same

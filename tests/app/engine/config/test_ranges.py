@@ -83,6 +83,7 @@ def test_names_of_the_tables_are_those_of_the_network() -> None:
         pytest.param("TEST.DETECTIONS_PER_IMAGE", "0", "whole number from 1", id="no detections"),
         pytest.param("TEST.DETECTIONS_PER_IMAGE", "-1", "whole number from 1", id="negative"),
         pytest.param("MODEL.RPN.BBOX_REG_WEIGHTS", "(1,1,1,0)", "4 numbers above 0", id="weight 0"),
+        pytest.param("MODEL.RPN.BBOX_REG_WEIGHTS", "(1,1,1,1,1)", "rotated", id="five weights"),
         pytest.param("MODEL.RPN.IOU_THRESHOLDS", "[0.7,0.3]", "none smaller", id="thresholds"),
         pytest.param("MODEL.RPN.POSITIVE_FRACTION", "0", "above 0, up to 1", id="no positives"),
         pytest.param("MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION", "0", "from 1 to 128", id="pooler"),

@@ -49,7 +49,6 @@ def test_keys_of_projects_are_known_by_project(key: str):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        pytest.param(["MODEL.RPN.BBOX_REG_WEIGHTS", (1, 1, 1, 1, 1)], "rotated", id="five weights"),
         pytest.param(["MODEL.PIXEL_STD", [1.0]], "one of each per channel", id="mean and std"),
         pytest.param(["INPUT.FORMAT", "L"], "INPUT.FORMAT L 1 channels", id="grey with three"),
         pytest.param(
@@ -69,7 +68,6 @@ def test_keys_of_projects_are_known_by_project(key: str):
             id="no proposals",
         ),
         pytest.param(["INPUT.RECOMPUTE_BOXES", True], "MODEL.MASK_ON True", id="boxes of masks"),
-        pytest.param(["TEST.DETECTIONS_PER_IMAGE", 0], "whole number from 1 ", id="no detections"),
     ],
 )
 def test_values_that_do_not_go_together(overrides: list[object], message: str):

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from app.engine.data.class_names import UNKNOWN_CLASS
 from app.engine.data.coco_dataset import coco_dataset
 from app.engine.data.formats import FORMATS, Conventions, Reading
 from app.engine.data.formats import _coco_objects as kinds
@@ -28,6 +27,7 @@ from app.engine.data.formats.coco import LOST, NO_FILE, UNLISTED, parse_segmenta
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError
 from app.engine.evaluation.instances import object_areas
+from app.engine.structures.class_names import UNKNOWN_CLASS
 from app.engine.structures.sample import ImageRecord
 
 NAMES = ["cat", "dog"]

@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.engine.data.class_names import OTHER_CASE, OTHER_CHARACTERS
 from app.engine.data.formats import FORMATS, Conventions, Reading
 from app.engine.data.formats._frames import EXCHANGED, OTHER_SIZE, TURNED
 from app.engine.data.formats._records import INVERTED, ONE_PIXEL, UNKNOWN_CLASS
@@ -17,6 +16,7 @@ from app.engine.data.formats._voc_file import LOST_BOX, NO_VOC
 from app.engine.data.formats._xml import AMPERSAND, NO_XML, UNREADABLE_LETTERS
 from app.engine.data.formats.voc import OTHER_IMAGE
 from app.engine.data.problems import Effect, Problems
+from app.engine.structures.class_names import OTHER_CASE, OTHER_CHARACTERS
 from app.engine.structures.sample import ImageRecord
 
 NAMES = ["traffic light", "dog"]

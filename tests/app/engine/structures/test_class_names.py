@@ -2,14 +2,14 @@
 
 import pytest
 
-from app.engine.data.class_names import (
+from app.engine.data.class_names import ClassFinder
+from app.engine.data.problems import Effect, Problems
+from app.engine.structures.class_names import (
     OTHER_CASE,
     OTHER_CHARACTERS,
     UNKNOWN_CLASS,
-    ClassFinder,
     match_names,
 )
-from app.engine.data.problems import Effect, Problems
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
 
