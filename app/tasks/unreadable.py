@@ -43,18 +43,20 @@ class Unreadable:
         Raises the contract's ImageError once so many are lost that the storage must be at fault,
         its OutOfMemoryError once so many do not fit that no other will.
         """
-        self._any_fits = self._any_fits or error is None
-        if not isinstance(error, StorageError):
-            self._lost_in_a_row = 0
-        if isinstance(error, DoesNotFitError):
+        if isinstance(error, StorageError):
+            self._note_lost(error)
+            return
+        self._lost_in_a_row = 0
+        if error is None:
+            self._any_fits = True
+        elif isinstance(error, DoesNotFitError):
             self._problems.add(_TOO_LARGE, str(error))
             if not self._any_fits and self._num_too_large >= ENOUGH_TOO_LARGE:
                 raise self._too_large("any of the first")
-            return
-        if not isinstance(error, StorageError):
-            if error is not None:
-                self._problems.add(_UNREADABLE, str(error))
-            return
+        else:
+            self._problems.add(_UNREADABLE, str(error))
+
+    def _note_lost(self, error: StorageError) -> None:
         self._problems.add(_LOST, str(error))
         self._lost.add(error)
         self._lost_in_a_row += 1

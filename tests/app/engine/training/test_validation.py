@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from app.engine.data.damaged import DamagedImages
+from app.engine.data.damaged import DamagedImages, report_met
 from app.engine.data.loader import CLIPPED, LOST, UNREADABLE
 from app.engine.errors import DatasetError, OutOfMemoryError
 from app.engine.training.step import Stepper
@@ -138,6 +138,13 @@ def test_other_problems_of_training_images_are_only_counted(kind):
         damaged.add(kind, example)
     assert damaged.counts == {kind: 3}
     assert damaged.met(UNREADABLE, kind) == {UNREADABLE: [], kind: ["a", "b", "c"]}
+
+
+def test_what_all_processes_have_met_is_told_once(caplog):
+    report_met("training", [{LOST: ["a", "b"], CLIPPED: []}, {LOST: ["b", "c"]}], 9)
+    (line,) = caplog.messages
+    assert line.startswith("training set: 3 of 9 images were not given by their storage at times")
+    assert line.endswith("for example a; b; c")
 
 
 def test_clipped_images_are_told_at_the_end_also_after_a_restart(tiny, tmp_path, caplog):
