@@ -6,7 +6,9 @@ from pathlib import Path
 
 from app.cli.arguments import Options
 from app.engine.checkpoint.files import read_checkpoint
+from app.engine.checkpoint.load import named_classes
 from app.engine.config import CLASS_SECTIONS, CfgNode, class_section, load_config, num_classes
+from app.engine.config.ranges import IDS
 from app.engine.data.coco_classes import COCO_CLASSES
 from app.engine.data.dataset import Dataset
 from app.engine.data.renumber import Names, renumbered
@@ -108,10 +110,8 @@ def _numbers(cfg: CfgNode, dataset: Dataset) -> dict[str, tuple[int, int, str]]:
 
 def _take_numbers(cfg: CfgNode, options: Options, dataset: Dataset, title: str) -> None:
     """Make it a model of as many outputs as the data has; ConfigError where that is refused."""
-    for key, (mine, theirs, what) in _numbers(cfg, dataset).items():
-        if not theirs:
-            raise ConfigError(f"{title} has no {what}, which this model learns; choose other data")
-        if mine != theirs and not options.sets(key):
+    for key, (mine, theirs, _) in _numbers(cfg, dataset).items():
+        if theirs and mine != theirs and not options.sets(key):
             logger.info("%s is %d, from %s (the config file says %d)", key, theirs, title, mine)
             cfg.merge_from_list([key, theirs])
     if finds_classes(cfg):
@@ -146,11 +146,11 @@ def with_known_names(cfg: CfgNode, weights: Path) -> CfgNode:
     own = cfg.clone()
     own.defrost()
     if finds_classes(cfg) and not names:
-        extra = read_checkpoint(weights).extra
-        names, ids = list(extra.get("class_names") or ()), list(extra.get("category_ids") or ())
+        file = read_checkpoint(weights)
+        names, ids = named_classes(file), file.extra.get("category_ids", [])
         if len(names) == num_classes(cfg):
-            own.MODEL.CLASS_NAMES = [str(name) for name in names]
-            own.MODEL.CATEGORY_IDS = ids if len(ids) == len(names) else []
+            own.MODEL.CLASS_NAMES = names
+            own.MODEL.CATEGORY_IDS = ids if IDS.allows(ids) and len(ids) == len(names) else []
     elif finds_classes(cfg) and len(names) != num_classes(cfg):
         raise ConfigError(
             f"MODEL.CLASS_NAMES has {len(names)} names, but the model has {num_classes(cfg)}"
