@@ -3,9 +3,11 @@ training on it would be right.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
+from app.engine.data.filters import count_classes
 from app.engine.data.formats import Reading
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError, printable
@@ -13,9 +15,7 @@ from app.engine.structures.sample import ImageRecord
 
 logger = logging.getLogger(__name__)
 
-MAX_BROKEN_SHARE = 0.05
-"""Of the images of a set; with more it is not the set that somebody meant to use."""
-
+_MAX_BROKEN_SHARE = 0.05
 _CLASSES_NAMED = 20
 
 
@@ -65,24 +65,21 @@ def table(num_listed: int, records: Sequence[ImageRecord], reading: Reading) -> 
 
 def missing_classes(records: Sequence[ImageRecord], class_names: Sequence[str]) -> list[str]:
     """Names of the classes that no object to learn from has."""
-    counts = class_counts(records)
-    return [name for index, name in enumerate(class_names) if not counts[index]]
+    counts = count_classes(records, len(class_names))
+    return [name for name, count in zip(class_names, counts, strict=True) if not count]
 
 
-def class_counts(records: Sequence[ImageRecord]) -> Counter[int]:
-    """Objects of each class, crowds not counted."""
-    counts: Counter[int] = Counter()
-    for record in records:
-        kept = record.classes if record.crowd is None else record.classes[~record.crowd]
-        counts.update(kept.tolist())
-    return counts
+def too_many_broken(num_broken: int, num_images: int) -> bool:
+    """Whether a set is not the one that somebody meant to use: over 5 % broken, and over one."""
+    return num_broken > max(_MAX_BROKEN_SHARE * num_images, 1)
 
 
 def _per_class(records: Sequence[ImageRecord], class_names: Sequence[str]) -> str:
-    counts = class_counts(records)
-    shown = [f"{class_names[index]} {n}" for index, n in counts.most_common(_CLASSES_NAMED)]
-    if len(counts) > _CLASSES_NAMED:
-        shown.append(f"and {len(counts) - _CLASSES_NAMED} more")
+    counts = count_classes(records, len(class_names))
+    found = [k for k in np.argsort(-counts, kind="stable") if counts[k]]
+    shown = [f"{class_names[k]} {counts[k]}" for k in found[:_CLASSES_NAMED]]
+    if len(found) > _CLASSES_NAMED:
+        shown.append(f"and {len(found) - _CLASSES_NAMED} more")
     return ", ".join(shown) or "none"
 
 
@@ -96,7 +93,7 @@ def _refuse_a_broken_set(problems: Problems, num_listed: int, name: str) -> None
     """DatasetError where more than 5 % of the images (and more than one) cannot be used."""
     broken = problems.with_effect(Effect.BROKEN)
     num_broken = sum(broken.values())
-    if num_broken > max(MAX_BROKEN_SHARE * num_listed, 1):
+    if too_many_broken(num_broken, num_listed):
         raise DatasetError(
             f"{name} set: {num_broken} of {num_listed} images or their annotations cannot be read"
             f" rightly, most of them: {problems.told(next(iter(broken)))};"

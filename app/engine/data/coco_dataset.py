@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from app.engine.data.account import settle
 from app.engine.data.dataset import Dataset
 from app.engine.data.formats import Conventions, Reading
@@ -35,7 +33,7 @@ from app.engine.data.formats._coco_objects import (
     parse_box,
 )
 from app.engine.data.formats._frames import SAME
-from app.engine.data.formats._records import NO_IMAGE, ParsedObject, known_areas
+from app.engine.data.formats._records import NO_IMAGE, ParsedObject, record_of
 from app.engine.data.formats.coco import count_lost, read_images
 from app.engine.data.image import image_size
 from app.engine.data.problems import Effect, Problems
@@ -68,6 +66,7 @@ def load_coco(
     Raises DatasetError where the set cannot be right.
     """
     reading = Reading([], conventions or Conventions())
+    name = name or str(json_path)
     with without_collecting():
         content = read_content(json_path)
         dataset = coco_dataset(
@@ -77,7 +76,7 @@ def load_coco(
         scent = Scent(
             dataset.records, replace(reading, class_names=dataset.class_names), is_xywh=True
         )
-        sniff(name or str(json_path), scent, accepted_smells, key="DATASETS.ACCEPTED_SMELLS")
+        sniff(name, scent, accepted_smells, key="DATASETS.ACCEPTED_SMELLS")
     return dataset
 
 
@@ -132,15 +131,7 @@ def shape_errors(json_path: Path) -> Iterator[None]:
 
 def empty_record(path: Path, size: Size, image_id: int | str) -> ImageRecord:
     """An image without objects."""
-    return ImageRecord(
-        path=path,
-        height=size[0],
-        width=size[1],
-        boxes=np.zeros((0, 4), dtype=np.float32),
-        classes=np.zeros(0, dtype=np.int64),
-        image_id=image_id,
-        crowd=np.zeros(0, dtype=np.bool_),
-    )
+    return record_of(path, size, [], [], image_id=image_id)
 
 
 def _classes(
@@ -177,10 +168,9 @@ def _published_records(objects: ObjectReader, image_dir: Path) -> list[ImageReco
             objects.problems.add(NO_IMAGE, str(error), Effect.BROKEN)
             count_lost(objects.file, image, objects.problems)
             continue
-        record = empty_record(path, size, image.image_id)
-        if kept := list(_as_published(objects, image, size)):
-            _fill(record, kept)
-        records.append(record)
+        kept = list(_as_published(objects, image, size))
+        boxes = [parsed.box for parsed in kept]
+        records.append(record_of(path, size, kept, boxes, image_id=image.image_id))
     return records
 
 
@@ -213,15 +203,3 @@ def _is_moderate(x0: float, y0: float, x1: float, y1: float) -> bool:
     """Whether all are numbers that single precision holds."""
     m = MAX_COORDINATE
     return -m < x0 < m and -m < y0 < m and -m < x1 < m and -m < y1 < m
-
-
-def _fill(record: ImageRecord, objects: Sequence[ParsedObject]) -> None:
-    """Give an empty record its objects; nothing is checked or clipped."""
-    record.boxes = np.array([parsed.box for parsed in objects], dtype=np.float64).astype(np.float32)
-    record.classes = np.array([parsed.class_id for parsed in objects], dtype=np.int64)
-    record.crowd = np.array([parsed.crowd for parsed in objects], dtype=np.bool_)
-    masks = [parsed.segmentation for parsed in objects]
-    record.segmentations = masks if any(mask is not None for mask in masks) else None
-    keypoints = [parsed.keypoints for parsed in objects if parsed.keypoints is not None]
-    record.keypoints = np.stack(keypoints) if keypoints else None
-    record.extra |= known_areas(objects)

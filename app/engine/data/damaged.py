@@ -6,7 +6,7 @@ An image is met again in every epoch, and by then nobody remembers the warnings 
 import logging
 from collections.abc import Iterable, Mapping
 
-from app.engine.data.account import MAX_BROKEN_SHARE
+from app.engine.data.account import too_many_broken
 from app.engine.data.loader import CLIPPED, LOST, UNREADABLE
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError, printable
@@ -67,7 +67,7 @@ class DamagedImages(MetImages):
         unreadable: the rule for files whose damage shows at the start."""
         is_kept = super().add(kind, example, effect, remedy=remedy)
         num_unreadable = len(self._met.get(UNREADABLE, ()))
-        if kind == UNREADABLE and num_unreadable > max(MAX_BROKEN_SHARE * self._num_images, 1):
+        if kind == UNREADABLE and too_many_broken(num_unreadable, self._num_images):
             raise DatasetError(
                 f"training set: {num_unreadable} of {self._num_images} images, more than 5 %, have "
                 f"turned out to be unreadable up to now, for example {printable(example)}; then "

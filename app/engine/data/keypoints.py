@@ -1,7 +1,6 @@
 """Left and right of keypoints: which index becomes which when an image is mirrored."""
 
 import logging
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from app.engine.data.mirror import Mirror, mirror_of
 from app.engine.data.transforms import FlipHorizontal, Transform
 from app.engine.errors import ConfigError
 from app.engine.structures.boxes import Size
+from app.engine.structures.class_names import folded_name
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +101,6 @@ def without_false_flips(cfg: CfgNode) -> CfgNode:
     return own
 
 
-def flip_indices(names: Sequence[str]) -> list[int]:
-    """Index of each keypoint's mirror image, told by the names."""
-    return list(mirror_of(names).indices)
-
-
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
@@ -133,16 +128,14 @@ def _index(item: object, names: Sequence[str], count: int) -> int:
             return item
         raise ConfigError(f"{_PAIRS}: {item} is no index of {count} keypoints, 0 to {count - 1}")
     found = [i for i, name in enumerate(names) if name == item]
-    found = found or [i for i, name in enumerate(names) if _plain(name) == _plain(str(item))]
+    found = found or [
+        i for i, name in enumerate(names) if folded_name(name) == folded_name(str(item))
+    ]
     if len(found) != 1:
         what = "is the name of several keypoints" if found else "is none of the keypoints"
         known = ", ".join(names) or "without names: give indices"
         raise ConfigError(f"{_PAIRS}: {item!r} {what} ({known}); correct it")
     return found[0]
-
-
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def transform_keypoints(
@@ -154,7 +147,8 @@ def transform_keypoints(
     """(G, num_keypoints, 3) -> the same in an image of `size`.
 
     What leaves the image loses its visibility; what is not visible lies at 0, 0 (COCO's rule).
-    mirrored  as of `flip_indices`; used when the image was mirrored an odd number of times
+    mirrored  index of each keypoint's mirror image; used where the image was mirrored an odd
+              number of times
     """
     points = keypoints[..., :2].astype(np.float64).reshape(-1, 2)
     for transform in transforms:

@@ -24,11 +24,12 @@ from app.engine.data.deep import Depth
 from app.engine.data.depth_of_set import measured_depth
 from app.engine.data.formats import Reading
 from app.engine.data.formats._coco_objects import SHIFTED_IDS
-from app.engine.data.formats._records import CLIPPED, UNKNOWN_CLASS
+from app.engine.data.formats._records import CLIPPED
 from app.engine.data.formats.voc import OTHER_IMAGE
 from app.engine.data.image import read_image
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError, ImageError, printable
+from app.engine.structures.class_names import UNKNOWN_CLASS
 from app.engine.structures.sample import ImageRecord
 
 logger = logging.getLogger(__name__)

@@ -34,19 +34,19 @@ def match_names(asked: Sequence[str], used: Iterable[str]) -> dict[str, Match]:
     exact, plain = _positions(asked), _positions(map(plain_name, asked))
     by_case, spellings = defaultdict(set), defaultdict(set)
     for name, class_id in plain.items():
-        by_case[_folded(name)].add(class_id)
+        by_case[folded_name(name)].add(class_id)
     for name in map(plain_name, used):
-        spellings[_folded(name)].add(name)
+        spellings[folded_name(name)].add(name)
     matches = {}
     for name in used:
         short = plain_name(name)
-        same_but_case = by_case.get(_folded(short), set())
+        same_but_case = by_case.get(folded_name(short), set())
         if name.strip() in exact:
             matches[name] = Match(exact[name.strip()])
         elif short in plain:
             class_id = plain[short]
             matches[name] = Match(class_id, OTHER_CHARACTERS, _both(name, asked[class_id]))
-        elif len(same_but_case) == 1 and len(spellings[_folded(short)]) == 1:
+        elif len(same_but_case) == 1 and len(spellings[folded_name(short)]) == 1:
             (class_id,) = same_but_case
             matches[name] = Match(class_id, OTHER_CASE, f"{short}, asked for: {asked[class_id]}")
         else:
@@ -65,15 +65,16 @@ def plain_name(name: str) -> str:
     return unicodedata.normalize("NFC", " ".join(seen.split()))
 
 
+def folded_name(name: str) -> str:
+    """The same without regard to case."""
+    return unicodedata.normalize("NFC", plain_name(name).casefold())
+
+
 def _positions(names: Iterable[str]) -> dict[str, int]:
     positions: dict[str, int] = {}
     for index, name in enumerate(names):
         positions.setdefault(name.strip(), index)
     return positions
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _hint(name: str, asked: Sequence[str], same_but_case: Sequence[str]) -> str:
@@ -91,7 +92,7 @@ def _looks_alike(name: str, other: str) -> bool:
     """Whether two names differ in letters of other alphabets (a Cyrillic a) or in widths only."""
     if name.isascii() and other.isascii():
         return False
-    if _folded(unicodedata.normalize("NFKC", name)) == _folded(
+    if folded_name(unicodedata.normalize("NFKC", name)) == folded_name(
         unicodedata.normalize("NFKC", other)
     ):
         return True

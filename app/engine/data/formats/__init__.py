@@ -9,13 +9,11 @@ from pathlib import Path
 
 from app.engine.data.formats import ark, coco, voc, yolo
 from app.engine.data.formats._lines import looks_like_yolo
-from app.engine.data.formats._reading import CORNERS, FRAMES, Conventions, Decisions, Facts, Reading
+from app.engine.data.formats._reading import Conventions, Decisions, Facts, Reading
 from app.engine.structures.sample import ImageRecord
 
 __all__ = [
-    "CORNERS",
     "FORMATS",
-    "FRAMES",
     "Conventions",
     "Decisions",
     "Facts",

@@ -11,7 +11,7 @@ import yaml
 
 from app.engine.data.formats._text import decode
 from app.engine.data.problems import Effect, Problems
-from app.engine.structures.class_names import plain_name
+from app.engine.structures.class_names import folded_name
 
 OTHER_ORDER = "class list beside the labels with the same names at other numbers than class_names"
 OTHER_NAMES = "class list beside the labels with other names than class_names (numbers count)"
@@ -33,14 +33,16 @@ def check_class_lists(
         names = _read(path)
         if not names:
             continue
-        mine = {_folded(name): index for index, name in enumerate(class_names)}
+        mine = {folded_name(name): index for index, name in enumerate(class_names)}
         # Nobody's secrets: whatever else lies there under such a name is not quoted.
-        is_known = any(_folded(name) in mine for name in names)
+        is_known = any(folded_name(name) in mine for name in names)
         theirs = numbered(names) if is_known else f"{len(names)} names, none of class_names"
         example = f"{path} has {theirs}; class_names are {numbered(class_names)}"
-        if any(mine.get(_folded(name), index) != index for index, name in enumerate(names)):
+        if any(mine.get(folded_name(name), index) != index for index, name in enumerate(names)):
             problems.add(OTHER_ORDER, example, Effect.STOPS, remedy=_REMEDY)
-        elif any(_folded(a) != _folded(b) for a, b in zip(names, class_names, strict=False)):
+        elif any(
+            folded_name(a) != folded_name(b) for a, b in zip(names, class_names, strict=False)
+        ):
             problems.add(OTHER_NAMES, example)
         else:
             agreeing.append(path)
@@ -80,7 +82,3 @@ def _read(path: Path) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return []
     return names
-
-
-def _folded(name: str) -> str:
-    return plain_name(name).casefold()

@@ -8,7 +8,6 @@ import gc
 import gzip
 import json
 import re
-import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.engine.data.formats._text import read_regular
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError
 from app.engine.structures.size import Size
@@ -168,13 +168,11 @@ def sort_key(key: Key) -> tuple[bool, int | str]:
 
 
 def _bytes(path: Path) -> bytes:
-    reason = "not a regular file"
     try:
-        if stat.S_ISREG(path.stat().st_mode):  # a pipe would never end
-            return path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-    raise DatasetError(f"{path}: cannot be read ({reason}); check the path")
+        return read_regular(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DatasetError(f"{path}: cannot be read ({reason}); check the path") from error
 
 
 def _parsed(data: bytes, path: Path) -> Any:
@@ -265,15 +263,15 @@ def _annotations(
     ids, count = set(), 0
     for entry in entries:
         if not isinstance(entry, dict):
-            problems.add(
-                "annotation that is no object (dropped)", f"a {_kind(entry)} in {path}", _DROPPED
-            )
+            told = f"a {_kind(entry)} in {path}"
+            problems.add("annotation that is no object (dropped)", told, Effect.DROPPED)
             continue
         image_id, own_id = entry.get("image_id"), entry.get("id")
         key = image_id if type(image_id) is int else id_key(image_id)
         found = by_image.get(key) if key is not None else None
         if found is None:
-            problems.add(UNKNOWN_IMAGE, f"image_id {_short(image_id)} in {path}", _DROPPED)
+            told = f"image_id {_short(image_id)} in {path}"
+            problems.add(UNKNOWN_IMAGE, told, Effect.DROPPED)
         else:
             found.append(entry)
         if type(own_id) is int:
@@ -283,9 +281,6 @@ def _annotations(
         # COCO's 2014 minival is known for it; results are not affected.
         problems.add("annotations that share an id (no harm)", f"{count - len(ids)} in {path}")
     return by_image
-
-
-_DROPPED = Effect.DROPPED
 
 
 def _short(value: Any) -> str:

@@ -9,24 +9,18 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import unescape
 from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from app.engine.data.formats._coco_file import CocoImage
+from app.engine.data.image import image_suffixes
 from app.engine.data.problems import Effect, Problems
 
 Parts = tuple[str, ...]
 T = TypeVar("T")
-
-IMAGE_SUFFIXES = frozenset(
-    f".{word}"
-    for word in (
-        *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "gif", "tif", "tiff", "webp", "ppm"),
-        *("pgm", "pbm", "pnm", "jp2", "j2k", "jpx", "avif", "heic", "heif"),
-    )
-)
 
 TWO_ENTRIES = "image that two entries of the COCO file fit equally well"
 TWO_IMAGES = "entry of the COCO file that two images fit equally well"
@@ -134,8 +128,7 @@ def as_small_letters(name: str) -> Parts:
 def without_suffix(name: str) -> Parts:
     """The same without the suffix of an image file: programs change it with the file's format."""
     *folders, base = as_small_letters(name) or ("",)
-    path = PurePosixPath(base)
-    return (*folders, path.stem if path.suffix in IMAGE_SUFFIXES else base)
+    return (*folders, PurePosixPath(base).stem if has_image_suffix(base) else base)
 
 
 def without_upload_hash(name: str) -> Parts:
@@ -247,4 +240,10 @@ def _and(names: Sequence[str]) -> str:
 
 def has_image_suffix(name: str) -> bool:
     """Whether a file is named as an image is."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    return PurePosixPath(name).suffix.lower() in _image_suffixes()
+
+
+@cache
+def _image_suffixes() -> frozenset[str]:
+    """Of all that is read, and of photographs as telephones take them, which are converted."""
+    return image_suffixes() | {".heic", ".heif"}

@@ -15,12 +15,11 @@ import numpy.typing as npt
 from app.engine.data.formats._coco_file import Category, CocoFile, Entry, Key, id_key
 from app.engine.data.formats._coco_masks import mask_box, num_polygons, parse_segmentation
 from app.engine.data.formats._frames import FrameMap
-from app.engine.data.formats._records import ParsedObject
+from app.engine.data.formats._records import Box, ParsedObject, enclosing
+from app.engine.data.formats._text import number_of
 from app.engine.data.problems import Effect, Problems
 from app.engine.structures.sample import Segmentation
 from app.engine.structures.size import Size
-
-Box = tuple[float, float, float, float]
 
 FROM_MASK = "box that is missing, without area or not four numbers (taken from the object's mask)"
 NO_BOX = "object without a box of four numbers (dropped)"
@@ -147,8 +146,8 @@ class ObjectReader:
     def area(self, entry: Entry) -> float:
         """Pixels; NaN where the file does not say it."""
         value = entry.get("area")
-        number = _number(value)
-        if number is not None and 0 < number < math.inf:
+        number = number_of(value)
+        if number is not None and number > 0:
             return number
         if value not in (None, 0, ""):
             self.count(ODD_AREA, entry, f"area {value!r}")
@@ -182,7 +181,8 @@ class ObjectReader:
             self.count(NO_BOX, entry, f"bbox {entry.get('bbox')!r}", Effect.DROPPED)
         elif angle:
             self.count(ROTATED, entry, f"by {angle:g} degrees", Effect.CHANGED)
-            return enclosing(box, angle, size)
+            # Corners of a turned box may lie beyond the picture, that of the object seldom does.
+            return _inside(enclosing(box, math.radians(angle)), size)
         return box
 
     def is_ignored(self, entry: Entry) -> bool:
@@ -223,31 +223,19 @@ def parse_box(value: Any) -> Box | None:
         return None
 
 
-def enclosing(box: Box, angle: float, size: Size) -> Box:
-    """The upright box around `box` when that is turned by `angle` degrees about its centre.
-
-    As far as it lies in a picture of `size` where the box does; corners of a turned box may not.
-    """
+def _inside(box: Box, size: Size) -> Box:
+    """As far as a box lies in a picture of `size`; all of it where its centre is outside."""
     x0, y0, x1, y1 = box
-    sine, cosine = abs(math.sin(math.radians(angle))), abs(math.cos(math.radians(angle)))
-    width, height = abs(x1 - x0), abs(y1 - y0)
-    half_x = (width * cosine + height * sine) / 2
-    half_y = (width * sine + height * cosine) / 2
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    if not (0 <= x <= size[1] and 0 <= y <= size[0]):
-        return x - half_x, y - half_y, x + half_x, y + half_y
-    return (
-        max(x - half_x, 0.0),
-        max(y - half_y, 0.0),
-        min(x + half_x, float(size[1])),
-        min(y + half_y, float(size[0])),
-    )
+    height, width = map(float, size)
+    if not (0 <= x0 + x1 <= 2 * width and 0 <= y0 + y1 <= 2 * height):
+        return box
+    return max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)
 
 
 def _named_box(value: Mapping[str, Any]) -> Box | None:
     """A box whose numbers have names."""
     for names in _CORNER_NAMES:
-        corners = [n for name in names if (n := _number(value.get(name))) is not None]
+        corners = [n for name in names if (n := number_of(value.get(name))) is not None]
         if len(corners) == 4:
             x0, y0, x1, y1 = corners
             return x0, y0, x1, y1
@@ -268,14 +256,5 @@ def _rotation(entry: Entry) -> float:
     attributes = entry.get("attributes")
     if not isinstance(attributes, dict):
         return 0.0
-    angle = _number(attributes.get("rotation"))
-    if angle is None or not math.isfinite(angle) or abs(math.remainder(angle, 180)) < 0.01:
-        return 0.0
-    return angle
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
+    angle = number_of(attributes.get("rotation")) or 0.0
+    return 0.0 if abs(math.remainder(angle, 180)) < 0.01 else angle

@@ -1,13 +1,25 @@
 """What ark and YOLO have in common: one object a line, and its class by number."""
 
 import re
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from app.engine.data.formats._frames import frame_map
 from app.engine.data.formats._reading import Reading
+from app.engine.data.formats._records import (
+    Box,
+    ParsedObject,
+    build_record,
+    readable_pairs,
+    tell_shared,
+)
 from app.engine.data.formats._text import read_lines
+from app.engine.data.image import Header
 from app.engine.data.problems import Effect, Problems
 from app.engine.structures.class_names import plain_name
+from app.engine.structures.sample import ImageRecord
+from app.engine.structures.size import Size
 
 COMMENT = "line that begins with # (taken as a comment)"
 CLASS_NAME = "class name in place of its number (read)"
@@ -15,17 +27,66 @@ CLASS_NAME = "class name in place of its number (read)"
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 
 
-class Classes:
-    """The class of each object by the number, or else the name, in its first column."""
+Lines = Sequence[tuple[int, str]]
+"""Text and number of each line that is not blank."""
+
+LabelFile = tuple[Path, Header, Path, Lines]
+"""An image, what its header says, its annotation file and what is in that."""
+
+
+def label_files(pairs: Sequence[tuple[Path, Path]], problems: Problems) -> Iterator[LabelFile]:
+    """Those of (image, annotation) pairs that can be read."""
+    for image, annotation, header in readable_pairs(pairs, problems):
+        lines = read_lines(annotation, problems)
+        if lines is not None:
+            yield image, header, annotation, lines
+
+
+class LineReader(ABC):
+    """The reader of the label files of one set.
+
+    own      file and line of the first object
+    foreign  the file with lines of the other format -> file and line of the first of them
+    """
 
     def __init__(self, reading: Reading) -> None:
-        self._problems = reading.problems
-        self._used = reading.facts.class_numbers
-        self._count = len(reading.class_names)
+        self.reading = reading
+        self.problems = reading.problems
+        self.own = ""
+        self.foreign: dict[Path, str] = {}
         self._numbers = {plain_name(name): i for i, name in enumerate(reading.class_names)}
-        self._outside = f"class index outside 0..{self._count - 1} (dropped)"
+        self._outside = f"class index outside 0..{len(reading.class_names) - 1} (dropped)"
 
-    def number(self, text: str, where: str) -> float | None:
+    @abstractmethod
+    def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[tuple[int, Box]]:
+        """Class and box of each object of a file, in pixels of a picture of `size`."""
+
+    def records(self, files: Iterable[LabelFile]) -> tuple[list[ImageRecord], list[Path]]:
+        """Records, and the files with objects."""
+        records: list[ImageRecord] = []
+        used: list[Path] = []
+        for image, header, annotation, lines in files:
+            frame = frame_map(None, header, self.reading, str(annotation))
+            assert frame is not None  # only an annotated size can contradict
+            is_stored = self.reading.conventions.frame == "stored"
+            size = header.stored_size if is_stored else header.size
+            record = build_record(
+                image,
+                header.size,
+                (
+                    ParsedObject(class_id, frame.box(box))
+                    for class_id, box in self.objects(annotation, lines, size)
+                ),
+                image_id=len(records),
+                reading=self.reading,
+            )
+            records.append(record)
+            if len(record):
+                used.append(annotation)
+        tell_shared(used, self.problems)
+        return records, used
+
+    def class_number(self, text: str, where: str) -> float | None:
         """The number that a column says, or that of the class that it names; None for neither."""
         try:
             return float(text)
@@ -33,16 +94,23 @@ class Classes:
             named = self._numbers.get(plain_name(text))
         if named is None:
             return None
-        self._problems.add(CLASS_NAME, f"{where}: {text} as {named}", Effect.CHANGED)
+        self.problems.add(CLASS_NAME, f"{where}: {text} as {named}", Effect.CHANGED)
         return float(named)
 
-    def find(self, number: float, where: str) -> int | None:
+    def find_class(self, number: float, where: str) -> int | None:
         """Class of one object; None, and counted, where no class has this number."""
-        self._used[number] += 1
-        if 0 <= number < self._count and number.is_integer():
+        self.reading.facts.class_numbers[number] += 1
+        if 0 <= number < len(self.reading.class_names) and number.is_integer():
             return int(number)
-        self._problems.add(self._outside, f"{where}: class {number:g}", Effect.DROPPED)
+        self.problems.add(self._outside, f"{where}: class {number:g}", Effect.DROPPED)
         return None
+
+    def tell_foreign(self, kind: str) -> None:
+        """Count the files with lines of the other format, which stops the set."""
+        for where in self.foreign.values():
+            beside = f"{where} (and {self.own} of the other kind)" if self.own else where
+            remedy = "write all labels in one of the formats"
+            self.problems.add(kind, beside, Effect.STOPS, remedy=remedy)
 
 
 def yolo_columns(line: str) -> list[str] | None:
@@ -71,14 +139,3 @@ def looks_like_yolo(annotations: Iterable[Path]) -> bool:
             if "," in line or ";" in line:
                 return False
     return False
-
-
-def tell_foreign(kind: str, foreign: Sequence[str], own: str, problems: Problems) -> None:
-    """Count the files with lines of the other format, which stops the set.
-
-    foreign  file and line of the first such line of each file
-    own      file and line of the first line of the format that is read
-    """
-    for where in foreign:
-        beside = f"{where} (and {own} of the other kind)" if own else where
-        problems.add(kind, beside, Effect.STOPS, remedy="write all labels in one of the formats")

@@ -13,9 +13,6 @@ from app.engine.structures.size import Size
 Frame = Literal["auto", "shown", "stored", "scaled"]
 Corners = Literal["auto", "inclusive", "exclusive"]
 
-FRAMES: tuple[Frame, ...] = ("auto", "shown", "stored", "scaled")
-CORNERS: tuple[Corners, ...] = ("auto", "inclusive", "exclusive")
-
 _MAX_SAMPLED = 200_000  # objects; more would say the same
 
 

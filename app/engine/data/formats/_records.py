@@ -1,13 +1,11 @@
 """From parsed objects to `ImageRecord`s: the checks that every annotation format shares."""
 
 import math
-import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,34 +16,16 @@ from app.engine.data.image import Header, image_header
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import ImageError
 from app.engine.structures.boxes import Size
-from app.engine.structures.class_names import UNKNOWN_CLASS
 from app.engine.structures.sample import ImageRecord, Segmentation
 
-__all__ = [
-    "CLIPPED",
-    "INVERTED",
-    "NO_ANNOTATION",
-    "NO_IMAGE",
-    "ONE_PIXEL",
-    "SHARED",
-    "UNKNOWN_CLASS",
-    "ParsedObject",
-    "build_record",
-    "class_finder",
-    "edges",
-    "known_areas",
-    "read_annotation",
-    "read_headers",
-    "readable_pairs",
-    "tell_shared",
-]
+Box = tuple[float, float, float, float]
+"""x0 y0 x1 y1 in pixels."""
 
 _THREADS = 16
 _ROUNDING = 0.01  # pixels; what shares with few decimals lose of one
 _MIN_SIDE = 1.0 - _ROUNDING  # pixels; what is left of a box after clipping must be this large
 
 NO_IMAGE = "unreadable image (left out)"
-NO_ANNOTATION = "annotation file missing or unreadable (image left out)"
 INVERTED = "box that ends before it begins (its corners put in order)"
 ONE_PIXEL = "box one pixel wide or high (a click?)"
 SHARED = "annotation file with objects that is listed for several images (used for each)"
@@ -63,7 +43,7 @@ class ParsedObject:
     """
 
     class_id: int
-    box: tuple[float, float, float, float]
+    box: Box
     crowd: bool = False
     difficult: bool = False
     segmentation: Segmentation | None = None
@@ -77,9 +57,7 @@ def class_finder(reading: Reading, used: Iterable[str]) -> ClassFinder:
     return ClassFinder(reading.class_names, reading.decisions.names, reading.problems)
 
 
-def edges(
-    corners: tuple[float, float, float, float], *, inclusive: bool
-) -> tuple[float, float, float, float]:
+def edges(corners: Box, *, inclusive: bool) -> Box:
     """Corners as a file has them -> edges of the box; inverted ones stay inverted.
 
     inclusive  whether the larger number of an axis is the last pixel of the object
@@ -92,18 +70,14 @@ def edges(
     return x0, y0, x1, y1
 
 
-def read_annotation(path: Path, problems: Problems) -> bytes | None:
-    """Content of an annotation file; None, and counted, where there is none."""
-    reason = "not a regular file"
-    try:
-        if stat.S_ISREG(path.stat().st_mode):  # a pipe would never end
-            return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or "unreadable"
-    except ValueError:  # a NUL in its name
-        reason = "no file has such a name"
-    problems.add(NO_ANNOTATION, f"{path}: {reason}", Effect.BROKEN)
-    return None
+def enclosing(box: Box, angle: float) -> Box:
+    """The upright box around a box that is turned by `angle` radians about its centre."""
+    x0, y0, x1, y1 = box
+    sine, cosine = abs(math.sin(angle)), abs(math.cos(angle))
+    width, height = abs(x1 - x0), abs(y1 - y0)
+    half_x, half_y = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return x - half_x, y - half_y, x + half_x, y + half_y
 
 
 def readable_pairs(
@@ -165,32 +139,40 @@ def build_record(
         box = _checked_box(parsed.box, size, image, reading.problems)
         if box is not None:
             kept.append((parsed, box))
-    has_masks = any(parsed.segmentation is not None for parsed, _ in kept)
-    keypoints = [parsed.keypoints for parsed, _ in kept if parsed.keypoints is not None]
+    return record_of(
+        image, size, [parsed for parsed, _ in kept], [box for _, box in kept], image_id=image_id
+    )
+
+
+def record_of(
+    image: Path,
+    size: Size,
+    objects: Sequence[ParsedObject],
+    boxes: Sequence[Box],
+    *,
+    image_id: int | str,
+) -> ImageRecord:
+    """The record of one image with all of these objects; `boxes` are theirs."""
+    masks = [parsed.segmentation for parsed in objects]
+    keypoints = [parsed.keypoints for parsed in objects if parsed.keypoints is not None]
+    areas = [parsed.area for parsed in objects]
+    has_areas = not all(map(math.isnan, areas))
     return ImageRecord(
         path=image,
         height=size[0],
         width=size[1],
-        boxes=np.array([box for _, box in kept], dtype=np.float32).reshape(-1, 4),
-        classes=np.array([parsed.class_id for parsed, _ in kept], dtype=np.int64),
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        classes=np.array([parsed.class_id for parsed in objects], dtype=np.int64),
         image_id=image_id,
-        crowd=np.array([parsed.crowd for parsed, _ in kept], dtype=np.bool_),
-        difficult=np.array([parsed.difficult for parsed, _ in kept], dtype=np.bool_),
-        segmentations=[parsed.segmentation for parsed, _ in kept] if has_masks else None,
+        crowd=np.array([parsed.crowd for parsed in objects], dtype=np.bool_),
+        difficult=np.array([parsed.difficult for parsed in objects], dtype=np.bool_),
+        segmentations=masks if any(mask is not None for mask in masks) else None,
         keypoints=np.stack(keypoints) if keypoints else None,
-        extra=known_areas([parsed for parsed, _ in kept]),
+        extra={"areas": np.array(areas, dtype=np.float64)} if has_areas else {},
     )
 
 
-def known_areas(objects: Sequence[ParsedObject]) -> dict[str, Any]:
-    """`ImageRecord.extra` with the areas that a file gives, NaN where it does not; {} if none."""
-    areas = [parsed.area for parsed in objects]
-    return {} if all(map(math.isnan, areas)) else {"areas": np.array(areas, dtype=np.float64)}
-
-
-def _checked_box(
-    box: tuple[float, float, float, float], size: Size, image: Path, problems: Problems
-) -> tuple[float, float, float, float] | None:
+def _checked_box(box: Box, size: Size, image: Path, problems: Problems) -> Box | None:
     """The box inside the image, or None."""
     if not math.isfinite(sum(box)) and not all(map(math.isfinite, box)):
         problems.add(

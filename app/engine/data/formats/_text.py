@@ -1,11 +1,15 @@
 """Annotation files as text, in whatever encoding people's editors wrote them."""
 
 import codecs
+import errno
+import math
+import stat
 from pathlib import Path
+from typing import Any
 
-from app.engine.data.formats._records import read_annotation
 from app.engine.data.problems import Effect, Problems
 
+NO_ANNOTATION = "annotation file missing or unreadable (image left out)"
 NO_TEXT = "annotation file is no lines of text (image left out)"
 
 _MARKS = {
@@ -30,6 +34,25 @@ _LARGER = {
 _NO_CHARSETS = ("punycode", "idna", "undefined", "unicode_escape", "raw_unicode_escape", "utf-7")
 
 
+def read_annotation(path: Path, problems: Problems) -> bytes | None:
+    """Content of an annotation file; None, and counted, where there is none."""
+    try:
+        return read_regular(path)
+    except OSError as error:
+        problems.add(NO_ANNOTATION, f"{path}: {error.strerror or 'unreadable'}", Effect.BROKEN)
+        return None
+
+
+def read_regular(path: Path) -> bytes:
+    """Content of a file; OSError also for a pipe, which would never end, and for no file's name."""
+    try:
+        if stat.S_ISREG(path.stat().st_mode):
+            return path.read_bytes()
+    except ValueError as error:  # a NUL in its name
+        raise OSError(errno.EINVAL, "no file has such a name") from error
+    raise OSError(errno.EINVAL, "not a regular file")
+
+
 def read_lines(path: Path, problems: Problems) -> list[tuple[int, str]] | None:
     """Lines that are not blank, without surrounding blanks, with their numbers; None, and counted,
     where the file cannot be read or is of another kind.
@@ -45,6 +68,15 @@ def read_lines(path: Path, problems: Problems) -> list[tuple[int, str]] | None:
         return None
     lines = enumerate(text.splitlines(), start=1)
     return [(number, short) for number, line in lines if (short := line.strip())]
+
+
+def number_of(value: Any) -> float | None:
+    """A finite number, maybe written as text; None for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def decode(content: bytes, declared: str = "") -> tuple[str, bool]:

@@ -14,12 +14,11 @@ from sys import intern
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from app.engine.data.formats._records import edges
+from app.engine.data.formats._records import Box, edges, enclosing
+from app.engine.data.formats._text import number_of
 from app.engine.data.formats._xml import NO_XML, parse_xml
 from app.engine.data.problems import Effect, Problems
 from app.engine.structures.size import Size
-
-Box = tuple[float, float, float, float]
 
 NO_VOC = "annotation file is XML but no PASCAL VOC (image left out)"
 LOST_BOX = "bndbox that belongs to no object (image left out)"
@@ -168,16 +167,6 @@ def read_file(path: Path, problems: Problems) -> VocFile | None:
         )
         return None
     return file
-
-
-def enclosing(box: Box, angle: float) -> Box:
-    """The upright box around a box that is turned by `angle` radians round its centre."""
-    x0, y0, x1, y1 = box
-    cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
-    width, height = x1 - x0, y1 - y0
-    half_width, half_height = (width * cos + height * sin) / 2, (width * sin + height * cos) / 2
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    return x - half_width, y - half_height, x + half_width, y + half_height
 
 
 def _annotation(root: Element, path: Path, problems: Problems) -> Element | None:
@@ -346,12 +335,3 @@ def _is_yes(text: str | None) -> bool:
     if text == "0" or not text:
         return False
     return text.strip().lower() in _YES or bool(number_of(text))
-
-
-def number_of(text: str | None) -> float | None:
-    """A finite number, None for anything else."""
-    try:
-        value = math.nan if text is None else float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

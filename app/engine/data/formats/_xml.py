@@ -9,8 +9,7 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
-from app.engine.data.formats._records import read_annotation
-from app.engine.data.formats._text import decode
+from app.engine.data.formats._text import decode, read_annotation
 from app.engine.data.problems import Effect, Problems
 
 NO_XML = "annotation file is not valid XML (image left out)"

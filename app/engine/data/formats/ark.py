@@ -6,23 +6,18 @@ The maxima are inclusive pixel indices, so a box ends one pixel further on. Qual
 an annotator was and is not used; a rotated box is taken as the upright one that the columns give.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.engine.data.formats._class_list import check_class_lists
-from app.engine.data.formats._frames import frame_map
-from app.engine.data.formats._lines import COMMENT, Classes, tell_foreign, yolo_columns
+from app.engine.data.formats._lines import COMMENT, LineReader, Lines, label_files, yolo_columns
 from app.engine.data.formats._reading import Reading
-from app.engine.data.formats._records import (
-    ParsedObject,
-    build_record,
-    edges,
-    readable_pairs,
-    tell_shared,
-)
-from app.engine.data.formats._text import read_lines
+from app.engine.data.formats._records import Box, edges
+from app.engine.data.formats._text import number_of
 from app.engine.data.problems import Effect
 from app.engine.structures.sample import ImageRecord
+from app.engine.structures.size import Size
 
 WRONG_LINE = "line that is not 5 to 7 numbers (dropped)"
 TRAILING = "line with a comma at its end (read without it)"
@@ -36,45 +31,16 @@ _COLUMNS = (5, 6, 7)
 
 def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
     """Records of (image, annotation) pairs; a class is its position in `class_names`."""
-    parser = _Parser(reading)
-    records: list[ImageRecord] = []
-    used: list[Path] = []  # files with objects
-    for image, annotation, header in readable_pairs(pairs, reading.problems):
-        lines = read_lines(annotation, reading.problems)
-        frame = frame_map(None, header, reading, str(annotation))
-        if lines is None or frame is None:
-            continue
-        objects = (
-            ParsedObject(class_id, frame.box(edges(corners, inclusive=True)))
-            for class_id, corners in parser.objects(annotation, lines)
-        )
-        record = build_record(image, header.size, objects, image_id=len(records), reading=reading)
-        records.append(record)
-        if len(record):
-            used.append(annotation)
-    tell_shared(used, reading.problems)
+    reader = _Reader(reading)
+    records, used = reader.records(label_files(pairs, reading.problems))
     check_class_lists(used, reading.class_names, reading.problems)
-    tell_foreign(FOREIGN, [*parser.foreign.values()], parser.own, reading.problems)
+    reader.tell_foreign(FOREIGN)
     return records
 
 
-class _Parser:
-    """From lines to classes and corners.
-
-    own      file and line of the first object
-    foreign  likewise of the first line of each file that is YOLO's
-    """
-
-    def __init__(self, reading: Reading) -> None:
-        self.own = ""
-        self.foreign: dict[Path, str] = {}
-        self._classes = Classes(reading)
-        self._problems = reading.problems
-
-    def objects(
-        self, annotation: Path, lines: Sequence[tuple[int, str]]
-    ) -> Iterator[tuple[int, tuple[float, float, float, float]]]:
-        """Class and corners of each object of a file."""
+class _Reader(LineReader):
+    def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[tuple[int, Box]]:
+        """See `LineReader`; the size says nothing about numbers in pixels."""
         may_be_header = True
         for number, line in lines:
             where = f"{annotation}:{number}"
@@ -85,14 +51,16 @@ class _Parser:
                 if found is not None:
                     yield found
             elif line.startswith("#"):
-                self._problems.add(COMMENT, where)
+                self.problems.add(COMMENT, where)
                 continue
             elif yolo_columns(line) is not None:
                 self.foreign.setdefault(annotation, where)
-            elif may_be_header and not any(map(_is_number, line.replace(";", ",").split(","))):
-                self._problems.add(HEADER, where)
+            elif may_be_header and not any(
+                number_of(part) is not None for part in re.split("[;,]", line)
+            ):
+                self.problems.add(HEADER, where)
             else:
-                self._problems.add(WRONG_LINE, where, Effect.DROPPED)
+                self.problems.add(WRONG_LINE, where, Effect.DROPPED)
             may_be_header = False
 
     def _mended(self, line: str, where: str) -> list[float] | None:
@@ -100,28 +68,26 @@ class _Parser:
         text = line if "," in line else line.replace(";", ",")
         first, *others = text.rstrip(", ").split(",")
         numbers = _numbers(["0", *others])
-        class_number = None if numbers is None else self._classes.number(first, where)
+        class_number = None if numbers is None else self.class_number(first, where)
         if numbers is None or class_number is None:
             return None
         if text != line:
-            self._problems.add(SEMICOLONS, where)
+            self.problems.add(SEMICOLONS, where)
         elif text.endswith(","):
-            self._problems.add(TRAILING, where)
+            self.problems.add(TRAILING, where)
         return [class_number, *numbers[1:]]
 
-    def _checked(
-        self, values: list[float], where: str
-    ) -> tuple[int, tuple[float, float, float, float]] | None:
-        """Class and corners; None, and counted, of a class that there is not."""
-        class_id = self._classes.find(values[0], where)
+    def _checked(self, values: list[float], where: str) -> tuple[int, Box] | None:
+        """Class and box; None, and counted, of a class that there is not."""
+        class_id = self.find_class(values[0], where)
         if class_id is None:
             return None
         if len(values) == 7 and values[6] != 0:
-            self._problems.add("rotated box (taken as upright)", where, Effect.CHANGED)
+            self.problems.add("rotated box (taken as upright)", where, Effect.CHANGED)
         _, x0, y0, x1, y1, *_ = values
         if x1 % 1 > 0 or y1 % 1 > 0:
-            self._problems.add(FRACTIONS, where)
-        return class_id, (x0, y0, x1, y1)
+            self.problems.add(FRACTIONS, where)
+        return class_id, edges((x0, y0, x1, y1), inclusive=True)
 
 
 def _numbers(columns: list[str]) -> list[float] | None:
@@ -131,11 +97,3 @@ def _numbers(columns: list[str]) -> list[float] | None:
         return [float(column) for column in columns]
     except ValueError:
         return None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

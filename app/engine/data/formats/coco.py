@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from app.engine.data.formats._coco_file import CocoFile, CocoImage, read_coco, without_collecting
-from app.engine.data.formats._coco_masks import parse_segmentation
 from app.engine.data.formats._coco_names import count_shared, match_images
 from app.engine.data.formats._coco_objects import Frames, ObjectReader
 from app.engine.data.formats._coco_writers import box_frame, mask_frame
@@ -19,8 +18,6 @@ from app.engine.data.image import Header
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError
 from app.engine.structures.sample import ImageRecord
-
-__all__ = ["Found", "count_lost", "parse_segmentation", "read", "read_images"]
 
 NO_FILE = "COCO file that cannot be used (its images left out)"
 UNLISTED = "image that the annotation file does not list (left out)"

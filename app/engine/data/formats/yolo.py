@@ -12,18 +12,12 @@ from itertools import islice
 from pathlib import Path
 
 from app.engine.data.formats._class_list import check_class_lists, numbered
-from app.engine.data.formats._frames import frame_map
-from app.engine.data.formats._lines import COMMENT, Classes, tell_foreign, yolo_columns
+from app.engine.data.formats._lines import COMMENT, LineReader, Lines, label_files, yolo_columns
 from app.engine.data.formats._reading import Reading
-from app.engine.data.formats._records import (
-    ParsedObject,
-    build_record,
-    readable_pairs,
-    tell_shared,
-)
-from app.engine.data.formats._text import read_lines
+from app.engine.data.formats._records import Box
 from app.engine.data.problems import Effect
 from app.engine.structures.sample import ImageRecord
+from app.engine.structures.size import Size
 
 WRONG_LINE = "line that is no class and four numbers or a polygon (dropped)"
 NOT_SHARES = "line with numbers that are no shares of the image, 0 to 1 (dropped)"
@@ -43,77 +37,52 @@ _FEW = 3  # with fewer of them, it may be chance that they look like keypoints
 _EPSILON = 0.01
 _VISIBILITIES = (0.0, 1.0, 2.0)
 
-Box = tuple[float, float, float, float]
-
 
 def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
     """Records of (image, annotation) pairs; a class is its position in `class_names`."""
-    found = [
-        (image, header, annotation, lines)
-        for image, annotation, header in readable_pairs(pairs, reading.problems)
-        if (lines := read_lines(annotation, reading.problems)) is not None
-    ]
-    parser = _Parser(reading, has_keypoints=_has_keypoints(lines for *_, lines in found))
-    records: list[ImageRecord] = []
-    used: list[Path] = []  # files with objects
-    for image, header, annotation, lines in found:
-        frame = frame_map(None, header, reading, str(annotation))
-        if frame is None:
-            continue
-        size = header.stored_size if reading.conventions.frame == "stored" else header.size
-        height, width = size
-        objects = (
-            ParsedObject(class_id, frame.box((x0 * width, y0 * height, x1 * width, y1 * height)))
-            for class_id, (x0, y0, x1, y1) in parser.objects(annotation, lines)
-        )
-        record = build_record(image, header.size, objects, image_id=len(records), reading=reading)
-        records.append(record)
-        if len(record):
-            used.append(annotation)
-    tell_shared(used, reading.problems)
-    _tell(parser, used, reading)
+    files = list(label_files(pairs, reading.problems))
+    reader = _Reader(reading, has_keypoints=_has_keypoints(lines for *_, lines in files))
+    records, used = reader.records(files)
+    reader.tell_foreign(FOREIGN)
+    _tell(reader, used, reading)
     return records
 
 
-class _Parser:
-    """From lines to classes and boxes.
+class _Reader(LineReader):
+    """The reader of one set.
 
-    own         file and line of the first object
-    foreign     likewise of the first line of each file that is ark's
     num_lines   with numbers
     no_shares   of those, how many have pixels or percent
     """
 
     def __init__(self, reading: Reading, *, has_keypoints: bool) -> None:
-        self.own = ""
-        self.foreign: dict[Path, str] = {}
+        super().__init__(reading)
         self.num_lines = self.no_shares = 0
         self._has_keypoints = has_keypoints
-        self._classes = Classes(reading)
-        self._problems = reading.problems
 
-    def objects(
-        self, annotation: Path, lines: Sequence[tuple[int, str]]
-    ) -> Iterator[tuple[int, Box]]:
-        """Class and x0 y0 x1 y1, in shares of width and height, of each object of a file."""
+    def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[tuple[int, Box]]:
+        """See `LineReader`."""
+        height, width = size
         for number, line in lines:
             where = f"{annotation}:{number}"
             columns = yolo_columns(line)
             if columns is not None:
                 found = self._object(columns, where)
                 if found is not None:
-                    yield found
+                    class_id, (x0, y0, x1, y1) = found
+                    yield class_id, (x0 * width, y0 * height, x1 * width, y1 * height)
                 if "," in line:
-                    self._problems.add(DECIMAL_COMMA, where, Effect.CHANGED)
+                    self.problems.add(DECIMAL_COMMA, where, Effect.CHANGED)
             elif line.startswith("#"):
-                self._problems.add(COMMENT, where)
+                self.problems.add(COMMENT, where)
             elif line.count(",") >= 4:
                 self.foreign.setdefault(annotation, where)
             else:
-                self._problems.add(WRONG_LINE, where, Effect.DROPPED)
+                self.problems.add(WRONG_LINE, where, Effect.DROPPED)
 
     def _object(self, columns: list[str], where: str) -> tuple[int, Box] | None:
-        class_number = self._classes.number(columns[0], where)
+        """Class, and box in shares of width and height."""
+        class_number = self.class_number(columns[0], where)
         numbers = [float(column) for column in columns[1:]]
         count, told = len(numbers), ""
         if count > 5 and (self._has_keypoints or _may_be_keypoints(numbers)):
@@ -123,19 +92,19 @@ class _Parser:
         elif count > 5:
             told = POLYGON
         if class_number is None or len(numbers) % 2:
-            self._problems.add(WRONG_LINE, where, Effect.DROPPED)
+            self.problems.add(WRONG_LINE, where, Effect.DROPPED)
             return None
         self.own = self.own or where
         self.num_lines += 1
         if not -1 <= min(numbers) <= max(numbers) <= 2:  # NaN is outside, too
             self.no_shares += 1
-            self._problems.add(NOT_SHARES, where, Effect.DROPPED)
+            self.problems.add(NOT_SHARES, where, Effect.DROPPED)
             return None
-        class_id = self._classes.find(class_number, where)
+        class_id = self.find_class(class_number, where)
         if class_id is None:
             return None
         if told:
-            self._problems.add(told, where, Effect.CHANGED if told == POLYGON else Effect.TOLD)
+            self.problems.add(told, where, Effect.CHANGED if told == POLYGON else Effect.TOLD)
         return class_id, _around(numbers) if told == POLYGON else _centred(numbers)
 
 
@@ -177,20 +146,19 @@ def _may_be_keypoints(numbers: Sequence[float]) -> bool:
     return len(behind) % 3 == 0 and all(value in _VISIBILITIES for value in behind[2::3])
 
 
-def _tell(parser: _Parser, annotations: Sequence[Path], reading: Reading) -> None:
+def _tell(reader: _Reader, annotations: Sequence[Path], reading: Reading) -> None:
     """What concerns the set as a whole."""
-    tell_foreign(FOREIGN, [*parser.foreign.values()], parser.own, reading.problems)
-    if parser.no_shares > parser.num_lines / 2:
+    if reader.no_shares > reader.num_lines / 2:
         example = reading.problems.examples(NOT_SHARES)[0]
-        for _ in range(parser.no_shares):
+        for _ in range(reader.no_shares):
             reading.problems.add(PIXELS, example, Effect.STOPS, remedy=_PIXELS_REMEDY)
         return
-    if not parser.num_lines:
+    if not reader.num_lines:
         return
     lists = check_class_lists(annotations, reading.class_names, reading.problems)
     source = f" (as in {lists[0]})" if lists else ""
     reading.remarks.append(
-        f"labels are read as YOLO's, {parser.num_lines} lines with shares of the shown image's"
+        f"labels are read as YOLO's, {reader.num_lines} lines with shares of the shown image's"
         f" width and height; classes in the order of class_names{source}:"
         f" {numbered(reading.class_names)}"
     )

@@ -106,7 +106,7 @@ def test_published_boxes_stay_as_they_are(tmp_path: Path, caplog) -> None:
     dataset = _published(_write(tmp_path / "a.json", content), tmp_path)
     expected = [[-5, 2, 45, 6], [5, 5, 5, 8], [9, 9, 7, 12], [1, 2, 4, 6]]
     assert dataset.records[1].boxes.tolist() == expected
-    assert dataset.records[1].difficult is None
+    assert not dataset.records[1].difficult.any()
     assert f"1 x {NO_AREA}" in caplog.text
     assert f"1 x {UNKNOWN_IMAGE}" in caplog.text
 

@@ -8,12 +8,12 @@ import pytest
 from app.engine.config import CfgNode, get_config
 from app.engine.data.keypoints import (
     COCO_PERSON,
-    flip_indices,
     keypoint_mirror,
     require_mirror,
     transform_keypoints,
     without_false_flips,
 )
+from app.engine.data.mirror import mirror_of
 from app.engine.data.transforms import FlipHorizontal
 from app.engine.errors import ConfigError
 
@@ -33,7 +33,7 @@ def cfg() -> CfgNode:
 def test_a_mirrored_fish() -> None:
     """The left fin is where the right one was; what lies in the middle stays itself."""
     points = np.array([[[50, 10, 2], [30, 20, 2], [70, 25, 1], [52, 90, 2]]], dtype=np.float32)
-    moved = transform_keypoints([FlipHorizontal(100)], points, (100, 100), flip_indices(FISH))
+    moved = transform_keypoints([FlipHorizontal(100)], points, (100, 100), mirror_of(FISH).indices)
     assert moved.tolist() == [[[50, 10, 2], [30, 25, 1], [70, 20, 2], [48, 90, 2]]]
 
 
@@ -84,7 +84,7 @@ def test_without_names_seventeen_are_cocos_person(cfg) -> None:
     with pytest.raises(ConfigError, match=r"X asks for mirrored images.* is not known"):
         require_mirror(cfg, "X")
     cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS = 17
-    assert list(keypoint_mirror(cfg).indices) == flip_indices(COCO_PERSON)
+    assert keypoint_mirror(cfg) == mirror_of(COCO_PERSON)
 
 
 @pytest.mark.parametrize(

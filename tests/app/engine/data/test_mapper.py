@@ -16,8 +16,9 @@ from app.engine.data.augmentation import (
     train_augmentations,
 )
 from app.engine.data.image import read_image
-from app.engine.data.keypoints import COCO_PERSON, flip_indices, transform_keypoints
+from app.engine.data.keypoints import COCO_PERSON, transform_keypoints
 from app.engine.data.mapper import GroundTruthMapper, TestMapper, TrainMapper
+from app.engine.data.mirror import mirror_of
 from app.engine.data.transforms import Crop, FlipHorizontal
 from app.engine.errors import ConfigError, DatasetError, ImageError
 from app.engine.structures.masks import BitMasks, PolygonMasks
@@ -145,7 +146,7 @@ def test_boxes_are_recomputed_from_cropped_masks(cfg, make_record) -> None:
 def test_keypoints_swap_sides_when_mirrored() -> None:
     keypoints = np.random.default_rng(0).uniform(15, 65, (1, 17, 3)).astype(np.float32)
     moved = transform_keypoints(
-        [FlipHorizontal(400)], keypoints, (400, 400), flip_indices(COCO_PERSON)
+        [FlipHorizontal(400)], keypoints, (400, 400), mirror_of(COCO_PERSON).indices
     )
     assert moved[0, 0, 0] == pytest.approx(400 - keypoints[0, 0, 0])
     pairs = moved[0, 1:, 0].reshape(-1, 2)[:, ::-1]
@@ -160,7 +161,7 @@ def test_keypoints_swap_sides_when_mirrored() -> None:
 def test_keypoint_settings(cfg, make_record) -> None:
     cfg.MODEL.KEYPOINT_ON = True
     cfg.INPUT.RANDOM_FLIP = "horizontal"
-    assert list(GroundTruthMapper.from_config(cfg).keypoint_flip) == flip_indices(COCO_PERSON)
+    assert GroundTruthMapper.from_config(cfg).keypoint_flip == mirror_of(COCO_PERSON).indices
     record = make_record(keypoints=np.ones((1, 4, 3), dtype=np.float32))
     with pytest.raises(DatasetError, match="4 keypoints but the model learns 17"):
         TrainMapper.from_config(cfg)(record, _rng())

@@ -20,10 +20,11 @@ from app.engine.data.formats import FORMATS, Conventions, Reading
 from app.engine.data.formats import _coco_objects as kinds
 from app.engine.data.formats._coco_file import UNKNOWN_IMAGE, read_content
 from app.engine.data.formats._coco_folder import NAMELESS, NOT_THERE
+from app.engine.data.formats._coco_masks import parse_segmentation
 from app.engine.data.formats._coco_names import TWO_IMAGES
 from app.engine.data.formats._frames import MOVED, SCALED, TURNED
 from app.engine.data.formats._records import CLIPPED, INVERTED, NO_IMAGE
-from app.engine.data.formats.coco import LOST, NO_FILE, UNLISTED, parse_segmentation
+from app.engine.data.formats.coco import LOST, NO_FILE, UNLISTED
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError
 from app.engine.evaluation.instances import object_areas

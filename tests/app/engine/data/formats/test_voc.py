@@ -11,12 +11,12 @@ from PIL import Image
 
 from app.engine.data.formats import FORMATS, Conventions, Reading
 from app.engine.data.formats._frames import EXCHANGED, OTHER_SIZE, TURNED
-from app.engine.data.formats._records import INVERTED, ONE_PIXEL, UNKNOWN_CLASS
+from app.engine.data.formats._records import INVERTED, ONE_PIXEL
 from app.engine.data.formats._voc_file import LOST_BOX, NO_VOC
 from app.engine.data.formats._xml import AMPERSAND, NO_XML, UNREADABLE_LETTERS
 from app.engine.data.formats.voc import OTHER_IMAGE
 from app.engine.data.problems import Effect, Problems
-from app.engine.structures.class_names import OTHER_CASE, OTHER_CHARACTERS
+from app.engine.structures.class_names import OTHER_CASE, OTHER_CHARACTERS, UNKNOWN_CLASS
 from app.engine.structures.sample import ImageRecord
 
 NAMES = ["traffic light", "dog"]
