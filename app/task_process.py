@@ -48,7 +48,7 @@ def task_environment(environ: Mapping[str, str]) -> dict[str, str]:
     # Libraries count the processors of the host, of which a container may use a few.
     defaults["OMP_NUM_THREADS"] = str(cpu_count())
     # Threads that spin while they wait take the cores from the others that share them: steps of
-    # two trainings on two cores took four times as long (benchmarks/reliability/wait_policy.py).
+    # two trainings on two cores took four times as long (verification/reliability/wait_policy.py).
     defaults["OMP_WAIT_POLICY"] = "passive"
     result = {**defaults, **environ}
     root = str(Path(__file__).resolve().parents[1])

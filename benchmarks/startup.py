@@ -28,7 +28,7 @@ from app.engine.predictor.onnx_card import FILE_NAMES
 from app.task_process import task_environment
 from benchmarks import REPOSITORY
 from benchmarks.speed import records, report
-from benchmarks.task_folder import ModelFiles, lay_out, start
+from verification.task_folder import ModelFiles, lay_out, start
 
 POLL_S = 0.005
 

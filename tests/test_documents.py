@@ -60,8 +60,10 @@ def test_the_readme_names_every_setting(task: str) -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_files_and_modules_that_a_document_names_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    files = re.findall(r"`((?:docker|docs|configs|executor|app|benchmarks|tests)/[\w./-]*)`", text)
-    modules = re.findall(r"python3? -m ((?:executor|app|benchmarks)[\w.]*)", text)
+    files = re.findall(
+        r"`((?:docker|docs|configs|executor|app|benchmarks|verification|tests)/[\w./-]*)`", text
+    )
+    modules = re.findall(r"python3? -m ((?:executor|app|benchmarks|verification)[\w.]*)", text)
     # Tests are named from their own folder on.
     folders = (REPOSITORY, REPOSITORY / "tests")
     assert [name for name in files if not any((f / name).exists() for f in folders)] == []

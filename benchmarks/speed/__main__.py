@@ -6,6 +6,7 @@
     evaluation  ways to average precision side by side
     throughput  images per second on a CPU or GPU by size of the batch, beside torchvision
     cost      how time and memory grow with classes, boxes and image size
+    images    the same with the number of images, from the records of verification.growth
     savings   work left out that no detection depends on
     floor     arithmetic of each model over the fastest kernel of this machine
     accuracy  average precision of a trained model in each precision
@@ -25,6 +26,7 @@ from benchmarks.speed import (
     data,
     evaluation,
     floor,
+    images,
     infer,
     pipeline,
     records,
@@ -42,6 +44,7 @@ VERBS: dict[str, Verb] = {
     "evaluation": evaluation,
     "throughput": throughput,
     "cost": cost_growth,
+    "images": images,
     "savings": savings,
     "floor": floor,
     "accuracy": accuracy,

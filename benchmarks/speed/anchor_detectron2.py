@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.parity.weights import C4, ONE_CLASS, make_state_dict
 from benchmarks.speed.engines import Array, Engine, Task
+from verification.parity.weights import C4, ONE_CLASS, make_state_dict
 
 OVERRIDES = {"faster_rcnn_R_50_C4_1x": C4, "keypoint_rcnn_R_50_FPN_1x": ONE_CLASS}
 

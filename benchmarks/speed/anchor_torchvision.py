@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.parity.weights import make_state_dict
 from benchmarks.speed.engines import Array, Engine, Task
+from verification.parity.weights import make_state_dict
 
 NAMES = {
     "retinanet_R_50_FPN_1x": "retinanet_resnet50_fpn",

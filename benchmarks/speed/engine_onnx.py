@@ -61,7 +61,7 @@ def _export(task: Task, folder: Path) -> None:
 
 
 def _scenes(folder: Path) -> list[Path]:
-    from benchmarks.parity.scenes import image
+    from verification.parity.scenes import image
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

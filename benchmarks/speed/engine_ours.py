@@ -7,10 +7,10 @@ from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.predictor import Predictor
 from benchmarks import REPOSITORY
-from benchmarks.parity.check import arrays
-from benchmarks.parity.recipes import RECIPES
-from benchmarks.parity.weights import make_state_dict
 from benchmarks.speed.engines import Array, Engine, Task
+from verification.parity.check import arrays
+from verification.parity.recipes import RECIPES
+from verification.parity.weights import make_state_dict
 
 
 def build(task: Task, precision: str, device: str = "cpu") -> Predictor:

@@ -24,7 +24,7 @@ from app.task_process import task_environment
 from benchmarks import REPOSITORY
 from benchmarks.speed.report import described
 from benchmarks.speed.verb import Options, Parser
-from benchmarks.task_folder import ModelFiles, lay_out, start
+from verification.task_folder import ModelFiles, lay_out, start
 
 ALONE_IMAGES = 256
 """Run through before and after the task: enough for a steady rate."""

@@ -14,8 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks import json_lines
-from benchmarks.json_lines import Record
+from verification import json_lines
+from verification.json_lines import Record
 
 RECORDS = Path(__file__).with_name("records.jsonl")
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.json_lines import Record
 from benchmarks.speed.records import newest
+from verification.json_lines import Record
 
 Section = Callable[[Sequence[Record]], Iterable[str]]
 
@@ -86,7 +86,7 @@ def _inference(records: Sequence[Record]) -> Iterable[str]:
         "in brackets. `+malloc`: with the allocator settings that this engine gives its own tasks. "
         "Gaps: largest difference of matched detections from the first engine's; nets of random "
         "weights amplify that the two resize alike only to one level of 255 (on equal pixels "
-        "`python -m benchmarks.parity` finds scores within 1e-4). torchvision's "
+        "`python -m verification.parity` finds scores within 1e-4). torchvision's "
         "nets differ a little, so its detections are not compared. bf16 and int8 on random "
         "weights are far from fp32; what they cost a trained model stands in its own table. "
         "`onnx`: exported models in ONNX Runtime.\n"

@@ -23,7 +23,7 @@ from executor.errors import OutputError
 SUPERVISOR = """
 import os, sys
 from pathlib import Path
-from benchmarks.fuzz.runs import send_output_to
+from verification.fuzz.runs import send_output_to
 send_output_to(Path(os.environ["TEST_OUT"]))
 from app.start import main
 sys.exit(main([sys.executable, "-c", sys.argv[1]]))

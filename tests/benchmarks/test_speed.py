@@ -1,19 +1,20 @@
 """Records of measurements, the page made of them, and the names of engines."""
 
 import sys
+from argparse import Namespace
 from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.launches.fake_gpu import fake_gpu
 from benchmarks.speed import (
     cost_growth,
     data,
     data_worker,
     evaluation,
     evaluation_worker,
+    images,
     records,
     report,
     throughput,
@@ -24,6 +25,8 @@ from benchmarks.speed.infer import _difference
 from benchmarks.speed.side_by_side import ended_at_last, start
 from benchmarks.speed.throughput import _cpu_clock
 from benchmarks.speed.train_batch import make_batch
+from verification import json_lines
+from verification.launches.fake_gpu import fake_gpu
 
 
 @pytest.mark.parametrize(
@@ -127,6 +130,17 @@ def test_a_batch_is_resized_and_labelled(tmp_path):
     assert len(first.boxes) == len(first.classes) == len(first.polygons) == 5
     assert (second.boxes <= [24, 16, 24, 16]).all()
     assert len(second.polygons[0]) == 24
+
+
+def test_growth_of_the_images_appears_on_the_page(tmp_path):
+    run = {"task": "infer", "cpu_s": 8.0, "peak_pss_mb": 400, "peak_rss_mb": 900, "result_mb": 1.5}
+    for lines in (1000, 20_000):
+        json_lines.append(tmp_path / "runs.jsonl", run | {"lines": lines})
+    (content,) = images.contents(Namespace(runs=tmp_path / "runs.jsonl"))
+    records.append(tmp_path / "r.jsonl", images.KIND, content)
+    page = report.page(records.load([tmp_path / "r.jsonl"]))
+    assert "| infer | 1,000 | 8.0 | 8.00 | 400 | 900 | 1.5 |" in page
+    assert "| infer | 20,000 | 8.0 | 0.40 | 400 | 900 | 1.5 |" in page
 
 
 def test_training_appears_on_the_page(tmp_path):

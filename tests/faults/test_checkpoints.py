@@ -17,10 +17,10 @@ from app.engine.checkpoint.store import CheckpointStore
 from app.engine.errors import EngineError
 from app.tasks.__main__ import run_tasks
 from app.tasks.failures import told
-from benchmarks.reliability.trees import COLOURS, LIGHT, make_tree
-from benchmarks.task_folder import write_settings
 from executor.env import load_env
 from executor.errors import ExecutorError
+from verification.reliability.trees import COLOURS, LIGHT, make_tree
+from verification.task_folder import write_settings
 
 
 def two_checkpoints(directory: Path) -> tuple[CheckpointStore, Path]:

@@ -19,10 +19,10 @@ from app.engine.data.image import image_size, read_image
 from app.engine.errors import DatasetError
 from app.tasks.__main__ import run_tasks
 from app.tasks.records import read_records
-from benchmarks.fuzz.samples import bomb, picture
-from benchmarks.reliability.trees import save_untrained
 from executor.dataset_reader import Asset
 from executor.env import load_env
+from verification.fuzz.samples import bomb, picture
+from verification.reliability.trees import save_untrained
 
 Make = Callable[[Path], object]
 

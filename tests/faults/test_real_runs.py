@@ -12,8 +12,8 @@ import yaml
 
 from app.engine.checkpoint.store import CheckpointStore
 from app.task_process import descendants
-from benchmarks.reliability.check import Known, monitor_record, problems_of
-from benchmarks.reliability.trees import RealRun, Tree, make_tree
+from verification.reliability.check import Known, monitor_record, problems_of
+from verification.reliability.trees import RealRun, Tree, make_tree
 
 
 @pytest.fixture(scope="module")

@@ -27,10 +27,6 @@ from app.engine.training.scalars import Scalars
 from app.engine.training.writers import Writers
 from app.tasks.__main__ import run_tasks
 from app.tasks.failures import contract_error
-from benchmarks import REPOSITORY
-from benchmarks.reliability.check import Known, problems_of
-from benchmarks.reliability.refusals import OBJECT_STORE, SMB, refusing
-from benchmarks.reliability.trees import Tree, make_tree
 from executor import atomic_file
 from executor.atomic_file import place_file, require_writable, write_atomically
 from executor.env import OutputPaths, load_env
@@ -39,6 +35,10 @@ from executor.journal import Journal, journal_path, remove_journals
 from executor.model_stages import ModelStages
 from executor.monitor import Monitor
 from executor.output_lock import output_lock
+from verification import REPOSITORY
+from verification.reliability.check import Known, problems_of
+from verification.reliability.refusals import OBJECT_STORE, SMB, refusing
+from verification.reliability.trees import Tree, make_tree
 
 NOT_OFFERED = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 AWAY = (errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN)
@@ -338,7 +338,7 @@ SUPERVISOR = """
 import json, sys
 from pathlib import Path
 from app.start import main
-from benchmarks.reliability.refusals import refusing
+from verification.reliability.refusals import refusing
 
 out, lasts, refusals, options = json.loads(sys.argv[1])
 task = '''

@@ -1,4 +1,4 @@
-"""Every parser against a few hostile files; `python -m benchmarks.fuzz` tries thousands."""
+"""Every parser against a few hostile files; `python -m verification.fuzz` tries thousands."""
 
 import warnings
 from pathlib import Path
@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.engine.errors import DatasetError
-from benchmarks.fuzz import samples
-from benchmarks.fuzz.judge import UnexplainedError, judge
-from benchmarks.fuzz.parsers import Parser, parsers
+from verification.fuzz import samples
+from verification.fuzz.judge import UnexplainedError, judge
+from verification.fuzz.parsers import Parser, parsers
 
 EXAMPLES = 25
 

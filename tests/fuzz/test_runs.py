@@ -6,13 +6,13 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from benchmarks.fuzz.attack import attack, keep
-from benchmarks.fuzz.parsers import Parser
+from verification.fuzz.attack import attack, keep
+from verification.fuzz.parsers import Parser
 
 # In a process of its own: the supervisor takes over signals and children.
 RUNS = """
-from benchmarks.fuzz.attack import attack
-from benchmarks.fuzz.parsers import whole_runs
+from verification.fuzz.attack import attack
+from verification.fuzz.parsers import whole_runs
 for parser in whole_runs():
     outcome = attack(parser, inputs=12, seed=5)
     print(outcome.inputs, outcome.failures)

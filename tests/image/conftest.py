@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.reliability.trees import COLOURS, LIGHT, annotate, paint
+from verification.reliability.trees import COLOURS, LIGHT, annotate, paint
 
 Done = subprocess.CompletedProcess[str]
 

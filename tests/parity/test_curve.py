@@ -4,9 +4,9 @@ from itertools import islice
 
 import pytest
 
-from benchmarks.parity import curve
-from benchmarks.parity.curve import follow, table, train
-from benchmarks.parity.curves import CURVES, Recorded
+from verification.parity import curve
+from verification.parity.curve import follow, table, train
+from verification.parity.curves import CURVES, Recorded
 
 NARROW = "faster_rcnn_narrow_sampled_double"
 

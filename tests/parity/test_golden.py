@@ -5,8 +5,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from benchmarks.parity.compare import compare_detections
-from benchmarks.parity.golden import load_folder
+from verification.parity.compare import compare_detections
+from verification.parity.golden import load_folder
 
 
 def test_a_folder_brings_label_maps_and_segments(tmp_path):

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.launches.fake_gpu import fake_gpu
-from benchmarks.parity.check import check
-from benchmarks.parity.golden import load
-from benchmarks.parity.variants import VARIANTS
+from verification.launches.fake_gpu import fake_gpu
+from verification.parity.check import check
+from verification.parity.golden import load
+from verification.parity.variants import VARIANTS
 
 GOLDENS = Path(__file__).parent
 QUICK = {

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.parity.check import check_cases, check_training
-from benchmarks.parity.golden import load
+from verification.parity.check import check_cases, check_training
+from verification.parity.golden import load
 
 GOLDENS = Path(__file__).parent
 

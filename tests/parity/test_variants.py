@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.parity.check import check
-from benchmarks.parity.golden import load
-from benchmarks.parity.variants import VARIANTS
+from verification.parity.check import check
+from verification.parity.golden import load
+from verification.parity.variants import VARIANTS
 
 GOLDENS = Path(__file__).parent / "variants"
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.reliability.trees import COLOURS, LIGHT, annotate, paint, save_untrained
 from executor.env import Env, load_env
+from verification.reliability.trees import COLOURS, LIGHT, annotate, paint, save_untrained
 
 
 @dataclass(frozen=True)

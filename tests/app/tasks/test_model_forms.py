@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from app.engine.errors import ExportError
 from app.engine.export import EXPORTERS
 from app.tasks import model_forms
-from benchmarks.reliability.trees import save_untrained
 from executor.env import OutputPaths
 from executor.hyperparameters import TrainHyperparameters
 from executor.model_stages import ModelStages
+from verification.reliability.trees import save_untrained
 
 GOOD = "stage_a"
 

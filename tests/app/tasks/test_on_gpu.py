@@ -8,7 +8,7 @@ import yaml
 
 from app.tasks import devices
 from app.tasks.__main__ import run_tasks
-from benchmarks.launches.fake_gpu import fake_gpu
+from verification.launches.fake_gpu import fake_gpu
 
 
 @pytest.fixture(autouse=True)

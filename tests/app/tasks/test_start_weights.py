@@ -18,9 +18,9 @@ from app.tasks.args_options import parse_args_options
 from app.tasks.config_file import named_config
 from app.tasks.rehearsal import rehearse
 from app.tasks.start_weights import StartWeights, find_start
-from benchmarks.reliability.trees import LIGHT, save_untrained
 from executor.errors import ModelError
 from executor.hyperparameters import TrainHyperparameters
+from verification.reliability.trees import LIGHT, save_untrained
 
 OTHER_BODY = "configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml"
 OTHER_HEAD = "configs/Mobile/faster_rcnn_mobilenetv2_FPN_light.yaml"

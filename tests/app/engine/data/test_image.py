@@ -20,7 +20,7 @@ from PIL import Image
 from app.engine.data import image as image_module
 from app.engine.data.image import image_header, image_size, read_image
 from app.engine.errors import ConfigError, ImageError, StorageError
-from benchmarks.fuzz.samples import bomb
+from verification.fuzz.samples import bomb
 
 Picture = npt.NDArray[np.uint8]
 
@@ -334,7 +334,7 @@ import sys
 from pathlib import Path
 from app.engine.data.image import read_image
 from app.engine.errors import DoesNotFitError, ImageError
-from benchmarks.reliability.memory import little_memory
+from verification.reliability.memory import little_memory
 
 for path in map(Path, sys.argv[1:]):
     read_image(path.with_name("small"))

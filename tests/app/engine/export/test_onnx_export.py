@@ -42,7 +42,7 @@ from app.engine.predictor.array_detections import paste_masks
 from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.predictor.onnx_predictor import resize
 from app.engine.structures.sample import ImageRecord
-from benchmarks.reliability.memory import little_memory
+from verification.reliability.memory import little_memory
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 

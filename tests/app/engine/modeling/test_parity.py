@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.parity.check import check_cases, check_training
-from benchmarks.parity.compare import compare_detections
-from benchmarks.parity.golden import load
+from verification.parity.check import check_cases, check_training
+from verification.parity.compare import compare_detections
+from verification.parity.golden import load
 
 ROOT = Path(__file__).parents[3] / "parity"
 QUICK = {"retinanet_R_50_FPN_1x", "fcos_R_50_FPN_1x"}

@@ -9,9 +9,9 @@ import torch
 
 from app.engine.config import load_config
 from app.engine.modeling.build import build_detector
-from benchmarks.parity.architectures import architecture
-from benchmarks.parity.differences import NOT_APPLICABLE
-from benchmarks.parity.golden import load
+from verification.parity.architectures import architecture
+from verification.parity.differences import NOT_APPLICABLE
+from verification.parity.golden import load
 
 ROOT = Path(__file__).parents[4]
 

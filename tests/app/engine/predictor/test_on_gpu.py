@@ -8,11 +8,11 @@ from app.engine.config import load_config
 from app.engine.errors import ImageError
 from app.engine.modeling.build import build_detector
 from app.engine.predictor import Predictor
-from benchmarks.launches.fake_gpu import fake_gpu
-from benchmarks.parity import scenes
-from benchmarks.parity.check import CONFIGS
-from benchmarks.parity.variants import VARIANTS
-from benchmarks.parity.weights import fill
+from verification.launches.fake_gpu import fake_gpu
+from verification.parity import scenes
+from verification.parity.check import CONFIGS
+from verification.parity.variants import VARIANTS
+from verification.parity.weights import fill
 
 SIZES = [(96, 128), (128, 96), (96, 128), (100, 140), (90, 128)]
 IMAGES = [scenes.image(*size, seed=seed) for seed, size in enumerate(SIZES)]

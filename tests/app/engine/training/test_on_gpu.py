@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchmarks.launches.fake_gpu import fake_gpu
+from verification.launches.fake_gpu import fake_gpu
 
 ON_GPU = {"device_ids": [0]}
 RETINANET = ("MODEL.META_ARCHITECTURE", "RetinaNet", "SOLVER.MAX_ITER", "3", "VIS_PERIOD", "3")

@@ -14,7 +14,7 @@ from app.engine.data.damaged import DamagedImages, report_met
 from app.engine.data.loader import CLIPPED, LOST, UNREADABLE
 from app.engine.errors import DatasetError, OutOfMemoryError
 from app.engine.training.step import Stepper
-from benchmarks.reliability.memory import little_memory
+from verification.reliability.memory import little_memory
 
 SHORT = ("SOLVER.MAX_ITER", "4", "TEST.EVAL_PERIOD", "2")
 

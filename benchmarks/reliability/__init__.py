@@ -1,1 +1,0 @@
-"""How the product withstands kills, stops and failing disks: `python -m benchmarks.reliability`."""

@@ -1,0 +1,193 @@
+"""What reads the files that `parsers` attacks: the product's parsers, with what they need beside.
+
+Each takes the path of the hostile file; whatever else a parser looks for is made in its folder.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+
+from app.engine.checkpoint.store import CheckpointStore
+from app.engine.config import get_config
+from app.engine.data.coco_dataset import empty_record, load_coco
+from app.engine.data.deep import Depth
+from app.engine.data.formats import FORMATS, Reading
+from app.engine.data.image import (
+    image_header,
+    image_size,
+    read_image,
+    read_labels,
+    stored_values,
+)
+from app.engine.data.lvis_dataset import load_lvis
+from app.engine.data.panoptic_dataset import load_panoptic
+from app.engine.data.proposals import attach_proposals
+from app.engine.data.smells import SMELLS
+from app.engine.data.voc_dataset import load_voc
+from app.engine.errors import EngineError
+from app.engine.structures.sample import ImageRecord
+from app.tasks.args_options import parse_args_options
+from app.tasks.model_files import find_model, package_class_names
+from executor.config_check import check_config
+from executor.env import Task, load_env, salvaged_env
+from executor.errors import ExecutorError
+from executor.hyperparameters import MODELS, load_hyperparameters
+from verification.fuzz import samples
+
+
+def read_env(path: Path) -> None:
+    """env.yaml, whole and as far as it can be saved."""
+    salvaged_env(path)
+    env = load_env(path)
+    assert env.dialect.boxes_key
+    env.require_tasks()
+
+
+def read_settings(path: Path) -> None:
+    """config.yaml for every task."""
+    check_config(path, list(Task))
+    for model in MODELS.values():
+        load_hyperparameters(path, model)
+
+
+def read_engine_config(path: Path) -> None:
+    """A model's YAML, and what is dumped of it once more."""
+    (path.parent / "base.yaml").write_text("MODEL: {META_ARCHITECTURE: RetinaNet}\nVERSION: 2\n")
+    cfg = get_config()
+    cfg.merge_from_file(path)
+    again = path.with_name("again.yaml")
+    again.write_text(cfg.dump(), encoding="utf-8")
+    other = get_config()
+    other.merge_from_file(again)
+    assert other.dump() == cfg.dump()
+
+
+def read_options(path: Path) -> None:
+    """The text stands in config.yaml under `args_options`, so its errors name that."""
+    text = path.read_bytes().decode("utf-8", "replace")
+    try:
+        get_config().merge_from_list(parse_args_options(text).overrides)
+    except EngineError as error:  # merged by the bridge, which says where it stands
+        raise EngineError(f"{path.name}: {error}") from error
+
+
+def read_package(path: Path) -> None:
+    """A platform's package: its description, and the model in it."""
+    folder = path.parent
+    (folder / "a").mkdir(exist_ok=True)
+    (folder / "a/model.pth").write_bytes(b"")
+    (folder / "ymir-info.yaml").write_bytes(path.read_bytes())
+    try:
+        package_class_names(folder)
+    except ExecutorError as error:
+        raise ExecutorError(str(error).replace("ymir-info.yaml", path.name)) from error
+    assert find_model([], folder).weights.is_relative_to(folder)
+
+
+@cache
+def _image_file(folder: Path, name: str = "image.png") -> Path:
+    samples.picture().save(folder / name)
+    return folder / name
+
+
+def read_annotation(word: str) -> Callable[[Path], None]:
+    """A reader of the annotation format that `word` names."""
+
+    def read(path: Path) -> None:
+        reading = Reading(["cat", "dog"])
+        image = _image_file(path.parent)
+        records = FORMATS[word]([(image, path)], reading)
+        for record in records:
+            _check_record(record)
+        for line in reading.problems.lines():
+            assert line.isprintable()
+            assert len(line) < 1000
+
+    return read
+
+
+def _check_record(record: ImageRecord) -> None:
+    """What training relies on: boxes inside the image with an area, classes that exist."""
+    x0, y0, x1, y1 = record.boxes.T
+    assert ((x1 - x0 > 0) & (y1 - y0 > 0)).all()
+    assert (record.boxes >= 0).all()
+    assert (x1 <= record.width).all()
+    assert (y1 <= record.height).all()
+    assert ((record.classes >= 0) & (record.classes < 2)).all()
+
+
+def read_datasets(path: Path) -> None:
+    """One file as COCO of one's own, and as LVIS; the first error counts."""
+    for name in ("image.png", "other.png"):
+        _image_file(path.parent, name)
+    smells = frozenset(SMELLS)
+    for record in load_coco(path, path.parent, accepted_smells=smells).records:
+        _check_record(record)
+    load_lvis(path, path.parent)
+
+
+def read_panoptic(path: Path) -> None:
+    """COCO's panoptic JSON, beside the instances of the same images."""
+    folder = path.parent
+    (folder / "instances.json").write_text(json.dumps(samples.COCO))
+    for name in ("image.png", "other.png"):
+        _image_file(folder, name)
+    load_panoptic(
+        folder / "instances.json",
+        folder,
+        panoptic_json=path,
+        panoptic_dir=folder,
+        semantic_dir=folder,
+    )
+
+
+def read_voc_folder(path: Path) -> None:
+    """A list of images in PASCAL VOC's folders."""
+    folder = path.parent
+    for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    _image_file(folder / "JPEGImages", "x.jpg")
+    (folder / "Annotations/x.xml").write_text(samples.VOC)
+    (folder / "ImageSets/Main/train.txt").write_bytes(path.read_bytes())
+    try:
+        load_voc(folder, "train", ("cat", "dog"))
+    except EngineError as error:
+        raise EngineError(f"{path.name}: {error}") from error
+
+
+def read_picture(path: Path) -> None:
+    """An image: its size, its pixels with and without a decided depth, and as a label map."""
+    try:
+        size = image_size(path)
+    except EngineError:
+        size = None
+    pixels = read_image(path)
+    assert pixels.shape == (*(size or pixels.shape[:2]), 3)
+    assert pixels.dtype == "uint8"
+    for read in (
+        read_labels,  # most pictures are none
+        stored_values,
+        partial(image_header, whole=True),
+        partial(read_image, format="L", depth=Depth(bits=12, float_white=1.0)),
+    ):
+        with suppress(EngineError):
+            read(path)
+
+
+def read_store(path: Path) -> None:
+    """The manifest of a run's checkpoints; one it cannot read is as good as none."""
+    for slot in ("a.pt", "b.pt"):
+        (path.parent / slot).write_bytes(samples.torch_files()[0][:100])
+    assert CheckpointStore(path.parent).load() is None
+
+
+def read_proposals(path: Path) -> None:
+    """Precomputed proposals of two images."""
+    image = _image_file(path.parent)
+    records = [empty_record(image, (24, 32), number) for number in (1, 2)]
+    attach_proposals(records, path)
+    for record in records:
+        boxes, logits = record.extra["proposals"]
+        assert boxes.shape == (len(logits), 4)

@@ -1,0 +1,57 @@
+"""python -m verification.launches > docs/gpu.md: what a GPU has to do, counted on a fake one."""
+
+import sys
+
+from verification.launches.count import Count, of_detection, of_training
+
+NAMES = {
+    "retinanet": "RetinaNet R50",
+    "faster": "Faster R-CNN R50-FPN",
+    "mask": "Mask R-CNN R50-FPN",
+    "keypoint": "Keypoint R-CNN R50-FPN",
+    "cascade": "Cascade Mask R-CNN R50-FPN",
+    "panoptic": "Panoptic FPN R50",
+}
+
+PAGE = """# GPU
+
+Written by `python -m verification.launches > docs/gpu.md`; do not edit.
+
+No GPU was at hand when this was written: no figure here is a time. CUDA's paths run in the tests on
+a fake GPU (`verification/launches/fake_gpu.py`): its tensors say they are on `cuda:0`, the numbers
+are a CPU's, and what CUDA refuses is refused: tensors of two devices in one operation, operators
+and number formats without a CUDA kernel. Every kind of model is checked on it against what
+detectron2 said (`tests/parity/test_on_gpu.py`), whole runs of training, mining and infer against a
+CPU's (`test_on_gpu.py` of each package).
+
+It also counts. *Launches*: operations that compute or copy on the device, each of which costs the
+host some microseconds; a few (NMS, sorting, multi-tensor steps) are several kernels on a real
+device. *Waits*: places where the host stands still until all that was launched is computed:
+numbers read, shapes that depend on numbers, copies from the device or from memory that it cannot
+read by itself. Neither depends on the size of images or the width of networks. Batches come from
+page-locked memory; losses of training are read every 20 iterations, which is the one wait more.
+
+Where there is a GPU, `python -m benchmarks.speed throughput --device cuda:0` takes images per
+second, the share of the fastest kernel and torchvision's figures beside them (`--help` has its
+options); a test runs it on the fake.
+
+| model, bf16 | detection, 1 image: launches | waits | 8 images: launches | waits | \
+training, 2 images: launches | waits |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+"""
+
+
+def main() -> None:
+    """The page to standard output."""
+    sys.stdout.write(PAGE)
+    for name, title in NAMES.items():
+        counts = (of_detection(name), of_detection(name, batch_size=8), of_training(name))
+        sys.stdout.write(f"| {title} | {' | '.join(map(_cells, counts))} |\n")
+
+
+def _cells(count: Count) -> str:
+    return f"{count.launches.total()} | {count.waits.total()}"
+
+
+if __name__ == "__main__":
+    main()
