@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 
@@ -19,6 +20,8 @@ from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord, Sample
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Progress = Callable[[float], None]
 OnBatch = Callable[[list[Sample], list[Detections]], None]
@@ -69,16 +72,21 @@ def run_inference(
 
 
 def detect(model: Detector, samples: list[Sample]) -> list[Detections]:
-    """Detections of a batch; a batch too large for memory is halved and retried."""
+    """Detections of a batch, by halves where memory is too small for all."""
+    return [found for part in in_halves(model.detect, samples) for found in part]
+
+
+def in_halves(work: Callable[[list[Sample]], T], samples: list[Sample]) -> list[T]:
+    """`work` on the whole batch or, where memory ran out, on each half of it, and so on."""
     try:
-        return model.detect(samples)
+        return [work(samples)]
     except (MemoryError, RuntimeError) as error:
         if len(samples) == 1 or not is_out_of_memory(error):
             raise
         logger.warning("Out of memory with %d images at once: halving", len(samples))
     torch.cuda.empty_cache()
     half = len(samples) // 2
-    return detect(model, samples[:half]) + detect(model, samples[half:])
+    return in_halves(work, samples[:half]) + in_halves(work, samples[half:])
 
 
 @contextmanager

@@ -1,21 +1,19 @@
 """Losses that nothing is learnt from: of validation images, or to see whether there are numbers."""
 
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from app.engine.errors import is_out_of_memory
+from app.engine.evaluation.inference import in_halves
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import Sample
 from app.engine.training.precision import autocast
 from app.engine.training.rng import rng_preserved
-
-logger = logging.getLogger(__name__)
 
 
 def losses_are_finite(model: Detector, samples: list[Sample], *, dtype: torch.dtype | None) -> bool:
@@ -29,18 +27,13 @@ def summed_losses(
     model: Detector, samples: list[Sample], dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
     """Each loss times the number of images; of halves where memory is too small for all."""
-    try:
+
+    def sums(part: list[Sample]) -> dict[str, Tensor]:
         with autocast(model.device, dtype):
-            losses = model.losses(samples)
-        return {name: loss.detach().double() * len(samples) for name, loss in losses.items()}
-    except (MemoryError, RuntimeError) as error:
-        if len(samples) == 1 or not is_out_of_memory(error):
-            raise
-        logger.warning("Out of memory with the losses of %d images: halving", len(samples))
-    torch.cuda.empty_cache()
-    half = len(samples) // 2
-    first, second = samples[:half], samples[half:]
-    return added(summed_losses(model, first, dtype), summed_losses(model, second, dtype))
+            losses = model.losses(part)
+        return {name: loss.detach().double() * len(part) for name, loss in losses.items()}
+
+    return reduce(added, in_halves(sums, samples))
 
 
 def added(sums: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
