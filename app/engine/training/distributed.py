@@ -26,7 +26,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from app.engine.errors import EngineError, RankError, is_out_of_memory
+from app.engine.errors import EngineError, RankError, first_line, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -173,13 +173,9 @@ def _blame(others: Sequence["_Other"], error: Exception) -> None:
             raise failure.error from error
         raise RankError(f"training process {other.rank} failed: {failure.reason}") from error
     raise RankError(
-        f"a training process stopped answering ({_first_line(error)}); "
+        f"a training process stopped answering ({first_line(error)}); "
         "look for a device that hangs or is shared, then start again to resume"
     ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +242,7 @@ def _serve(
         work(_join(rank, devices, store, timeout_s), job)
         dist.destroy_process_group()
     except Exception as error:
-        outbox.send(_Failure(_first_line(error), traceback.format_exc(), _portable(error)))
+        outbox.send(_Failure(first_line(error), traceback.format_exc(), _portable(error)))
         raise SystemExit(1) from error
 
 

@@ -5,6 +5,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -110,19 +111,18 @@ def _open_board(directory: Path | None, start_iteration: int) -> "SummaryWriter 
     from torch.utils.tensorboard import SummaryWriter
 
     directory.mkdir(parents=True, exist_ok=True)
-    threading.excepthook = _quiet_about_boards(threading.excepthook)
+    if getattr(threading.excepthook, "func", None) is not _leave_out_boards:
+        threading.excepthook = partial(_leave_out_boards, threading.excepthook)
     # What an interrupted run wrote beyond its last checkpoint is hidden.
     return SummaryWriter(
         log_dir=str(directory), purge_step=start_iteration if start_iteration else None
     )
 
 
-def _quiet_about_boards(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """A `threading.excepthook` that leaves TensorBoard's disk to the next call, which tells it."""
-
-    def quiet(arguments: threading.ExceptHookArgs) -> None:
-        is_boards = type(arguments.thread).__name__ == "_AsyncWriterThread"
-        if not (is_boards and issubclass(arguments.exc_type, OSError)):
-            hook(arguments)
-
-    return quiet
+def _leave_out_boards(
+    hook: Callable[[threading.ExceptHookArgs], Any], arguments: threading.ExceptHookArgs
+) -> None:
+    """A `threading.excepthook`: TensorBoard's disk is told of by the next call that needs it."""
+    is_boards = type(arguments.thread).__name__ == "_AsyncWriterThread"
+    if not (is_boards and issubclass(arguments.exc_type, OSError)):
+        hook(arguments)
