@@ -37,13 +37,10 @@ class Failure:
 class Validation:
     """The numbers, or why there are none or not all."""
 
-    evaluation: Evaluation | None
+    evaluation: Evaluation | None = None
     failure: Failure | None = None
 
-
-class FailedError(Exception):
-    """In one of the processes."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
+    @property
+    def num_images(self) -> int:
+        """In the numbers."""
+        return 0 if self.evaluation is None else self.evaluation.num_images

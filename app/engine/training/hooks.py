@@ -127,16 +127,6 @@ def watch_losses(watch: LossWatch, *, max_iter: int) -> Hook:
     return hook
 
 
-def at_end(work: Callable[[Run, Tick], None], *, max_iter: int) -> Hook:
-    """Do `work` after the last iteration."""
-
-    def hook(run: Run, tick: Tick) -> None:
-        if run.iteration == max_iter:
-            work(run, tick)
-
-    return hook
-
-
 def log(watch: LossWatch, writers: Writers, *, max_iter: int, device: torch.device) -> Hook:
     """detectron2's line, metrics.json and TensorBoard, every 20 iterations and at the end."""
     scalars = watch.scalars

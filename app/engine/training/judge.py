@@ -7,7 +7,7 @@ from collections.abc import Callable
 from app.engine.config import CfgNode
 from app.engine.data.loader import Loader
 from app.engine.evaluation.evaluator import Evaluation
-from app.engine.training.failure import Failure
+from app.engine.training.failure import Validation
 from app.engine.training.job import Job
 from app.engine.training.loop import Finished, closed
 from app.engine.training.pictures import Collector, PictureBook
@@ -51,10 +51,7 @@ class Judge:
         self.book = book
         self.evaluated_after = evaluated_after(job, cfg)
         self.best: SavedModel | None = None
-        self.failure: Failure | None = None
-        """Why the latest evaluation did not come to its end."""
-        self.num_validated = 0
-        """Images in the latest evaluation's numbers."""
+        self.latest = Validation()
         self._told_of_metric = False
         self.writers: Writers | None = None
 
@@ -86,8 +83,7 @@ class Judge:
             raise Finished(stopped=True)
         run.evaluated_at = run.iteration
         run.metrics = {}
-        evaluation, self.failure = validation.evaluation, validation.failure
-        self.num_validated = 0 if evaluation is None else evaluation.num_images
+        self.latest, evaluation = validation, validation.evaluation
         if evaluation is None:
             return
         counts = {"tp": evaluation.tp, "fp": evaluation.fp, "fn": evaluation.fn}

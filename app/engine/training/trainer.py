@@ -92,8 +92,8 @@ class Trainer:
             stopped,
             self.judge.best,
             last,
-            failure=self.judge.failure,
-            num_validated=self.judge.num_validated,
+            failure=self.judge.latest.failure,
+            num_validated=self.judge.latest.num_images,
         )
 
     def _iterate(self, writers: Writers | None) -> bool:
@@ -137,7 +137,7 @@ class Trainer:
             ]
         return [
             *chosen,
-            hooks.at_end(self._require_finite_outputs, max_iter=self.max_iter),
+            self._require_finite_outputs,
             hooks.save(self._save, period=period, max_iter=self.max_iter),
             hooks.report_progress(self.meter),
             hooks.unless_stopping(self._evaluate_if_due),
@@ -145,11 +145,15 @@ class Trainer:
         ]
 
     def _require_finite_outputs(self, run: Run, tick: Tick) -> None:
-        """Weights may be finite and what comes of them is not."""
+        """A hook, before a model is evaluated or the last: finite weights may give no numbers."""
+        if run.iteration != self.max_iter and not self.judge.is_due(run):
+            return
         finite = losses_are_finite(run.best_model, tick.samples[:1], dtype=self.dtype)
         (is_lost,) = self.ranks.any((not finite,))
         if is_lost:
-            raise hooks.NonFiniteLossError("The outputs of the final model are infinite or NaN")
+            raise hooks.NonFiniteLossError(
+                f"The outputs of the model after iteration {run.iteration} are infinite or NaN"
+            )
 
     def _tell_of_damage(self) -> None:
         for name, met, records in (

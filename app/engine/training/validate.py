@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -19,7 +18,7 @@ from app.engine.evaluation.inference import OnBatch, Progress, run_inference
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.distributed import Ranks
-from app.engine.training.failure import FailedError, Failure, Validation
+from app.engine.training.failure import Failure, Validation
 from app.engine.training.measured_losses import (
     added,
     mean_losses,
@@ -33,6 +32,7 @@ from app.engine.tta.views import ViewSpec
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _MAX_LOSS_BATCHES = 100
 """Validation losses are averages; more batches would cost time and change little."""
@@ -70,7 +70,7 @@ class Validator:
         self._problems = MetImages()
         # What is wrong with the settings ends the run now, not its evaluations one by one.
         if records:
-            build_evaluators(cfg, records, class_names, dataset=dataset)
+            self._build_evaluators()
         if cfg.TEST.AUG.ENABLED:
             ViewSpec.from_config(cfg)
 
@@ -89,14 +89,15 @@ class Validator:
         augmented  add the metrics of test-time augmentation, if the config asks for it
         """
         failures: list[Failure] = []
-        attempt = partial(self._attempt, failures)
         with rng_preserved():
-            losses = attempt("validation losses", lambda: self._mean_losses(model))
-            evaluation = attempt("evaluation", lambda: self._evaluate(model, progress, on_batch))
+            losses = self._together(
+                failures, "validation losses", lambda: self._loss_sums(model), mean_losses
+            )
+            evaluation = self._evaluate(failures, "evaluation", model, progress, on_batch)
             if augmented and self.cfg.TEST.AUG.ENABLED:
                 logger.info("Running inference with test-time augmentation ...")
                 views = AugmentedDetector.around(model, self.cfg)
-                second = attempt("second evaluation", lambda: self._evaluate(views, progress, None))
+                second = self._evaluate(failures, "second evaluation", views, progress, None)
                 if evaluation is not None and second is not None:
                     evaluation = with_augmented(evaluation, second)
         if evaluation is not None and losses is not None:
@@ -109,16 +110,57 @@ class Validator:
         """Images whose values were clipped, in this process; unreadable ones are told elsewhere."""
         return self._problems.met(CLIPPED)
 
-    def _attempt(
-        self, failures: list[Failure], what: str, work: Callable[[], T | None]
-    ) -> T | None:
-        """What comes of `work`; None, and one failure more, when that ends before its end."""
+    def _evaluate(
+        self,
+        failures: list[Failure],
+        what: str,
+        model: Detector,
+        progress: Progress,
+        on_batch: OnBatch | None,
+    ) -> Evaluation | None:
+        def detect() -> list[Any]:
+            evaluators = [Coverage(), *self._build_evaluators()]
+            self._detect(model, evaluators, progress, on_batch)
+            return [evaluator.state() for evaluator in evaluators]
+
+        def numbers(shares: list[list[Any]]) -> Evaluation:
+            coverage, evaluators = Coverage(), self._build_evaluators()
+            for index, evaluator in enumerate((coverage, *evaluators)):
+                evaluator.merge([states[index] for states in shares])
+            coverage.require_any(self.records)
+            num_images = len(coverage.images)
+            return report(evaluators, num_images=num_images, score_thresh=self.score_thresh)
+
+        return self._together(failures, what, detect, numbers)
+
+    def _build_evaluators(self) -> list[Evaluator]:
+        return build_evaluators(self.cfg, self.records, self.class_names, dataset=self.dataset)
+
+    def _together(
+        self,
+        failures: list[Failure],
+        what: str,
+        work: Callable[[], T],
+        combine: Callable[[list[T]], R],
+    ) -> R | None:
+        """In the first process `combine` of what `work` gives in all of them; None in the others.
+
+        None also where something fails in any of them, which is logged and added to `failures`.
+        """
+        outcome: T | Failure
         try:
-            return work()
-        except FailedError as error:
-            failure = error.failure
-        except Exception as error:  # metrics are never worth a training run
-            failure = Failure.of(error)
+            outcome = work()
+        except Exception as error:  # the others wait for this process whatever happens to it
+            outcome = Failure.of(error)
+        gathered = self.ranks.gather(outcome)
+        if gathered is None:
+            return None
+        failure = next((result for result in gathered if isinstance(result, Failure)), None)
+        if failure is None:
+            try:
+                return combine([result for result in gathered if not isinstance(result, Failure)])
+            except Exception as error:  # metrics are never worth a training run
+                failure = Failure.of(error)
         failures.append(failure)
         if failure.trace:
             logger.warning("The %s failed; training goes on:\n%s", what, failure.trace)
@@ -126,52 +168,13 @@ class Validator:
             logger.warning("The %s failed (%s); training goes on", what, failure.reason)
         return None
 
-    def _evaluate(
-        self, model: Detector, progress: Progress, on_batch: OnBatch | None
-    ) -> Evaluation | None:
-        """The numbers of all processes, in the first; None in the others."""
-        evaluators = build_evaluators(
-            self.cfg, self.records, self.class_names, dataset=self.dataset
-        )
-        coverage = Coverage()
-        everyone: list[Evaluator] = [coverage, *evaluators]
-        shares = self._together(lambda: self._detect(model, everyone, progress, on_batch))
-        if shares is None:
-            return None
-        for index, evaluator in enumerate(everyone):
-            evaluator.merge([states[index] for states in shares])
-        coverage.require_any(self.records)
-        return report(evaluators, num_images=len(coverage.images), score_thresh=self.score_thresh)
-
-    def _mean_losses(self, model: Detector) -> dict[str, float] | None:
-        shares = self._together(lambda: self._loss_sums(model))
-        return None if shares is None else mean_losses(shares)
-
-    def _together(self, work: Callable[[], T]) -> list[T] | None:
-        """Every process does `work`; the first gets all results, None the others.
-
-        Raises FailedError in the first when one of them failed.
-        """
-        outcome: tuple[T | None, Failure | None]
-        try:
-            outcome = (work(), None)
-        except Exception as error:  # the others wait for this process whatever happens to it
-            outcome = (None, Failure.of(error))
-        gathered = self.ranks.gather(outcome)
-        if gathered is None:
-            return None
-        for _, failure in gathered:
-            if failure is not None:
-                raise FailedError(failure)
-        return [result for result, _ in gathered if result is not None]
-
     def _detect(
         self,
         model: Detector,
         evaluators: Sequence[Evaluator],
         progress: Progress,
         on_batch: OnBatch | None,
-    ) -> list[Any]:
+    ) -> None:
         loader = self._loader()
         run_inference(
             model,
@@ -184,7 +187,6 @@ class Validator:
             progress=self._interruptible(progress),
             on_batch=on_batch,
         )
-        return [evaluator.state() for evaluator in evaluators]
 
     def _loader(self, *, with_ground_truth: bool = False) -> Loader:
         loader = build_test_loader(

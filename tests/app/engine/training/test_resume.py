@@ -337,6 +337,13 @@ def test_a_final_model_that_gives_no_numbers_is_not_kept(tiny, tmp_path, monkeyp
     assert (tmp_path / "run/best/model.pth").exists()
 
 
+def test_a_model_that_gives_no_numbers_does_not_end_a_run_early(tiny, tmp_path, monkeypatch):
+    break_at_the_end(monkeypatch, lambda model: model.cls_score.weight.fill_(3e37))
+    cfg = tiny.tiny_config("SOLVER.MAX_ITER", "20", "TEST.PATIENCE", "1", "SOLVER.EMA.DECAY", "0.0")
+    with pytest.raises(DivergedError, match="after iteration 10 are infinite or NaN"):
+        tiny.tiny_train(tmp_path / "run", cfg)
+
+
 def test_a_run_that_ends_early_is_looked_at_as_well(tiny, tmp_path, monkeypatch):
     explode_above(monkeypatch, 0.0)
     cfg = tiny.tiny_config(
