@@ -30,9 +30,6 @@ from executor.result_writer import write_mining_result
 
 logger = logging.getLogger(__name__)
 
-UNUSED = {"aggregate": ("aldd", "cald", "random"), "empty_policy": ("aldd", "random")}
-"""Settings, and the algorithms that do without."""
-
 GROUP_WITHOUT_MODEL = 100
 """Images that are recorded as finished together where no model sets the pace."""
 
@@ -96,9 +93,9 @@ def _open(
 
 
 def _warn_of_unused(hp: MiningHyperparameters) -> None:
-    for key, algorithms in UNUSED.items():
+    for key in ("aggregate", "empty_policy"):
         value, default = getattr(hp, key), MiningHyperparameters.model_fields[key].default
-        if hp.mining_algorithm in algorithms and value != default:
+        if key not in STRATEGIES[hp.mining_algorithm].uses and value != default:
             logger.warning("%s %s has no effect on %s", key, value, hp.mining_algorithm)
 
 

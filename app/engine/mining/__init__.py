@@ -17,12 +17,12 @@ from app.engine.predictor import Predictor
 __all__ = ["AGGREGATES", "EMPTY_POLICIES", "STRATEGIES", "VIEWS", "MiningOptions", "score_files"]
 
 STRATEGIES: dict[str, Strategy] = {
-    "random": Strategy(random.score, uses_model=False),
-    "least_confidence": Strategy(least_confidence.score),
-    "margin": Strategy(margin.score),
-    "entropy": Strategy(entropy.score),
-    "aldd": Strategy(aldd.score),
-    "cald": Strategy(cald.score, usual_range=(-1.0, 0.0)),
+    "entropy": entropy.STRATEGY,
+    "least_confidence": least_confidence.STRATEGY,
+    "margin": margin.STRATEGY,
+    "cald": cald.STRATEGY,
+    "aldd": aldd.STRATEGY,
+    "random": random.STRATEGY,
 }
 """What `mining_algorithm` can name."""
 

@@ -81,14 +81,24 @@ Score = Callable[[Sequence[Candidate], MiningModel, MiningOptions], list[float |
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """One way to choose.
+    """One way to choose, with what settings and documents have to know of it.
 
     score        the formula
+    prefers      which images it puts first, in a few words
+    about        what the score of an image is
+    advice       when to choose it
+    uses         which of `aggregate`, `empty_policy`, `class_weights` and `seed` change the scores
+    passes       how often the model looks at an image
     uses_model   False: candidates come without pixels, and the model never runs
     usual_range  the lowest and highest score of images with detections
     """
 
     score: Score
+    prefers: str = ""
+    about: str = ""
+    advice: str = ""
+    uses: tuple[str, ...] = ()
+    passes: str = "1"
     uses_model: bool = True
     usual_range: tuple[float, float] = (0.0, 1.0)
 

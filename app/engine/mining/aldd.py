@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.engine.errors import ConfigError
-from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions
+from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions, Strategy
 from app.engine.mining.entropy import binary_entropy
 
 NEIGHBOURHOOD = 9
@@ -72,3 +72,12 @@ def _weights(options: MiningOptions, by_class: Tensor) -> Tensor:
         )
     weights = by_class.new_tensor(given)
     return weights / weights.sum()
+
+
+STRATEGY = Strategy(
+    score,
+    prefers="doubtful regions, small objects",
+    about="disagreement between neighbouring cells of the dense class maps",
+    advice="many small objects; images in which the model finds nothing",
+    uses=("class_weights",),
+)

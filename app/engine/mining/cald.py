@@ -12,7 +12,7 @@ from torch import Tensor
 
 from app.engine.mining._augment import VIEWS
 from app.engine.mining._detections import class_probs
-from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions
+from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions, Strategy
 from app.engine.structures.boxes import pairwise_iou
 from app.engine.structures.detections import Detections
 
@@ -78,3 +78,14 @@ def _confident(
 ) -> Detections:
     keep = (detections.scores >= options.score_thresh).nonzero()[:limit, 0]
     return detections.select(keep)
+
+
+STRATEGY = Strategy(
+    score,
+    prefers="detections that change with the view",
+    about="minus the consistency metric between the image and its views",
+    advice="small budgets, when four passes are affordable",
+    uses=("empty_policy", "seed"),
+    passes="1 + views (3)",
+    usual_range=(-1.0, 0.0),
+)

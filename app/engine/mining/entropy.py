@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from app.engine.mining._detections import score_detections
-from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions
+from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions, Strategy
 
 
 def score(
@@ -38,3 +38,12 @@ def binary_entropy(probs: Tensor) -> Tensor:
     probs = probs.clamp(0, 1)
     nats: Tensor = torch.special.entr(probs) + torch.special.entr(1 - probs)
     return nats / math.log(2)
+
+
+STRATEGY = Strategy(
+    score,
+    prefers="unsure detections",
+    about="entropy of each detection's class vector as a share of the largest possible",
+    advice="when in doubt; no single-model strategy beats it decisively",
+    uses=("aggregate", "empty_policy"),
+)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from app.engine.mining._detections import score_detections, sigmoid_margin
-from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions
+from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions, Strategy
 
 
 def score(
@@ -26,3 +26,12 @@ def least_confidence(probs: Tensor, softmax: bool) -> Tensor:
     (R, K) or softmax (R, K + 1) -> (R,) in [0, 1].
     """
     return 1 - probs[:, :-1].amax(dim=1) if softmax else sigmoid_margin(probs)
+
+
+STRATEGY = Strategy(
+    score,
+    prefers="unsure detections",
+    about="1 - best probability of each detection",
+    advice="cheapest reading of doubt",
+    uses=("aggregate", "empty_policy"),
+)

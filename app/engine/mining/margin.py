@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from app.engine.mining._detections import score_detections, sigmoid_margin
-from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions
+from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions, Strategy
 
 
 def score(
@@ -28,3 +28,12 @@ def margin(probs: Tensor, softmax: bool) -> Tensor:
         return sigmoid_margin(probs)
     best = probs.topk(2, dim=1).values
     return 1 - (best[:, 0] - best[:, 1])
+
+
+STRATEGY = Strategy(
+    score,
+    prefers="unsure detections",
+    about="1 - (best - second best probability) of each detection",
+    advice="many classes that are easily confused",
+    uses=("aggregate", "empty_policy"),
+)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions
+from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions, Strategy
 
 
 def score(
@@ -10,3 +10,13 @@ def score(
 ) -> list[float | None]:
     """A uniform number in [0, 1) that depends on the seed and the file name only."""
     return [candidate.seed / 2**64 for candidate in candidates]
+
+
+STRATEGY = Strategy(
+    score,
+    about="uniform in [0, 1) from a hash of seed and file name; the model never runs",
+    advice="as the baseline that every other strategy has to beat, and for a fair test set",
+    uses=("seed",),
+    passes="0",
+    uses_model=False,
+)
