@@ -15,7 +15,7 @@ COCO = {
     "segm": _OF_BOXES,
     "keypoints": ("AP", "AP50", "AP75", "APm", "APl", "AR"),
 }
-"""Task -> metrics by COCO's rules."""
+"""Family -> metrics by COCO's rules."""
 
 _FREQUENCIES = ("APr", "APc", "APf")
 OTHERS = {
@@ -25,7 +25,7 @@ OTHERS = {
     "panoptic_seg": tuple(f"{q}Q{part}" for q in "PSR" for part in ("", "_th", "_st")),
     "box_proposals": tuple(f"AR{size}@{n}" for n in (100, 1000) for size in ("", "s", "m", "l")),
 }
-"""Task -> metrics of LVIS, Cityscapes, label maps and proposals."""
+"""Family -> metrics of LVIS, Cityscapes, label maps and proposals."""
 
 _OF_A_CLASS = ("AP-", "IoU-", "ACC-", "BoundaryIoU-", "min(IoU, B-Iou)-")
 
@@ -40,14 +40,14 @@ def metric_faults(leaves: Leaves, *, class_names: Collection[str] | None = None)
     if metric == DEFAULT:  # nobody chose it: networks without boxes have none, and are told so
         return
     rules = (COCO,) if class_names is not None else (COCO, OTHERS)
-    tasks = _tasks(leaves)
-    known = [f"{t}/{name}" for t in tasks for table in rules for name in table.get(t, ())]
-    task, _, name = metric.partition("/")
-    if metric in known or (task in tasks and _names_a_class(name, class_names)):
+    families = _families(leaves)
+    known = [f"{t}/{name}" for t in families for table in rules for name in table.get(t, ())]
+    family, _, name = metric.partition("/")
+    if metric in known or (family in families and _names_a_class(name, class_names)):
         return
     each = ""
     if class_names is None or len(class_names) > 1:
-        each = f", or {tasks[0]}/AP-NAME for a class of this name"
+        each = f", or {families[0]}/AP-NAME for a class of this name"
     near = [k for k in known if k.startswith(metric) or k.endswith(f"/{metric}")][:1]
     hint = f"; did you mean {near[0]}?" if near else did_you_mean(metric, known)
     yield Fault(
@@ -57,17 +57,17 @@ def metric_faults(leaves: Leaves, *, class_names: Collection[str] | None = None)
     )
 
 
-def _tasks(leaves: Leaves) -> list[str]:
+def _families(leaves: Leaves) -> list[str]:
     architecture = leaves["MODEL.META_ARCHITECTURE"]
     if architecture == "ProposalNetwork":
         return ["box_proposals"]
     if architecture == "SemanticSegmentor":
         return ["sem_seg"]
-    tasks = ["bbox"]
-    tasks += ["segm"] if leaves["MODEL.MASK_ON"] else []
-    tasks += ["keypoints"] if leaves["MODEL.KEYPOINT_ON"] else []
-    tasks += ["sem_seg", "panoptic_seg"] if architecture == "PanopticFPN" else []
-    return tasks
+    families = ["bbox"]
+    families += ["segm"] if leaves["MODEL.MASK_ON"] else []
+    families += ["keypoints"] if leaves["MODEL.KEYPOINT_ON"] else []
+    families += ["sem_seg", "panoptic_seg"] if architecture == "PanopticFPN" else []
+    return families
 
 
 def _names_a_class(name: str, class_names: Collection[str] | None) -> bool:

@@ -1,4 +1,4 @@
-"""Tasks to samples: one batch at a time, by a pure function that any process may run.
+"""Picks to samples: one batch at a time, by a pure function that any process may run.
 
 An image that cannot be used costs a sentence, never a run: training takes another one of the same
 orientation in its place, inference goes without it.
@@ -13,7 +13,7 @@ import numpy as np
 from app.engine.data.lost import MAX_LOST_IN_A_ROW, LostImages
 from app.engine.data.mapper import TestMapper, TrainMapper
 from app.engine.data.packed import PackedRecords
-from app.engine.data.samplers import Task
+from app.engine.data.samplers import Pick
 from app.engine.errors import DatasetError, DoesNotFitError, ImageError, StorageError
 from app.engine.structures.sample import ImageRecord, Sample
 
@@ -29,8 +29,8 @@ class MakeBatch(Protocol):
 
     banned: set[int]
 
-    def __call__(self, tasks: list[Task]) -> Batch:
-        """Samples for the tasks."""
+    def __call__(self, picks: list[Pick]) -> Batch:
+        """Samples for the picks."""
         ...
 
 
@@ -46,10 +46,10 @@ class TrainBatch:
         self._seed = seed
         self.banned: set[int] = set()
 
-    def __call__(self, tasks: list[Task]) -> Batch:
-        """One sample for every task; an unreadable image is replaced by one of its group."""
+    def __call__(self, picks: list[Pick]) -> Batch:
+        """One sample for every pick; an unreadable image is replaced by one of its group."""
         failures: list[ImageError] = []
-        return [self._sample(*task, failures) for task in tasks], failures
+        return [self._sample(*pick, failures) for pick in picks], failures
 
     def _sample(self, position: int, index: int, failures: list[ImageError]) -> Sample:
         before = len(failures)
@@ -86,11 +86,11 @@ class TestBatch:
         self._records = records
         self.banned: set[int] = set()
 
-    def __call__(self, tasks: list[Task]) -> Batch:
-        """At most one sample for every task."""
+    def __call__(self, picks: list[Pick]) -> Batch:
+        """At most one sample for every pick."""
         samples: list[Sample] = []
         failures: list[ImageError] = []
-        for _, index in tasks:
+        for _, index in picks:
             record = self._records[index]
             if index in self.banned:
                 failures.append(_crashed(record))

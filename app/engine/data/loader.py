@@ -22,7 +22,7 @@ from app.engine.data.lost import MAX_LOST_SHARE, LostImages
 from app.engine.data.mapper import TestMapper, TrainMapper
 from app.engine.data.packed import PackedRecords
 from app.engine.data.problems import Problems
-from app.engine.data.samplers import Task, batches, inference_shard, tasks_of_rank, train_stream
+from app.engine.data.samplers import Pick, batches, inference_shard, picks_of_rank, train_stream
 from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
 from app.engine.errors import ConfigError, DatasetError, ImageError, StorageError
 from app.engine.structures.sample import ImageRecord, Sample
@@ -34,7 +34,7 @@ LOST = "image not given by its storage"
 CLIPPED = "image with values beyond white or black"
 """Kinds of `Loader.problems`."""
 
-_TASKS_AHEAD = 2  # batches queued at each worker: it starts the next while one is fetched
+_BATCHES_AHEAD = 2  # batches queued at each worker: it starts the next while one is fetched
 
 
 class Loader:
@@ -49,7 +49,7 @@ class Loader:
     def __init__(
         self,
         make_batch: MakeBatch,
-        plan: Callable[[], Iterator[list[Task]]],
+        plan: Callable[[], Iterator[list[Pick]]],
         *,
         num_workers: int,
         skip_batches: int = 0,
@@ -77,7 +77,7 @@ class Loader:
             raise TypeError("a training loader has no end")
         return max(self.num_batches - self._skip, 0)
 
-    def _tasks(self, done: int) -> Iterator[list[Task]]:
+    def _picks(self, done: int) -> Iterator[list[Pick]]:
         return islice(self._plan(), self._skip + done, None)
 
     def _recovering(self) -> Iterator[list[Sample]]:
@@ -89,7 +89,7 @@ class Loader:
             if not workers:
                 break
             try:
-                for batch in _in_order(pool, self._tasks(done)):
+                for batch in _in_order(pool, self._picks(done)):
                     done += 1
                     yield self._checked(batch)
                 return
@@ -99,26 +99,26 @@ class Loader:
                 logger.warning("%s", error)
             finally:
                 pool.close()
-            if suspect != done or not self._ban_killers(next(self._tasks(done))):
+            if suspect != done or not self._ban_killers(next(self._picks(done))):
                 deaths += 1
                 workers = max(workers // 2, 1) if deaths == 1 else 0
             suspect = done
             logger.warning("continuing with %d data workers", workers)
-        for tasks in self._tasks(done):
-            yield self._checked(self._make_batch(tasks))
+        for picks in self._picks(done):
+            yield self._checked(self._make_batch(picks))
 
-    def _ban_killers(self, tasks: list[Task]) -> bool:
+    def _ban_killers(self, picks: list[Pick]) -> bool:
         """Make the samples of a deadly batch one by one; ban those that kill. Whether any did."""
         banned = set(self._make_batch.banned)
-        for task in tasks:
+        for pick in picks:
             pool = WorkerPool(self._make_batch, 1)
             if not len(pool):
                 break
             try:
-                pool.submit(0, [task])
+                pool.submit(0, [pick])
                 pool.receive(0)
             except WorkerDiedError:
-                self._make_batch.banned.add(task[1])
+                self._make_batch.banned.add(pick[1])
             finally:
                 pool.close()
         return self._make_batch.banned > banned
@@ -149,16 +149,16 @@ class Loader:
             raise DatasetError(lost.told(f"{len(lost):,} of {self._pass_length:,} images"))
 
 
-def _in_order(pool: WorkerPool[list[Task], Batch], plan: Iterator[list[Task]]) -> Iterator[Batch]:
+def _in_order(pool: WorkerPool[list[Pick], Batch], plan: Iterator[list[Pick]]) -> Iterator[Batch]:
     """Answers in the order of `plan`; batch k belongs to worker k mod n."""
     waiting: deque[int] = deque()
-    for number, tasks in enumerate(plan):
+    for number, picks in enumerate(plan):
         worker = number % len(pool)
-        if len(waiting) >= _TASKS_AHEAD * len(pool):
+        if len(waiting) >= _BATCHES_AHEAD * len(pool):
             yield pool.receive(waiting.popleft())
         # Whether the worker is dead, and by which batch, is seen when its answers are read.
         with suppress(WorkerDiedError):
-            pool.submit(worker, tasks)
+            pool.submit(worker, picks)
         waiting.append(worker)
     while waiting:
         yield pool.receive(waiting.popleft())
@@ -189,9 +189,9 @@ def build_train_loader(
     records = usable_for_training(cfg, records)
     groups = _orientations(cfg, records)
 
-    def plan() -> Iterator[list[Task]]:
+    def plan() -> Iterator[list[Pick]]:
         stream = train_stream(cfg, records, seed=seed)
-        return batches(tasks_of_rank(stream, rank=rank, world_size=world_size), batch_size, groups)
+        return batches(picks_of_rank(stream, rank=rank, world_size=world_size), batch_size, groups)
 
     mapper = TrainMapper.from_config(cfg)
     return Loader(
@@ -221,7 +221,7 @@ def build_test_loader(
     shard = inference_shard(len(records), rank=rank, world_size=world_size)
     mapper = TestMapper.from_config(cfg, with_ground_truth=with_ground_truth)
 
-    def plan() -> Iterator[list[Task]]:
+    def plan() -> Iterator[list[Pick]]:
         for start in range(0, len(shard), batch_size):
             yield [(index, index) for index in shard[start : start + batch_size]]
 

@@ -1,7 +1,7 @@
 """In which order images are visited: infinite streams of indices, and batches of them.
 
 Every stream is a pure function of its seed. Training runs resume by replaying it, which costs
-indices only. A task is (position in the stream, index of the record); the position is global, so
+indices only. A pick is (position in the stream, index of the record); the position is global, so
 what is drawn for it does not depend on the number of processes.
 """
 
@@ -20,7 +20,7 @@ from app.engine.structures.sample import ImageRecord
 
 logger = logging.getLogger(__name__)
 
-Task = tuple[int, int]
+Pick = tuple[int, int]
 """(position in the stream, index of the record)."""
 
 
@@ -102,20 +102,20 @@ def _weights(records: Sequence[ImageRecord], factors: Sequence[tuple[str, float]
     return torch.tensor([by_name.get(r.extra.get("dataset", ""), 1.0) for r in records])
 
 
-def tasks_of_rank(stream: Iterator[int], *, rank: int, world_size: int) -> Iterator[Task]:
+def picks_of_rank(stream: Iterator[int], *, rank: int, world_size: int) -> Iterator[Pick]:
     """Every `world_size`-th element of the stream, numbered by its place in it."""
     return islice(enumerate(stream), rank, None, world_size)
 
 
-def batches(tasks: Iterable[Task], batch_size: int, groups: Sequence[int]) -> Iterator[list[Task]]:
+def batches(picks: Iterable[Pick], batch_size: int, groups: Sequence[int]) -> Iterator[list[Pick]]:
     """Batches whose records all belong to one group, each given out as soon as it is full.
 
     groups  of every record, such as landscape and portrait
     """
-    waiting: dict[int, list[Task]] = {}
-    for task in tasks:
-        bucket = waiting.setdefault(groups[task[1]], [])
-        bucket.append(task)
+    waiting: dict[int, list[Pick]] = {}
+    for pick in picks:
+        bucket = waiting.setdefault(groups[pick[1]], [])
+        bucket.append(pick)
         if len(bucket) == batch_size:
             yield list(bucket)
             bucket.clear()

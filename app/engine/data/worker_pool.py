@@ -51,7 +51,7 @@ class WorkerKilledError(WorkerDiedError):
 
 
 class WorkerPool(Generic[T, R]):
-    """`count` processes that answer tasks in the order in which each was given them."""
+    """`count` processes that answer requests in the order in which each was given them."""
 
     def __init__(self, work: Callable[[T], R], count: int) -> None:
         self._processes: list[BaseProcess] = []
@@ -94,10 +94,10 @@ class WorkerPool(Generic[T, R]):
         """Process ids of the workers."""
         return [process.pid for process in self._processes if process.pid is not None]
 
-    def submit(self, worker: int, task: T) -> None:
-        """Queue a (small) task for one worker."""
+    def submit(self, worker: int, request: T) -> None:
+        """Queue a (small) request for one worker."""
         try:
-            _send(self._sockets[worker], task)
+            _send(self._sockets[worker], request)
         except OSError as error:
             raise self._obituary(worker) from error
 
@@ -148,7 +148,7 @@ def _kill(processes: list[BaseProcess], sockets: list[socket.socket]) -> None:
 def _serve(
     work: Callable[[T], R], ours: socket.socket, parents: socket.socket, parent: int
 ) -> None:
-    """Life of a worker: tasks in, answers out, until the parent closes the socket."""
+    """Life of a worker: requests in, answers out, until the parent closes the socket."""
     parents.close()
     _die_with(parent)
     for number in _LEFT_TO_PARENT:
@@ -160,12 +160,12 @@ def _serve(
     gc.freeze()
     while True:
         try:
-            task = _receive(ours)
+            request = _receive(ours)
         except (OSError, EOFError):
             return
         answer: tuple[bool, Any]
         try:
-            answer = (True, work(task))
+            answer = (True, work(request))
         except EngineError as error:
             answer = (False, error)
         except Exception as error:  # a defect in the work: the parent gets it with its origin

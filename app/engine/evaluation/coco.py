@@ -28,7 +28,8 @@ from app.engine.structures.sample import ImageRecord
 
 logger = logging.getLogger(__name__)
 
-Task = Literal["bbox", "segm", "keypoints"]
+IouType = Literal["bbox", "segm", "keypoints"]
+"""Of what the overlap is measured: COCO's `iouType`."""
 Annotation = dict[str, Any]
 
 _AREAS = {"bbox": "sml", "segm": "sml", "keypoints": "ml"}
@@ -46,38 +47,38 @@ class CocoEvaluator(InstanceStore):
         records: Sequence[ImageRecord],
         class_names: Sequence[str],
         *,
-        tasks: Sequence[Task] = ("bbox",),
+        iou_types: Sequence[IouType] = ("bbox",),
         max_detections: int = 100,
         oks_sigmas: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.records = records
         self.class_names = list(class_names)
-        self.tasks = sorted(tasks)
+        self.iou_types = sorted(iou_types)
         self.max_detections = max_detections
         self.oks_sigmas = oks_sigmas
         self.recall: dict[str, float] = {}
-        """Average recall of each task at the largest detection limit, 0..100."""
+        """Average recall of each IoU type at the largest detection limit, 0..100."""
         self.class_ap: dict[str, tuple[float, float]] = {}
         """AP and AP50 of each class's boxes, 0..100 or nan."""
 
     def results(self) -> Results:
-        """The metrics of each task; tables go to the log."""
+        """The metrics of each IoU type; tables go to the log."""
         if not any(len(image) for image in self.images.values()):
             logger.warning("No predictions from the model!")
-        return {task: self._evaluate(task) for task in self.tasks}
+        return {iou_type: self._evaluate(iou_type) for iou_type in self.iou_types}
 
-    def _evaluate(self, task: Task) -> dict[str, float]:
+    def _evaluate(self, iou_type: IouType) -> dict[str, float]:
         records = [record for record in self.records if record.image_id in self.images]
         if not records:
-            return dict.fromkeys(("AP", "AP50", "AP75", *_area_names(task)), math.nan)
-        sigmas = self._sigmas() if task == "keypoints" else ()
-        gt = coco_dataset(records, self.class_names, task=task, num_keypoints=len(sigmas))
+            return dict.fromkeys(("AP", "AP50", "AP75", *_area_names(iou_type)), math.nan)
+        sigmas = self._sigmas() if iou_type == "keypoints" else ()
+        gt = coco_dataset(records, self.class_names, iou_type=iou_type, num_keypoints=len(sigmas))
         images = [self.images[record.image_id] for record in records]
-        detections = coco_detections(gt, images, task=task)
-        evaluation = COCOeval_faster(gt, detections, task, print_function=logger.debug)
+        detections = coco_detections(gt, images, iou_type=iou_type)
+        evaluation = COCOeval_faster(gt, detections, iou_type, print_function=logger.debug)
         evaluation.params.catIds = list(range(1, len(self.class_names) + 1))
-        if task == "keypoints":
+        if iou_type == "keypoints":
             evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
         else:
             evaluation.params.maxDets = sorted(
@@ -86,14 +87,14 @@ class CocoEvaluator(InstanceStore):
         evaluation.evaluate()
         evaluation.accumulate()
         precision = np.asarray(evaluation.eval["precision"])
-        self.recall[task] = _mean(np.asarray(evaluation.eval["recall"])[:, :, 0, -1])
-        if task == "bbox":
+        self.recall[iou_type] = _mean(np.asarray(evaluation.eval["recall"])[:, :, 0, -1])
+        if iou_type == "bbox":
             ap, ap50 = (
                 class_ap(precision, self.class_names),
                 class_ap(precision[:1], self.class_names),
             )
             self.class_ap = {name: (ap[name], ap50[name]) for name in self.class_names}
-        return self._report(precision, task)
+        return self._report(precision, iou_type)
 
     def _sigmas(self) -> Sequence[float]:
         sigmas = self.oks_sigmas or COCO_OKS_SIGMAS
@@ -105,14 +106,14 @@ class CocoEvaluator(InstanceStore):
                 )
         return sigmas
 
-    def _report(self, precision: npt.NDArray[np.float64], task: Task) -> dict[str, float]:
-        results = summary(precision, _area_names(task))
-        logger.info("Evaluation results for %s: \n%s", task, small_table(results))
+    def _report(self, precision: npt.NDArray[np.float64], iou_type: IouType) -> dict[str, float]:
+        results = summary(precision, _area_names(iou_type))
+        logger.info("Evaluation results for %s: \n%s", iou_type, small_table(results))
         if not math.isfinite(sum(results.values())):
             logger.info("Some metrics cannot be computed and is shown as NaN.")
         if len(self.class_names) > 1:
             classes = class_ap(precision, self.class_names)
-            logger.info("Per-category %s AP: \n%s", task, per_class_table(classes))
+            logger.info("Per-category %s AP: \n%s", iou_type, per_class_table(classes))
             results.update({f"AP-{name}": value for name, value in classes.items()})
         return results
 
@@ -131,8 +132,8 @@ def class_ap(precision: npt.NDArray[np.float64], class_names: Sequence[str]) -> 
     return {name: _mean(precision[:, :, k, 0, -1]) for k, name in enumerate(class_names)}
 
 
-def _area_names(task: Task) -> list[str]:
-    return [f"AP{letter}" for letter in _AREAS[task]]
+def _area_names(iou_type: IouType) -> list[str]:
+    return [f"AP{letter}" for letter in _AREAS[iou_type]]
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float:
@@ -145,13 +146,13 @@ def coco_dataset(
     records: Sequence[ImageRecord],
     class_names: Sequence[str],
     *,
-    task: Task = "bbox",
+    iou_type: IouType = "bbox",
     num_keypoints: int = 0,
 ) -> COCO:
     """Labelled objects in COCO's own form; images and classes are numbered from 1."""
     annotations: list[Annotation] = []
     for image_id, record in enumerate(records, start=1):
-        annotations.extend(_image_annotations(record, image_id, task, num_keypoints))
+        annotations.extend(_image_annotations(record, image_id, iou_type, num_keypoints))
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
     images = [
@@ -162,11 +163,11 @@ def coco_dataset(
 
 
 def _image_annotations(
-    record: ImageRecord, image_id: int, task: Task, num_keypoints: int
+    record: ImageRecord, image_id: int, iou_type: IouType, num_keypoints: int
 ) -> list[Annotation]:
     boxes_xywh = _box_to_box_xywh(record.boxes)
     crowd, areas = ignored(record), object_areas(record)
-    codes = object_codes(record) if task == "segm" else None
+    codes = object_codes(record) if iou_type == "segm" else None
     annotations = []
     for i in range(len(record)):
         annotation: Annotation = {
@@ -180,7 +181,7 @@ def _image_annotations(
             # An object without a mask: its box, as a region that is neither right nor wrong.
             annotation["segmentation"] = codes[i] or [_outline(record.boxes[i])]
             annotation["iscrowd"] |= int(codes[i] is None)
-        if task == "keypoints":
+        if iou_type == "keypoints":
             annotation |= _keypoint_fields(record, i, num_keypoints)
         annotations.append(annotation)
     return annotations
@@ -204,18 +205,22 @@ def _outline(box: npt.NDArray[np.float32]) -> list[float]:
     return [x0, y0, x1, y0, x1, y1, x0, y1]
 
 
-def coco_detections(gt: COCO, images: Sequence[ImageInstances], *, task: Task = "bbox") -> COCO:
+def coco_detections(
+    gt: COCO, images: Sequence[ImageInstances], *, iou_type: IouType = "bbox"
+) -> COCO:
     """Detections of the images 1, 2, ... of `gt` in COCO's own form."""
     annotations: list[Annotation] = []
     for image_id, image in enumerate(images, start=1):
-        annotations.extend(_detection_annotations(image, image_id, task))
+        annotations.extend(_detection_annotations(image, image_id, iou_type))
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
     class_names = [category["name"] for category in gt.dataset["categories"]]
     return _indexed(gt.dataset["images"], class_names, annotations)
 
 
-def _detection_annotations(image: ImageInstances, image_id: int, task: Task) -> list[Annotation]:
+def _detection_annotations(
+    image: ImageInstances, image_id: int, iou_type: IouType
+) -> list[Annotation]:
     boxes_xywh = _box_to_box_xywh(image.boxes)
     annotations = []
     for i in range(len(image)):
@@ -228,7 +233,7 @@ def _detection_annotations(image: ImageInstances, image_id: int, task: Task) -> 
             "area": box_xywh[2] * box_xywh[3],
             "iscrowd": 0,
         }
-        if task == "segm":
+        if iou_type == "segm":
             if image.masks is None:
                 continue
             # Sizes of masks are those of the mask, not of its box.
@@ -236,7 +241,7 @@ def _detection_annotations(image: ImageInstances, image_id: int, task: Task) -> 
                 "segmentation": image.masks[i],
                 "area": float(coco_mask.area(image.masks[i])),
             }
-        if task == "keypoints":
+        if iou_type == "keypoints":
             if image.keypoints is None:
                 continue
             annotation["keypoints"] = _pixel_indices(image.keypoints[i])

@@ -15,7 +15,7 @@ from app.engine.evaluation.cityscapes import (
     CityscapesInstanceEvaluator,
     CityscapesSemanticEvaluator,
 )
-from app.engine.evaluation.coco import CocoEvaluator, Task
+from app.engine.evaluation.coco import CocoEvaluator, IouType
 from app.engine.evaluation.evaluator import (
     ClassResult,
     Coverage,
@@ -63,7 +63,7 @@ def evaluate(
 ) -> Evaluation:
     """Detect in every image of `records` and compare with its labels; the tables go to the log.
 
-    With TEST.AUG a second round looks at the views of each image; its tasks end in `_TTA`.
+    With TEST.AUG a second round looks at the views of each image; its metrics are `bbox_TTA/AP`.
     Images that cannot be read are in no metric: they are told. DatasetError where none can be.
 
     score_thresh  where hits, false alarms and misses are counted
@@ -167,9 +167,9 @@ def _instance_evaluator(
     class_names: Sequence[str],
     dataset: Dataset | None,
 ) -> Evaluator:
-    tasks: list[Task] = ["bbox"]
+    iou_types: list[IouType] = ["bbox"]
     if cfg.MODEL.MASK_ON:
-        tasks.append("segm")
+        iou_types.append("segm")
     rules = "coco" if dataset is None else dataset.evaluation
     if rules == "cityscapes" and cfg.MODEL.MASK_ON:
         return CityscapesInstanceEvaluator()
@@ -181,15 +181,15 @@ def _instance_evaluator(
             records,
             class_names,
             frequencies=dataset.frequencies,
-            tasks=tasks,
+            iou_types=iou_types,
             max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
         )
     if cfg.MODEL.KEYPOINT_ON:
-        tasks.append("keypoints")
+        iou_types.append("keypoints")
     return CocoEvaluator(
         records,
         class_names,
-        tasks=tasks,
+        iou_types=iou_types,
         max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
         oks_sigmas=oks_sigmas(cfg) if cfg.MODEL.KEYPOINT_ON else (),
     )
@@ -205,7 +205,7 @@ def report(evaluators: Sequence[Evaluator], *, num_images: int, score_thresh: fl
     boxes = next((e for e in evaluators if isinstance(e, CocoEvaluator)), None)
     if boxes is None:
         return Evaluation(metrics, num_images=num_images)
-    metrics |= {f"{task}/AR": value for task, value in boxes.recall.items()}
+    metrics |= {f"{iou_type}/AR": value for iou_type, value in boxes.recall.items()}
     return _with_operating_point(boxes, metrics, num_images, score_thresh)
 
 

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Results = dict[str, dict[str, float]]
-"""Task ('bbox', 'segm', ...) -> metric ('AP', 'AP-<class>', ...) -> number; nan: not defined."""
+"""Family ('bbox', 'segm', ...) -> metric ('AP', 'AP-<class>', ...) -> number; nan: not defined."""
 
 
 class Evaluator(Protocol):
@@ -128,21 +128,23 @@ class Evaluation:
 
 def flatten(results: Results) -> dict[str, float]:
     """{'bbox': {'AP': 1.0}} -> {'bbox/AP': 1.0}."""
-    return {f"{task}/{key}": value for task, row in results.items() for key, value in row.items()}
+    return {
+        f"{family}/{key}": value for family, row in results.items() for key, value in row.items()
+    }
 
 
 def with_augmented(plain: Evaluation, augmented: Evaluation) -> Evaluation:
     """`plain`, with the metrics of test-time augmentation beside its own: 'bbox_TTA/AP'."""
     parts = [(name.partition("/"), value) for name, value in augmented.metrics.items()]
-    renamed = {f"{task}_TTA{slash}{key}": value for (task, slash, key), value in parts}
+    renamed = {f"{family}_TTA{slash}{key}": value for (family, slash, key), value in parts}
     return replace(plain, metrics=plain.metrics | renamed)
 
 
 def log_copypaste(results: Results) -> None:
-    """Three log lines for each task, ready for a spreadsheet; per-class numbers are left out."""
-    for task, row in results.items():
+    """Three log lines for each family, ready for a spreadsheet; per-class numbers are left out."""
+    for family, row in results.items():
         important = {key: value for key, value in row.items() if "-" not in key}
-        logger.info("copypaste: Task: %s", task)
+        logger.info("copypaste: Task: %s", family)
         logger.info("copypaste: %s", ",".join(important))
         logger.info("copypaste: %s", ",".join(f"{value:.4f}" for value in important.values()))
 
@@ -150,12 +152,12 @@ def log_copypaste(results: Results) -> None:
 def verify_results(
     expected: Sequence[tuple[str, str, float, float]], metrics: Mapping[str, float]
 ) -> None:
-    """Hold `metrics` against TEST.EXPECTED_RESULTS: rows of task, metric, value, tolerance."""
+    """Hold `metrics` against TEST.EXPECTED_RESULTS: rows of family, metric, value, tolerance."""
     wrong = []
-    for task, metric, value, tolerance in expected:
-        actual = metrics.get(f"{task}/{metric}", math.nan)
+    for family, metric, value, tolerance in expected:
+        actual = metrics.get(f"{family}/{metric}", math.nan)
         if not math.isfinite(actual) or abs(actual - value) > tolerance:
-            wrong.append(f"{task}/{metric} is {actual:.4f}, expected {value} +- {tolerance}")
+            wrong.append(f"{family}/{metric} is {actual:.4f}, expected {value} +- {tolerance}")
     if wrong:
         raise EngineError(
             f"TEST.EXPECTED_RESULTS: {'; '.join(wrong)}; "

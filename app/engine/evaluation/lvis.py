@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCOeval_faster
 
-from app.engine.evaluation.coco import Task, coco_dataset, coco_detections, summary
+from app.engine.evaluation.coco import IouType, coco_dataset, coco_detections, summary
 from app.engine.evaluation.evaluator import Results
 from app.engine.evaluation.instances import ImageInstances, InstanceStore
 from app.engine.evaluation.tables import small_table
@@ -38,30 +38,30 @@ class LvisEvaluator(InstanceStore):
         class_names: Sequence[str],
         *,
         frequencies: Sequence[str] = (),
-        tasks: Sequence[Task] = ("bbox",),
+        iou_types: Sequence[IouType] = ("bbox",),
         max_detections: int = MAX_DETECTIONS,
     ) -> None:
         super().__init__()
         self.records = records
         self.class_names = class_names
         self.frequencies = frequencies
-        self.tasks = sorted(tasks)
+        self.iou_types = sorted(iou_types)
         self.max_detections = max_detections
 
     def results(self) -> Results:
-        """The metrics of each task; a table goes to the log."""
+        """The metrics of each IoU type; a table goes to the log."""
         if not any(len(image) for image in self.images.values()):
             logger.warning("No predictions from the model!")
-        return {task: self._evaluate(task) for task in self.tasks}
+        return {iou_type: self._evaluate(iou_type) for iou_type in self.iou_types}
 
-    def _evaluate(self, task: Task) -> dict[str, float]:
+    def _evaluate(self, iou_type: IouType) -> dict[str, float]:
         records = [record for record in self.records if record.image_id in self.images]
         logger.info("Evaluating with max detections per image = %d", self.max_detections)
         names = ["APs", "APm", "APl"]
         if not records:
             groups = [f"AP{f}" for f in FREQUENCIES]
             return dict.fromkeys(["AP", "AP50", "AP75", *names, *groups], math.nan)
-        gt = coco_dataset(records, self.class_names, task=task)
+        gt = coco_dataset(records, self.class_names, iou_type=iou_type)
         for image, record in zip(gt.dataset["images"], records, strict=True):
             image["neg_category_ids"] = _ids(record, "neg_classes")
             image["not_exhaustive_category_ids"] = _ids(record, "not_exhaustive_classes")
@@ -71,8 +71,8 @@ class LvisEvaluator(InstanceStore):
         images = [self._judged(record) for record in records]
         evaluation = COCOeval_faster(
             gt,
-            coco_detections(gt, images, task=task),
-            task,
+            coco_detections(gt, images, iou_type=iou_type),
+            iou_type,
             print_function=logger.debug,
             lvis_style=True,
         )
@@ -82,7 +82,7 @@ class LvisEvaluator(InstanceStore):
         evaluation.accumulate()
         precision = np.asarray(evaluation.eval["precision"])
         results = summary(precision, names) | self._by_frequency(precision)
-        logger.info("Evaluation results for %s: \n%s", task, small_table(results))
+        logger.info("Evaluation results for %s: \n%s", iou_type, small_table(results))
         return results
 
     def _judged(self, record: ImageRecord) -> ImageInstances:

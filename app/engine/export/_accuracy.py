@@ -31,7 +31,7 @@ def coco_metrics(
     evaluator = CocoEvaluator(
         records,
         class_names,
-        tasks=("bbox", "segm") if has_masks and predictor.card.has_masks else ("bbox",),
+        iou_types=("bbox", "segm") if has_masks and predictor.card.has_masks else ("bbox",),
     )
     files = predictor.detect_files((r.path for r in records), num_workers=num_workers)
     for record, (_, found) in zip(records, files, strict=True):

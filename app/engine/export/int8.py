@@ -95,7 +95,7 @@ def _best_attempt(
             logger.info(
                 "int8, %d convolutions left in float: AP %s -> %s", len(kept), before, after
             )
-            losses.append(max(before[task] - after[task] for task in before))
+            losses.append(max(before[iou_type] - after[iou_type] for iou_type in before))
             if losses[-1] <= MAX_AP_LOSS:
                 return smaller, _report(job, before, after, kept)
     raise ExportError(
@@ -110,18 +110,18 @@ def _ap(path: Path, job: ExportJob, on_image: Callable[[], None]) -> Mapping[str
     results = coco_metrics(
         path, job.validation, job.class_names, num_workers=job.num_workers, on_image=on_image
     )
-    return {task: round(metrics["AP"], 3) for task, metrics in results.items()}
+    return {iou_type: round(metrics["AP"], 3) for iou_type, metrics in results.items()}
 
 
 def _report(
     job: ExportJob, before: Mapping[str, float], after: Mapping[str, float], kept: Sequence[str]
 ) -> Mapping[str, float]:
     figures: dict[str, float] = {}
-    for task, ap in before.items():
-        prefix = _PREFIXES[task]
+    for iou_type, ap in before.items():
+        prefix = _PREFIXES[iou_type]
         figures[f"{prefix}ap_fp32"] = ap
-        figures[f"{prefix}ap_int8"] = after[task]
-        figures[f"{prefix}ap_loss"] = round(ap - after[task], 3)
+        figures[f"{prefix}ap_int8"] = after[iou_type]
+        figures[f"{prefix}ap_loss"] = round(ap - after[iou_type], 3)
     return {
         **figures,
         "max_ap_loss": MAX_AP_LOSS,

@@ -19,7 +19,7 @@ from app.engine.data.ahead import ahead
 from app.engine.data.filters import class_histogram
 from app.engine.data.loader import Loader, build_test_loader, build_train_loader
 from app.engine.data.packed import PackedRecords
-from app.engine.data.samplers import Task
+from app.engine.data.samplers import Pick
 from app.engine.data.worker_pool import WorkerDiedError, WorkerPool
 from app.engine.errors import ConfigError, DatasetError, OutOfMemoryError
 from app.engine.structures.sample import ImageRecord, Sample
@@ -199,8 +199,8 @@ class _Killer:
         self.banned: set[int] = set()
         self.deadly = deadly
 
-    def __call__(self, tasks: list[Task]) -> tuple[list[Sample], list[str]]:
-        indices = [index for _, index in tasks if index not in self.banned]
+    def __call__(self, picks: list[Pick]) -> tuple[list[Sample], list[str]]:
+        indices = [index for _, index in picks if index not in self.banned]
         if self.deadly in indices:
             os.kill(os.getpid(), signal.SIGKILL)
         return [Sample(torch.zeros(3, 1, 1), (1, 1), image_id=i) for i in indices], []
@@ -208,7 +208,7 @@ class _Killer:
 
 @pytest.mark.parametrize("num_workers", [1, 3])
 def test_image_that_kills_workers_is_banned_and_never_read_by_the_parent(num_workers: int) -> None:
-    def plan() -> Iterator[list[Task]]:
+    def plan() -> Iterator[list[Pick]]:
         for i in range(0, 20, 2):
             yield [(i, i), (i + 1, i + 1)]
 

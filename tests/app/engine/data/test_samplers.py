@@ -10,11 +10,11 @@ from app.engine.config import get_config
 from app.engine.data.samplers import (
     batches,
     inference_shard,
+    picks_of_rank,
     repeat_factors,
     repeated,
     shuffled,
     shuffled_subset,
-    tasks_of_rank,
     train_stream,
 )
 from app.engine.errors import ConfigError
@@ -32,9 +32,9 @@ def test_shuffled_is_permutations_without_end() -> None:
 def test_ranks_share_one_stream() -> None:
     stream = list(islice(shuffled(7, seed=1), 30))
     ranks = [
-        list(islice(tasks_of_rank(shuffled(7, seed=1), rank=r, world_size=3), 10)) for r in range(3)
+        list(islice(picks_of_rank(shuffled(7, seed=1), rank=r, world_size=3), 10)) for r in range(3)
     ]
-    assert sorted(task for rank in ranks for task in rank) == list(enumerate(stream))
+    assert sorted(pick for rank in ranks for pick in rank) == list(enumerate(stream))
 
 
 def test_subset_is_fixed() -> None:

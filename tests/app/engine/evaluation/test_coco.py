@@ -14,10 +14,10 @@ from app.engine.evaluation.coco import CocoEvaluator, coco_dataset
 from app.engine.structures.detections import Detections
 
 
-def oracle(records, detections, class_names, task, *, max_detections=100):
+def oracle(records, detections, class_names, iou_type, *, max_detections=100):
     """pycocotools on the same objects, through the JSON forms that it documents."""
     gt = COCO()
-    source = coco_dataset(records, class_names, task=task, num_keypoints=17).dataset
+    source = coco_dataset(records, class_names, iou_type=iou_type, num_keypoints=17).dataset
     gt.dataset = {key: [dict(item) for item in value] for key, value in source.items()}
     rows = []
     for image_id, found in enumerate(detections, start=1):
@@ -29,20 +29,20 @@ def oracle(records, detections, class_names, task, *, max_detections=100):
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
                 "score": float(found.scores[i]),
             }
-            if task == "segm":
+            if iou_type == "segm":
                 from pycocotools import mask
 
                 bits = np.asfortranarray(found.masks[i].numpy().astype(np.uint8))
                 row["segmentation"] = mask.encode(bits)
                 del row["bbox"]
-            if task == "keypoints":
+            if iou_type == "keypoints":
                 points = found.keypoints[i].double().numpy() - [0.5, 0.5, 0]
                 row["keypoints"] = points.ravel().tolist()
             rows.append(row)
     with contextlib.redirect_stdout(io.StringIO()):
         gt.createIndex()
-        evaluation = COCOeval(gt, gt.loadRes(rows), task)
-        if task != "keypoints":
+        evaluation = COCOeval(gt, gt.loadRes(rows), iou_type)
+        if iou_type != "keypoints":
             evaluation.params.maxDets = [1, min(10, max_detections), max_detections]
         evaluation.evaluate()
         evaluation.accumulate()
@@ -61,7 +61,7 @@ def evaluate(records, detections, class_names, **options):
 
 
 @pytest.mark.parametrize(
-    ("task", "options", "max_detections"),
+    ("iou_type", "options", "max_detections"),
     [
         pytest.param("bbox", {}, 100, id="boxes"),
         pytest.param("bbox", {"crowds": False, "num_classes": 1}, 100, id="one class"),
@@ -71,22 +71,22 @@ def evaluate(records, detections, class_names, **options):
     ],
 )
 @pytest.mark.parametrize("seed", [0, 1])
-def test_equal_to_pycocotools(make_scene, task, options, max_detections, seed):
+def test_equal_to_pycocotools(make_scene, iou_type, options, max_detections, seed):
     records, detections = make_scene(seed=seed, **options)
     names = [f"class {k}" for k in range(options.get("num_classes", 3))]
-    precision, recall = oracle(records, detections, names, task, max_detections=max_detections)
+    precision, recall = oracle(records, detections, names, iou_type, max_detections=max_detections)
     evaluator, results = evaluate(
-        records, detections, names, tasks=[task], max_detections=max_detections
+        records, detections, names, iou_types=[iou_type], max_detections=max_detections
     )
-    row = results[task]
+    row = results[iou_type]
     assert row["AP"] == pytest.approx(mean(precision[..., 0, -1]), abs=1e-9)
     assert row["AP50"] == pytest.approx(mean(precision[0, :, :, 0, -1]), abs=1e-9)
     assert row["AP75"] == pytest.approx(mean(precision[5, :, :, 0, -1]), abs=1e-9)
-    letters = "ml" if task == "keypoints" else "sml"
+    letters = "ml" if iou_type == "keypoints" else "sml"
     for index, letter in enumerate(letters, start=1):
         expected = mean(precision[:, :, :, index, -1])
         assert row[f"AP{letter}"] == pytest.approx(expected, abs=1e-9, nan_ok=True)
-    assert evaluator.recall[task] == pytest.approx(mean(recall[:, :, 0, -1]), abs=1e-9)
+    assert evaluator.recall[iou_type] == pytest.approx(mean(recall[:, :, 0, -1]), abs=1e-9)
     if len(names) > 1:
         for k, name in enumerate(names):
             expected = mean(precision[:, :, k, 0, -1])
@@ -127,7 +127,7 @@ def test_no_objects_is_nan(make_scene):
 
 
 def test_no_images_is_nan():
-    evaluator = CocoEvaluator([], ["a"], tasks=["bbox", "segm"])
+    evaluator = CocoEvaluator([], ["a"], iou_types=["bbox", "segm"])
     assert math.isnan(evaluator.results()["segm"]["APs"])
 
 
@@ -154,7 +154,7 @@ def test_states_of_two_processes_join(make_scene):
 def test_wrong_number_of_sigmas_is_refused(make_scene):
     records, detections = make_scene(num_keypoints=5)
     with pytest.raises(ConfigError, match="KEYPOINT_OKS_SIGMAS"):
-        evaluate(records, detections, ["a", "b", "c"], tasks=["keypoints"])
+        evaluate(records, detections, ["a", "b", "c"], iou_types=["keypoints"])
 
 
 def test_tables_in_the_log(make_scene, caplog):
