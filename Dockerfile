@@ -61,6 +61,7 @@ COPY docker/weights /opt/weights
 COPY --chmod=0755 docker/start.sh /usr/bin/start.sh
 COPY LICENSE /app/LICENSE
 COPY configs /app/configs
+COPY common /app/common
 COPY executor /app/executor
 COPY app /app/app
 WORKDIR /app

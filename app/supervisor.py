@@ -18,13 +18,14 @@ from app.launchers import several_processes
 from app.settings_check import check_settings
 from app.stop_signals import StopSignals
 from app.task_process import Ending, TaskProcess, task_environment
-from executor.atomic_file import output_error, require_writable, sweep_temporaries
+from common.files import remove_remains, require_writable
 from executor.channel import Failure, ReportReader
 from executor.env import Env, OutputPaths, Task, load_env, salvaged_env
 from executor.errors import ConfigError, ExecutorError, OutputError, StoppedError
 from executor.journal import remove_journals
 from executor.logs import setup_logging
 from executor.monitor import Monitor, one_line
+from executor.output_files import output_error
 from executor.output_lock import output_lock
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ def _attempt(
         for remark in check_settings(env, tasks):
             logger.warning("%s", remark)
         for folder in (env.output.root_dir, env.output.models_dir):
-            sweep_temporaries(folder)
+            remove_remains(folder)
         logger.info("asked for: %s", ", ".join(task.value for task in tasks))
         ending = _Watch(monitor, settings, signals).run()
         error = ending.error() or _missing_result(env, tasks)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.host_limits import cpu_count, memory_limit
+from common.host_limits import cpu_count, memory_limit
 from executor.channel import Failure
 from executor.errors import DeviceError, ExecutorError, OutOfMemoryError, StoppedError
 

@@ -30,7 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from executor.atomic_file import NOT_OFFERED, output_error, sync_directory, sync_file
+from common.files import sync_directory, sync_file
+from common.storage import NOT_OFFERED
+from executor.output_files import output_error
 
 logger = logging.getLogger(__name__)
 

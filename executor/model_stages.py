@@ -16,8 +16,8 @@ from typing import Any, Self
 
 import yaml
 
-from executor.atomic_file import output_error, place_file, write_atomically
 from executor.env import Dialect, OutputPaths
+from executor.output_files import output_error, place_file, write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from executor.atomic_file import write_atomically
 from executor.errors import ConfigError, ExecutorError, OutputError, printable
+from executor.output_files import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from executor.atomic_file import NOT_OFFERED, output_error
+from common.storage import NOT_OFFERED
 from executor.errors import OutputError
+from executor.output_files import output_error
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from executor.atomic_file import atomic_writer
 from executor.dataset_reader import Asset
 from executor.novelty import Novelty
+from executor.output_files import atomic_writer
 
 logger = logging.getLogger(__name__)
 

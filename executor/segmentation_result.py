@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from executor.atomic_file import atomic_writer
 from executor.dataset_reader import Asset
+from executor.output_files import atomic_writer
 from executor.result_writer import Size, integer_box
 
 

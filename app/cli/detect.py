@@ -30,8 +30,8 @@ from app.engine.errors import (
     OutOfMemoryError,
 )
 from app.engine.evaluation.result_files import category_ids, result_files
-from app.engine.files import write_atomically
 from app.engine.predictor import Predictor
+from common.files import write_atomically
 
 logger = logging.getLogger(__name__)
 

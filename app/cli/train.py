@@ -18,9 +18,9 @@ from app.engine.data.keypoints import without_false_flips
 from app.engine.data.smells import sniff_overlap
 from app.engine.errors import ConfigError
 from app.engine.evaluation.keypoint_sigmas import tell_sigmas
-from app.engine.files import write_atomically
 from app.engine.training.saved_model import CONFIG_FILE, SavedModel
 from app.engine.training.train import train
+from common.files import write_atomically
 
 logger = logging.getLogger(__name__)
 

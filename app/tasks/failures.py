@@ -6,8 +6,8 @@ import os
 
 from app.engine import errors as engine
 from app.tasks.args_options import OWNED_KEYS
+from common.storage import LOST, remedy
 from executor import errors as contract
-from executor.atomic_file import LOST, remedy
 
 logger = logging.getLogger("app.tasks")
 

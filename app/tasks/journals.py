@@ -19,7 +19,8 @@ from executor.journal import Journal, fingerprint, journal_path
 HOW = {"batch_size", "gpu_id", "model_params_path", "num_workers"}
 """Settings that do not decide what is found."""
 
-PACKAGES = Path(__file__).resolve().parents[1], Path(__file__).resolve().parents[2] / "executor"
+_ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = tuple(_ROOT / name for name in ("app", "common", "executor"))
 
 
 @contextmanager

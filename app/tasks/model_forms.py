@@ -19,10 +19,10 @@ from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.saved_model import CONFIG_FILE, WEIGHTS_FILE
-from executor.atomic_file import place_file
 from executor.errors import ExecutorError, OutOfMemoryError
 from executor.model_stages import ModelStages, Stage
 from executor.monitor import Progress, span
+from executor.output_files import place_file
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app.engine.errors import CheckpointError, ImageError
-from app.engine.files import sha256_of
 from app.engine.imports import lasting_imports
 from app.engine.predictor.onnx_card import FILE_NAMES
 from app.engine.predictor.streams import MAX_STREAMS
-from app.host_limits import cpu_count
 from app.tasks.model_files import find_model, find_onnx
+from common.files import sha256_of
+from common.host_limits import cpu_count
 from executor.env import Env
 from executor.errors import ConfigError, ModelError, ObjectTypeError
 from executor.hyperparameters import InferHyperparameters

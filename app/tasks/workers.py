@@ -2,7 +2,7 @@
 
 import logging
 
-from app.host_limits import cpu_count, memory_limit
+from common.host_limits import cpu_count, memory_limit
 
 logger = logging.getLogger(__name__)
 

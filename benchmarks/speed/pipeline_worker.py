@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.engine.predictor.streams import MAX_STREAMS
-from app.host_limits import cpu_count
+from common.host_limits import cpu_count
 from executor.hyperparameters import InferHyperparameters
 
 WARM_UP = 32

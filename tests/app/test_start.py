@@ -439,7 +439,7 @@ def test_a_folder_that_another_user_left_closed(
 
 def test_leftovers_of_killed_writers_go(start: Start, tmp_path: Path):
     (tmp_path / "out" / "models").mkdir(parents=True)
-    leftover = tmp_path / "out" / "models" / ".result.yaml.77.0.tmp"
+    leftover = tmp_path / "out" / "models" / ".result.yaml.0123abcd.part"
     leftover.write_text("half")
     assert start("finish()").wait() == 0
     assert not leftover.exists()

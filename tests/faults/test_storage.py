@@ -19,21 +19,20 @@ import pytest
 import torch
 import yaml
 
-from app.engine import files as engine_files
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.errors import DatasetError
-from app.engine.files import write_atomically as write_model
 from app.engine.training.scalars import Scalars
 from app.engine.training.writers import Writers
 from app.tasks.__main__ import run_tasks
 from app.tasks.failures import contract_error
-from executor import atomic_file
-from executor.atomic_file import place_file, require_writable, write_atomically
+from common.files import require_writable
+from common.files import write_atomically as write_model
 from executor.env import OutputPaths, load_env
 from executor.errors import OutputError
 from executor.journal import Journal, journal_path, remove_journals
 from executor.model_stages import ModelStages
 from executor.monitor import Monitor
+from executor.output_files import atomic_writer, place_file, write_atomically
 from executor.output_lock import output_lock
 from verification import REPOSITORY
 from verification.reliability.check import Known, problems_of
@@ -56,14 +55,7 @@ def rows(operations: Mapping[str, tuple[int, ...]]) -> list[Any]:
 @pytest.fixture(autouse=True)
 def _nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each process finds out by itself which folders cannot rename."""
-    monkeypatch.setattr(atomic_file, "_without_rename", set())
-    monkeypatch.setattr(engine_files, "_without_rename", set())
-
-
-def test_engine_and_executor_take_the_same_errors_alike() -> None:
-    """Neither may import the other."""
-    assert engine_files.NOT_OFFERED == atomic_file.NOT_OFFERED
-    assert engine_files.LOST == atomic_file.LOST
+    monkeypatch.setattr("common.files._without_rename", set())
 
 
 BORNE = rows(
@@ -129,12 +121,12 @@ def test_a_failed_write_in_place_leaves_no_half(tmp_path: Path) -> None:
         write_atomically(path, "old")
         with (
             pytest.raises(ZeroDivisionError),
-            atomic_file.atomic_writer(path) as stream,
+            atomic_writer(path) as stream,
         ):
             stream.write(str(1 // 0))
         assert not path.exists()
         write_atomically(path, "new")
-        with refusing(tmp_path, {"create": errno.EACCES}), pytest.raises(OutputError):
+        with refusing(tmp_path, {"renew": errno.EACCES}), pytest.raises(OutputError):
             write_atomically(path, "x")
         assert path.read_text() == "new"
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from app.host_limits import cpu_count
+from common.host_limits import cpu_count
 from executor.journal import Journal, journal_path
 from verification.growth.inputs import BATCH_SIZE, make_inputs
 from verification.growth.table import table

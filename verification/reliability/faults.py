@@ -10,7 +10,8 @@ _REAL = "tests/faults/test_real_runs.py"
 _TRAIN = f"{_TRAINING}/test_train.py"
 _PARTS = f"{_TRAINING}/test_parts.py"
 _RANKS = f"{_TRAINING}/test_distributed.py"
-_ATOMIC = "tests/executor/test_atomic_file.py"
+_ATOMIC = "tests/executor/test_output_files.py"
+_FILES = "tests/common/test_files.py"
 _CONFIG = "tests/executor/test_hyperparameters.py"
 _YAML = "tests/executor/test_yaml_reader.py"
 _READER = "tests/executor/test_dataset_reader.py"
@@ -212,7 +213,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
                 f"{_ATOMIC}::test_a_really_full_disk",
                 f"{_STORE}::test_a_full_disk_costs_the_older_file_only",
                 f"{_TRAIN}::test_full_disk_costs_the_checkpoint_not_the_run",
-                "tests/app/engine/test_files.py",
+                _FILES,
                 f"{_IMAGE}::test_a_full_out_ends_with_a_reason",
             ),
         ),
@@ -239,7 +240,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "few processors, processes or little memory",
             "threads and readers follow the limits of the container, said in the log",
             (
-                "tests/app/test_host_limits.py",
+                "tests/common/test_host_limits.py",
                 "tests/app/tasks/test_workers.py",
                 f"{_DATA}/test_loader.py::test_fewer_processes_than_asked_for_is_no_error",
             ),
@@ -645,7 +646,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "never half a file",
             (
                 "tests/executor/test_monitor.py::test_readers_never_see_half_a_record",
-                f"{_ATOMIC}::test_kills_tear_nothing",
+                f"{_FILES}::test_kills_tear_nothing",
                 f"{_STAGES}::test_kills_leave_a_valid_result",
             ),
         ),

@@ -11,7 +11,7 @@ from torch import nn
 from app.engine.config import CfgNode
 from app.engine.config.defaults import DETECTRON2
 from app.engine.config.yaml_file import dump_yaml
-from app.engine.files import write_atomically
+from common.files import write_atomically
 
 
 def save_detectron2(

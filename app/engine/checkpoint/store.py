@@ -15,7 +15,7 @@ from torch import Tensor
 
 from app.engine.checkpoint.files import load_tensors
 from app.engine.errors import CheckpointError
-from app.engine.files import remove_remains, sha256_of, write_atomically
+from common.files import remove_remains, sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from app.engine.checkpoint.catalog import CATALOG
 from app.engine.checkpoint.catalog import HOST as CATALOG_HOST
 from app.engine.checkpoint.kinds import HEAD, foreign_head, foreign_kind
 from app.engine.errors import CheckpointError, DownloadError
-from app.engine.files import sha256_of, write_atomically
+from common.files import sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from app.engine.evaluation.instances import ImageInstances
-from app.engine.files import write_atomically
+from common.files import write_atomically
 
 
 def coco_results(

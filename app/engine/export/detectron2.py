@@ -9,7 +9,7 @@ from app.engine.config import CfgNode, portable
 from app.engine.config.defaults import DETECTRON2
 from app.engine.data.deep import Depth
 from app.engine.export._job import ExportJob
-from app.engine.files import write_atomically
+from common.files import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from app.engine.export._accuracy import coco_metrics
 from app.engine.export._job import ExportJob, Steps
 from app.engine.export._quantize import last_convolutions, quantized, score_convolutions
 from app.engine.export._write import set_metadata
-from app.engine.files import sha256_of, write_atomically
 from app.engine.predictor.onnx_card import FILE_NAMES, OnnxCard
 from app.engine.predictor.onnx_predictor import OnnxPredictor
+from common.files import sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from app.engine.export._graphs import Graph, graph_of
 from app.engine.export._job import ExportJob, time_passing
 from app.engine.export._verify import MIN_MATCHED_GUESSES, Agreement, compare
 from app.engine.export._write import set_metadata, to_onnx
-from app.engine.files import sha256_of, write_atomically
 from app.engine.predictor.onnx_card import FILE_NAMES, OnnxCard
 from app.engine.predictor.onnx_predictor import ImageReader, OnnxPredictor, ResizedImage
+from common.files import sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
 

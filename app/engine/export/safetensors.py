@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from app.engine.export._job import ExportJob
-from app.engine.files import write_atomically
+from common.files import write_atomically
 
 logger = logging.getLogger(__name__)
 

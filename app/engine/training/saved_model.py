@@ -6,8 +6,8 @@ from pathlib import Path
 
 from app.engine.checkpoint.detectron2_file import save_detectron2
 from app.engine.config import CfgNode, portable
-from app.engine.files import write_atomically
 from app.engine.modeling.detector import Detector
+from common.files import write_atomically
 
 WEIGHTS_FILE = "model.pth"
 CONFIG_FILE = "config.yaml"

@@ -17,13 +17,13 @@ from app.engine.errors import (
     first_line,
     is_out_of_memory,
 )
-from app.engine.files import remove_remains
 from app.engine.solver import auto_scale
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.distributed import launch
 from app.engine.training.job import Callbacks, Job, TrainSummary
 from app.engine.training.saved_model import SavedModel
 from app.engine.training.trainer import train_rank
+from common.files import remove_remains
 
 logger = logging.getLogger(__name__)
 

@@ -170,7 +170,7 @@ def test_a_full_disk_costs_the_older_file_only(
 
 def test_left_over_parts_are_cleared(store: CheckpointStore):
     store.save(state(1))
-    (store.directory / ".a.pt.123.part").write_text("half")
+    (store.directory / ".a.pt.0123abcd.part").write_text("half")
     store.save(state(2))
 
     assert not list(store.directory.glob(".*"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.host_limits import cpu_count, memory_limit
+from common.host_limits import cpu_count, memory_limit
 
 ALL = len(os.sched_getaffinity(0))
 IN_CONTAINER = "0::/\n"

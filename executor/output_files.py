@@ -1,0 +1,50 @@
+"""Files of /out: `common.files`, with errors in the platform's words."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from common import files
+from common.storage import remedy
+from executor.errors import OutputError
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Make `text` the content of `path`; OutputError when that is impossible."""
+    with atomic_writer(path) as stream:
+        stream.write(text)
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[TextIO]:
+    """A text stream that becomes `path` at the end of the block, and vanishes if the block fails.
+
+    UTF-8; bytes that were not UTF-8 where a name was read come out as they were. The file keeps its
+    mode: platforms write our files, too.
+    """
+    try:
+        with files.atomic_file(path) as file:
+            stream = io.TextIOWrapper(
+                file, encoding="utf-8", errors="surrogateescape", newline="\n"
+            )
+            yield stream
+            stream.detach()
+    except OSError as error:
+        if error.filename == str(path):
+            raise output_error(path, error) from error
+        raise
+
+
+def place_file(source: Path, target: Path) -> None:
+    """`common.files.place_file`; OutputError when that is impossible."""
+    try:
+        files.place_file(source, target)
+    except OSError as error:
+        raise output_error(target, error) from error
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Why `path` cannot be written, and what to do."""
+    return OutputError(f"{path}: cannot be written ({error.strerror or error}); {remedy(error)}")
