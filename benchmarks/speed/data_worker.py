@@ -54,7 +54,7 @@ def _ours(short: int, max_size: int) -> Reader:
     from app.engine.data.image import read_image
     from app.engine.data.mapper import TestMapper
 
-    mapper = TestMapper(ShortestEdge((short,), max_size), image_format="BGR")
+    mapper = TestMapper([ShortestEdge((short,), max_size)], image_format="BGR")
     return lambda path: mapper.from_pixels(read_image(path)).image
 
 

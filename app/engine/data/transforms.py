@@ -8,7 +8,7 @@ H, W, C: height, width, channels; N: number of boxes or points
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,28 +29,34 @@ LABEL_PADDING = 255
 """Padding of label maps: no loss there."""
 
 
-class Transform(Protocol):
-    """One change, applied alike to pixels, label maps and points."""
+class Transform:
+    """One change, applied alike to pixels, label maps and points; this one changes nothing."""
+
+    __slots__ = ()
 
     def pixels(self, pixels: Pixels) -> Pixels:
         """(H, W, C) -> (H', W', C); may be a view."""
-        ...
+        return pixels
 
     def labels(self, labels: Labels) -> Labels:
-        """(H, W) -> (H', W'); values are copied, never mixed."""
-        ...
+        """(H, W) -> (H', W'), maybe a view; values are copied, never mixed."""
+        return labels
 
     def points(self, points: Points) -> Points:
-        """(N, 2) -> (N, 2)."""
-        ...
+        """(N, 2) -> (N, 2); not clipped."""
+        return points
+
+    def ring(self, ring: Points) -> Points:
+        """(N, 2) corners of a polygon -> (M, 2), cut where the image is; M is 0 for no part."""
+        return self.points(ring)
 
     def size(self, size: Size) -> Size:
         """The image's size afterwards."""
-        ...
+        return size
 
 
 @dataclass(frozen=True, slots=True)
-class Resize:
+class Resize(Transform):
     """Scale from size `old` to size `new`."""
 
     old: Size
@@ -77,7 +83,7 @@ class Resize:
 
 
 @dataclass(frozen=True, slots=True)
-class FlipHorizontal:
+class FlipHorizontal(Transform):
     """Mirror left and right in an image of `width`."""
 
     width: int
@@ -94,13 +100,9 @@ class FlipHorizontal:
         """x becomes width - x."""
         return points * [-1, 1] + [self.width, 0]
 
-    def size(self, size: Size) -> Size:
-        """Unchanged."""
-        return size
-
 
 @dataclass(frozen=True, slots=True)
-class FlipVertical:
+class FlipVertical(Transform):
     """Mirror top and bottom in an image of `height`."""
 
     height: int
@@ -117,13 +119,9 @@ class FlipVertical:
         """y becomes height - y."""
         return points * [1, -1] + [0, self.height]
 
-    def size(self, size: Size) -> Size:
-        """Unchanged."""
-        return size
-
 
 @dataclass(frozen=True, slots=True)
-class Crop:
+class Crop(Transform):
     """Keep the window at (x0, y0); it may reach over the right and bottom edge."""
 
     x0: int
@@ -140,8 +138,12 @@ class Crop:
         return labels[self.y0 : self.y0 + self.height, self.x0 : self.x0 + self.width]
 
     def points(self, points: Points) -> Points:
-        """Moved, not clipped."""
+        """Moved."""
         return points - [self.x0, self.y0]
+
+    def ring(self, ring: Points) -> Points:
+        """What of the polygon lies in the window."""
+        return _cut(self.points(ring), self.width, self.height)
 
     def size(self, size: Size) -> Size:
         """What is left of the window inside the image."""
@@ -149,7 +151,7 @@ class Crop:
 
 
 @dataclass(frozen=True, slots=True)
-class Pad:
+class Pad(Transform):
     """Add `right` columns and `bottom` rows of `value`."""
 
     right: int
@@ -163,10 +165,6 @@ class Pad:
     def labels(self, labels: Labels) -> Labels:
         """Padded with 255 (no loss); masks with False."""
         return self._pad(labels, 0 if labels.dtype == np.bool_ else LABEL_PADDING)
-
-    def points(self, points: Points) -> Points:
-        """Unchanged."""
-        return points
 
     def size(self, size: Size) -> Size:
         """Larger by the padding."""
@@ -182,7 +180,7 @@ class Pad:
 
 
 @dataclass(frozen=True, slots=True)
-class ColorChange:
+class ColorChange(Transform):
     """Brightness, contrast and saturation times a factor each, in this order; 1 changes nothing.
 
     grey_weights  share of each channel in the grey value, in the channel order of the pixels
@@ -205,18 +203,6 @@ class ColorChange:
             changed = changed * self.saturation + grey[..., None] * (1 - self.saturation)
         rounded: Pixels = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
         return rounded
-
-    def labels(self, labels: Labels) -> Labels:
-        """Unchanged."""
-        return labels
-
-    def points(self, points: Points) -> Points:
-        """Unchanged."""
-        return points
-
-    def size(self, size: Size) -> Size:
-        """Unchanged."""
-        return size
 
 
 def resize(pixels: Pixels, size: Size) -> Pixels:
@@ -282,9 +268,7 @@ def transform_boxes(transforms: Sequence[Transform], boxes: npt.NDArray[Any]) ->
 def transform_polygons(transforms: Sequence[Transform], polygons: list[Polygon]) -> list[Polygon]:
     """Moved rings; a crop cuts them, and what lies outside is gone."""
     for transform in transforms:
-        moved = [transform.points(polygon.reshape(-1, 2)) for polygon in polygons]
-        if isinstance(transform, Crop):
-            moved = [_cut(ring, transform.width, transform.height) for ring in moved]
+        moved = [transform.ring(polygon.reshape(-1, 2)) for polygon in polygons]
         polygons = [ring.reshape(-1) for ring in moved if len(ring) >= 3]
     return polygons
 

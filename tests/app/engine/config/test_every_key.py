@@ -18,7 +18,8 @@ from app.engine.config import CfgNode, check_supported, get_config
 from app.engine.config.support import CHOICES, wrong_values
 from app.engine.data import catalog
 from app.engine.data.augmentation import train_augmentations
-from app.engine.data.mapper import GroundTruthMapper, TestMapper, TrainMapper
+from app.engine.data.ground_truth import GroundTruthMapper
+from app.engine.data.mapper import TestMapper, TrainMapper
 from app.engine.data.samplers import train_stream
 from app.engine.errors import ConfigError
 from app.engine.evaluation.evaluate import build_evaluators, evaluate
@@ -43,14 +44,15 @@ data.deep:
     INPUT.BITS_PER_SAMPLE +FLOAT_WHITE
 data.filters:
     MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE DATALOADER.FILTER_EMPTY_ANNOTATIONS
+data.ground_truth:
+    INPUT.MASK_FORMAT +RECOMPUTE_BOXES
 data.keypoints:
     MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS MODEL.KEYPOINT_NAMES INPUT.KEYPOINT_FLIP_PAIRS
 data.loader:
     DATALOADER.NUM_WORKERS +ASPECT_RATIO_GROUPING
 data.mapper:
     MODEL.LOAD_PROPOSALS INPUT.MIN_SIZE_TEST
-    +MAX_SIZE_TEST +MASK_FORMAT +RECOMPUTE_BOXES DATASETS.PRECOMPUTED_PROPOSAL_TOPK_TRAIN
-    +PRECOMPUTED_PROPOSAL_TOPK_TEST
+    +MAX_SIZE_TEST DATASETS.PRECOMPUTED_PROPOSAL_TOPK_TRAIN +PRECOMPUTED_PROPOSAL_TOPK_TEST
 data.samplers:
     DATASETS.TRAIN_REPEAT_FACTOR DATALOADER.SAMPLER_TRAIN +REPEAT_THRESHOLD +REPEAT_SQRT
     +RANDOM_SUBSET_RATIO

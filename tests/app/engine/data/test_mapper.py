@@ -15,9 +15,10 @@ from app.engine.data.augmentation import (
     draw,
     train_augmentations,
 )
+from app.engine.data.ground_truth import GroundTruthMapper
 from app.engine.data.image import read_image
 from app.engine.data.keypoints import COCO_PERSON, transform_keypoints
-from app.engine.data.mapper import GroundTruthMapper, TestMapper, TrainMapper
+from app.engine.data.mapper import TestMapper, TrainMapper
 from app.engine.data.mirror import mirror_of
 from app.engine.data.transforms import Crop, FlipHorizontal
 from app.engine.errors import ConfigError, DatasetError, ImageError

@@ -6,7 +6,7 @@ from PIL import Image
 
 from app.engine.data.concatenate import concatenate
 from app.engine.data.dataset import Dataset
-from app.engine.data.mapper import semantic_labels
+from app.engine.data.ground_truth import semantic_labels
 from app.engine.data.renumber import Names, names_of, renumbered
 from app.engine.errors import DatasetError
 
