@@ -8,7 +8,7 @@ from app.cli.arguments import Options
 from app.engine.checkpoint.files import read_checkpoint
 from app.engine.checkpoint.load import named_classes
 from app.engine.config import CLASS_SECTIONS, CfgNode, class_section, load_config, num_classes
-from app.engine.config.ranges import IDS
+from app.engine.config.rules import IDS
 from app.engine.data.coco_classes import COCO_CLASSES
 from app.engine.data.dataset import Dataset
 from app.engine.data.renumber import Names, renumbered

@@ -21,7 +21,7 @@ DETECTRON2: dict[str, Any] = {
         # 1 for MSRA weights; 57.375 57.12 58.395 for FAIR X-101 and torchvision
         "PIXEL_STD": [1.0, 1.0, 1.0],
         "BACKBONE": {
-            "NAME": "build_resnet_backbone",  # key of BACKBONES
+            "NAME": "build_resnet_backbone",  # a body of BODIES, alone or with a neck of NECKS
             "FREEZE_AT": 2,  # 0 none, 1 stem, 2 stem+res2, ... 5; frozen BN layers become FrozenBN
         },
         "FPN": {

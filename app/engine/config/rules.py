@@ -139,3 +139,40 @@ def _span(low: float | None, high: float | None, above: float | None, below: flo
 
 def _plain(limit: float) -> str:
     return str(int(limit)) if float(limit).is_integer() else f"{limit:g}"
+
+
+# What several keys have in common.
+
+MAX_CLASSES = 10_000
+MAX_SIDE = 32_768  # pixels of an image
+MAX_WIDTH = 8192  # channels of a layer
+MAX_DEPTH = 256  # layers of a part
+MAX_ITERATIONS = 1_000_000_000
+
+NORMS = ("", "BN", "SyncBN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N", "FrozenBN", "GN", "LN")
+"""What a NORM can name."""
+
+SWITCH = Rule("True or False", "True or False", lambda value: isinstance(value, bool))
+SHARE = number(0, 1)
+FACTOR = number(0, 1e6)
+POSITIVE = number(above=0, high=1e6)
+OPEN_SHARE = number(above=0, below=1)
+LABEL = Rule("-1, 0 or 1", "-1, 0 or 1", lambda value: type(value) is int and value in (-1, 0, 1))
+NAME = text(r"[^\0]+", "a name")
+NAMES = listed(NAME)
+ANY_NAMES = listed(NAME, least=0)
+IDS = listed(whole(-(2**63), 2**63 - 1), least=0)
+NORM = one_of(*NORMS)
+BODY_NORM = one_of("FrozenBN", "BN", "SyncBN")
+SIDE = whole(1, MAX_SIDE)
+LIMIT = whole(1, 1_000_000_000)  # of a side: who wants none writes any large number
+SIDE_OR_AS_IS = whole(0, MAX_SIDE)  # 0: images are not resized
+WIDTH = whole(1, MAX_WIDTH)
+LAYERS = whole(0, MAX_DEPTH)
+COUNT = whole(1)
+ITERATIONS = whole(0, MAX_ITERATIONS)
+THRESHOLDS = listed(SHARE, rising=True)
+FOUR_WEIGHTS = listed(POSITIVE, least=4, most=4, more=" (five are for rotated boxes: not here)")
+RESOLUTION = whole(1, 128)
+SAMPLES = whole(0, 64)
+ALPHA = Rule("a number from 0 to 1, or -1", "", lambda v: SHARE.allows(v) or v == -1)

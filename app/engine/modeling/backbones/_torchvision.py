@@ -10,7 +10,7 @@ from app.engine.errors import ConfigError
 from app.engine.layers.conv import conv_norm
 from app.engine.layers.norm import FrozenBatchNorm2d, SyncBatchNorm, freeze_batch_norm
 from app.engine.layers.shape_spec import ShapeSpec
-from app.engine.modeling.backbones._base import Backbone
+from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.backbones.resnet import freeze
 
 

@@ -15,7 +15,7 @@ from app.engine.errors import ConfigError
 from app.engine.layers.conv import conv_norm
 from app.engine.layers.norm import get_norm
 from app.engine.layers.shape_spec import ShapeSpec
-from app.engine.modeling.backbones._base import Backbone
+from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.backbones.resnet import freeze
 
 

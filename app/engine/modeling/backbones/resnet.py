@@ -17,7 +17,7 @@ from app.engine.layers.conv import Conv2d, conv_add, init_kaiming
 from app.engine.layers.deform import DeformConv
 from app.engine.layers.norm import freeze_batch_norm, get_norm
 from app.engine.layers.shape_spec import ShapeSpec
-from app.engine.modeling.backbones._base import Backbone
+from app.engine.modeling.backbone import Backbone
 
 BLOCKS_PER_STAGE = {
     18: (2, 2, 2, 2),

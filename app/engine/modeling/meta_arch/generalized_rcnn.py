@@ -10,8 +10,8 @@ from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
+from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.backbones import build_backbone
-from app.engine.modeling.backbones._base import Backbone
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch._batch import ground_truths, originals
 from app.engine.modeling.proposals import precomputed_proposals

@@ -10,8 +10,8 @@ from typing import Self
 from torch import Tensor
 
 from app.engine.config import CfgNode
+from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.backbones import build_backbone
-from app.engine.modeling.backbones._base import Backbone
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.semantic_head import SemSegFPNHead
 from app.engine.structures.detections import Detections

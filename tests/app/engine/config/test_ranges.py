@@ -16,13 +16,16 @@ from app.engine.config import (
     load_config,
     load_model_config,
 )
+from app.engine.config.backbone_names import combinations
 from app.engine.config.feature_maps import body_maps, has_pyramid, pyramid_maps
-from app.engine.config.ranges import NORMS, RANGES
+from app.engine.config.ranges import RANGES
+from app.engine.config.rules import NORMS
 from app.engine.config.support import CHOICES
 from app.engine.errors import ConfigError
 from app.engine.layers.norm import NORMS as LAYERS
-from app.engine.modeling.backbones import BACKBONES, build_backbone
+from app.engine.modeling.backbones import BODIES, build_backbone
 from app.engine.modeling.build import META_ARCHITECTURES
+from app.engine.modeling.necks import NECKS
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.train import train
 
@@ -39,7 +42,7 @@ def test_every_key_has_a_rule_or_choices() -> None:
 
 def test_names_of_the_tables_are_those_of_the_network() -> None:
     assert set(NORMS) == {"", *LAYERS}
-    assert set(CHOICES["MODEL.BACKBONE.NAME"]) == BACKBONES.keys()
+    assert set(CHOICES["MODEL.BACKBONE.NAME"]) == combinations(BODIES, NECKS).keys()
     assert set(CHOICES["MODEL.META_ARCHITECTURE"]) == META_ARCHITECTURES.keys()
 
 

@@ -134,7 +134,7 @@ def test_class_weights(make, pool, paint):
 
 
 def test_unknown_strategy_is_refused_at_once(make):
-    with pytest.raises(ConfigError, match="'badge' is unknown; choose one of random, least_conf"):
+    with pytest.raises(ConfigError, match="'badge' is unknown; choose one of entropy, least_conf"):
         score_files("badge", make(), [])
 
 

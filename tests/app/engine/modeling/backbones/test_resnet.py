@@ -5,7 +5,7 @@ from app.engine.config import get_config
 from app.engine.errors import ConfigError
 from app.engine.layers.deform import DeformConv
 from app.engine.layers.norm import FrozenBatchNorm2d
-from app.engine.modeling.backbones import BACKBONES, build_backbone
+from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.backbones.resnet import StageSpec, build_resnet_backbone, make_stage
 
 
@@ -139,7 +139,3 @@ def test_wrong_keys_are_refused(opts, words):
 def test_an_unknown_body_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match="build_resnet_fpn_backbone"):
         build_backbone(_cfg("MODEL.BACKBONE.NAME", "build_resnet_fpn"))
-
-
-def test_every_body_is_in_the_table():
-    assert {"build_resnet_backbone", "build_retinanet_mobilenetv2_fpn_backbone"} <= set(BACKBONES)

@@ -6,13 +6,8 @@ from app.engine.config import get_config
 from app.engine.errors import ConfigError
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones import Backbone
-from app.engine.modeling.backbones.fpn import (
-    FPN,
-    LastLevelMaxPool,
-    LastLevelP6P7,
-    build_fpn,
-    build_retinanet_fpn,
-)
+from app.engine.modeling.necks.fpn import FPN, LastLevelMaxPool, build_fpn
+from app.engine.modeling.necks.retinanet_fpn import LastLevelP6P7, build_retinanet_fpn
 
 
 class Slices(Backbone):

@@ -1,10 +1,10 @@
 """Feature pyramid (arXiv:1612.03144) on any body: maps p<k> of stride 2**k and equal channels."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,10 +13,21 @@ from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, conv_add, init_xavier
 from app.engine.layers.norm import get_norm
 from app.engine.layers.shape_spec import ShapeSpec
-from app.engine.modeling.backbones._base import Backbone
+from app.engine.modeling.backbone import Backbone
 
 
-class LastLevelMaxPool(nn.Module):
+class TopBlock(nn.Module, ABC):
+    """More levels, of ever smaller sides, from one map of the body or of the pyramid."""
+
+    num_levels: int
+    in_feature: str
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, C, H, W) -> `num_levels` maps, each of half the sides of the one before."""
+
+
+class LastLevelMaxPool(TopBlock):
     """One more level: every second cell of the last one."""
 
     num_levels = 1
@@ -28,36 +39,6 @@ class LastLevelMaxPool(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, C, H, W) -> one map of half the sides."""
         return [F.max_pool2d(x, kernel_size=1, stride=2, padding=0)]
-
-
-class LastLevelP6P7(nn.Module):
-    """Two more levels by strided convolutions, from a map of the body or of the pyramid."""
-
-    num_levels = 2
-
-    def __init__(self, in_channels: int, out_channels: int, in_feature: str) -> None:
-        super().__init__()
-        self.in_feature = in_feature
-        self.p6 = nn.Conv2d(in_channels, out_channels, 3, 2, 1)
-        self.p7 = nn.Conv2d(out_channels, out_channels, 3, 2, 1)
-        for conv in (self.p6, self.p7):
-            init_xavier(conv)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(N, C, H, W) -> maps of a half and a quarter of the sides."""
-        p6 = _strided(self.p6, x)
-        return [p6, _strided(self.p7, F.relu(p6))]
-
-
-def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    training = torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
-    if training and x.device.type == "cpu" and x.shape[-1] < conv.stride[-1]:
-        # torch (2.11 to 2.14) takes the bfloat16 weight gradients of so narrow a map from memory
-        # that nobody has written: of images up to 64 pixels wide, or very tall ones.
-        with torch.autocast("cpu", enabled=False):
-            return F.conv2d(x.float(), conv.weight, conv.bias, conv.stride, conv.padding)
-    result: Tensor = conv(x)
-    return result
 
 
 class FPN(Backbone):
@@ -75,7 +56,7 @@ class FPN(Backbone):
         in_features: Sequence[str],
         out_channels: int,
         norm: str = "",
-        top_block: LastLevelMaxPool | LastLevelP6P7 | None = None,
+        top_block: TopBlock | None = None,
         average: bool = False,
     ) -> None:
         super().__init__()
@@ -148,27 +129,13 @@ class FPN(Backbone):
 
 def build_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     """The pyramid of `MODEL.FPN` on `bottom_up`, with one pooled level on top."""
-    _check(cfg, bottom_up)
+    check_pyramid(cfg, bottom_up)
     last_stride = bottom_up.output_shape()[cfg.MODEL.FPN.IN_FEATURES[-1]].stride
-    return _fpn(cfg, bottom_up, LastLevelMaxPool(f"p{int(math.log2(last_stride))}"))
+    return pyramid(cfg, bottom_up, LastLevelMaxPool(f"p{int(math.log2(last_stride))}"))
 
 
-def build_retinanet_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
-    """The pyramid of `MODEL.FPN` on `bottom_up`, with two convolved levels on top."""
-    _check(cfg, bottom_up)
-    fpn, shapes = cfg.MODEL.FPN, bottom_up.output_shape()
-    last_map = fpn.IN_FEATURES[-1]
-    last_level = f"p{int(math.log2(shapes[last_map].stride))}"
-    name = fpn.TOP_BLOCK_IN_FEATURE or last_map
-    if name not in (last_map, last_level):
-        raise ConfigError(
-            f"MODEL.FPN.TOP_BLOCK_IN_FEATURE is {name!r}; choose {last_map!r} or {last_level!r}"
-        )
-    channels = fpn.OUT_CHANNELS if name == last_level else shapes[name].channels
-    return _fpn(cfg, bottom_up, LastLevelP6P7(channels, fpn.OUT_CHANNELS, name))
-
-
-def _fpn(cfg: CfgNode, bottom_up: Backbone, top_block: LastLevelMaxPool | LastLevelP6P7) -> FPN:
+def pyramid(cfg: CfgNode, bottom_up: Backbone, top_block: TopBlock) -> FPN:
+    """The pyramid of `MODEL.FPN` on `bottom_up` with any `top_block`."""
     fpn = cfg.MODEL.FPN
     return FPN(
         bottom_up,
@@ -180,7 +147,7 @@ def _fpn(cfg: CfgNode, bottom_up: Backbone, top_block: LastLevelMaxPool | LastLe
     )
 
 
-def _check(cfg: CfgNode, bottom_up: Backbone) -> None:
+def check_pyramid(cfg: CfgNode, bottom_up: Backbone) -> None:
     """Raise ConfigError where `MODEL.FPN` does not fit the body."""
     fpn, shapes = cfg.MODEL.FPN, bottom_up.output_shape()
     names = list(fpn.IN_FEATURES)

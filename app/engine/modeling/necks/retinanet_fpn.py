@@ -1,0 +1,58 @@
+"""RetinaNet's feature pyramid (arXiv:1708.02002): two convolved levels on top, p6 and p7."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from app.engine.config import CfgNode
+from app.engine.errors import ConfigError
+from app.engine.layers.conv import init_xavier
+from app.engine.modeling.backbone import Backbone
+from app.engine.modeling.necks.fpn import FPN, TopBlock, check_pyramid, pyramid
+
+
+class LastLevelP6P7(TopBlock):
+    """Two more levels by strided convolutions, from a map of the body or of the pyramid."""
+
+    num_levels = 2
+
+    def __init__(self, in_channels: int, out_channels: int, in_feature: str) -> None:
+        super().__init__()
+        self.in_feature = in_feature
+        self.p6 = nn.Conv2d(in_channels, out_channels, 3, 2, 1)
+        self.p7 = nn.Conv2d(out_channels, out_channels, 3, 2, 1)
+        for conv in (self.p6, self.p7):
+            init_xavier(conv)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, C, H, W) -> maps of a half and a quarter of the sides."""
+        p6 = _strided(self.p6, x)
+        return [p6, _strided(self.p7, F.relu(p6))]
+
+
+def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    training = torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
+    if training and x.device.type == "cpu" and x.shape[-1] < conv.stride[-1]:
+        # torch (2.11 to 2.14) takes the bfloat16 weight gradients of so narrow a map from memory
+        # that nobody has written: of images up to 64 pixels wide, or very tall ones.
+        with torch.autocast("cpu", enabled=False):
+            return F.conv2d(x.float(), conv.weight, conv.bias, conv.stride, conv.padding)
+    result: Tensor = conv(x)
+    return result
+
+
+def build_retinanet_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
+    """The pyramid of `MODEL.FPN` on `bottom_up`, with two convolved levels on top."""
+    check_pyramid(cfg, bottom_up)
+    fpn, shapes = cfg.MODEL.FPN, bottom_up.output_shape()
+    last_map = fpn.IN_FEATURES[-1]
+    last_level = f"p{int(math.log2(shapes[last_map].stride))}"
+    name = fpn.TOP_BLOCK_IN_FEATURE or last_map
+    if name not in (last_map, last_level):
+        raise ConfigError(
+            f"MODEL.FPN.TOP_BLOCK_IN_FEATURE is {name!r}; choose {last_map!r} or {last_level!r}"
+        )
+    channels = fpn.OUT_CHANNELS if name == last_level else shapes[name].channels
+    return pyramid(cfg, bottom_up, LastLevelP6P7(channels, fpn.OUT_CHANNELS, name))
