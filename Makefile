@@ -20,7 +20,7 @@ pytest := OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n 2 --dist loadfile
 install = $(bin)/uv pip install -q --python $(bin)/python --require-hashes -r $(1) \
     || $(bin)/python -m pip install -qq --require-hashes -r $(1)
 
-.PHONY: demo test check lint templates lock licences image image-test sbom clean
+.PHONY: demo test check lint generate lock licences image image-test sbom clean
 
 ## demo       train, mine and infer on aerial photographs of trees; ends with a picture
 demo: $(VENV)/.runtime
@@ -43,9 +43,9 @@ lint: $(VENV)/.dev
 	$(bin)/hadolint Dockerfile
 	$(bin)/shellcheck $(wildcard docker/*.sh) .ci/run
 
-## templates  write docker/img-man from the hyper-parameter models
-templates: $(VENV)/.runtime
-	$(bin)/python -m executor.templates docker/img-man
+## generate   write what follows from the tables of extensions: templates, copies, lists in documents
+generate: $(VENV)/.dev
+	$(bin)/python -m generate
 
 ## lock       pin the whole closure of requirements*.in, with hashes
 lock: $(VENV)/.dev

@@ -18,7 +18,7 @@ from app.cli.names import (
     with_known_names,
 )
 from app.cli.settings import open_config, open_model, require_weights
-from app.engine.config import CfgNode, num_classes
+from app.engine.config import CfgNode, num_classes, results
 from app.engine.data.coco_dataset import empty_record
 from app.engine.data.dataset import Dataset
 from app.engine.data.image import image_size, image_suffixes
@@ -45,7 +45,7 @@ def run(options: Options) -> None:
     classes = classes_of(cfg, options)
     predictor = Predictor(open_model(cfg, weights), cfg)
     directory = Path(cfg.OUTPUT_DIR) / "detections"
-    writers = result_files(directory, cfg.MODEL.META_ARCHITECTURE, classes, store=None)
+    writers = result_files(directory, results(cfg), classes, store=None)
     images, num_too_large = [], 0
     found = predictor.detect_files(paths, num_workers=cfg.DATALOADER.NUM_WORKERS)
     for number, (path, detections) in enumerate(found, start=1):

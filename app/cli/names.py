@@ -7,7 +7,14 @@ from pathlib import Path
 from app.cli.arguments import Options
 from app.engine.checkpoint.files import read_checkpoint
 from app.engine.checkpoint.load import named_classes
-from app.engine.config import CLASS_SECTIONS, CfgNode, class_section, load_config, num_classes
+from app.engine.config import (
+    CLASS_SECTIONS,
+    CfgNode,
+    class_section,
+    load_config,
+    num_classes,
+    results,
+)
 from app.engine.config.rules import IDS
 from app.engine.data.coco_classes import COCO_CLASSES
 from app.engine.data.dataset import Dataset
@@ -23,12 +30,12 @@ _KEYPOINTS = "MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS"
 
 def finds_classes(cfg: CfgNode) -> bool:
     """Whether the model tells classes of objects apart."""
-    return cfg.MODEL.META_ARCHITECTURE not in ("SemanticSegmentor", "ProposalNetwork")
+    return "bbox" in results(cfg)
 
 
 def finds_stuff(cfg: CfgNode) -> bool:
     """Whether the model gives each pixel a class."""
-    return cfg.MODEL.META_ARCHITECTURE in ("SemanticSegmentor", "PanopticFPN")
+    return "sem_seg" in results(cfg)
 
 
 def model_names(cfg: CfgNode) -> Names:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.engine.config import Fault
+from app.engine.config import CLASS_SECTIONS, Fault
 from executor.env import Task
 from executor.errors import ConfigError
 from executor.other_words import instead_of, remark_on
@@ -29,9 +29,7 @@ OWNED_KEYS = {
     "SEED": "seed",
     "MODEL.DEVICE": "gpu_id",
     "MODEL.CLASS_NAMES": "class_names",
-    "MODEL.RETINANET.NUM_CLASSES": "class_names",
-    "MODEL.ROI_HEADS.NUM_CLASSES": "class_names",
-    "MODEL.FCOS.NUM_CLASSES": "class_names",
+    **{f"MODEL.{section}.NUM_CLASSES": "class_names" for section in CLASS_SECTIONS},
     "DATASETS.TRAIN": "the training index",
     "DATASETS.TEST": "the validation index",
     "DATASETS.ANNOTATED_FRAME": "annotated_frame",

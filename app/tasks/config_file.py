@@ -9,15 +9,13 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from app.engine.config import CfgNode, load_config
+from app.engine.config import CfgNode, load_config, results
 from app.tasks.args_options import EngineOptions
 from executor.errors import ConfigError, ObjectTypeError
 from executor.hyperparameters import INSTANCE_SEGMENTATION, TrainHyperparameters
 
 CONFIG_ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds `configs/`."""
-
-DETECTORS = ("RetinaNet", "FCOS", "GeneralizedRCNN")
 
 _FAMILIES = {
     "mask|seg": "configs/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml",
@@ -68,7 +66,7 @@ def suggested_config(name: str) -> str:
 
 def wrong_kinds(cfg: CfgNode, object_type: int) -> Iterator[str]:
     """Why the model of a config does not find the task's kind of object."""
-    if cfg.MODEL.KEYPOINT_ON or cfg.MODEL.META_ARCHITECTURE not in DETECTORS:
+    if cfg.MODEL.KEYPOINT_ON or results(cfg) != ("bbox",):
         yield (
             "config_file: this model finds no boxes of classes (it is for keypoints, proposals or "
             "semantic maps); choose a detection or instance segmentation config"

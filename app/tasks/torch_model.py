@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from app.engine.config import CfgNode, num_classes
+from app.engine.config import CfgNode, num_classes, results
 from app.engine.errors import ConfigError
 from app.engine.predictor import Predictor
 from app.engine.predictor.streams import MAX_STREAMS
@@ -78,7 +78,7 @@ def streams_on_cpu(batch_size: int, num_images: int) -> int:
 
 
 def _check_task(cfg: CfgNode, *, boxes_only: bool) -> None:
-    if cfg.MODEL.META_ARCHITECTURE in ("ProposalNetwork", "SemanticSegmentor"):
+    if "bbox" not in results(cfg):
         raise ObjectTypeError(
             f"the model ({cfg.MODEL.META_ARCHITECTURE}) finds no boxes of classes; choose a "
             "detection or instance segmentation model"

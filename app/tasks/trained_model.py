@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from app.engine.config.backbone_names import is_faster_exported
 from app.engine.errors import CheckpointError, ImageError
 from app.engine.imports import lasting_imports
 from app.engine.predictor.onnx_card import FILE_NAMES
@@ -24,11 +25,6 @@ from executor.hyperparameters import InferHyperparameters
 from executor.yaml_reader import read_yaml
 
 logger = logging.getLogger(__name__)
-
-
-FASTER_EXPORTED = ("mobilenet", "efficientnet")
-"""Bodies that ONNX Runtime computes faster (MobileNetV2: 1.3 times); the wide 3x3 convolutions of
-others go faster in torch, by Winograd's tiles (RetinaNet R50: 1.5 times)."""
 
 
 class DetectsFiles(Protocol):
@@ -171,7 +167,7 @@ def _is_faster(env: Env, hp: InferHyperparameters) -> bool:
         return False  # torch's side says what is wrong with it
     for key in ("MODEL", "BACKBONE", "NAME"):
         body = body.get(key) if isinstance(body, dict) else None
-    return any(name in str(body) for name in FASTER_EXPORTED)
+    return is_faster_exported(str(body))
 
 
 def _is_of_weights_beside(sha256: str, env: Env, hp: InferHyperparameters) -> bool:

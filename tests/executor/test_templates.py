@@ -19,7 +19,7 @@ IMG_MAN = Path(__file__).parents[2] / "docker" / "img-man"
 @pytest.mark.parametrize("name", template_files())
 def test_the_published_files_are_up_to_date(name: str):
     content = (IMG_MAN / name).read_text(encoding="utf-8")
-    assert content == template_files()[name], "run: python -m executor.templates docker/img-man"
+    assert content == template_files()[name], "run `make generate`"
 
 
 def test_nothing_else_is_published():

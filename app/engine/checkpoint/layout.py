@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
+from app.engine.config.declared import BODIES
 from app.engine.errors import CheckpointError
 from app.engine.inert import class_of
 
@@ -210,7 +211,8 @@ def _naming(table: _Table, extra: Mapping[str, Any]) -> tuple[Naming, bool]:
         if "__author__" in extra or "trainer" in extra or "iteration" in extra:
             return "detectron2", bool(extra.get("matching_heuristics"))
     # Classifiers of torchvision are known by their names; their bodies need the heuristics.
-    if any(name.startswith(("layer1.0.", "features.0.")) for name in table.weights):
+    first = tuple(body.first_weight for body in BODIES.values())
+    if any(name.startswith(first) for name in table.weights):
         return "torchvision", True
     return "detectron2", bool(table.keys and extra.get("matching_heuristics"))
 

@@ -5,6 +5,7 @@ from app.engine.config.classes import (
     NAMES,
     class_section,
     num_classes,
+    results,
     set_classes,
 )
 from app.engine.config.faults import Fault
@@ -31,5 +32,6 @@ __all__ = [
     "load_model_config",
     "num_classes",
     "portable",
+    "results",
     "set_classes",
 ]

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from app.engine.config.declared import ARCHITECTURES
 from app.engine.config.node import CfgNode
 
-CLASS_SECTIONS = ("RETINANET", "FCOS", "ROI_HEADS")
+CLASS_SECTIONS = tuple(
+    dict.fromkeys(a.classes.removeprefix("MODEL.") for a in ARCHITECTURES.values())
+)
 """Sections of MODEL with NUM_CLASSES, SCORE_THRESH_TEST and NMS_THRESH_TEST."""
 
 NAMES = ("CLASS_NAMES", "CATEGORY_IDS", "KEYPOINT_NAMES", "STUFF_NAMES", "STUFF_IDS")
@@ -13,8 +16,12 @@ NAMES = ("CLASS_NAMES", "CATEGORY_IDS", "KEYPOINT_NAMES", "STUFF_NAMES", "STUFF_
 
 def class_section(cfg: CfgNode) -> str:
     """The one that counts for the model's architecture."""
-    own = {"RetinaNet": "RETINANET", "FCOS": "FCOS"}
-    return own.get(cfg.MODEL.META_ARCHITECTURE, "ROI_HEADS")
+    return ARCHITECTURES[cfg.MODEL.META_ARCHITECTURE].classes.removeprefix("MODEL.")
+
+
+def results(cfg: CfgNode) -> tuple[str, ...]:
+    """What the model finds, in the words of evaluations: bbox, sem_seg, ...; see `Architecture`."""
+    return ARCHITECTURES[cfg.MODEL.META_ARCHITECTURE].results
 
 
 def num_classes(cfg: CfgNode) -> int:

@@ -6,12 +6,14 @@ are in `feature_maps.py`; what only the built network can tell is told when it i
 
 from collections.abc import Iterator
 
+from app.engine.config.backbone_names import has_neck
+from app.engine.config.declared import ARCHITECTURES
 from app.engine.config.defaults import DETECTRON2
 from app.engine.config.faults import Fault, Leaves
 
 ROTATED = "rotated boxes are not part of this engine"
 
-_WITH_ROI_HEADS = ("GeneralizedRCNN", "PanopticFPN")
+_WITH_ROI_HEADS = [name for name, traits in ARCHITECTURES.items() if traits.has_roi_heads]
 _GROUPS = 32  # of GN
 
 
@@ -149,20 +151,11 @@ def _cascade(leaves: Leaves) -> Iterator[Fault]:
 
 
 def _group_norms(leaves: Leaves) -> Iterator[Fault]:
-    fpn = "MODEL.FPN.OUT_CHANNELS"
-    towers = "MODEL.RETINANET.CONV_DIM" if leaves["MODEL.RETINANET.CONV_DIM"] else fpn
-    architecture = leaves["MODEL.META_ARCHITECTURE"]
-    normed = {"MODEL.FPN.NORM": fpn} if "fpn" in leaves["MODEL.BACKBONE.NAME"] else {}
-    if architecture in _WITH_ROI_HEADS:
-        normed["MODEL.ROI_BOX_HEAD.NORM"] = "MODEL.ROI_BOX_HEAD.CONV_DIM"
-        normed["MODEL.ROI_MASK_HEAD.NORM"] = "MODEL.ROI_MASK_HEAD.CONV_DIM"
-    if architecture in ("PanopticFPN", "SemanticSegmentor"):
-        normed["MODEL.SEM_SEG_HEAD.NORM"] = "MODEL.SEM_SEG_HEAD.CONVS_DIM"
-    if architecture == "RetinaNet":
-        normed["MODEL.RETINANET.NORM"] = towers
-    if architecture == "FCOS":
-        normed["MODEL.FCOS.NORM"] = fpn
-    for norm, width in normed.items():
+    widths = dict(ARCHITECTURES[leaves["MODEL.META_ARCHITECTURE"]].norms)
+    if has_neck(leaves["MODEL.BACKBONE.NAME"]):
+        widths["MODEL.FPN.NORM"] = ("MODEL.FPN.OUT_CHANNELS",)
+    for norm, keys in widths.items():
+        width = next(key for key in keys if leaves[key])
         if leaves[norm] == "GN" and leaves[width] % _GROUPS:
             yield Fault(
                 width,

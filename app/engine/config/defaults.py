@@ -1,9 +1,12 @@
 """Every key of the config, with its default.
 
 DETECTRON2 holds the 192 keys of detectron2 with its names and numbers; OWN what this engine adds.
+Sections of bodies, necks and architectures that detectron2 lacks are declared in their own files.
 """
 
 from typing import Any
+
+from app.engine.config.declared import SECTIONS
 
 DETECTRON2: dict[str, Any] = {
     "VERSION": 2,  # schema number; files of v0/v1 are converted on merge
@@ -284,43 +287,6 @@ OWN: dict[str, Any] = {
         "RETINANET": {
             "CONV_DIM": 0,  # width of the towers; 0 = FPN channels
         },
-        "FCOS": {
-            "NUM_CLASSES": 80,  # foreground classes
-            "IN_FEATURES": ["p3", "p4", "p5", "p6", "p7"],  # levels
-            "NUM_CONVS": 4,  # tower depth without the last conv
-            "NORM": "GN",  # norm of the towers
-            "PRIOR_PROB": 0.01,  # bias init -log((1-p)/p)
-            # in strides; points this near an object's centre are positive
-            "CENTER_SAMPLING_RADIUS": 1.5,
-            "FOCAL_LOSS_ALPHA": 0.25,  # focal balance
-            "FOCAL_LOSS_GAMMA": 2.0,  # focal exponent
-            "SCORE_THRESH_TEST": 0.2,  # keep sqrt(class * centerness) > this
-            "TOPK_CANDIDATES_TEST": 1000,  # per level before NMS
-            "NMS_THRESH_TEST": 0.6,  # class-wise NMS IoU
-        },
-        "MOBILENETV2": {
-            # maps to return: mb2..mb5, strides 4, 8, 16, 32
-            "OUT_FEATURES": ["mb2", "mb3", "mb4", "mb5"],
-            "NORM": "FrozenBN",  # FrozenBN, BN, SyncBN
-        },
-        "EFFICIENTNET": {
-            "VARIANT": "b4",  # b0 .. b7
-            # maps to return: ef2..ef5, strides 4, 8, 16, 32
-            "OUT_FEATURES": ["ef2", "ef3", "ef4", "ef5"],
-            "NORM": "FrozenBN",  # FrozenBN, BN, SyncBN
-        },
-        "REGNETS": {
-            "STEM_WIDTH": 32,  # stem channels
-            "DEPTH": 23,  # blocks in all stages together
-            "W_A": 38.65,  # slope of the width rule
-            "W_0": 96,  # first width
-            "W_M": 2.43,  # ratio between stage widths
-            "GROUP_WIDTH": 40,  # channels of one convolution group
-            "SE_RATIO": 0.0,  # squeeze-and-excitation width; 0 = RegNetX, 0.25 = RegNetY
-            "NORM": "FrozenBN",  # FrozenBN, BN, SyncBN
-            # maps to return: s1..s4, strides 4, 8, 16, 32
-            "OUT_FEATURES": ["s1", "s2", "s3", "s4"],
-        },
     },
     "INPUT": {
         # of integers with more than 8 bits, how many are significant: 2**BITS - 1 is white. 0: not
@@ -368,3 +334,6 @@ OWN: dict[str, Any] = {
         "PATIENCE": 0,  # stop after this many evaluations without a better METRIC; 0 = never
     },
 }
+
+for _section, _keys in SECTIONS.items():
+    OWN["MODEL"][_section.removeprefix("MODEL.")] = {key: _keys[key][0] for key in _keys}

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from app.engine.config.declared import ARCHITECTURES
 from app.engine.config.faults import Fault, Leaves
 
-_DETECTORS = ("RetinaNet", "FCOS", "GeneralizedRCNN")
+_DETECTORS = [name for name, traits in ARCHITECTURES.items() if traits.has_graph]
 _FORMATS = ("BGR", "RGB", "L")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
+from app.engine.config.declared import ARCHITECTURES
 from app.engine.config.faults import Fault, Leaves
 from app.engine.config.unknown import did_you_mean
 
@@ -58,16 +59,11 @@ def metric_faults(leaves: Leaves, *, class_names: Collection[str] | None = None)
 
 
 def _families(leaves: Leaves) -> list[str]:
-    architecture = leaves["MODEL.META_ARCHITECTURE"]
-    if architecture == "ProposalNetwork":
-        return ["box_proposals"]
-    if architecture == "SemanticSegmentor":
-        return ["sem_seg"]
-    families = ["bbox"]
-    families += ["segm"] if leaves["MODEL.MASK_ON"] else []
-    families += ["keypoints"] if leaves["MODEL.KEYPOINT_ON"] else []
-    families += ["sem_seg", "panoptic_seg"] if architecture == "PanopticFPN" else []
-    return families
+    tasks = list(ARCHITECTURES[leaves["MODEL.META_ARCHITECTURE"]].results)
+    inside = [("MODEL.MASK_ON", "segm"), ("MODEL.KEYPOINT_ON", "keypoints")]
+    if "bbox" in tasks:
+        tasks[1:1] = [task for key, task in inside if leaves[key]]
+    return tasks
 
 
 def _names_a_class(name: str, class_names: Collection[str] | None) -> bool:

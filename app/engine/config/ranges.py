@@ -7,11 +7,11 @@ asking for more memory than any machine has.
 
 from collections.abc import Iterator
 
+from app.engine.config.declared import SECTIONS
 from app.engine.config.faults import Fault, Leaves, shown
 from app.engine.config.rules import (
     ALPHA,
     ANY_NAMES,
-    BODY_NORM,
     COUNT,
     FACTOR,
     FOUR_WEIGHTS,
@@ -64,18 +64,6 @@ _LOSS = {"BBOX_REG_LOSS_WEIGHT": FACTOR, "BBOX_REG_WEIGHTS": FOUR_WEIGHTS, "SMOO
 _POOLER = {"POOLER_RESOLUTION": RESOLUTION, "POOLER_SAMPLING_RATIO": SAMPLES}
 _SAMPLING = {"BATCH_SIZE_PER_IMAGE": COUNT, "POSITIVE_FRACTION": number(above=0, high=1)}
 _MATCHING = {"IOU_THRESHOLDS": THRESHOLDS, "IOU_LABELS": listed(LABEL, least=2)}
-_DENSE = {
-    "NUM_CLASSES": whole(1, MAX_CLASSES),
-    "IN_FEATURES": NAMES,
-    "NUM_CONVS": LAYERS,
-    "NORM": NORM,
-    "PRIOR_PROB": OPEN_SHARE,
-    "FOCAL_LOSS_ALPHA": ALPHA,
-    "FOCAL_LOSS_GAMMA": number(0, 100),
-    "SCORE_THRESH_TEST": SHARE,
-    "TOPK_CANDIDATES_TEST": COUNT,
-    "NMS_THRESH_TEST": SHARE,
-}
 
 RULES: dict[str, dict[str, Rule]] = {
     "": {
@@ -194,13 +182,21 @@ RULES: dict[str, dict[str, Rule]] = {
         "INSTANCES_CONFIDENCE_THRESH": SHARE,
     },
     "MODEL.RETINANET": {
-        **_DENSE,
+        "NUM_CLASSES": whole(1, MAX_CLASSES),
+        "IN_FEATURES": NAMES,
+        "NUM_CONVS": LAYERS,
+        "NORM": NORM,
+        "PRIOR_PROB": OPEN_SHARE,
+        "FOCAL_LOSS_ALPHA": ALPHA,
+        "FOCAL_LOSS_GAMMA": number(0, 100),
+        "SCORE_THRESH_TEST": SHARE,
+        "TOPK_CANDIDATES_TEST": COUNT,
+        "NMS_THRESH_TEST": SHARE,
         **_MATCHING,
         "BBOX_REG_WEIGHTS": FOUR_WEIGHTS,
         "SMOOTH_L1_LOSS_BETA": FACTOR,
         "CONV_DIM": whole(0, MAX_WIDTH),
     },
-    "MODEL.FCOS": {**_DENSE, "CENTER_SAMPLING_RADIUS": POSITIVE},
     "MODEL.RESNETS": {
         "OUT_FEATURES": listed(one_of("stem", "res2", "res3", "res4", "res5")),
         "NUM_GROUPS": whole(1, 1024),
@@ -212,25 +208,6 @@ RULES: dict[str, dict[str, Rule]] = {
         "DEFORM_ON_PER_STAGE": listed(SWITCH, least=4, most=4),
         "DEFORM_MODULATED": SWITCH,
         "DEFORM_NUM_GROUPS": whole(1, 1024),
-    },
-    "MODEL.MOBILENETV2": {
-        "OUT_FEATURES": listed(one_of("mb2", "mb3", "mb4", "mb5")),
-        "NORM": BODY_NORM,
-    },
-    "MODEL.EFFICIENTNET": {
-        "OUT_FEATURES": listed(one_of("ef2", "ef3", "ef4", "ef5")),
-        "NORM": BODY_NORM,
-    },
-    "MODEL.REGNETS": {
-        "STEM_WIDTH": whole(1, 2048),
-        "DEPTH": whole(1, MAX_DEPTH),
-        "W_A": number(0, 1000),
-        "W_0": whole(8, 2048),
-        "W_M": number(above=1, high=100),
-        "GROUP_WIDTH": whole(1, 2048),
-        "SE_RATIO": SHARE,
-        "NORM": BODY_NORM,
-        "OUT_FEATURES": listed(one_of("stem", "s1", "s2", "s3", "s4")),
     },
     "INPUT": {
         "MIN_SIZE_TRAIN": listed(SIDE_OR_AS_IS),
@@ -317,12 +294,18 @@ RULES: dict[str, dict[str, Rule]] = {
     "TEST.AUG": {"ENABLED": SWITCH, "MIN_SIZES": listed(SIDE), "MAX_SIZE": LIMIT, "FLIP": SWITCH},
     "TEST.PRECISE_BN": {"ENABLED": SWITCH, "NUM_ITER": COUNT},
 }
-"""Section -> key -> rule. Keys with a list of choices are in `support.CHOICES`."""
+"""Section -> key -> rule. Keys with a list of choices are in `support.CHOICES`, those of bodies,
+necks and architectures that detectron2 lacks in `declared.py`."""
 
 RANGES = {
     f"{section}.{key}" if section else key: rule
     for section, rules in RULES.items()
     for key, rule in rules.items()
+} | {
+    f"{section}.{key}": rule
+    for section, keys in SECTIONS.items()
+    for key, (_, rule) in keys.items()
+    if isinstance(rule, Rule)
 }
 """Dotted key -> rule."""
 

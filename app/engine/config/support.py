@@ -6,7 +6,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from app.engine.config.backbone_names import combinations
 from app.engine.config.contradictions import ROTATED
+from app.engine.config.declared import ARCHITECTURES, BODIES, NECKS, ROI_HEADS, SECTIONS
 from app.engine.config.faults import Fault, Leaves, shown
 from app.engine.config.ranges import out_of_range
 from app.engine.config.unknown import did_you_mean
@@ -15,25 +17,14 @@ _BOX_LOSSES = ("smooth_l1", "giou", "diou", "ciou")
 _POOLERS = ("ROIAlignV2", "ROIAlign", "ROIPool")
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "MODEL.META_ARCHITECTURE": (
-        "GeneralizedRCNN",
-        "RetinaNet",
-        "FCOS",
-        "ProposalNetwork",
-        "PanopticFPN",
-        "SemanticSegmentor",
-    ),
-    "MODEL.BACKBONE.NAME": tuple(
-        f"build_{name}_backbone"
-        for body in ("resnet", "mobilenetv2", "efficientnet", "regnet")
-        for name in (body, f"{body}_fpn", f"retinanet_{body}_fpn")
-    ),
+    "MODEL.META_ARCHITECTURE": tuple(ARCHITECTURES),
+    "MODEL.BACKBONE.NAME": tuple(combinations(BODIES, NECKS)),
     "MODEL.PROPOSAL_GENERATOR.NAME": ("RPN", "PrecomputedProposals"),
     "MODEL.ANCHOR_GENERATOR.NAME": ("DefaultAnchorGenerator",),
     "MODEL.FPN.FUSE_TYPE": ("sum", "avg"),
     "MODEL.RPN.HEAD_NAME": ("StandardRPNHead",),
     "MODEL.RPN.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,
-    "MODEL.ROI_HEADS.NAME": ("Res5ROIHeads", "StandardROIHeads", "CascadeROIHeads"),
+    "MODEL.ROI_HEADS.NAME": ROI_HEADS,
     "MODEL.ROI_BOX_HEAD.NAME": ("", "FastRCNNConvFCHead"),
     "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,
     "MODEL.ROI_BOX_HEAD.POOLER_TYPE": _POOLERS,
@@ -45,7 +36,6 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.RETINANET.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,
     "MODEL.RESNETS.DEPTH": (18, 34, 50, 101, 152),
     "MODEL.RESNETS.RES5_DILATION": (1, 2),
-    "MODEL.EFFICIENTNET.VARIANT": tuple(f"b{n}" for n in range(8)),
     "INPUT.FORMAT": ("BGR", "RGB", "L", "YUV-BT.601"),
     "INPUT.BITS_PER_SAMPLE": (0, 8, 10, 12, 14, 16, 24, 32),
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
@@ -69,6 +59,12 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm", "full_model"),
     "SOLVER.AMP.DTYPE": ("auto", "float16", "bfloat16"),
     "FLOAT32_PRECISION": ("", "highest", "high", "medium"),
+    **{
+        f"{section}.{key}": choices
+        for section, keys in SECTIONS.items()
+        for key, (_, choices) in keys.items()
+        if isinstance(choices, tuple)
+    },
 }
 """Key -> the values that work."""
 

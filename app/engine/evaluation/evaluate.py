@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, results
 from app.engine.data.damaged import MetImages, report_met
 from app.engine.data.dataset import Dataset
 from app.engine.data.loader import CLIPPED, build_test_loader
@@ -117,7 +117,7 @@ def _writers(
 ) -> list[Evaluator]:
     store = next((e for e in evaluators if isinstance(e, InstanceStore)), None)
     known = Dataset([], list(class_names)) if dataset is None else dataset
-    return result_files(directory, cfg.MODEL.META_ARCHITECTURE, known, store=store)
+    return result_files(directory, results(cfg), known, store=store)
 
 
 def build_evaluators(
@@ -131,22 +131,22 @@ def build_evaluators(
 
     dataset  None: COCO's rules
     """
-    architecture = cfg.MODEL.META_ARCHITECTURE
-    if architecture == "ProposalNetwork":
-        return [ProposalEvaluator()]
+    found = results(cfg)
     evaluators: list[Evaluator] = []
-    if architecture != "SemanticSegmentor":
+    if "box_proposals" in found:
+        evaluators.append(ProposalEvaluator())
+    if "bbox" in found:
         evaluators.append(_instance_evaluator(cfg, records, class_names, dataset))
-    if architecture in ("SemanticSegmentor", "PanopticFPN"):
+    if "sem_seg" in found:
         names = [] if dataset is None else dataset.stuff_names
         if not names:
             raise ConfigError(
-                f"MODEL.META_ARCHITECTURE {architecture} is evaluated on label maps; "
-                "give a data set that has them"
+                f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} is evaluated on label "
+                "maps; give a data set that has them"
             )
         evaluators.append(_semantic_evaluator(cfg, names, dataset))
     has_segments = dataset is not None and dataset.stuff_ids and dataset.evaluation != "semantic"
-    if architecture == "PanopticFPN" and cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED and has_segments:
+    if "panoptic_seg" in found and cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED and has_segments:
         assert dataset is not None
         ids = {"thing_ids": dataset.category_ids, "stuff_ids": dataset.stuff_ids}
         evaluators.append(PanopticEvaluator(**ids))

@@ -26,23 +26,24 @@ logger = logging.getLogger(__name__)
 
 
 def result_files(
-    directory: Path, architecture: str, dataset: Dataset, *, store: InstanceStore | None
+    directory: Path, found: Collection[str], dataset: Dataset, *, store: InstanceStore | None
 ) -> list[Evaluator]:
-    """Writers for everything that a model of this MODEL.META_ARCHITECTURE finds.
+    """Writers for everything that a model finds.
 
+    found  in the words of evaluations: bbox, sem_seg, ...
     store  where the evaluation keeps instances; None: nobody does, so the writer will
     """
-    if architecture == "ProposalNetwork":
-        return [ProposalFile(directory / "box_proposals.pkl")]
     writers: list[Evaluator] = []
-    if architecture != "SemanticSegmentor":
+    if "box_proposals" in found:
+        writers.append(ProposalFile(directory / "box_proposals.pkl"))
+    if "bbox" in found:
         kind = "lvis" if dataset.evaluation == "lvis" else "coco"
         path = directory / f"{kind}_instances_results.json"
         writers.append(InstanceFile(path, category_ids(dataset), store, dataset.absent))
-    if architecture in ("SemanticSegmentor", "PanopticFPN"):
+    if "sem_seg" in found:
         path = directory / "sem_seg_predictions.json"
         writers.append(SemanticFile(path, [0, *dataset.stuff_ids] if dataset.stuff_ids else None))
-    if architecture == "PanopticFPN":
+    if "panoptic_seg" in found:
         writers.append(PanopticFiles(directory / "predictions.json", dataset))
     return writers
 

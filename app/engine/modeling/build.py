@@ -17,11 +17,11 @@ from app.engine.modeling.meta_arch.retinanet import RetinaNet
 from app.engine.modeling.meta_arch.semantic_segmentor import SemanticSegmentor
 
 META_ARCHITECTURES: dict[str, type[Detector]] = {
-    "FCOS": FCOS,
     "GeneralizedRCNN": GeneralizedRCNN,
-    "PanopticFPN": PanopticFPN,
-    "ProposalNetwork": ProposalNetwork,
     "RetinaNet": RetinaNet,
+    "FCOS": FCOS,
+    "ProposalNetwork": ProposalNetwork,
+    "PanopticFPN": PanopticFPN,
     "SemanticSegmentor": SemanticSegmentor,
 }
 """What `MODEL.META_ARCHITECTURE` can name."""

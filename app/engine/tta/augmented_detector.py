@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from app.engine.config import CfgNode
+from app.engine.config import CfgNode, class_section, results
 from app.engine.layers.nms import batched_nms
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
@@ -41,11 +41,10 @@ class Merge:
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
         """As the model itself suppresses overlapping boxes."""
-        if cfg.MODEL.META_ARCHITECTURE == "ProposalNetwork":
+        if "box_proposals" in results(cfg):
             # Its scores are logits of any sign.
             return cls(-torch.inf, cfg.MODEL.RPN.NMS_THRESH, cfg.MODEL.RPN.POST_NMS_TOPK_TEST)
-        section = {"RetinaNet": "RETINANET", "FCOS": "FCOS"}
-        head = cfg.MODEL[section.get(cfg.MODEL.META_ARCHITECTURE, "ROI_HEADS")]
+        head = cfg.MODEL[class_section(cfg)]
         limit = cfg.TEST.DETECTIONS_PER_IMAGE
         return cls(1e-8, head.NMS_THRESH_TEST, None if limit < 0 else limit)
 

@@ -3,6 +3,8 @@
 from torch import nn
 
 from app.engine.config import CfgNode
+from app.engine.config.rules import BODY_NORM, listed, one_of
+from app.engine.config.traits import Body
 from app.engine.errors import ConfigError
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones._torchvision import (
@@ -10,6 +12,22 @@ from app.engine.modeling.backbones._torchvision import (
     TapPoint,
     check_body,
     with_norm,
+)
+
+TRAITS = Body(
+    section="MODEL.EFFICIENTNET",
+    strides={"ef2": 4, "ef3": 8, "ef4": 16, "ef5": 32},
+    keys={
+        "VARIANT": ("b4", ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7")),
+        # maps to return
+        "OUT_FEATURES": (
+            ["ef2", "ef3", "ef4", "ef5"],
+            listed(one_of("ef2", "ef3", "ef4", "ef5")),
+        ),
+        "NORM": ("FrozenBN", BODY_NORM),
+    },
+    first_weight="features.0.",
+    faster_exported=True,
 )
 
 VARIANTS = tuple(f"b{number}" for number in range(8))

@@ -6,12 +6,29 @@ Weights have torchvision's names; torchvision itself takes longer to import than
 from torch import Tensor, nn
 
 from app.engine.config import CfgNode
+from app.engine.config.rules import BODY_NORM, listed, one_of
+from app.engine.config.traits import Body
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones._torchvision import (
     FeaturesBackbone,
     TapPoint,
     check_body,
     with_norm,
+)
+
+TRAITS = Body(
+    section="MODEL.MOBILENETV2",
+    strides={"mb2": 4, "mb3": 8, "mb4": 16, "mb5": 32},
+    keys={
+        # maps to return
+        "OUT_FEATURES": (
+            ["mb2", "mb3", "mb4", "mb5"],
+            listed(one_of("mb2", "mb3", "mb4", "mb5")),
+        ),
+        "NORM": ("FrozenBN", BODY_NORM),
+    },
+    first_weight="features.0.",
+    faster_exported=True,
 )
 
 STAGES = (

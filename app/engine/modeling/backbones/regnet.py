@@ -11,12 +11,35 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
+from app.engine.config.rules import BODY_NORM, MAX_DEPTH, SHARE, listed, number, one_of, whole
+from app.engine.config.traits import Body
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import conv_norm
 from app.engine.layers.norm import get_norm
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.backbones.resnet import freeze
+
+TRAITS = Body(
+    section="MODEL.REGNETS",
+    strides={"stem": 2, "s1": 4, "s2": 8, "s3": 16, "s4": 32},
+    keys={
+        "STEM_WIDTH": (32, whole(1, 2048)),  # stem channels
+        "DEPTH": (23, whole(1, MAX_DEPTH)),  # blocks in all stages together
+        "W_A": (38.65, number(0, 1000)),  # slope of the width rule
+        "W_0": (96, whole(8, 2048)),  # first width
+        "W_M": (2.43, number(above=1, high=100)),  # ratio between stage widths
+        "GROUP_WIDTH": (40, whole(1, 2048)),  # channels of one convolution group
+        # squeeze-and-excitation width; 0 = RegNetX, 0.25 = RegNetY
+        "SE_RATIO": (0.0, SHARE),
+        "NORM": ("FrozenBN", BODY_NORM),
+        # maps to return
+        "OUT_FEATURES": (
+            ["s1", "s2", "s3", "s4"],
+            listed(one_of("stem", "s1", "s2", "s3", "s4")),
+        ),
+    },
+)
 
 
 def regnet_stages(

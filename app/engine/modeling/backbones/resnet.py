@@ -12,12 +12,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
+from app.engine.config.traits import Body
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, conv_add, init_kaiming
 from app.engine.layers.deform import DeformConv
 from app.engine.layers.norm import freeze_batch_norm, get_norm
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbone import Backbone
+
+TRAITS = Body(
+    section="MODEL.RESNETS",
+    strides={"stem": 4, "res2": 4, "res3": 8, "res4": 16, "res5": 32},
+    dilation="MODEL.RESNETS.RES5_DILATION",
+    first_weight="layer1.0.",
+)
+
 
 BLOCKS_PER_STAGE = {
     18: (2, 2, 2, 2),

@@ -12,6 +12,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
+from app.engine.config.rules import (
+    ALPHA,
+    COUNT,
+    LAYERS,
+    MAX_CLASSES,
+    NAMES,
+    NORM,
+    OPEN_SHARE,
+    POSITIVE,
+    SHARE,
+    number,
+    whole,
+)
+from app.engine.config.traits import Architecture
 from app.engine.layers.conv import init_normal
 from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbones import build_backbone
@@ -29,6 +43,28 @@ from app.engine.structures import boxes as box_ops
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
+
+TRAITS = Architecture(
+    in_features=("MODEL.FCOS",),
+    classes="MODEL.FCOS",
+    section="MODEL.FCOS",
+    keys={
+        "NUM_CLASSES": (80, whole(1, MAX_CLASSES)),  # foreground classes
+        "IN_FEATURES": (["p3", "p4", "p5", "p6", "p7"], NAMES),  # levels
+        "NUM_CONVS": (4, LAYERS),  # tower depth without the last conv
+        "NORM": ("GN", NORM),  # norm of the towers
+        "PRIOR_PROB": (0.01, OPEN_SHARE),  # bias init -log((1-p)/p)
+        # in strides; points this near an object's centre are positive
+        "CENTER_SAMPLING_RADIUS": (1.5, POSITIVE),
+        "FOCAL_LOSS_ALPHA": (0.25, ALPHA),  # focal balance
+        "FOCAL_LOSS_GAMMA": (2.0, number(0, 100)),  # focal exponent
+        "SCORE_THRESH_TEST": (0.2, SHARE),  # keep sqrt(class * centerness) > this
+        "TOPK_CANDIDATES_TEST": (1000, COUNT),  # per level before NMS
+        "NMS_THRESH_TEST": (0.6, SHARE),  # class-wise NMS IoU
+    },
+    norms={"MODEL.FCOS.NORM": ("MODEL.FPN.OUT_CHANNELS",)},
+    has_graph=True,
+)
 
 
 class FCOSHead(DenseHead):

@@ -9,6 +9,7 @@ from typing import Self
 from torch import Tensor
 
 from app.engine.config import CfgNode
+from app.engine.config.traits import Architecture
 from app.engine.errors import ConfigError
 from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.backbones import build_backbone
@@ -22,6 +23,17 @@ from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth, Proposals
+
+TRAITS = Architecture(
+    in_features=("MODEL.RPN", "MODEL.ROI_HEADS"),
+    anchored=("MODEL.RPN",),
+    norms={
+        "MODEL.ROI_BOX_HEAD.NORM": ("MODEL.ROI_BOX_HEAD.CONV_DIM",),
+        "MODEL.ROI_MASK_HEAD.NORM": ("MODEL.ROI_MASK_HEAD.CONV_DIM",),
+    },
+    has_roi_heads=True,
+    has_graph=True,
+)
 
 
 class GeneralizedRCNN(Detector):

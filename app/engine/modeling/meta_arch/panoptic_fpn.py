@@ -10,6 +10,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from app.engine.config import CfgNode
+from app.engine.config.traits import Architecture
 from app.engine.errors import ConfigError
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.meta_arch._batch import ground_truths, originals
@@ -21,6 +22,19 @@ from app.engine.modeling.semantic_head import SemSegFPNHead
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
+
+TRAITS = Architecture(
+    in_features=("MODEL.RPN", "MODEL.ROI_HEADS", "MODEL.SEM_SEG_HEAD"),
+    anchored=("MODEL.RPN",),
+    results=("bbox", "sem_seg", "panoptic_seg"),
+    norms={
+        "MODEL.ROI_BOX_HEAD.NORM": ("MODEL.ROI_BOX_HEAD.CONV_DIM",),
+        "MODEL.ROI_MASK_HEAD.NORM": ("MODEL.ROI_MASK_HEAD.CONV_DIM",),
+        "MODEL.SEM_SEG_HEAD.NORM": ("MODEL.SEM_SEG_HEAD.CONVS_DIM",),
+    },
+    has_roi_heads=True,
+)
+
 
 _INSTANCE_LOSSES = ("loss_box_reg", "loss_mask")
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from app.engine.config import CfgNode
+from app.engine.config.traits import Architecture
 from app.engine.errors import ConfigError
 from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.backbones import build_backbone
@@ -18,6 +19,10 @@ from app.engine.modeling.meta_arch._batch import ground_truths, originals
 from app.engine.modeling.rpn import RPN, build_proposal_generator
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
+
+TRAITS = Architecture(
+    in_features=("MODEL.RPN",), anchored=("MODEL.RPN",), results=("box_proposals",)
+)
 
 
 class ProposalNetwork(Detector):

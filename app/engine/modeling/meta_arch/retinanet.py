@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from app.engine.config import CfgNode
+from app.engine.config.traits import Architecture
 from app.engine.errors import ConfigError
 from app.engine.modeling.anchors import AnchorGenerator, split_by_level
 from app.engine.modeling.backbones import build_backbone
@@ -30,6 +31,14 @@ from app.engine.modeling.positives import Positives
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
+
+TRAITS = Architecture(
+    in_features=("MODEL.RETINANET",),
+    anchored=("MODEL.RETINANET",),
+    classes="MODEL.RETINANET",
+    norms={"MODEL.RETINANET.NORM": ("MODEL.RETINANET.CONV_DIM", "MODEL.FPN.OUT_CHANNELS")},
+    has_graph=True,
+)
 
 
 class RetinaNet(DenseDetector):

@@ -10,12 +10,19 @@ from typing import Self
 from torch import Tensor
 
 from app.engine.config import CfgNode
+from app.engine.config.traits import Architecture
 from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.semantic_head import SemSegFPNHead
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
+
+TRAITS = Architecture(
+    in_features=("MODEL.SEM_SEG_HEAD",),
+    results=("sem_seg",),
+    norms={"MODEL.SEM_SEG_HEAD.NORM": ("MODEL.SEM_SEG_HEAD.CONVS_DIM",)},
+)
 
 
 class SemanticSegmentor(Detector):

@@ -9,11 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
+from app.engine.config.traits import Neck
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, conv_add, init_xavier
 from app.engine.layers.norm import get_norm
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbone import Backbone
+
+TRAITS = Neck(extra_levels=1)
 
 
 class TopBlock(nn.Module, ABC):

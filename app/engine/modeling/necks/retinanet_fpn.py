@@ -7,10 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
+from app.engine.config.traits import Neck
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import init_xavier
 from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.necks.fpn import FPN, TopBlock, check_pyramid, pyramid
+
+TRAITS = Neck(extra_levels=2, has_top_block=True)
 
 
 class LastLevelP6P7(TopBlock):

@@ -16,8 +16,8 @@ from app.engine.config import (
     load_config,
     load_model_config,
 )
-from app.engine.config.backbone_names import combinations
-from app.engine.config.feature_maps import body_maps, has_pyramid, pyramid_maps
+from app.engine.config.backbone_names import combinations, has_neck
+from app.engine.config.feature_maps import body_maps, pyramid_maps
 from app.engine.config.ranges import RANGES
 from app.engine.config.rules import NORMS
 from app.engine.config.support import CHOICES
@@ -222,7 +222,7 @@ def test_feature_maps_are_those_of_the_network(name: str) -> None:
     cfg = load_config(CONFIGS / name)
     leaves = dict(cfg.leaves())
     maps = body_maps(leaves)
-    maps = pyramid_maps(leaves, maps) if has_pyramid(leaves) else maps
+    maps = pyramid_maps(leaves, maps) if has_neck(leaves["MODEL.BACKBONE.NAME"]) else maps
     with torch.device("meta"):
         built = build_backbone(cfg).output_shape()
     assert maps == {name: shape.stride for name, shape in built.items()}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode, load_config
+from app.engine.config.declared import ARCHITECTURES
 from app.engine.config.support import CHOICES
 from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.detector import Detector
@@ -107,6 +108,7 @@ class TinyDetector(Detector):
 def register() -> None:
     """Make configs know the detector by its name."""
     META_ARCHITECTURES["TinyDetector"] = TinyDetector
+    ARCHITECTURES["TinyDetector"] = ARCHITECTURES["RetinaNet"]
     known = CHOICES["MODEL.META_ARCHITECTURE"]
     CHOICES["MODEL.META_ARCHITECTURE"] = tuple(dict.fromkeys([*known, "TinyDetector"]))
 

@@ -1,0 +1,149 @@
+"""Copies of TRAITS, written by `make generate`: traits.py says why."""
+
+from app.engine.config.rules import (
+    ALPHA,
+    BODY_NORM,
+    COUNT,
+    LAYERS,
+    MAX_CLASSES,
+    MAX_DEPTH,
+    NAMES,
+    NORM,
+    OPEN_SHARE,
+    POSITIVE,
+    SHARE,
+    listed,
+    number,
+    one_of,
+    whole,
+)
+from app.engine.config.traits import Architecture, Body, Keys, Neck
+
+BODIES: dict[str, Body] = {
+    "resnet": Body(
+        section="MODEL.RESNETS",
+        strides={"stem": 4, "res2": 4, "res3": 8, "res4": 16, "res5": 32},
+        dilation="MODEL.RESNETS.RES5_DILATION",
+        first_weight="layer1.0.",
+    ),
+    "mobilenetv2": Body(
+        section="MODEL.MOBILENETV2",
+        strides={"mb2": 4, "mb3": 8, "mb4": 16, "mb5": 32},
+        keys={
+            # maps to return
+            "OUT_FEATURES": (
+                ["mb2", "mb3", "mb4", "mb5"],
+                listed(one_of("mb2", "mb3", "mb4", "mb5")),
+            ),
+            "NORM": ("FrozenBN", BODY_NORM),
+        },
+        first_weight="features.0.",
+        faster_exported=True,
+    ),
+    "efficientnet": Body(
+        section="MODEL.EFFICIENTNET",
+        strides={"ef2": 4, "ef3": 8, "ef4": 16, "ef5": 32},
+        keys={
+            "VARIANT": ("b4", ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7")),
+            # maps to return
+            "OUT_FEATURES": (
+                ["ef2", "ef3", "ef4", "ef5"],
+                listed(one_of("ef2", "ef3", "ef4", "ef5")),
+            ),
+            "NORM": ("FrozenBN", BODY_NORM),
+        },
+        first_weight="features.0.",
+        faster_exported=True,
+    ),
+    "regnet": Body(
+        section="MODEL.REGNETS",
+        strides={"stem": 2, "s1": 4, "s2": 8, "s3": 16, "s4": 32},
+        keys={
+            "STEM_WIDTH": (32, whole(1, 2048)),  # stem channels
+            "DEPTH": (23, whole(1, MAX_DEPTH)),  # blocks in all stages together
+            "W_A": (38.65, number(0, 1000)),  # slope of the width rule
+            "W_0": (96, whole(8, 2048)),  # first width
+            "W_M": (2.43, number(above=1, high=100)),  # ratio between stage widths
+            "GROUP_WIDTH": (40, whole(1, 2048)),  # channels of one convolution group
+            # squeeze-and-excitation width; 0 = RegNetX, 0.25 = RegNetY
+            "SE_RATIO": (0.0, SHARE),
+            "NORM": ("FrozenBN", BODY_NORM),
+            # maps to return
+            "OUT_FEATURES": (
+                ["s1", "s2", "s3", "s4"],
+                listed(one_of("stem", "s1", "s2", "s3", "s4")),
+            ),
+        },
+    ),
+}
+NECKS: dict[str, Neck] = {
+    "build_{}_fpn_backbone": Neck(extra_levels=1),
+    "build_retinanet_{}_fpn_backbone": Neck(extra_levels=2, has_top_block=True),
+}
+ARCHITECTURES: dict[str, Architecture] = {
+    "GeneralizedRCNN": Architecture(
+        in_features=("MODEL.RPN", "MODEL.ROI_HEADS"),
+        anchored=("MODEL.RPN",),
+        norms={
+            "MODEL.ROI_BOX_HEAD.NORM": ("MODEL.ROI_BOX_HEAD.CONV_DIM",),
+            "MODEL.ROI_MASK_HEAD.NORM": ("MODEL.ROI_MASK_HEAD.CONV_DIM",),
+        },
+        has_roi_heads=True,
+        has_graph=True,
+    ),
+    "RetinaNet": Architecture(
+        in_features=("MODEL.RETINANET",),
+        anchored=("MODEL.RETINANET",),
+        classes="MODEL.RETINANET",
+        norms={"MODEL.RETINANET.NORM": ("MODEL.RETINANET.CONV_DIM", "MODEL.FPN.OUT_CHANNELS")},
+        has_graph=True,
+    ),
+    "FCOS": Architecture(
+        in_features=("MODEL.FCOS",),
+        classes="MODEL.FCOS",
+        section="MODEL.FCOS",
+        keys={
+            "NUM_CLASSES": (80, whole(1, MAX_CLASSES)),  # foreground classes
+            "IN_FEATURES": (["p3", "p4", "p5", "p6", "p7"], NAMES),  # levels
+            "NUM_CONVS": (4, LAYERS),  # tower depth without the last conv
+            "NORM": ("GN", NORM),  # norm of the towers
+            "PRIOR_PROB": (0.01, OPEN_SHARE),  # bias init -log((1-p)/p)
+            # in strides; points this near an object's centre are positive
+            "CENTER_SAMPLING_RADIUS": (1.5, POSITIVE),
+            "FOCAL_LOSS_ALPHA": (0.25, ALPHA),  # focal balance
+            "FOCAL_LOSS_GAMMA": (2.0, number(0, 100)),  # focal exponent
+            "SCORE_THRESH_TEST": (0.2, SHARE),  # keep sqrt(class * centerness) > this
+            "TOPK_CANDIDATES_TEST": (1000, COUNT),  # per level before NMS
+            "NMS_THRESH_TEST": (0.6, SHARE),  # class-wise NMS IoU
+        },
+        norms={"MODEL.FCOS.NORM": ("MODEL.FPN.OUT_CHANNELS",)},
+        has_graph=True,
+    ),
+    "ProposalNetwork": Architecture(
+        in_features=("MODEL.RPN",), anchored=("MODEL.RPN",), results=("box_proposals",)
+    ),
+    "PanopticFPN": Architecture(
+        in_features=("MODEL.RPN", "MODEL.ROI_HEADS", "MODEL.SEM_SEG_HEAD"),
+        anchored=("MODEL.RPN",),
+        results=("bbox", "sem_seg", "panoptic_seg"),
+        norms={
+            "MODEL.ROI_BOX_HEAD.NORM": ("MODEL.ROI_BOX_HEAD.CONV_DIM",),
+            "MODEL.ROI_MASK_HEAD.NORM": ("MODEL.ROI_MASK_HEAD.CONV_DIM",),
+            "MODEL.SEM_SEG_HEAD.NORM": ("MODEL.SEM_SEG_HEAD.CONVS_DIM",),
+        },
+        has_roi_heads=True,
+    ),
+    "SemanticSegmentor": Architecture(
+        in_features=("MODEL.SEM_SEG_HEAD",),
+        results=("sem_seg",),
+        norms={"MODEL.SEM_SEG_HEAD.NORM": ("MODEL.SEM_SEG_HEAD.CONVS_DIM",)},
+    ),
+}
+ROI_HEADS = ("CascadeROIHeads", "Res5ROIHeads", "StandardROIHeads")
+_ALL: tuple[Architecture | Body | Neck, ...] = (
+    *ARCHITECTURES.values(),
+    *BODIES.values(),
+    *NECKS.values(),
+)
+SECTIONS: dict[str, Keys] = {each.section: each.keys for each in _ALL if each.keys}
+"""Section of the config -> its keys, where detectron2 has no such section."""
