@@ -10,6 +10,7 @@ from app.cli.data_sets import test_sets, training_set
 from app.cli.evaluate import evaluate_set
 from app.cli.names import taught_by
 from app.cli.settings import FINAL_WEIGHTS, initial_weights, is_on_gpu, open_config, open_model
+from app.engine.checkpoint.saved_model import CONFIG_FILE, SavedModel
 from app.engine.config import CfgNode, load_config, portable
 from app.engine.data.dataset import Dataset
 from app.engine.data.depth_of_set import with_depth
@@ -18,7 +19,6 @@ from app.engine.data.keypoints import without_false_flips
 from app.engine.data.smells import sniff_overlap
 from app.engine.errors import ConfigError
 from app.engine.evaluation.keypoint_sigmas import tell_sigmas
-from app.engine.training.saved_model import CONFIG_FILE, SavedModel
 from app.engine.training.train import train
 from common.files import write_atomically
 

@@ -5,13 +5,13 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from app.engine.checkpoint.saved_model import CONFIG_FILE, SavedModel
 from app.engine.config import CfgNode, set_classes
 from app.engine.data.depth_of_set import with_depth
 from app.engine.data.formats import Conventions, Decisions
 from app.engine.data.smells import sniff_overlap
 from app.engine.structures.sample import ImageRecord
-from app.engine.training.job import TrainSummary
-from app.engine.training.saved_model import CONFIG_FILE, SavedModel
+from app.engine.training.summary import TrainSummary
 from app.engine.training.train import train
 from app.tasks.args_options import parse_args_options
 from app.tasks.config_file import check_model, named_config

@@ -24,7 +24,7 @@ from app.engine.predictor import Predictor
 from app.engine.solver import build_optimizer
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
-from app.engine.training.step import Stepper
+from app.engine.training.update.step import Stepper
 from benchmarks import REPOSITORY
 from benchmarks.speed.report import described
 from benchmarks.speed.serving import memory_mb

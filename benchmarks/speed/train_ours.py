@@ -12,7 +12,7 @@ from app.engine.solver import build_optimizer
 from app.engine.structures.masks import PolygonMasks
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
-from app.engine.training.step import Stepper
+from app.engine.training.update.step import Stepper
 from benchmarks.speed.engine_ours import build_model
 from benchmarks.speed.engines import Task
 from benchmarks.speed.train_batch import LabelledImage

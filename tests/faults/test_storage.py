@@ -21,8 +21,8 @@ import yaml
 
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.errors import DatasetError
-from app.engine.training.scalars import Scalars
-from app.engine.training.writers import Writers
+from app.engine.training.reporting.scalars import Scalars
+from app.engine.training.reporting.writers import Writers
 from app.tasks.__main__ import run_tasks
 from app.tasks.failures import contract_error
 from common.files import require_writable
@@ -288,7 +288,7 @@ def test_a_training(
 def test_a_training_whose_images_go_ends_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("app.engine.training.progress._MIN_PAUSE_S", 0.0)
+    monkeypatch.setattr("app.engine.training.reporting.progress._MIN_PAUSE_S", 0.0)
     tree = make_tree(
         tmp_path, "training", num_candidates=0, max_iter=9, eval_period=9, num_workers=0
     )

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from app.engine.checkpoint.saved_model import save_model
 from app.engine.config import CfgNode, load_config
 from app.engine.modeling.build import build_detector
-from app.engine.training.saved_model import save_model
 from verification import REPOSITORY
 from verification.reliability.trees import COLOURS
 from verification.task_folder import write_settings

@@ -11,7 +11,7 @@ from app.engine.modeling.detector import Detector
 from app.engine.predictor import Predictor
 from app.engine.solver import build_optimizer
 from app.engine.structures.sample import Sample
-from app.engine.training.step import Stepper
+from app.engine.training.update.step import Stepper
 from verification.launches.fake_gpu import FakeGpu, fake_gpu
 from verification.parity.check import CONFIGS, sample
 from verification.parity.golden import Recipe

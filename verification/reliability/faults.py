@@ -8,8 +8,8 @@ _STORE = "tests/app/engine/checkpoint/test_store.py"
 _START = "tests/app/test_start.py"
 _REAL = "tests/faults/test_real_runs.py"
 _TRAIN = f"{_TRAINING}/test_train.py"
-_PARTS = f"{_TRAINING}/test_parts.py"
-_RANKS = f"{_TRAINING}/test_distributed.py"
+_STEP = f"{_TRAINING}/update/test_step.py"
+_RANKS = f"{_TRAINING}/process/test_launch.py"
 _ATOMIC = "tests/executor/test_output_files.py"
 _FILES = "tests/common/test_files.py"
 _CONFIG = "tests/executor/test_hyperparameters.py"
@@ -23,8 +23,8 @@ _IMAGE = "tests/image/test_tasks.py"
 _STORAGE = "tests/faults/test_storage.py"
 _UNREADABLE = "tests/app/tasks/test_unreadable.py"
 _TROUBLES = "tests/app/tasks/test_training_troubles.py"
-_VALIDATION = f"{_TRAINING}/test_validation.py"
-_RESUME = f"{_TRAINING}/test_resume.py"
+_VALIDATION = f"{_TRAINING}/validation/test_validator.py"
+_RESUME = f"{_TRAINING}/state/test_resume.py"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             " or the task is killed",
             (
                 f"{_REAL}::test_the_task_dies",
-                f"{_PARTS}::test_lack_of_the_hosts_memory_counts_too",
+                f"{_STEP}::test_lack_of_the_hosts_memory_counts_too",
                 f"{_VALIDATION}::test_memory_that_the_system_refuses_halves_the_batch",
                 "tests/app/engine/test_errors.py::test_want_of_memory",
                 f"{_DATA}/test_loader.py::test_a_worker_that_lacks_memory_says_so",
@@ -135,8 +135,8 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "memory of the GPU runs out in training (also taken by another program)",
             "the batch in 2, 4, 8, 16 parts with the same result, then 300103",
             (
-                f"{_PARTS}::test_lack_of_memory_halves_the_parts_and_stays_so",
-                f"{_PARTS}::test_lack_of_memory_for_one_image_is_an_error",
+                f"{_STEP}::test_lack_of_memory_halves_the_parts_and_stays_so",
+                f"{_STEP}::test_lack_of_memory_for_one_image_is_an_error",
             ),
         ),
         Fault(
@@ -564,7 +564,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "loss finite, but beyond all sense",
             "as above; the final model becomes no stage; a checkpoint of it is removed",
             (
-                f"{_TRAINING}/test_loss_record.py",
+                f"{_TRAINING}/state/test_divergence.py",
                 f"{_RESUME}::test_weights_of_a_lost_run_are_not_gone_on_with",
                 f"{_RESUME}::test_a_run_that_ends_early_is_looked_at_as_well",
             ),
@@ -591,7 +591,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "a warning; training goes on",
             (
                 f"{_TRAIN}::test_failing_evaluation_is_a_warning",
-                f"{_TRAINING}/test_log.py::test_a_full_disk_is_reported_once_and_survived",
+                f"{_TRAINING}/reporting/test_log.py::test_a_full_disk_is_reported_once_and_survived",
             ),
         ),
         Fault(

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from app.engine.checkpoint.saved_model import save_model
 from app.engine.modeling.build import build_detector
-from app.engine.training.saved_model import save_model
 from app.task_process import descendants
 from app.tasks.args_options import EngineOptions
 from app.tasks.engine_config import training_config

@@ -59,7 +59,7 @@ def _steps(seconds: float) -> int:
     from app.engine.solver import build_optimizer
     from app.engine.structures.sample import Sample
     from app.engine.structures.targets import GroundTruth
-    from app.engine.training.step import Stepper
+    from app.engine.training.update.step import Stepper
 
     torch.manual_seed(0)
     cfg = load_config(CONFIG, ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])

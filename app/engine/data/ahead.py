@@ -1,7 +1,7 @@
 """A thread that keeps a few items ready, so that fetching overlaps with training."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import TypeVar
@@ -11,7 +11,7 @@ T = TypeVar("T")
 _POLL_S = 0.2
 
 
-def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
     """The same items; up to `depth` of them are made before they are asked for."""
     ready: Queue[tuple[bool, T | BaseException | None]] = Queue(depth)
     stop = threading.Event()

@@ -7,7 +7,7 @@ number of workers, and not of where a run was interrupted. `skip_batches` replay
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from multiprocessing.util import is_exiting
@@ -68,7 +68,7 @@ class Loader:
         self._in_pass = 0
         self._lost: dict[str, StorageError] = {}
 
-    def __iter__(self) -> Iterator[list[Sample]]:
+    def __iter__(self) -> Generator[list[Sample]]:
         made = self._recovering()
         return ahead(map(_pinned, made)) if self._pin else made
 
@@ -80,7 +80,7 @@ class Loader:
     def _picks(self, done: int) -> Iterator[list[Pick]]:
         return islice(self._plan(), self._skip + done, None)
 
-    def _recovering(self) -> Iterator[list[Sample]]:
+    def _recovering(self) -> Generator[list[Sample]]:
         """Batches; when workers die, on with fewer of them, without the images that kill them."""
         done, workers, suspect, deaths = 0, self._num_workers, -1, 0
         while workers > 0:

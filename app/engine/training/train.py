@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from app.engine.checkpoint.saved_model import SavedModel
 from app.engine.config import CfgNode
 from app.engine.data.dataset import Dataset
 from app.engine.errors import (
@@ -19,10 +20,10 @@ from app.engine.errors import (
 )
 from app.engine.solver import auto_scale
 from app.engine.structures.sample import ImageRecord
-from app.engine.training.distributed import launch
-from app.engine.training.job import Callbacks, Job, TrainSummary
-from app.engine.training.saved_model import SavedModel
-from app.engine.training.trainer import train_rank
+from app.engine.training.loop.trainer import train_rank
+from app.engine.training.process.launch import launch
+from app.engine.training.request import Callbacks, Job
+from app.engine.training.summary import TrainSummary
 from common.files import remove_remains
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import yaml
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from app.engine.checkpoint.saved_model import save_model
 from app.engine.modeling.build import build_detector
-from app.engine.training.saved_model import save_model
 from app.tasks.__main__ import run_tasks
 from app.tasks.args_options import EngineOptions
 from app.tasks.engine_config import training_config

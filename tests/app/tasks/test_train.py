@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.training.saved_model import SavedModel
+from app.engine.checkpoint.saved_model import SavedModel
 from app.tasks.train import _stage_writer
 from executor.env import OutputPaths
 from executor.hyperparameters import TrainHyperparameters

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from app.engine.export import EXPORTERS
-from app.engine.training.failure import Failure
-from app.engine.training.job import TrainSummary
+from app.engine.training.summary import TrainSummary
+from app.engine.training.validation.outcome import Failure
 from app.tasks.__main__ import run_tasks
 from app.tasks.failures import told
 from app.tasks.train import _how_good
@@ -51,7 +51,9 @@ def damage(path: Path) -> None:
     "place",
     [
         pytest.param("app.engine.evaluation.inference.detect", id="evaluation"),
-        pytest.param("app.engine.training.validate.summed_losses", id="validation losses"),
+        pytest.param(
+            "app.engine.training.validation.validator.summed_losses", id="validation losses"
+        ),
         pytest.param("app.engine.evaluation.coco.CocoEvaluator.results", id="metrics"),
         pytest.param("app.tasks.model_forms._load", id="export"),
     ],
@@ -67,7 +69,7 @@ def test_want_of_memory_beside_the_training_ends_it_as_such(
         return [job.directory / "model.onnx"]
 
     monkeypatch.setitem(EXPORTERS, "onnx", export)
-    monkeypatch.setattr("app.engine.training.trainer.losses_are_finite", lambda *_, **__: True)
+    monkeypatch.setattr("app.engine.training.loop.trainer.losses_are_finite", lambda *_, **__: True)
     with monkeypatch.context() as short:
         short.setattr(place, refuse)
         error = trained(export="onnx")
@@ -91,7 +93,7 @@ def test_an_evaluation_that_breaks_is_no_map(
     def break_(*_: object, **__: object) -> None:
         raise KeyError("a fault")
 
-    monkeypatch.setattr("app.engine.training.validate.run_inference", break_)
+    monkeypatch.setattr("app.engine.training.validation.validator.run_inference", break_)
     caplog.set_level("INFO")
     assert trained() is None
     assert caplog.messages[-1].endswith(

@@ -12,7 +12,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-_MODULE = "app.engine.training.run"
+_MODULE = "app.engine.training.state.run"
 
 
 class _Loader(importlib.abc.Loader):

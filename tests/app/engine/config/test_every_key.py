@@ -27,7 +27,7 @@ from app.engine.modeling.build import build_detector
 from app.engine.predictor import Predictor
 from app.engine.solver import build_optimizer, build_schedule
 from app.engine.structures.sample import ImageRecord
-from app.engine.training.precision import training_dtype
+from app.engine.training.process.precision import training_dtype
 from app.engine.training.train import train
 
 ROOT = Path(__file__).parents[4]

@@ -18,8 +18,8 @@ from app.engine.config import load_config
 from app.engine.errors import CheckpointError, ConfigError, DivergedError, EngineError
 from app.engine.layers import conv
 from app.engine.layers.winograd_training import convolve_by_tiles
-from app.engine.training import validate
-from app.engine.training.step import Stepper
+from app.engine.training.update.step import Stepper
+from app.engine.training.validation import validator
 
 PROGRAM = Path(__file__).with_name("tiny_run.py")
 ROOT = Path(__file__).parents[4]
@@ -118,7 +118,7 @@ def test_stopped_and_resumed_equals_uninterrupted(tiny, whole_run, tmp_path, sto
 
 
 def test_stopped_in_an_evaluation_makes_it_again(tiny, whole_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("app.engine.training.progress._MIN_PAUSE_S", 0.0)
+    monkeypatch.setattr("app.engine.training.reporting.progress._MIN_PAUSE_S", 0.0)
     directory, *_ = whole_run
     asked, models = [], []
 
@@ -263,7 +263,7 @@ def test_failing_evaluation_is_a_warning(tiny, tmp_path, monkeypatch, caplog):
     def broken(*args, **options):
         raise RuntimeError("the disk ate the images")
 
-    monkeypatch.setattr(validate, "run_inference", broken)
+    monkeypatch.setattr(validator, "run_inference", broken)
     summary = tiny.tiny_train(tmp_path / "run", tiny.tiny_config())
     assert summary.last.metrics == {}
     assert "the disk ate the images" in caplog.text

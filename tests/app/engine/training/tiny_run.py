@@ -21,7 +21,7 @@ from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.detector import Detector
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord, Sample
-from app.engine.training.job import TrainSummary
+from app.engine.training.summary import TrainSummary
 from app.engine.training.train import train
 
 CLASS_NAMES = ["red", "green"]

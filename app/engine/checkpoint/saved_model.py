@@ -1,0 +1,58 @@
+"""A trained model as files that are enough to use it: weights, full config, class names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from app.engine.checkpoint.detectron2_file import save_detectron2
+from app.engine.config import CfgNode, portable
+from common.files import write_atomically
+
+WEIGHTS_FILE = "model.pth"
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """A model on disk, in a folder of its own.
+
+    name       'best' or 'last'
+    iteration  finished iterations when it was taken
+    weights    detectron2's layout of `model_final.pth`
+    config     complete; MODEL.CLASS_NAMES names the classes, MODEL.WEIGHTS the file beside it
+    metrics    of the latest evaluation of these weights; empty when there was none
+    """
+
+    name: str
+    iteration: int
+    weights: Path
+    config: Path
+    metrics: dict[str, float]
+
+
+def save_model(
+    model: nn.Module,
+    cfg: CfgNode,
+    class_names: Sequence[str],
+    *,
+    name: str,
+    directory: Path,
+    iteration: int,
+    metrics: dict[str, float],
+) -> SavedModel:
+    """Write `model` to `directory`/`name`, replacing what was there file by file."""
+    folder = directory / name
+    weights, config = folder / WEIGHTS_FILE, folder / CONFIG_FILE
+    save_detectron2(
+        model,
+        weights,
+        iteration=iteration,
+        class_names=class_names,
+        category_ids=cfg.MODEL.CATEGORY_IDS,
+    )
+    complete = portable(cfg, weights=WEIGHTS_FILE)
+    complete.MODEL.CLASS_NAMES = list(class_names)
+    write_atomically(config, complete.dump())
+    return SavedModel(name, iteration, weights, config, dict(metrics))

@@ -1,0 +1,74 @@
+"""The training loop, on one screen."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from app.engine.structures.sample import Sample
+from app.engine.training.process.ranks import Ranks
+from app.engine.training.state.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One finished iteration.
+
+    losses    on the device; reading them waits for it
+    lr        learning rate it was made with
+    data_s    seconds waited for the batch
+    seconds   of the whole iteration
+    stop      somebody asks the run to end now
+    save      a checkpoint is due by the clock
+    """
+
+    samples: list[Sample]
+    losses: dict[str, Tensor]
+    lr: float
+    data_s: float
+    seconds: float
+    stop: bool
+    save: bool
+
+
+Hook = Callable[[Run, Iteration], None]
+"""Called after every iteration; may end the run by raising `Finished`."""
+
+
+def train_loop(
+    run: Run,
+    batches: Iterator[list[Sample]],
+    hooks: Sequence[Hook],
+    *,
+    max_iter: int,
+    ranks: Ranks,
+    should_stop: Callable[[], bool],
+    should_save: Callable[[], bool],
+) -> None:
+    """Iterate until `max_iter`, or until a hook raises `Finished`."""
+    run.model.train()
+    while run.iteration < max_iter:
+        start = time.perf_counter()
+        samples = next(batches)
+        data_s = time.perf_counter() - start
+        lr = _lr(run)
+
+        losses = run.stepper(samples)
+        run.schedule.step()
+        if run.ema is not None:
+            run.ema.update(run.model)
+        run.count_iteration()
+
+        seconds = time.perf_counter() - start
+        # All processes must do the same: what one of them wants, all of them do.
+        stop, save = ranks.any((should_stop(), should_save()))
+        iteration = Iteration(samples, losses, lr, data_s, seconds, stop, save)
+        for hook in hooks:
+            hook(run, iteration)
+
+
+def _lr(run: Run) -> float:
+    """Learning rate of the group with the most parameters: the one detectron2 reports."""
+    groups = run.stepper.optimizer.param_groups
+    return float(max(groups, key=lambda group: len(group["params"]))["lr"])

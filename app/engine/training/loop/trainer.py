@@ -1,0 +1,259 @@
+"""One process of a training run: its parts put together, and the run from start to end."""
+
+import logging
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+
+from app.engine.checkpoint.store import CheckpointStore
+from app.engine.config import CfgNode
+from app.engine.data.damaged import report_met
+from app.engine.data.loader import Loader, build_train_loader
+from app.engine.evaluation.evaluator import verify_results
+from app.engine.structures.sample import Sample
+from app.engine.training.loop import hooks
+from app.engine.training.loop.loss_watch import LossWatch
+from app.engine.training.loop.train_loop import Hook, Iteration, train_loop
+from app.engine.training.process.precision import set_backend_flags, training_dtype
+from app.engine.training.process.ranks import Ranks
+from app.engine.training.reporting.pictures import PictureBook
+from app.engine.training.reporting.progress import ProgressMeter
+from app.engine.training.reporting.scalars import Scalars
+from app.engine.training.reporting.writers import Writers
+from app.engine.training.request import Job
+from app.engine.training.state.build_run import build_run
+from app.engine.training.state.checkpoints import Checkpoints
+from app.engine.training.state.divergence import DivergingError, LossHistory
+from app.engine.training.state.identity import identity
+from app.engine.training.state.run import Finished, Run
+from app.engine.training.state.settings import settings_of
+from app.engine.training.summary import TrainSummary
+from app.engine.training.validation.losses import losses_are_finite
+from app.engine.training.validation.model_selector import ModelSelector, evaluated_after
+from app.engine.training.validation.validator import Validator
+
+logger = logging.getLogger(__name__)
+
+_EVALUATION_COST = 0.5  # an image evaluated takes as long as so many images trained on
+
+
+def train_rank(ranks: Ranks, job: Job) -> TrainSummary:
+    """One process's part of `train`."""
+    return Trainer(ranks, job).train()
+
+
+class Trainer:
+    """A run and everything around it, in one process."""
+
+    def __init__(self, ranks: Ranks, job: Job) -> None:
+        self.ranks = ranks
+        self.job = job
+        self.cfg = _on_device(job.cfg, ranks)
+        self.max_iter = int(self.cfg.SOLVER.MAX_ITER)
+        self.dtype = training_dtype(self.cfg, ranks.device)
+        set_backend_flags(self.cfg)
+        self.checkpoints = Checkpoints(
+            CheckpointStore(job.output_dir / "checkpoints"),
+            ranks,
+            identity(self.cfg, job.class_names),
+            settings_of(self.cfg, job.train_records, job.val_records),
+            seconds=job.checkpoint_seconds,
+        )
+        self.watch = LossWatch(Scalars(), LossHistory(self.max_iter), ranks)
+        self.meter = self._progress_meter()
+        self.book = PictureBook(job.class_names, image_format=self.cfg.INPUT.FORMAT)
+        self.run = build_run(
+            job,
+            self.cfg,
+            ranks,
+            checkpoints=self.checkpoints,
+            losses=self.watch.history,
+            dtype=self.dtype,
+        )
+        self.selector = self._model_selector()
+        self._kept_at = 0  # iteration of the model that was kept for want of a best one
+
+    def train(self) -> TrainSummary:
+        """Iterate to the end; keep the last model."""
+        start = time.perf_counter()
+        with self._writing() as writers:
+            self.selector.writers = writers
+            logger.info("Starting training from iteration %d", self.run.iteration)
+            stopped = self._iterate(writers)
+            hooks.log_speed(self.watch, total_s=time.perf_counter() - start)
+            self._tell_of_damage()
+            run, last = self.run, None
+            if stopped:
+                self._keep_one(run)
+            elif writers is not None:
+                last = self.selector.keep(run, "last")
+                self.meter.done()
+                if run.evaluated_at == run.iteration:
+                    verify_results(self.cfg.TEST.EXPECTED_RESULTS, run.metrics)
+        return TrainSummary(
+            run.iteration,
+            stopped,
+            self.selector.best,
+            last,
+            failure=self.selector.latest.failure,
+            num_validated=self.selector.latest.num_images,
+        )
+
+    def _iterate(self, writers: Writers | None) -> bool:
+        """Train to the end, falling back where the loss diverges; whether asked to stop."""
+        while True:
+            try:
+                return self._iterate_on(writers)
+            except DivergingError as error:
+                self.watch.forget()
+                self.checkpoints.back_off(self.run, error)
+
+    def _iterate_on(self, writers: Writers | None) -> bool:
+        """Train from where the run is; whether asked to stop before the end."""
+        try:
+            self.checkpoints.save(self.run)
+            self._evaluate_if_due(self.run)  # one that was cut short is made up for
+            with closing(self._batches()) as batches:
+                train_loop(
+                    self.run,
+                    batches,
+                    self._hooks(writers),
+                    max_iter=self.max_iter,
+                    ranks=self.ranks,
+                    should_stop=self.job.callbacks.should_stop,
+                    should_save=self.checkpoints.due,
+                )
+        except Finished as finished:
+            if not finished.stopped:
+                self.watch.look(at_end=True)
+            return finished.stopped
+        return False
+
+    def _hooks(self, writers: Writers | None) -> list[Hook]:
+        """In order: numbers are checked first, a checkpoint precedes an evaluation."""
+        period = int(self.cfg.SOLVER.CHECKPOINT_PERIOD)
+        chosen = [hooks.watch_losses(self.watch, max_iter=self.max_iter)]
+        if writers is not None:
+            chosen += [
+                hooks.log(self.watch, writers, max_iter=self.max_iter, device=self.ranks.device),
+                hooks.draw_batches(self.book, writers, period=int(self.cfg.VIS_PERIOD)),
+            ]
+        return [
+            *chosen,
+            self._require_finite_outputs,
+            hooks.save(self._save, period=period, max_iter=self.max_iter),
+            hooks.report_progress(self.meter),
+            hooks.unless_stopping(self._evaluate_if_due),
+            hooks.stop_when_asked(),
+        ]
+
+    def _require_finite_outputs(self, run: Run, iteration: Iteration) -> None:
+        """A hook, before a model is evaluated or the last: finite weights may give no numbers."""
+        if run.iteration != self.max_iter and not self.selector.is_due(run):
+            return
+        finite = losses_are_finite(run.best_model, iteration.samples[:1], dtype=self.dtype)
+        (is_lost,) = self.ranks.any((not finite,))
+        if is_lost:
+            raise DivergingError(
+                f"The outputs of the model after iteration {run.iteration} are infinite or NaN"
+            )
+
+    def _tell_of_damage(self) -> None:
+        for name, met, records in (
+            ("training", self.run.damaged.met(), self.job.train_records),
+            ("validation", self.selector.validator.clipped(), self.job.val_records),
+        ):
+            everywhere = self.ranks.gather(met)
+            if everywhere is not None:
+                report_met(name, everywhere, len(records))
+
+    def _save(self, run: Run) -> None:
+        self.watch.look()
+        self.checkpoints.save(run)
+        if not self._kept_at:
+            self._keep_one(run)
+
+    def _keep_one(self, run: Run) -> None:
+        """Keep the model as it is while no evaluation has found a best one: better than none.
+
+        Once at the first checkpoint, since a run may be killed, and again when the run is stopped.
+        """
+        if run.best_metric is None and self.selector.writers is not None:
+            if run.iteration != self._kept_at:
+                self.selector.keep(run, "last")
+            self._kept_at = run.iteration
+
+    def _evaluate_if_due(self, run: Run) -> None:
+        if self.selector.is_due(run):
+            self._save(run)
+            self.selector.evaluate(run)
+
+    def _batches(self) -> Generator[list[Sample]]:
+        return iter(self._loader(skip_batches=self.run.images // self.run.ims_per_batch))
+
+    def _loader(self, *, skip_batches: int) -> Loader:
+        loader = build_train_loader(
+            self.cfg,
+            self.job.train_records,
+            seed=self.run.seed,
+            rank=self.ranks.rank,
+            world_size=self.ranks.world_size,
+            skip_batches=skip_batches,
+            num_workers=self.job.num_workers,
+        )
+        loader.problems = self.run.damaged
+        return loader
+
+    @contextmanager
+    def _writing(self) -> Iterator[Writers | None]:
+        """Writers in the first process, None in the others."""
+        if not self.ranks.is_first:
+            yield None
+            return
+        with Writers(
+            self.watch.scalars,
+            metrics_file=self.job.output_dir / "metrics.json",
+            tensorboard_dir=self.job.tensorboard_dir,
+            start_iteration=self.run.iteration,
+        ) as writers:
+            yield writers
+
+    def _progress_meter(self) -> ProgressMeter:
+        num_batches = len(self.job.val_records) / self.cfg.SOLVER.IMS_PER_BATCH
+        return ProgressMeter(
+            self.job.callbacks.progress,
+            max_iter=self.max_iter,
+            evaluations=evaluated_after(self.job, self.cfg),
+            evaluation_cost=_EVALUATION_COST * num_batches,
+        )
+
+    def _model_selector(self) -> ModelSelector:
+        validator = Validator(
+            self.cfg,
+            self.job.val_records,
+            self.job.class_names,
+            ranks=self.ranks,
+            dtype=self.dtype,
+            num_workers=self.job.num_workers,
+            score_thresh=self.job.score_thresh,
+            dataset=self.job.val_dataset,
+            should_stop=self.job.callbacks.should_stop,
+        )
+        return ModelSelector(
+            self.job,
+            self.cfg,
+            validator,
+            first_batches=lambda: self._loader(skip_batches=0),
+            meter=self.meter,
+            scalars=self.watch.scalars,
+            book=self.book,
+        )
+
+
+def _on_device(cfg: CfgNode, ranks: Ranks) -> CfgNode:
+    """A frozen copy of `cfg` for this process's device."""
+    own = cfg.clone()
+    own.defrost()
+    own.MODEL.DEVICE = str(ranks.device)
+    own.freeze()
+    return own

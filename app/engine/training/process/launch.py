@@ -1,0 +1,180 @@
+"""The same work in several processes, one for each device.
+
+Rank 0 is the calling process; the others are started here and end with it. Two groups of
+connections exist: one for gradients (NCCL on GPUs, gloo on CPUs), one for everything else (gloo).
+"""
+
+import ctypes
+import logging
+import multiprocessing
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from app.engine.errors import EngineError, RankError, first_line, is_out_of_memory
+from app.engine.training.process.ranks import Ranks
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Job = TypeVar("Job")
+
+_PR_SET_PDEATHSIG = 1
+_HOST = "127.0.0.1"
+
+
+def launch(
+    work: Callable[[Ranks, Job], T],
+    job: Job,
+    *,
+    others_job: Job,
+    devices: Sequence[torch.device],
+    timeout_s: float = 300.0,
+) -> T:
+    """Run `work` once for each device, together, and return what the first process returned.
+
+    work        a function of a module: the other processes import it
+    job         its argument here
+    others_job  its argument in the other processes, which get a (pickled) copy
+    timeout_s   a process that makes the others wait longer ends the run
+    """
+    if len(devices) <= 1:
+        return work(Ranks(0, 1, devices[0]), job)
+    store = TCPStore(
+        _HOST, 0, len(devices), True, timedelta(seconds=timeout_s), wait_for_workers=False
+    )
+    others = [
+        _Other(rank, (work, others_job, rank, list(devices), store.port, timeout_s))
+        for rank in range(1, len(devices))
+    ]
+    try:
+        ranks = _join(0, devices, store, timeout_s)
+        return work(ranks, job)
+    except Exception as error:
+        _blame(others, error)
+        raise
+    finally:
+        for other in others:
+            other.end()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _blame(others: Sequence["_Other"], error: Exception) -> None:
+    """Raise the failure of another process when that is what broke this one."""
+    if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+        return
+    for other in others:
+        failure = other.failure()
+        if failure is None:
+            continue
+        logger.error("Process %d of the training failed:\n%s", other.rank, failure.trace)
+        if isinstance(failure.error, EngineError | torch.OutOfMemoryError):
+            raise failure.error from error
+        raise RankError(f"training process {other.rank} failed: {failure.reason}") from error
+    raise RankError(
+        f"a training process stopped answering ({first_line(error)}); "
+        "look for a device that hangs or is shared, then start again to resume"
+    ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    reason: str
+    trace: str = ""
+    error: Exception | None = None
+
+
+class _Other:
+    """One of the processes that were started."""
+
+    def __init__(self, rank: int, arguments: tuple[Any, ...]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.rank = rank
+        self._inbox, outbox = context.Pipe(duplex=False)
+        # Not a daemon: it has loader processes of its own. It dies with its parent all the same.
+        self._process: BaseProcess = context.Process(
+            target=_serve, args=(outbox, *arguments), name=f"rank {rank}", daemon=False
+        )
+        self._process.start()
+        outbox.close()
+
+    def failure(self) -> _Failure | None:
+        """Why it ended; None while it runs or when it ended well."""
+        try:
+            if self._inbox.poll(1.0):
+                failure: _Failure = self._inbox.recv()
+                return failure
+        except EOFError:
+            self._process.join(timeout=5)
+        code = self._process.exitcode
+        if code is None or code == 0:
+            return None
+        return _Failure(f"killed by signal {-code}" if code < 0 else f"exit code {code}")
+
+    def end(self) -> None:
+        """Wait a moment for a good end, then stop it."""
+        self._process.join(timeout=2)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._inbox.close()
+
+
+def _serve(
+    outbox: Connection,
+    work: Callable[[Ranks, Any], Any],
+    job: Any,
+    rank: int,
+    devices: Sequence[torch.device],
+    port: int,
+    timeout_s: float,
+) -> None:
+    """Life of one of the other processes."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The first process decides when all of them stop.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.ERROR)
+    try:
+        store = TCPStore(_HOST, port, len(devices), False, timedelta(seconds=timeout_s))
+        work(_join(rank, devices, store, timeout_s), job)
+        dist.destroy_process_group()
+    except Exception as error:
+        outbox.send(_Failure(first_line(error), traceback.format_exc(), _portable(error)))
+        raise SystemExit(1) from error
+
+
+def _portable(error: Exception) -> Exception | None:
+    if is_out_of_memory(error):
+        return torch.OutOfMemoryError(str(error))
+    return error if isinstance(error, EngineError) else None
+
+
+def _join(rank: int, devices: Sequence[torch.device], store: TCPStore, timeout_s: float) -> Ranks:
+    device, world_size = devices[rank], len(devices)
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(device)
+    timeout = timedelta(seconds=timeout_s)
+    dist.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        store=store,
+        rank=rank,
+        world_size=world_size,
+        timeout=timeout,
+    )
+    control = dist.new_group(backend="gloo", timeout=timeout)
+    assert isinstance(control, dist.ProcessGroup)
+    return Ranks(rank, world_size, device, control)

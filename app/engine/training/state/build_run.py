@@ -1,0 +1,86 @@
+"""A run at its start, or where its newest checkpoint has left it."""
+
+import torch
+
+from app.engine.checkpoint.load import load_weights
+from app.engine.config import CfgNode
+from app.engine.data.damaged import DamagedImages
+from app.engine.data.filters import count_images
+from app.engine.layers.prepare_training import prepare_for_training
+from app.engine.modeling.build import build_detector
+from app.engine.modeling.detector import Detector
+from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
+from app.engine.solver import build_optimizer, build_schedule
+from app.engine.training.process.ranks import Ranks
+from app.engine.training.process.rng import seed_all
+from app.engine.training.request import Job
+from app.engine.training.state.checkpoints import Checkpoints
+from app.engine.training.state.divergence import LossHistory
+from app.engine.training.state.resume import take_up
+from app.engine.training.state.run import Run
+from app.engine.training.update.ema import Ema
+from app.engine.training.update.step import Stepper
+
+
+def build_run(
+    job: Job,
+    cfg: CfgNode,
+    ranks: Ranks,
+    *,
+    checkpoints: Checkpoints,
+    losses: LossHistory,
+    dtype: torch.dtype | None,
+) -> Run:
+    """The run of `job` with the settings of `cfg`, taken up where that is asked for.
+
+    losses  where its losses are going to be recorded
+    dtype   of mixed precision; None: float32
+    """
+    state = checkpoints.load() if job.resume else None
+    seed_all(job.seed)
+    model = _build_model(job, cfg, dtype, from_scratch=state is None)
+    optimizer = build_optimizer(cfg, model)
+    network = ranks.wrap(model, compress=cfg.SOLVER.DDP_FP16_COMPRESSION)
+    ema = cfg.SOLVER.EMA
+    run = Run(
+        model,
+        schedule=build_schedule(cfg, optimizer),
+        ema=Ema(model, decay=ema.DECAY) if ema.ENABLED else None,
+        stepper=Stepper(
+            network,
+            optimizer,
+            device=ranks.device,
+            dtype=dtype,
+            accumulate=cfg.SOLVER.ACCUMULATE,
+            halve=ranks.world_size == 1,
+        ),
+        seed=job.seed,
+        ims_per_batch=int(cfg.SOLVER.IMS_PER_BATCH),
+        losses=losses,
+        damaged=DamagedImages(len(job.train_records)),
+    )
+    seed_all(job.seed + ranks.rank)
+    if state is not None:
+        checkpoints.restore(run, state)
+        take_up(run, state, checkpoints.settings, job)
+    return run
+
+
+def _build_model(
+    job: Job, cfg: CfgNode, dtype: torch.dtype | None, *, from_scratch: bool
+) -> Detector:
+    model = build_detector(cfg)
+    if from_scratch and job.initial_weights is not None:
+        load_weights(
+            model,
+            job.initial_weights,
+            class_names=job.class_names,
+            file_class_names=job.initial_class_names,
+        )
+    if isinstance(model, GeneralizedRCNN):
+        # After the weights: a file's counts are those of other images.
+        counts = count_images(job.train_records, len(job.class_names))
+        model.set_image_counts(torch.from_numpy(counts))
+    if cfg.SOLVER.WINOGRAD:
+        prepare_for_training(model, dtype)
+    return model

@@ -1,0 +1,75 @@
+"""A run is taken up again, perhaps with other settings than it has had so far.
+
+Whatever has changed counts from there on, or a warning says that it is not taken.
+"""
+
+import logging
+from typing import Any
+
+from app.engine.config import CfgNode
+from app.engine.training.request import Job
+from app.engine.training.state.run import BACKOFF, Run
+from app.engine.training.state.settings import (
+    INITIAL_WEIGHTS,
+    Settings,
+    changes_between,
+    is_another_try,
+    is_judged_otherwise,
+    tell,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def take_up(run: Run, state: dict[str, Any], settings: Settings, job: Job) -> None:
+    """Adapt the run of `job` that was restored from `state`; tell what has changed."""
+    cfg, remedy = job.cfg, f"remove {job.output_dir}"
+    changes = changes_between(state.get("settings") or _settings_of_first_release(state), settings)
+    if job.initial_weights is None:  # nobody looks at them any more
+        changes.pop(INITIAL_WEIGHTS, None)
+    tell(changes, remedy=remedy)
+    if run.num_backoffs and is_another_try(changes):
+        logger.info("The learning rate is SOLVER.BASE_LR again, and may be halved again")
+        run.count_backoffs(0)
+    elif run.num_backoffs:
+        logger.info(
+            "The learning rate is %g times SOLVER.BASE_LR: the run has gone back to a checkpoint "
+            "%d times",
+            run.rate_factor,
+            run.num_backoffs,
+        )
+    if is_judged_otherwise(changes):
+        run.best_metric, run.best_iteration = None, 0
+        run.patience_used = run.evaluated_at = 0
+    if cfg.SEED not in (-1, run.seed):
+        logger.warning(
+            "SEED %d is not taken: the run goes on with the order of images of SEED %d, with which "
+            "it began; %s to begin with another",
+            cfg.SEED,
+            run.seed,
+            remedy,
+        )
+    logger.info("Resuming from %s after iteration %d", job.output_dir, run.iteration)
+    if run.iteration >= cfg.SOLVER.MAX_ITER:
+        logger.warning("Nothing is left to train; %s to train anew", remedy)
+
+
+def config_as_used(cfg: CfgNode, run: Run) -> CfgNode:
+    """The config of a saved model: with the rates and the seed that the run has in fact."""
+    used = cfg.clone()
+    used.defrost()
+    used.SOLVER.BASE_LR *= run.rate_factor
+    used.SOLVER.BASE_LR_END *= run.rate_factor
+    if used.SEED >= 0:
+        used.SEED = run.seed
+    return used
+
+
+def _settings_of_first_release(state: dict[str, Any]) -> Settings:
+    """The batch and the learning rate are all that its checkpoints tell."""
+    settings = {"SOLVER.IMS_PER_BATCH": str(state["identity"]["ims_per_batch"])}
+    rates = {float(lr) for lr in state["schedule"]["base_lrs"]}
+    if len(rates) == 1:
+        halved = BACKOFF ** int(state["counters"]["num_backoffs"])
+        settings["SOLVER.BASE_LR"] = str(rates.pop() / halved)
+    return settings

@@ -1,0 +1,89 @@
+"""A training run: everything that changes while a model is trained."""
+
+from dataclasses import dataclass, field
+
+from app.engine.data.damaged import DamagedImages
+from app.engine.modeling.detector import Detector
+from app.engine.solver import Schedule
+from app.engine.training.state.divergence import LossHistory
+from app.engine.training.update.ema import Ema
+from app.engine.training.update.step import Stepper
+
+BACKOFF = 0.5
+"""Factor on the learning rate each time that a run falls back to its last checkpoint."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A training run between two iterations.
+
+    ims_per_batch  images of one iteration, over all processes
+    iteration    finished iterations
+    images       images used by them
+    best_metric  highest value of TEST.METRIC so far, and at which iteration; None: none yet
+    patience_used  evaluations since then
+    evaluated_at iteration of the latest evaluation
+    num_backoffs how often the run fell back to a checkpoint with half the learning rate
+    losses       of the beginning and of the latest iterations
+    damaged      training images that could not be read, or only in part; in this process
+    """
+
+    model: Detector
+    stepper: Stepper
+    schedule: Schedule
+    ema: Ema | None
+    seed: int
+    ims_per_batch: int
+    losses: LossHistory
+    damaged: DamagedImages
+    iteration: int = 0
+    images: int = 0
+    best_metric: float | None = None
+    best_iteration: int = 0
+    patience_used: int = 0
+    evaluated_at: int = 0
+    num_backoffs: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def best_model(self) -> Detector:
+        """The model to evaluate and keep: the average where there is one."""
+        if self.ema is None:
+            return self.model
+        averaged = self.ema.model
+        assert isinstance(averaged, Detector)
+        return averaged
+
+    @property
+    def rate_factor(self) -> float:
+        """Of all learning rates, after so many returns to a checkpoint."""
+        return BACKOFF**self.num_backoffs
+
+    def count_backoffs(self, number: int) -> None:
+        """Go on as a run that has gone back to a checkpoint so often."""
+        self.num_backoffs = number
+        self.schedule.scale(self.rate_factor)
+
+    def count_iteration(self) -> None:
+        """One more iteration is finished."""
+        self.iteration += 1
+        self.images += self.ims_per_batch
+
+    def accept(self, metric: float) -> bool:
+        """Note an evaluation's metric (higher is better); whether it is the best so far."""
+        if self.best_metric is not None and not metric > self.best_metric:
+            self.patience_used += 1
+            return False
+        self.best_metric, self.best_iteration, self.patience_used = metric, self.iteration, 0
+        return True
+
+
+class Finished(Exception):  # noqa: N818 - not an error: the run is over before its last iteration
+    """No more iterations.
+
+    stopped  somebody asked for it: leave at once
+    """
+
+    def __init__(self, *, stopped: bool) -> None:
+        super().__init__()
+        self.stopped = stopped

@@ -1,0 +1,83 @@
+"""What a checkpoint holds of a run, and how a run goes on from it."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from app.engine.solver import load_optimizer_state
+from app.engine.training.process.rng import rng_state, seed_all, set_rng_state
+from app.engine.training.state.identity import FORMAT
+from app.engine.training.state.run import Run
+from app.engine.training.state.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_COUNTERS = (
+    *("seed", "iteration", "images", "best_metric", "best_iteration"),
+    *("patience_used", "evaluated_at", "num_backoffs", "metrics"),
+)
+
+
+def process_state(run: Run) -> dict[str, Any]:
+    """What differs between the processes of a run."""
+    return {
+        "rng": rng_state(),
+        "training_state": run.model.training_state(),
+        "damaged": run.damaged.met(),
+    }
+
+
+def run_state(
+    run: Run,
+    processes: Sequence[dict[str, Any]],
+    identity: dict[str, Any],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Everything needed to go on as if nothing had happened: tensors, numbers, text, lists.
+
+    processes  `process_state` of every process, by rank
+    identity   what `check_same_model` compares
+    settings   those that the run has now
+    """
+    return {
+        "format": FORMAT,
+        "identity": identity,
+        "settings": dict(settings),
+        "losses": run.losses.state_dict(),
+        "model": run.model.state_dict(),
+        "ema": None if run.ema is None else run.ema.state_dict(),
+        "optimizer": run.stepper.optimizer.state_dict(),
+        "schedule": run.schedule.state_dict(),
+        "scaler": run.stepper.scaler.state_dict(),
+        "counters": {name: getattr(run, name) for name in _COUNTERS},
+        "processes": list(processes),
+    }
+
+
+def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: int) -> None:
+    """Go on where `state` was taken, with the settings of `run`."""
+    run.model.load_state_dict(state["model"])
+    if run.ema is not None:
+        if state["ema"] is None:
+            logger.warning("the checkpoint has no moving average: it starts from its weights")
+            run.ema.restart(run.model)
+        else:
+            run.ema.load_state_dict(state["ema"])
+    load_optimizer_state(run.stepper.optimizer, state["optimizer"])
+    if run.stepper.scaler.is_enabled() and state["scaler"]:
+        run.stepper.scaler.load_state_dict(state["scaler"])
+    for name in _COUNTERS:
+        setattr(run, name, state["counters"][name])
+    run.schedule.load_state_dict(state["schedule"])
+    run.schedule.scale(run.rate_factor)
+    run.losses.load_state_dict(state.get("losses"))
+    processes = state["processes"]
+    for process in processes:
+        run.damaged.restore(process.get("damaged", {}))
+    if len(processes) == world_size:
+        run.model.load_training_state(processes[rank]["training_state"])
+        set_rng_state(processes[rank]["rng"])
+        return
+    logger.info("resuming with %d processes, not %d", world_size, len(processes))
+    run.model.load_training_state(processes[0]["training_state"])
+    seed_all(run.seed + run.iteration + rank)

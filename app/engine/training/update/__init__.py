@@ -1,0 +1,1 @@
+"""How a model's numbers change: one step of the optimiser, moving averages, norm statistics."""

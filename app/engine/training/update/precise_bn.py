@@ -1,0 +1,76 @@
+"""Batch-norm statistics measured over many batches, in place of the running average.
+
+Weights have moved on since most of what the running average remembers; before an evaluation the
+statistics are taken anew with the weights as they are (https://arxiv.org/abs/2105.07576).
+"""
+
+import logging
+from collections.abc import Iterable
+from itertools import islice
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from app.engine.structures.sample import Sample
+from app.engine.training.process.precision import autocast
+
+logger = logging.getLogger(__name__)
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether `model` has batch norms that are being trained."""
+    return bool(_trained_norms(model))
+
+
+@torch.no_grad()
+def update_statistics(
+    model: nn.Module,
+    batches: Iterable[list[Sample]],
+    *,
+    num_batches: int,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Set mean and variance of every trained batch norm to those of the next `num_batches`.
+
+    The variance is that of the population: the mean of squares less the square of the mean.
+    """
+    norms = _trained_norms(model)
+    momenta = [norm.momentum for norm in norms]
+    means = [torch.zeros_like(_mean(norm)) for norm in norms]
+    squares = [torch.zeros_like(_mean(norm)) for norm in norms]
+    logger.info("Running precise-BN for %d iterations...", num_batches)
+    for norm in norms:
+        norm.momentum = 1.0  # the buffers then hold one batch's own statistics
+    seen = 0
+    try:
+        for samples in islice(batches, num_batches):
+            with autocast(device, dtype):
+                model(samples)
+            seen += 1
+            for norm, mean, square in zip(norms, means, squares, strict=True):
+                assert norm.running_var is not None
+                batch_mean = _mean(norm)
+                mean += (batch_mean - mean) / seen
+                square += (norm.running_var + batch_mean**2 - square) / seen
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    for norm, mean, square in zip(norms, means, squares, strict=True):
+        assert norm.running_var is not None
+        _mean(norm).copy_(mean)
+        norm.running_var.copy_(square - mean**2)
+
+
+def _mean(norm: _BatchNorm) -> torch.Tensor:
+    assert norm.running_mean is not None
+    return norm.running_mean
+
+
+def _trained_norms(model: nn.Module) -> list[_BatchNorm]:
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and module.training and module.track_running_stats
+    ]

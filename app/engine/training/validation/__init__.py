@@ -1,0 +1,1 @@
+"""Evaluations during a run, which of its models is the best, and when it ends early."""

@@ -1,0 +1,194 @@
+"""Evaluations during a run: when, of what, which model is the best, and when to give up."""
+
+import logging
+import math
+from collections.abc import Callable
+from contextlib import closing
+
+from app.engine.checkpoint.saved_model import SavedModel, save_model
+from app.engine.config import CfgNode
+from app.engine.data.loader import Loader
+from app.engine.evaluation.evaluator import Evaluation
+from app.engine.training.process.rng import rng_preserved
+from app.engine.training.reporting.pictures import Collector, PictureBook
+from app.engine.training.reporting.progress import ProgressMeter
+from app.engine.training.reporting.scalars import Scalars
+from app.engine.training.reporting.writers import Writers
+from app.engine.training.request import Job
+from app.engine.training.state.resume import config_as_used
+from app.engine.training.state.run import Finished, Run
+from app.engine.training.update.precise_bn import has_batch_norm, update_statistics
+from app.engine.training.validation.outcome import Validation
+from app.engine.training.validation.validator import Validator
+
+logger = logging.getLogger(__name__)
+
+
+class ModelSelector:
+    """Evaluates a run after the iterations `evaluated_after`; keeps the best model.
+
+    first_batches  makes a loader of training data from its beginning, to measure norms on
+    writers        for numbers and pictures; None except in the first process
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        cfg: CfgNode,
+        validator: Validator,
+        *,
+        first_batches: Callable[[], Loader],
+        meter: ProgressMeter,
+        scalars: Scalars,
+        book: PictureBook,
+    ) -> None:
+        self.job = job
+        self.cfg = cfg
+        self.validator = validator
+        self.first_batches = first_batches
+        self.meter = meter
+        self.scalars = scalars
+        self.book = book
+        self.evaluated_after = evaluated_after(job, cfg)
+        self.best: SavedModel | None = None
+        self.latest = Validation()
+        self._told_of_metric = False
+        self.writers: Writers | None = None
+
+    def is_due(self, run: Run) -> bool:
+        """Whether the run should be evaluated now, and has not been yet."""
+        return run.iteration in self.evaluated_after and run.evaluated_at != run.iteration
+
+    def evaluate(self, run: Run) -> None:
+        """Evaluate, log, keep the model if it is the best; raises Finished when patience ends."""
+        with self.meter.ticking():
+            self._measure_norms(run)
+            self.validator.ranks.share_buffers(run.best_model)
+            # An average of models has no loss normaliser of its own to speak of.
+            run.best_model.load_training_state(run.model.training_state())
+            collector = Collector(self.book, self.job.val_records)
+            validation = self.validator(
+                run.best_model,
+                progress=lambda share: self.meter.evaluation(run.iteration, share),
+                on_batch=None if self.writers is None else collector,
+                # Costly, and said of the final model: detectron2 does it at the end, too.
+                augmented=run.iteration == int(self.cfg.SOLVER.MAX_ITER),
+            )
+        run.model.train()
+        should_stop = self.job.callbacks.should_stop
+        (stopped,) = self.validator.ranks.any((should_stop(),))
+        if stopped:
+            # The checkpoint is older than this evaluation, so it will be made again.
+            logger.info("Stopping in an evaluation as asked; start again to go on")
+            raise Finished(stopped=True)
+        run.evaluated_at = run.iteration
+        run.metrics = {}
+        self.latest, evaluation = validation, validation.evaluation
+        if evaluation is None:
+            return
+        counts = {"tp": evaluation.tp, "fp": evaluation.fp, "fn": evaluation.fn}
+        run.metrics = evaluation.metrics | counts
+        if self.writers is not None:
+            self._write(run, evaluation, collector, self.writers)
+        self._compare(run, evaluation)
+        self._stop_early(run)
+
+    def _measure_norms(self, run: Run) -> None:
+        settings = self.cfg.TEST.PRECISE_BN
+        if not settings.ENABLED:
+            return
+        model = run.best_model.train()
+        if not has_batch_norm(model):
+            logger.info("PreciseBN is disabled: the model trains no batch norm.")
+            return
+        state = model.training_state()
+        with rng_preserved(), closing(iter(self.first_batches())) as batches:
+            update_statistics(
+                model,
+                batches,
+                num_batches=settings.NUM_ITER,
+                device=model.device,
+                dtype=self.validator.dtype,
+            )
+        model.load_training_state(state)
+
+    def _write(
+        self, run: Run, evaluation: Evaluation, collector: Collector, writers: Writers
+    ) -> None:
+        iteration = run.iteration - 1
+        self.scalars.put(iteration, evaluation.metrics, smoothed=False)
+        losses = {k: v for k, v in evaluation.metrics.items() if k.startswith("validation_")}
+        if losses:
+            text = "  ".join(f"{name}: {value:.4g}" for name, value in losses.items())
+            logger.info("iter: %d  %s", iteration, text)
+        writers.write()
+        sheet = collector.sheet()
+        if sheet is not None:
+            writers.picture("validation/detections", sheet, iteration)
+
+    def _compare(self, run: Run, evaluation: Evaluation) -> None:
+        name = self.cfg.TEST.METRIC
+        metric = evaluation.metrics.get(name, math.nan)
+        if math.isnan(metric):
+            self._tell_of_metric(name, evaluation)
+            return
+        before, at = run.best_metric, run.best_iteration
+        if not run.accept(metric):
+            logger.info(
+                "Not saving as latest eval score for %s is %.5f, not better than best score %.5f "
+                "@ iteration %d.",
+                name,
+                metric,
+                before,
+                at,
+            )
+            return
+        logger.info("Saving best model: %s is %.5f @ iteration %d.", name, metric, run.iteration)
+        if self.writers is not None:
+            self.best = self.keep(run, "best")
+
+    def _tell_of_metric(self, name: str, evaluation: Evaluation) -> None:
+        """Once: without a value now it has none later."""
+        if self._told_of_metric:
+            return
+        self._told_of_metric = True
+        logger.warning(
+            "TEST.METRIC %s has no value%s, so no model is the best; there are: %s",
+            name,
+            " (the validation images have no objects that it is of)"
+            if name in evaluation.metrics
+            else "",
+            ", ".join(k for k, v in evaluation.metrics.items() if not math.isnan(v)) or "none",
+        )
+
+    def keep(self, run: Run, name: str) -> SavedModel:
+        """Write the model and tell of it."""
+        model = save_model(
+            run.best_model,
+            config_as_used(self.cfg, run),
+            self.job.class_names,
+            name=name,
+            directory=self.job.output_dir,
+            iteration=run.iteration,
+            metrics=run.metrics if run.evaluated_at == run.iteration else {},
+        )
+        self.job.callbacks.on_model(model)
+        return model
+
+    def _stop_early(self, run: Run) -> None:
+        patience = int(self.cfg.TEST.PATIENCE)
+        if patience and run.patience_used >= patience:
+            logger.info(
+                "Stopping early after iteration %d: the best model is that of iteration %d",
+                run.iteration,
+                run.best_iteration,
+            )
+            raise Finished(stopped=False)
+
+
+def evaluated_after(job: Job, cfg: CfgNode) -> list[int]:
+    """After how many iterations the model is evaluated: periodically, and at the end."""
+    if not job.val_records:
+        return []
+    period, max_iter = int(cfg.TEST.EVAL_PERIOD), int(cfg.SOLVER.MAX_ITER)
+    return [*(range(period, max_iter, period) if period > 0 else ()), max_iter]

@@ -1,0 +1,233 @@
+"""Evaluation in the middle of a training run: it must neither disturb the run nor end it."""
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from app.engine.config import CfgNode
+from app.engine.data.damaged import Met, MetImages
+from app.engine.data.dataset import Dataset
+from app.engine.data.loader import CLIPPED, Loader, build_test_loader
+from app.engine.evaluation.evaluate import build_evaluators, report
+from app.engine.evaluation.evaluator import Coverage, Evaluation, Evaluator, with_augmented
+from app.engine.evaluation.inference import OnBatch, Progress, run_inference
+from app.engine.modeling.detector import Detector
+from app.engine.structures.sample import ImageRecord
+from app.engine.training.process.ranks import Ranks
+from app.engine.training.process.rng import rng_preserved, seed_all
+from app.engine.training.validation.losses import (
+    added,
+    mean_losses,
+    summed_losses,
+    training_without_traces,
+)
+from app.engine.training.validation.outcome import Failure, Validation
+from app.engine.tta import AugmentedDetector
+from app.engine.tta.views import ViewSpec
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MAX_LOSS_BATCHES = 100
+"""Validation losses are averages; more batches would cost time and change little."""
+
+
+class Validator:
+    """Evaluates models on the validation set, together with the other processes.
+
+    on_batch     sees samples and detections of the first process, for pictures
+    should_stop  polled after every batch; True breaks the evaluation off
+    """
+
+    def __init__(
+        self,
+        cfg: CfgNode,
+        records: Sequence[ImageRecord],
+        class_names: Sequence[str],
+        *,
+        ranks: Ranks,
+        dtype: torch.dtype | None,
+        num_workers: int | None = None,
+        score_thresh: float = 0.2,
+        dataset: Dataset | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.cfg = cfg
+        self.records = records
+        self.class_names = class_names
+        self.ranks = ranks
+        self.dtype = dtype
+        self.num_workers = num_workers
+        self.score_thresh = score_thresh
+        self.dataset = dataset
+        self.should_stop = should_stop
+        self._problems = MetImages()
+        # What is wrong with the settings ends the run now, not its evaluations one by one.
+        if records:
+            self._build_evaluators()
+        if cfg.TEST.AUG.ENABLED:
+            ViewSpec.from_config(cfg)
+
+    def __call__(
+        self,
+        model: Detector,
+        *,
+        progress: Progress,
+        on_batch: OnBatch | None = None,
+        augmented: bool = False,
+    ) -> Validation:
+        """Numbers with `validation_*` losses among them, as far as nothing goes wrong.
+
+        Whatever goes wrong is logged: a model that trains is worth more.
+
+        augmented  add the metrics of test-time augmentation, if the config asks for it
+        """
+        failures: list[Failure] = []
+        with rng_preserved():
+            losses = self._together(
+                failures, "validation losses", lambda: self._loss_sums(model), mean_losses
+            )
+            evaluation = self._evaluate(failures, "evaluation", model, progress, on_batch)
+            if augmented and self.cfg.TEST.AUG.ENABLED:
+                logger.info("Running inference with test-time augmentation ...")
+                views = AugmentedDetector.around(model, self.cfg)
+                second = self._evaluate(failures, "second evaluation", views, progress, None)
+                if evaluation is not None and second is not None:
+                    evaluation = with_augmented(evaluation, second)
+        if evaluation is not None and losses is not None:
+            evaluation.metrics.update(losses)
+        # Of several failures, want of memory is the one that somebody can do something about.
+        failures.sort(key=lambda failure: not failure.out_of_memory)
+        return self.ranks.broadcast(Validation(evaluation, failures[0] if failures else None))
+
+    def clipped(self) -> Met:
+        """Images whose values were clipped, in this process; unreadable ones are told elsewhere."""
+        return self._problems.met(CLIPPED)
+
+    def _evaluate(
+        self,
+        failures: list[Failure],
+        what: str,
+        model: Detector,
+        progress: Progress,
+        on_batch: OnBatch | None,
+    ) -> Evaluation | None:
+        def detect() -> list[Any]:
+            evaluators = [Coverage(), *self._build_evaluators()]
+            self._detect(model, evaluators, progress, on_batch)
+            return [evaluator.state() for evaluator in evaluators]
+
+        def numbers(shares: list[list[Any]]) -> Evaluation:
+            coverage, evaluators = Coverage(), self._build_evaluators()
+            for index, evaluator in enumerate((coverage, *evaluators)):
+                evaluator.merge([states[index] for states in shares])
+            coverage.require_any(self.records)
+            num_images = len(coverage.images)
+            return report(evaluators, num_images=num_images, score_thresh=self.score_thresh)
+
+        return self._together(failures, what, detect, numbers)
+
+    def _build_evaluators(self) -> list[Evaluator]:
+        return build_evaluators(self.cfg, self.records, self.class_names, dataset=self.dataset)
+
+    def _together(
+        self,
+        failures: list[Failure],
+        what: str,
+        work: Callable[[], T],
+        combine: Callable[[list[T]], R],
+    ) -> R | None:
+        """In the first process `combine` of what `work` gives in all of them; None in the others.
+
+        None also where something fails in any of them, which is logged and added to `failures`.
+        """
+        outcome: T | Failure
+        try:
+            outcome = work()
+        except Exception as error:  # the others wait for this process whatever happens to it
+            outcome = Failure.of(error)
+        gathered = self.ranks.gather(outcome)
+        if gathered is None:
+            return None
+        failure = next((result for result in gathered if isinstance(result, Failure)), None)
+        if failure is None:
+            try:
+                return combine([result for result in gathered if not isinstance(result, Failure)])
+            except Exception as error:  # metrics are never worth a training run
+                failure = Failure.of(error)
+        failures.append(failure)
+        if failure.trace:
+            logger.warning("The %s failed; training goes on:\n%s", what, failure.trace)
+        else:
+            logger.warning("The %s failed (%s); training goes on", what, failure.reason)
+        return None
+
+    def _detect(
+        self,
+        model: Detector,
+        evaluators: Sequence[Evaluator],
+        progress: Progress,
+        on_batch: OnBatch | None,
+    ) -> None:
+        loader = self._loader()
+        run_inference(
+            model,
+            loader,
+            {record.image_id: record for record in self.records},
+            evaluators,
+            num_batches=len(loader),
+            num_devices=self.ranks.world_size,
+            dtype=self.dtype,
+            progress=self._interruptible(progress),
+            on_batch=on_batch,
+        )
+
+    def _loader(self, *, with_ground_truth: bool = False) -> Loader:
+        loader = build_test_loader(
+            self.cfg,
+            self.records,
+            batch_size=self._batch_size,
+            rank=self.ranks.rank,
+            world_size=self.ranks.world_size,
+            num_workers=self.num_workers,
+            with_ground_truth=with_ground_truth,
+        )
+        loader.problems = self._problems  # told once, not at every evaluation
+        return loader
+
+    def _interruptible(self, progress: Progress) -> Progress:
+        def report_or_stop(share: float) -> None:
+            progress(share)
+            self._stop_if_asked()
+
+        return report_or_stop
+
+    def _stop_if_asked(self) -> None:
+        if self.should_stop():
+            raise InterruptedError("asked to stop")
+
+    @property
+    def _batch_size(self) -> int:
+        return max(1, int(self.cfg.SOLVER.IMS_PER_BATCH) // self.ranks.world_size)
+
+    @torch.no_grad()
+    def _loss_sums(self, model: Detector) -> dict[str, tuple[float, int]]:
+        """Sum of each loss over images, and the number of images."""
+        loader = self._loader(with_ground_truth=True)
+        seed_all(self.ranks.rank)  # the same draws whenever it is done: losses can be compared
+        sums: dict[str, Tensor] = {}
+        num_images = 0
+        with training_without_traces(model):
+            for samples in islice(loader, _MAX_LOSS_BATCHES):
+                self._stop_if_asked()
+                if not samples:
+                    continue
+                num_images += len(samples)
+                sums = added(sums, summed_losses(model, samples, self.dtype))
+        return {name: (float(value), num_images) for name, value in sums.items()}
