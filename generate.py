@@ -10,14 +10,17 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 
 from app.engine.config import rules, traits
+from app.engine.data.formats import FORMATS
+from app.engine.export import EXPORTERS
+from app.engine.mining import STRATEGIES
 from app.engine.modeling.backbones import BODIES
 from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.necks import NECKS
 from app.engine.modeling.roi_heads import ROI_HEADS
-from executor.templates import template_files
 
 ROOT = Path(__file__).parent
 
@@ -26,7 +29,7 @@ def generated_files() -> dict[str, str]:
     """Path from the root of the repository -> content, for every file that is written."""
     return {
         "app/engine/config/declared.py": declared(),
-        **{f"docker/img-man/{name}": content for name, content in template_files().items()},
+        "executor/engine_words.py": engine_words(),
     }
 
 
@@ -64,17 +67,16 @@ def traits_source(extension: object) -> tuple[str, set[str]]:
     module = inspect.getmodule(extension)
     assert module is not None
     source = inspect.getsource(module)
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "TRAITS":
-            names = {n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)}
-            unknown = {name for name in names if not hasattr(rules, name)} - set(vars(traits))
-            if unknown:
-                sys.exit(
-                    f"{module.__file__}: TRAITS uses {', '.join(sorted(unknown))}; only words of "
-                    "app/engine/config/traits.py and rules.py can be copied"
-                )
-            return str(ast.get_source_segment(source, statement.value)), names
-    sys.exit(f"{module.__file__}: there is no TRAITS; see docs/adding.md")
+    value = assigned(source, "TRAITS")
+    if value is None:
+        sys.exit(f"{module.__file__}: there is no TRAITS; see docs/adding.md")
+    names = {node.id for node in ast.walk(value) if isinstance(node, ast.Name)}
+    if unknown := sorted(names - _defined(rules) - _defined(traits)):
+        sys.exit(
+            f"{module.__file__}: TRAITS uses {', '.join(unknown)}; only words of "
+            "app/engine/config/traits.py and rules.py can be copied"
+        )
+    return str(ast.get_source_segment(source, value)), names
 
 
 def _import(module: object, words: Iterable[str]) -> str:
@@ -100,6 +102,54 @@ def _defined(module: object) -> set[str]:
     }
 
 
+def engine_words() -> str:
+    """What settings can name of the engine: strategies, formats, forms."""
+    options = dict.fromkeys(option for each in STRATEGIES.values() for option in each.uses)
+    users = {o: tuple(name for name, s in STRATEGIES.items() if o in s.uses) for o in options}
+    words = [word for known in FORMATS.values() for word in known.words]
+    forms = {name: form for name in EXPORTERS if (form := _form_of_trainings(name))}
+    return formatted(
+        '"""What settings can name of the engine; `make generate` writes it from its tables."""\n'
+        "from typing import Literal\n"
+        f"MiningAlgorithm = Literal{list(STRATEGIES)!r}\n"
+        f"MINING_ALGORITHMS = {_in_words()!r}\n"
+        f"USERS = {users!r}\n"
+        '"""Option of a mining -> the algorithms whose scores it changes."""\n'
+        f"ExportFormat = Literal{['', *words]!r}\n"
+        f"ANNOTATIONS = {tuple(w for w in words if not w.startswith('det-'))!r}\n"
+        '"""Its words in messages: of two for one format the shorter."""\n'
+        f"EXPORT_FORMS = {forms!r}\n"
+        '"""Form -> its name with the condition under which it is made."""\n'
+    )
+
+
+def _in_words() -> tuple[str, ...]:
+    """The strategies, each with what it prefers."""
+    groups = groupby(STRATEGIES.items(), key=lambda item: item[1].prefers)
+    return tuple(
+        ", ".join(name for name, _ in group) + (f" ({prefers})" if prefers else "")
+        for prefers, group in groups
+    )
+
+
+def _form_of_trainings(name: str) -> str | None:
+    """A form of export in words; None where trainings do not end with it."""
+    file = ROOT / "app/engine/export" / f"{name}.py"  # not imported: its libraries take seconds
+    condition = assigned(file.read_text(encoding="utf-8"), "OF_TRAININGS")
+    if condition is None:
+        return None
+    words = ast.literal_eval(condition)
+    return f"{name} ({words})" if words else name
+
+
+def assigned(source: str, name: str) -> ast.expr | None:
+    """What Python source assigns to a name at its top level."""
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:
+            return statement.value
+    return None
+
+
 def formatted(source: str) -> str:
     """Python as `ruff` writes it, imports sorted."""
     for command in (["check", "--select", "I", "--fix", "-q"], ["format", "-q"]):
@@ -117,6 +167,10 @@ def main() -> None:
         if not path.is_file() or path.read_text(encoding="utf-8") != content:
             path.write_text(content, encoding="utf-8")
             print(f"wrote {name}")
+    # In a process of its own, which imports what has just been written.
+    subprocess.run(
+        [sys.executable, "-m", "executor.templates", "docker/img-man"], check=True, cwd=ROOT
+    )
 
 
 if __name__ == "__main__":

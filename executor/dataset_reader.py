@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from executor.engine_words import ANNOTATIONS
 from executor.errors import DatasetError
 from executor.index_paths import file_of, is_there, split_in_two, where_it_ends
 from executor.index_remarks import Remarks
@@ -67,7 +68,7 @@ def read_training_index(path: Path | None) -> list[Asset]:
     if not assets:
         raise DatasetError(
             f"{path}: the training index is empty; choose a training set with images, and an"
-            " export_format that this image reads (ark:raw, voc:raw, coco:raw, seg-coco:raw)"
+            f" export_format that this image reads ({', '.join(ANNOTATIONS)})"
         )
     assets = _with_other_separators(path, assets)
     if all(asset.annotation_text is None for asset in assets):

@@ -4,21 +4,27 @@ Docstrings below fields become the comments of the templates that users see. Val
 (see yaml_reader) or as numbers; an empty value means "not set", because web forms drop such keys.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from unicodedata import category, normalize
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from executor.engine_words import (
+    ANNOTATIONS,
+    EXPORT_FORMS,
+    MINING_ALGORITHMS,
+    USERS,
+    ExportFormat,
+    MiningAlgorithm,
+)
 from executor.env import Task
 from executor.validation import validated
 from executor.yaml_reader import Value, read_yaml
 
 MAX_CLASSES = 10_000
-
-EXPORT_FORMS = ("onnx", "int8")
 
 BOXES = 2
 INSTANCE_SEGMENTATION = 4
@@ -32,6 +38,11 @@ def _as_list(names: Iterable[str]) -> str:
     """How to write names in YAML, as far as a message shows them."""
     first = list(islice(names, 4))
     return f"[{', '.join(first[:3])}{', ...' if len(first) > 3 else ''}]"
+
+
+def spoken(words: Sequence[str], last: str = "or") -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -154,11 +165,12 @@ class TrainHyperparameters(Hyperparameters):
     """Learning rate after warm-up, for `batch_size` images. 0: choose for my model and batch."""
     args_options: str = ""
     """More settings in detectron2's words: `--resume`, or `SOLVER.WEIGHT_DECAY 0.0005 ...`."""
-    export_format: Literal[
-        "", "ark:raw", "det-ark:raw", "voc:raw", "det-voc:raw", "coco:raw", "seg-coco:raw"
-    ] = Field("", json_schema_extra={"template": "ark:raw"})
-    """How the platform hands over annotations: ark:raw, voc:raw, coco:raw or seg-coco:raw. Left
-    out, most platforms send voc:raw, which is read as well."""
+    export_format: ExportFormat = Field(
+        "",
+        json_schema_extra={"template": "ark:raw"},
+        description=f"How the platform hands over annotations: {spoken(ANNOTATIONS)}. Left out, "
+        "most platforms send voc:raw, which is read as well.",
+    )
     annotated_frame: Literal["auto", "shown", "stored", "scaled"] = "auto"
     """The picture in which boxes were drawn, where EXIF turns photographs or the annotated size is
     not the image's: shown (turned), stored (not turned), scaled (of the annotated size); auto:
@@ -185,9 +197,11 @@ class TrainHyperparameters(Hyperparameters):
     """Stop after so many evaluations without a better result. 0: never stop early."""
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """Start of all random numbers; the same seed gives the same training."""
-    export: str = "none"
-    """Forms of the best model to add to its files at the end, comma-separated: onnx, int8 (with a
-    validation set; left out if it loses over one point of AP). none: nothing, no time spent."""
+    export: str = Field(
+        "none",
+        description="Forms of the best model to add to its files at the end, comma-separated: "
+        f"{', '.join(EXPORT_FORMS.values())}. none: nothing, no time spent.",
+    )
     ymir_saved_file_patterns: str = ""
     """Keep only model files whose names match one of these comma-separated patterns (regular
     expressions). Empty: all."""
@@ -206,7 +220,8 @@ class TrainHyperparameters(Hyperparameters):
         words = [word.strip() for word in text.split(",")]
         unknown = [word for word in words if word not in ("none", *EXPORT_FORMS)]
         if unknown or ("none" in words and len(words) > 1):
-            raise ValueError("not a list of forms; allowed none, onnx, int8 or onnx,int8")
+            forms = ("none", *EXPORT_FORMS, ",".join(EXPORT_FORMS))
+            raise ValueError(f"not a list of forms; allowed {spoken(forms)}")
         return ",".join(words)
 
     @property
@@ -268,6 +283,11 @@ class _CandidateHyperparameters(Hyperparameters):
         return _checked_size(size)
 
 
+def _without(option: str) -> list[str]:
+    """The mining algorithms that an option does not change."""
+    return [name for name in get_args(MiningAlgorithm) if name not in USERS[option]]
+
+
 class InferHyperparameters(_CandidateHyperparameters):
     """What an inference can be told."""
 
@@ -285,21 +305,30 @@ class InferHyperparameters(_CandidateHyperparameters):
 class MiningHyperparameters(_CandidateHyperparameters):
     """What a mining can be told; holds infer's keys, as runs of both get only this template."""
 
-    mining_algorithm: Literal["random", "entropy", "least_confidence", "margin", "aldd", "cald"] = (
-        "entropy"
+    mining_algorithm: MiningAlgorithm = Field(
+        "entropy", description=f"Which images to label first: {spoken(MINING_ALGORITHMS)}."
     )
-    """Which images to label first: entropy, least_confidence, margin (unsure detections), cald
-    (detections that change with the view), aldd (doubtful regions, small objects) or random."""
-    aggregate: Literal["topk", "sum", "mean", "max"] = "topk"
-    """How an image's doubts become one score (entropy, least_confidence, margin): topk (mean of
-    the five largest), sum (favours crowded images), mean or max."""
-    empty_policy: Literal["low", "high"] = "low"
-    """Where images without any detection go: low (after the others) or high (before them); aldd
-    and random need none."""
-    class_distribution_scores: str = ""
-    """Weights of the classes for aldd, comma-separated, as class_names lists them. Empty: equal."""
-    seed: int = Field(0, ge=0, le=2**32 - 1)
-    """Start of the random numbers of random and cald."""
+    aggregate: Literal["topk", "sum", "mean", "max"] = Field(
+        "topk",
+        description=f"How an image's doubts become one score ({', '.join(USERS['aggregate'])}): "
+        "topk (mean of the five largest), sum (favours crowded images), mean or max.",
+    )
+    empty_policy: Literal["low", "high"] = Field(
+        "low",
+        description="Where images without any detection go: low (after the others) or high (before "
+        f"them); {spoken(_without('empty_policy'), 'and')} need none.",
+    )
+    class_distribution_scores: str = Field(
+        "",
+        description=f"Weights of the classes for {spoken(USERS['class_weights'], 'and')}, "
+        "comma-separated, as class_names lists them. Empty: equal.",
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**32 - 1,
+        description=f"Start of the random numbers of {spoken(USERS['seed'], 'and')}.",
+    )
 
     @field_validator("precision")
     @classmethod
@@ -315,9 +344,11 @@ class MiningHyperparameters(_CandidateHyperparameters):
         names = info.data.get("class_names", ())
         if weights and names and len(weights) != len(names):
             raise ValueError(f"{len(weights)} weights for {len(names)} classes; give one for each")
-        algorithm = info.data.get("mining_algorithm", "aldd")
-        if weights and algorithm != "aldd":
-            raise ValueError(f"weighs classes for aldd only; leave it empty for {algorithm}")
+        algorithm, users = info.data.get("mining_algorithm"), USERS["class_weights"]
+        if weights and algorithm and algorithm not in users:
+            raise ValueError(
+                f"weighs classes for {spoken(users, 'and')} only; leave it empty for {algorithm}"
+            )
         return text
 
     @property

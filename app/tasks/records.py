@@ -14,9 +14,6 @@ from executor.errors import DatasetError
 
 logger = logging.getLogger(__name__)
 
-SUFFIX_FORMATS = {".txt": "ark", ".xml": "voc", ".json": "coco"}
-"""What the platform calls its annotation files in each format."""
-
 
 def read_records(
     assets: Sequence[Asset],
@@ -46,7 +43,7 @@ def read_records(
     word = format_of([annotation for _, annotation in pairs], export_format)
     records = FORMATS[word](pairs, reading)
     settle(name, len(assets), records, reading)
-    scent = Scent(records, reading, is_xywh=FORMATS[word] is FORMATS["coco"])
+    scent = Scent(records, reading, is_xywh=FORMATS[word].is_xywh)
     sniff(name, scent, accepted_smells, key="accepted_smells")
     return records
 
@@ -56,11 +53,11 @@ def format_of(annotations: Sequence[Path], export_format: str) -> str:
 
     DatasetError where they are of several formats.
     """
-    asked = export_format.partition(":")[0]
+    asked = next((name for name, known in FORMATS.items() if export_format in known.words), None)
     found = _format_of_suffixes(annotations) or asked or "ark"
-    if FORMATS[found] is FORMATS["ark"] and looks_like_yolo(annotations):
+    if found == "ark" and looks_like_yolo(annotations):
         found = "yolo"
-    if asked and FORMATS[asked] is not FORMATS[found]:
+    if asked not in (None, found):
         logger.warning(
             "export_format is %s but the annotation files are %s: reading them as %s",
             export_format,
@@ -72,10 +69,11 @@ def format_of(annotations: Sequence[Path], export_format: str) -> str:
 
 def _format_of_suffixes(annotations: Sequence[Path]) -> str | None:
     """What the names of the files say; None where they say nothing."""
+    by_suffix = {known.suffix: name for name, known in FORMATS.items() if known.suffix}
     files: dict[str, list[Path]] = {}
     for annotation in annotations:
         plain = annotation.name.lower().removesuffix(".gz")
-        word = SUFFIX_FORMATS.get(Path(plain).suffix)
+        word = by_suffix.get(Path(plain).suffix)
         if word is not None:
             files.setdefault(word, []).append(annotation)
     if len(files) > 1:

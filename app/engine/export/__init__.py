@@ -21,6 +21,9 @@ def _on_use(name: str) -> Exporter:
 
 
 EXPORTERS: dict[str, Exporter] = {
-    name: _on_use(name) for name in ("detectron2", "int8", "onnx", "safetensors")
+    "detectron2": _on_use("detectron2"),
+    "onnx": _on_use("onnx"),
+    "int8": _on_use("int8"),
+    "safetensors": _on_use("safetensors"),
 }
-"""What `export --format` can name."""
+"""What `export --format` can name. Those whose file says `OF_TRAININGS` a training can end with."""

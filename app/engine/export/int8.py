@@ -28,6 +28,10 @@ from common.files import sha256_of, write_atomically
 logger = logging.getLogger(__name__)
 
 FILE_NAME = FILE_NAMES["int8"]
+
+OF_TRAININGS = "with a validation set; left out if it loses over one point of AP"
+"""A training can end with it; the condition, for the setting's description."""
+
 REPORT_NAME = "model.int8.json"
 MAX_AP_LOSS = 1.0
 """Points of AP (0..100) that integers may cost."""

@@ -21,6 +21,9 @@ from common.files import sha256_of, write_atomically
 logger = logging.getLogger(__name__)
 
 FILE_NAME = FILE_NAMES["fp32"]
+OF_TRAININGS = ""
+"""A training can end with it; the condition, for the setting's description."""
+
 NUM_COMPARED = 8
 """Photographs on which file and engine are compared."""
 

@@ -4,13 +4,10 @@ A reader never raises for what is wrong in a file: it counts it in `Reading.prob
 ark and YOLO are both lines in .txt files: `looks_like_yolo` tells which of them a set is.
 """
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
 from app.engine.data.formats import ark, coco, voc, yolo
+from app.engine.data.formats._format import Format
 from app.engine.data.formats._lines import looks_like_yolo
 from app.engine.data.formats._reading import Conventions, Decisions, Facts, Reading
-from app.engine.structures.sample import ImageRecord
 
 __all__ = [
     "FORMATS",
@@ -22,16 +19,10 @@ __all__ = [
     "looks_like_yolo",
 ]
 
-Format = Callable[[Sequence[tuple[Path, Path]], Reading], list[ImageRecord]]
-
 FORMATS: dict[str, Format] = {
-    "ark": ark.read,
-    "det-ark": ark.read,
-    "voc": voc.read,
-    "det-voc": voc.read,
-    "coco": coco.read,
-    "seg-coco": coco.read,
-    "det-coco": coco.read,
-    "yolo": yolo.read,
+    "ark": ark.FORMAT,
+    "voc": voc.FORMAT,
+    "coco": coco.FORMAT,
+    "yolo": yolo.FORMAT,
 }
-"""Reader for the word before the colon of an export format (`ark:raw`)."""
+"""Name -> how such files are read."""

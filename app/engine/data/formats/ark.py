@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.engine.data.formats._class_list import check_class_lists
+from app.engine.data.formats._format import Format
 from app.engine.data.formats._lines import COMMENT, LineReader, Lines, label_files, yolo_columns
 from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import Box, edges
@@ -97,3 +98,6 @@ def _numbers(columns: list[str]) -> list[float] | None:
         return [float(column) for column in columns]
     except ValueError:
         return None
+
+
+FORMAT = Format(read=read, words=("ark:raw", "det-ark:raw"), suffix=".txt")

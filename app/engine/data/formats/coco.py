@@ -11,6 +11,7 @@ from app.engine.data.formats._coco_file import CocoFile, CocoImage, read_coco, w
 from app.engine.data.formats._coco_names import count_shared, match_images
 from app.engine.data.formats._coco_objects import Frames, ObjectReader
 from app.engine.data.formats._coco_writers import box_frame, mask_frame
+from app.engine.data.formats._format import Format
 from app.engine.data.formats._frames import SAME, FrameMap, frame_map
 from app.engine.data.formats._reading import Frame, Reading
 from app.engine.data.formats._records import build_record, class_finder, readable_pairs
@@ -131,3 +132,6 @@ def _frames(
         return None
     size = header.size if masks.is_same else image.size or header.stored_size
     return Frames(size, header.size, boxes, masks)
+
+
+FORMAT = Format(read=read, words=("coco:raw", "seg-coco:raw"), suffix=".json", is_xywh=True)

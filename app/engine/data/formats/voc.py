@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.engine.data.class_names import ClassFinder
 from app.engine.data.formats._corners import inclusive_files
+from app.engine.data.formats._format import Format
 from app.engine.data.formats._frames import frame_map
 from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import (
@@ -84,3 +85,6 @@ def _tell_other_images(files: Sequence[tuple[Path, VocFile]], problems: Problems
             and (said in names or stem in stems)
         ):
             problems.add(OTHER_IMAGE, f"{file.path} of {image.name} says {file.filename}")
+
+
+FORMAT = Format(read=read, words=("voc:raw", "det-voc:raw"), suffix=".xml")

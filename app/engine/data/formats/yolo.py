@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from app.engine.data.formats._class_list import check_class_lists, numbered
+from app.engine.data.formats._format import Format
 from app.engine.data.formats._lines import COMMENT, LineReader, Lines, label_files, yolo_columns
 from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import Box
@@ -162,3 +163,6 @@ def _tell(reader: _Reader, annotations: Sequence[Path], reading: Reading) -> Non
         f" width and height; classes in the order of class_names{source}:"
         f" {numbered(reading.class_names)}"
     )
+
+
+FORMAT = Format(read=read)

@@ -64,7 +64,7 @@ class Read:
 def _read_index(images: list[Path], content: Any, conventions: Conventions | None = None) -> Read:
     path = _written(images[0].parent, content)
     reading = Reading(NAMES, conventions or Conventions())
-    return Read(FORMATS["seg-coco"]([(image, path) for image in images], reading), reading.problems)
+    return Read(FORMATS["coco"]([(image, path) for image in images], reading), reading.problems)
 
 
 def _read_folder(images: list[Path], content: Any, conventions: Conventions | None = None) -> Read:
