@@ -8,10 +8,10 @@ import torch
 
 from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode, load_config
+from app.engine.cpu import winograd
+from app.engine.cpu.prepare import PRECISIONS, prepare_for_inference
 from app.engine.evaluation.evaluate import evaluate
 from app.engine.export._accuracy import coco_metrics
-from app.engine.layers import winograd
-from app.engine.layers.prepare import PRECISIONS, prepare_for_inference
 from app.engine.modeling.build import build_detector
 from app.engine.predictor.onnx_card import FILE_NAMES
 from app.engine.structures.sample import ImageRecord

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from app.engine.config import load_config
-from app.engine.layers.prepare_training import prepare_for_training
+from app.engine.cpu.prepare import prepare_for_training
 from app.engine.modeling.build import build_detector
 from app.engine.predictor import Predictor
 from app.engine.solver import build_optimizer

@@ -7,17 +7,12 @@ hardly depends on what else the machine does.
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 
 from app.engine.layers.nms import nms_sorted
-from app.engine.layers.winograd import WinogradConv2d
-from benchmarks.speed.engine_ours import build
-from benchmarks.speed.engines import Task, read_pixels
 from benchmarks.speed.report import described
 from benchmarks.speed.verb import Options, Parser, add_image
 
@@ -45,8 +40,7 @@ describe = described
 
 def measure(image: Path, *, short: int, rounds: int) -> dict[str, Any]:
     """The content of a `savings` record."""
-    rows = [_boxes_near_candidates(image, short, p, rounds) for p in ("fp32", "bf16")]
-    rows.append(_nms_of_prefix(rounds))
+    rows = [_nms_of_prefix(rounds)]
     return {
         "key": [_CONFIG, short],
         "title": "Exact savings beyond dense work",
@@ -56,23 +50,6 @@ def measure(image: Path, *, short: int, rounds: int) -> dict[str, Any]:
         f"photograph with few objects saves more), 1 thread, medians of {rounds} rounds off and "
         "on. Gap: of boxes in pixels, where a tile's neighbours are 0 instead of their values.",
     }
-
-
-def _boxes_near_candidates(image: Path, short: int, precision: str, rounds: int) -> list[str]:
-    predictor = build(Task(_CONFIG, short, short * 1333 // 800, 1), precision)
-    pixels = read_pixels(image)
-
-    def detect() -> torch.Tensor:
-        return predictor.detect([pixels])[0].boxes
-
-    off, on, gap = _in_turns(_everywhere, detect, detect, rounds)
-    return _row(f"RetinaNet {precision}: box tower near candidates only", off, on, gap)
-
-
-@contextmanager
-def _everywhere() -> Iterator[None]:
-    with mock.patch.object(WinogradConv2d, "near", lambda conv, x, cells: conv(x)):
-        yield
 
 
 def _nms_of_prefix(rounds: int) -> list[str]:

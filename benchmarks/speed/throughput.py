@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from app.engine.layers.prepare import PRECISIONS
+from app.engine.cpu.prepare import PRECISIONS
 from benchmarks.speed import anchor_torchvision, engine_ours, train_ours, train_torchvision
 from benchmarks.speed.engines import Task
 from benchmarks.speed.floor import peak_kernel

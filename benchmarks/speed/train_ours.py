@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from app.engine.config import CfgNode
-from app.engine.layers.prepare import PRECISIONS
-from app.engine.layers.prepare_training import prepare_for_training
+from app.engine.cpu.prepare import PRECISIONS, prepare_for_training
 from app.engine.modeling.detector import Detector
 from app.engine.solver import build_optimizer
 from app.engine.structures.masks import PolygonMasks

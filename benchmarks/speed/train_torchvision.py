@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine.layers.prepare import PRECISIONS
+from app.engine.cpu.prepare import PRECISIONS
 from benchmarks.speed.anchor_torchvision import build_model
 from benchmarks.speed.engines import Task
 from benchmarks.speed.train_batch import LabelledImage

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from app.engine.config import load_config
-from app.engine.layers.prepare import prepare_for_inference
-from app.engine.layers.prepare_training import prepare_for_training
+from app.engine.cpu.prepare import prepare_for_inference, prepare_for_training
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from app.engine.config import load_config
-from app.engine.layers.prepare_training import prepare_for_training
+from app.engine.cpu.prepare import prepare_for_training
 from app.engine.modeling.build import build_detector
 from app.engine.solver import build_optimizer, build_schedule
 from app.engine.structures.sample import Sample

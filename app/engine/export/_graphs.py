@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from app.engine.cpu.fold import fold_batch_norm
 from app.engine.errors import ExportError
 from app.engine.export._dense_graph import DenseGraph
 from app.engine.export._two_stage_graph import Heads, TwoStageGraph
-from app.engine.layers.fold import fold_batch_norm
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.fcos import FCOS
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN

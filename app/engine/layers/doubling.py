@@ -3,11 +3,8 @@
 M: boxes; C, S: channels, side; O: output channels
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from app.engine.layers.packed import RELU, PackedConv2d
 
 
 class Doubling(nn.ConvTranspose2d):
@@ -22,30 +19,16 @@ class Doubling(nn.ConvTranspose2d):
 
     def quarters(self, x: Tensor) -> Tensor:
         """The four cells that each becomes, row by row: (M, C, S, S) -> (M, S, S, 4, O)."""
-        return _apart(F.relu_(F.conv2d(x, *self._as_pointwise())))
+        return apart(F.relu_(F.conv2d(x, *self.as_pointwise())))
 
-    def packed(self, dtype: torch.dtype) -> "PackedDoubling":
-        """For inference on a CPU."""
-        weight, bias = self._as_pointwise()
-        conv = nn.Conv2d(self.in_channels, len(weight), 1)
-        conv.weight, conv.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
-        return PackedDoubling(conv, dtype=dtype, activation=RELU)
-
-    def _as_pointwise(self) -> tuple[Tensor, Tensor]:
+    def as_pointwise(self) -> tuple[Tensor, Tensor]:
         """Weight (4 O, C, 1, 1) and bias (4 O,)."""
         assert self.bias is not None
         weight = self.weight.permute(2, 3, 1, 0).reshape(-1, self.in_channels, 1, 1)
         return weight, self.bias.repeat(4)
 
 
-class PackedDoubling(PackedConv2d):
-    """`Doubling` by one pointwise convolution."""
-
-    def quarters(self, x: Tensor) -> Tensor:
-        """(M, C, S, S) -> (M, S, S, 4, O)."""
-        return _apart(self(x))
-
-
-def _apart(x: Tensor) -> Tensor:
+def apart(x: Tensor) -> Tensor:
+    """(M, 4 O, S, S) -> (M, S, S, 4, O)."""
     count, channels, height, width = x.shape
     return x.permute(0, 2, 3, 1).reshape(count, height, width, 4, channels // 4)

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
-from app.engine.layers.roi_align import gathered_roi_align
 
 POOLER_TYPES = ("ROIAlignV2", "ROIAlign", "ROIPool")
 
@@ -21,7 +20,7 @@ _CANONICAL_SIDE = 224
 _CANONICAL_LEVEL = 4
 
 
-class ROIPooler:
+class ROIPooler(nn.Module):
     """Crops boxes from the level that suits their size.
 
     strides         of the L feature maps, each twice the one before
@@ -33,6 +32,7 @@ class ROIPooler:
     def __init__(
         self, strides: Sequence[int], *, side: int, sampling_ratio: int, pooler_type: str
     ) -> None:
+        super().__init__()
         if pooler_type not in POOLER_TYPES:
             raise ConfigError(
                 f"POOLER_TYPE is {pooler_type!r}; choose one of {', '.join(POOLER_TYPES)}"
@@ -58,17 +58,12 @@ class ROIPooler:
             pooler_type=head.POOLER_TYPE,
         )
 
-    def __call__(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+    def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """L maps (N, C, H, W) and boxes (M_i, 4) of N images -> (M, C, S, S), image by image."""
         rois = with_image_index(boxes)
         if len(self.strides) == 1:
-            if self._gathers(features[0]):
-                return self._gather(features, rois, torch.zeros_like(rois[:, 0]))
             return self._pool(features[0], rois, self.strides[0])
-        levels = assign_levels(rois[:, 1:], self.strides)
-        first = features[0]
-        if self._gathers(first):
-            return self._gather(features, rois, levels)
+        levels, first = assign_levels(rois[:, 1:], self.strides), features[0]
         pooled = first.new_zeros((len(rois), first.shape[1], self.side, self.side))
         every_level = torch.arange(len(features), device=levels.device)
         counts = (levels[:, None] == every_level).sum(dim=0).tolist()
@@ -77,21 +72,6 @@ class ROIPooler:
             # Empty levels too: every map keeps its place in the graph of the gradients.
             pooled.index_put_((chosen,), self._pool(feature, rois[chosen], stride))
         return pooled
-
-    def _gathers(self, feature: Tensor) -> bool:
-        return feature.device.type == "cpu" and self.pooler_type != "ROIPool"
-
-    def _gather(self, features: Sequence[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
-        """All boxes, each from the map of its level (M,), in channels-last memory."""
-        return gathered_roi_align(
-            features,
-            [1.0 / stride for stride in self.strides],
-            rois,
-            levels,
-            side=self.side,
-            sampling_ratio=self.sampling_ratio,
-            aligned=self.pooler_type == "ROIAlignV2",
-        )
 
     def _pool(self, feature: Tensor, rois: Tensor, stride: int) -> Tensor:
         from torchvision.ops import roi_align, roi_pool  # slow to import

@@ -15,13 +15,13 @@ import torch
 
 from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode, num_classes
+from app.engine.cpu.prepare import PRECISIONS as PRECISIONS
+from app.engine.cpu.prepare import give_back_free_memory, prepare_for_inference
 from app.engine.data.ahead import ahead
 from app.engine.data.image import Pixels
 from app.engine.data.mapper import TestMapper
 from app.engine.errors import ConfigError, DoesNotFitError, ImageError
 from app.engine.layers.precision import set_float32_precision
-from app.engine.layers.prepare import PRECISIONS as PRECISIONS
-from app.engine.layers.prepare import give_back_free_memory, prepare_for_inference
 from app.engine.modeling.build import build_blank_detector
 from app.engine.modeling.detector import Detector
 from app.engine.predictor.batching import run_in_batches

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from app.engine.config import CfgNode
 from app.engine.config.traits import Body
 from app.engine.errors import ConfigError
-from app.engine.layers.conv import Conv2d, conv_add, init_kaiming
+from app.engine.layers.conv import Conv2d, init_kaiming
 from app.engine.layers.deform import DeformConv
 from app.engine.layers.norm import freeze_batch_norm, get_norm
 from app.engine.layers.shape_spec import ShapeSpec
@@ -72,21 +72,14 @@ def make_stage(spec: StageSpec) -> nn.Sequential:
     blocks = []
     for i in range(spec.num_blocks):
         in_channels, stride = (spec.in_channels, spec.stride) if i == 0 else (spec.out_channels, 1)
-        block = block_class(spec, in_channels=in_channels, stride=stride)
-        # What comes into a stage may be one of the maps asked for.
-        block.owns_input = i > 0
-        blocks.append(block)
+        blocks.append(block_class(spec, in_channels=in_channels, stride=stride))
     return nn.Sequential(*blocks)
 
 
 class _Block(nn.Module):
-    """A residual block; `shortcut` projects where the number of channels changes.
-
-    owns_input  nobody else needs the input: inference may put the result there
-    """
+    """A residual block; `shortcut` projects where the number of channels changes."""
 
     shortcut: Conv2d | None
-    owns_input: bool = False
 
     def __init__(self, spec: StageSpec, *, in_channels: int, stride: int) -> None:
         super().__init__()
@@ -95,9 +88,9 @@ class _Block(nn.Module):
             self.shortcut = _conv(in_channels, spec.out_channels, 1, spec.norm, stride=stride)
 
     def _add(self, last: Conv2d, inner: Tensor, x: Tensor) -> Tensor:
-        if self.shortcut is None:
-            return conv_add(last, inner, x, relu=True, last_use=self.owns_input)
-        return conv_add(last, inner, self.shortcut(x), relu=True, last_use=True)
+        y: Tensor = last(inner)
+        y += x if self.shortcut is None else self.shortcut(x)
+        return F.relu_(y)
 
 
 class BasicBlock(_Block):

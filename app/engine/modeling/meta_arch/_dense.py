@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, init_normal
@@ -17,7 +16,6 @@ from app.engine.layers.conv_cells import convs_at_cells, reach
 from app.engine.layers.focal import focal_loss_of_classes
 from app.engine.layers.norm import PerLevelBatchNorm, get_norm
 from app.engine.layers.shape_spec import ShapeSpec
-from app.engine.layers.winograd import WinogradConv2d
 from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbones import Backbone
 from app.engine.modeling.detector import Detector
@@ -182,20 +180,9 @@ class DenseHead(nn.Module):
         """(N, channels, H, W) for each level, input of `bbox_pred`."""
         return [_run(self.bbox_subnet, feature, level) for level, feature in enumerate(features)]
 
-    def level_deltas(self, feature: Tensor, level: int, cells: Tensor | None = None) -> Tensor:
-        """What `bbox_pred` says of one level: (N, A * 4, H, W).
-
-        cells  (N, H, W) bool, the only ones where it must be right: tiles far from all of them
-               are left out if the tower is one that works by tiles
-        """
-        convs = [module for module in self.bbox_subnet if isinstance(module, WinogradConv2d)]
-        x = feature
-        if cells is None or 2 * len(convs) != len(self.bbox_subnet):
-            x = _run(self.bbox_subnet, feature, level)
-        else:
-            for reach in range(len(convs), 0, -1):
-                x = convs[-reach].near(x, _grown(cells, reach))
-        deltas: Tensor = self.bbox_pred(x)
+    def level_deltas(self, feature: Tensor, level: int) -> Tensor:
+        """What `bbox_pred` says of one level: (N, A * 4, H, W)."""
+        deltas: Tensor = self.bbox_pred(_run(self.bbox_subnet, feature, level))
         return deltas
 
     def box_deltas_at(self, features: Sequence[Tensor], cells: Sequence[Tensor]) -> Tensor:
@@ -223,12 +210,6 @@ class DenseHead(nn.Module):
                 return rows[torch.searchsorted(reached[-1], cells)]
         deltas: Tensor = self.bbox_pred(_run(self.bbox_subnet, feature, level))
         return deltas.permute(0, 2, 3, 1).reshape(batch * math.prod(size), -1)[cells]
-
-
-def _grown(cells: Tensor, reach: int) -> Tensor:
-    """With all that are at most `reach` rows and columns away: (N, H, W) bool."""
-    near = F.max_pool2d(cells[:, None].float(), 2 * reach + 1, stride=1, padding=reach)
-    return near[:, 0] > 0
 
 
 def _tower_norm(norm: str, channels: int, num_levels: int) -> nn.Module:

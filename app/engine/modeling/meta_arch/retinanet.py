@@ -19,7 +19,6 @@ from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
 from app.engine.modeling.meta_arch._selection import (
-    Candidates,
     Selection,
     best_candidates,
     by_anchor,
@@ -154,7 +153,7 @@ class RetinaNet(DenseDetector):
             if self.keep_class_probs:
                 all_probs.append(take(logits, candidates.anchors).float().sigmoid())
             del logits
-            deltas = by_anchor(self._deltas_of(candidates, features[level], level), 4)
+            deltas = by_anchor(self.head.level_deltas(features[level], level), 4)
             all_deltas.append(take(deltas, candidates.anchors))
             all_anchors.append(anchors[candidates.anchors])
             all_scores.append(candidates.scores)
@@ -170,16 +169,6 @@ class RetinaNet(DenseDetector):
             class_probs=torch.cat(all_probs, dim=1) if self.keep_class_probs else None,
             selection=self.selection,
         )
-
-    def _deltas_of(self, candidates: Candidates, feature: Tensor, level: int) -> Tensor:
-        """Deltas (N, A * 4, H, W) of one level, right where candidates are."""
-        cells = None
-        if feature.device.type == "cpu":
-            num_anchors = self.head.bbox_pred.out_channels // 4
-            image, number = (candidates.scores > -torch.inf).nonzero(as_tuple=True)
-            cells = torch.zeros_like(feature[:, 0], dtype=torch.bool)
-            cells.flatten(1)[image, candidates.anchors[image, number] // num_anchors] = True
-        return self.head.level_deltas(feature, level, cells)
 
     @torch.no_grad()
     def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:

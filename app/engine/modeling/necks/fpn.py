@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from app.engine.config import CfgNode
 from app.engine.config.traits import Neck
 from app.engine.errors import ConfigError
-from app.engine.layers.conv import Conv2d, conv_add, init_xavier
+from app.engine.layers.conv import Conv2d, init_xavier
 from app.engine.layers.norm import get_norm
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbone import Backbone
@@ -113,11 +113,9 @@ class FPN(Backbone):
             lateral = getattr(self, f"fpn_lateral{level}")
             is_needed = self.top_block is not None and name == self.top_block.in_feature
             below = bottom_up[name] if is_needed else bottom_up.pop(name)
-            if above is None:
-                merged: Tensor = lateral(below)
-            else:
-                above = F.interpolate(above, scale_factor=2.0, mode="nearest")
-                merged = conv_add(lateral, below, above, last_use=True)
+            merged: Tensor = lateral(below)
+            if above is not None:
+                merged += F.interpolate(above, scale_factor=2.0, mode="nearest")
                 if self.average:
                     merged = merged / 2
             del below  # the finest maps are the largest things in memory

@@ -13,18 +13,13 @@ from torch.nn import functional as F
 from app.engine.config import CfgNode
 from app.engine.errors import DatasetError
 from app.engine.layers.conv import Conv2d, init_kaiming, init_normal
-from app.engine.layers.doubling import Doubling, PackedDoubling
+from app.engine.layers.doubling import Doubling
 from app.engine.layers.norm import get_norm
 from app.engine.modeling.roi_heads.assignment import LabelledProposals
-
-# On a CPU, the deconvolved maps of all boxes would be the largest thing in memory.
-_BOXES_AT_ONCE = 25
 
 
 class MaskHead(nn.Module):
     """3x3 convolutions (with norm), a 2x2 deconvolution, one mask for each class or for all."""
-
-    deconv: Doubling | PackedDoubling
 
     def __init__(
         self,
@@ -97,13 +92,6 @@ class MaskHead(nn.Module):
             if name.startswith("mask_fcn"):
                 x = layer(x)
         rows = torch.zeros_like(classes) if self.class_agnostic else classes
-        if not isinstance(self.deconv, PackedDoubling):
-            return self._masks(x, rows)
-        parts = (torch.split(tensor, _BOXES_AT_ONCE) for tensor in (x, rows))
-        return torch.cat([self._masks(*part) for part in zip(*parts, strict=True)])
-
-    def _masks(self, x: Tensor, rows: Tensor) -> Tensor:
-        """(M, C, S, S), (M,) rows of the predictor -> (M, 1, 2 S, 2 S)."""
         cells = self.deconv.quarters(x)
         logits = self.predictor.of_classes(cells.flatten(1, 3), rows).float()
         # (M, S, S, 4) is each cell's own square of two by two.

@@ -4,9 +4,9 @@ import torch
 
 from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode
+from app.engine.cpu.prepare import prepare_for_training
 from app.engine.data.damaged import DamagedImages
 from app.engine.data.filters import count_images
-from app.engine.layers.prepare_training import prepare_for_training
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
@@ -81,6 +81,5 @@ def _build_model(
         # After the weights: a file's counts are those of other images.
         counts = count_images(job.train_records, len(job.class_names))
         model.set_image_counts(torch.from_numpy(counts))
-    if cfg.SOLVER.WINOGRAD:
-        prepare_for_training(model, dtype)
+    prepare_for_training(model, dtype, by_tiles=cfg.SOLVER.WINOGRAD)
     return model

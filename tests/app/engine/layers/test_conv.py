@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from app.engine.cpu.fold import fold_batch_norm
 from app.engine.layers.conv import Conv2d, init_kaiming, init_xavier
-from app.engine.layers.fold import fold_batch_norm
 from app.engine.layers.norm import FrozenBatchNorm2d, get_norm
 
 

@@ -15,9 +15,9 @@ import torch
 
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import load_config
+from app.engine.cpu import winograd_training
+from app.engine.cpu.winograd_training import convolve_by_tiles
 from app.engine.errors import CheckpointError, ConfigError, DivergedError, EngineError
-from app.engine.layers import conv
-from app.engine.layers.winograd_training import convolve_by_tiles
 from app.engine.training.update.step import Stepper
 from app.engine.training.validation import validator
 
@@ -386,8 +386,8 @@ def test_wide_convolutions_train_by_tiles_unless_that_is_switched_off(
         widths.add(weight.shape[0])
         return convolve_by_tiles(x, weight, bias)
 
-    monkeypatch.setattr(conv, "has_many_tiles", lambda x: True)
-    monkeypatch.setattr(conv, "convolve_by_tiles", noted)
+    monkeypatch.setattr(winograd_training, "has_many_tiles", lambda x: True)
+    monkeypatch.setattr(winograd_training, "convolve_by_tiles", noted)
     cfg = tiny.tiny_config(
         "MODEL.META_ARCHITECTURE",
         "RetinaNet",

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from app.engine.config import CfgNode, get_config, load_config
+from app.engine.cpu.prepare import prepare_for_inference
 from app.engine.errors import ConfigError
 from app.engine.evaluation.evaluate import evaluate
-from app.engine.layers.prepare import prepare_for_inference
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.roi_heads.inside import InsideBoxes
 from app.engine.predictor import Predictor

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from app.engine.config import get_config
+from app.engine.cpu.fold import fold_batch_norm
 from app.engine.errors import ConfigError
-from app.engine.layers.fold import fold_batch_norm
 from app.engine.modeling.backbones.regnet import build_regnet_backbone, regnet_stages
 
 

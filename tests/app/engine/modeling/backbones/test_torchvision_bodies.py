@@ -4,8 +4,8 @@ import torchvision
 from torch import nn
 
 from app.engine.config import get_config
+from app.engine.cpu.fold import fold_batch_norm
 from app.engine.errors import ConfigError
-from app.engine.layers.fold import fold_batch_norm
 from app.engine.layers.norm import FrozenBatchNorm2d
 from app.engine.modeling.backbones.efficientnet import VARIANTS, build_efficientnet_backbone
 from app.engine.modeling.backbones.mobilenet import build_mobilenetv2_backbone

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from app.engine.config import load_config
-from app.engine.layers.fold import fold_batch_norm
+from app.engine.cpu.fold import fold_batch_norm
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.meta_arch import _dense
 from app.engine.structures.sample import Sample

@@ -5,9 +5,6 @@ import torch
 
 from app.engine.config import get_config, load_config
 from app.engine.errors import ConfigError
-from app.engine.layers import winograd
-from app.engine.layers.prepare import prepare_for_inference
-from app.engine.layers.winograd import WinogradConv2d
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.meta_arch._selection import best_candidates, by_anchor
 from app.engine.structures.sample import Sample
@@ -151,22 +148,3 @@ def test_wrong_keys_are_refused(key, value, words):
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", key, value])
     with pytest.raises(ConfigError, match=words):
         build_detector(cfg)
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_boxes_are_the_same_where_only_tiles_near_candidates_are_done(count, monkeypatch):
-    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 32)
-    torch.manual_seed(0)
-    few = ["MODEL.RETINANET.SCORE_THRESH_TEST", "0.001"]
-    model = _build(*few, "MODEL.RETINANET.TOPK_CANDIDATES_TEST", "30").eval()
-    ready = prepare_for_inference(model)
-    samples = [Sample(torch.randint(0, 256, (3, 352, 320)).byte(), (352, 320))] * count
-    found, asked = [], []
-    for near in (WinogradConv2d.near, lambda conv, x, cells: asked.append(cells) or conv(x)):
-        monkeypatch.setattr(WinogradConv2d, "near", near)
-        found.append(ready.detect(samples))
-    assert 0 < asked[0].float().mean() < 0.8
-    for sparse, dense in zip(*found, strict=True):
-        assert len(sparse)
-        assert torch.equal(sparse.scores, dense.scores)
-        torch.testing.assert_close(sparse.boxes, dense.boxes, atol=1e-3, rtol=0)

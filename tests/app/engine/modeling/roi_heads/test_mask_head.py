@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from app.engine.cpu.prepare import prepare_for_inference
 from app.engine.errors import DatasetError
-from app.engine.layers.prepare import prepare_for_inference
 from app.engine.modeling.roi_heads.assignment import LabelledProposals
 from app.engine.modeling.roi_heads.mask_head import MaskHead
 from app.engine.structures.masks import BitMasks, PolygonMasks

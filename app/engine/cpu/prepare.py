@@ -1,19 +1,39 @@
-"""A model made ready for inference: norms folded, weights in the precision and order they need."""
+"""A model made ready for its work on a CPU: plain layers replaced by those of this room.
+
+For inference norms are folded, and weights brought into the precision and order that they need; on
+a GPU too, where nothing else is replaced. For training the names of all weights stay.
+"""
 
 import ctypes
-from collections.abc import Collection
-from itertools import accumulate
+from collections.abc import Collection, Mapping
+from itertools import accumulate, chain
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from app.engine.cpu.fold import fold_batch_norm
+from app.engine.cpu.packed import (
+    NONE,
+    PackedConv2d,
+    PackedDoubling,
+    PackedLinear,
+    activation_of,
+    can_pack,
+)
+from app.engine.cpu.roi_align import GatheringROIPooler
+from app.engine.cpu.winograd import WinogradConv2d, is_wide, pays_off, transformed_bytes
+from app.engine.cpu.winograd_training import TiledConv2d
 from app.engine.layers.conv import Conv2d
 from app.engine.layers.doubling import Doubling
-from app.engine.layers.fold import fold_batch_norm
 from app.engine.layers.map_linear import MapLinear
-from app.engine.layers.packed import NONE, PackedConv2d, PackedLinear, activation_of, can_pack
-from app.engine.layers.winograd import WinogradConv2d, is_wide, pays_off, transformed_bytes
+from app.engine.layers.roi_pool import ROIPooler
+
+Kinds = Mapping[type[nn.Module], type[nn.Module]]
+
+REPLACED: Kinds = {ROIPooler: GatheringROIPooler}
+"""What takes the place of plain modules, in training and in inference: the same state, another way
+to compute what it stands for."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -35,6 +55,7 @@ def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = 
     """
     dtype = PRECISIONS[precision]
     copy = fold_batch_norm(model, consume=consume)
+    _replace(copy, REPLACED)
     _pack(copy, dtype, _by_tiles(copy, dtype))
     for module in copy.modules():
         if dtype != torch.float32 and isinstance(module, _PRODUCTS):
@@ -42,6 +63,34 @@ def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = 
     copy.to(memory_format=torch.channels_last)  # likewise, the filters of what is not packed
     give_back_free_memory()
     return copy
+
+
+def prepare_for_training(
+    model: nn.Module, dtype: torch.dtype | None = None, *, by_tiles: bool = True
+) -> None:
+    """Replace what a CPU trains faster, in place; in evaluation mode the results are the same.
+
+    dtype     of autocast; None where there is none
+    by_tiles  convolutions that gain train by Winograd's tiles, which round a little more
+    """
+    _replace(model, REPLACED)
+    if by_tiles:
+        for module in model.modules():
+            if type(module) is Conv2d and _trains_by_tiles(module, dtype or torch.float32):
+                module.__class__ = TiledConv2d
+
+
+def _trains_by_tiles(conv: Conv2d, dtype: torch.dtype) -> bool:
+    # Filters are transformed at every step: wide ones cost more than their small maps.
+    return not is_wide(conv) and pays_off(conv, dtype)
+
+
+def _replace(model: nn.Module, kinds: Kinds) -> None:
+    """Modules on a CPU become those of `kinds`, in place: parameters, names and hooks stay."""
+    if any(tensor.device.type != "cpu" for tensor in chain(model.parameters(), model.buffers())):
+        return
+    for module in model.modules():
+        module.__class__ = kinds.get(type(module), type(module))
 
 
 def give_back_free_memory() -> None:
@@ -78,7 +127,7 @@ def _pack(module: nn.Module, dtype: torch.dtype, by_tiles: Collection[nn.Conv2d]
             _pack_conv(module, name, child, dtype, child in by_tiles)
         elif isinstance(child, Doubling):
             if can_pack(child, dtype):
-                setattr(module, name, child.packed(dtype))
+                setattr(module, name, PackedDoubling.of(child, dtype))
         elif isinstance(child, nn.Linear):
             if can_pack(child, dtype) and type(child) in (nn.Linear, MapLinear):
                 maps = child.maps if isinstance(child, MapLinear) else None
@@ -94,7 +143,7 @@ def _pack_conv(
 ) -> None:
     activation = activation_of(conv.activation) if isinstance(conv, Conv2d) else NONE
     has_norm = isinstance(conv, Conv2d) and conv.norm is not None
-    known = type(conv) in (nn.Conv2d, Conv2d)
+    known = type(conv) in (nn.Conv2d, Conv2d, TiledConv2d)
     if known and activation is not None and not has_norm and can_pack(conv, dtype):
         kind = WinogradConv2d if by_tiles else PackedConv2d
         setattr(parent, name, kind(conv, dtype=dtype, activation=activation))

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from app.engine.layers.winograd_tiles import INPUT, OUTPUT, PRODUCTS, SIDE, TILE, Matrix
-from app.engine.layers.winograd_windows import Window
+from app.engine.cpu.winograd_tiles import INPUT, OUTPUT, PRODUCTS, SIDE, TILE, Matrix
+from app.engine.cpu.winograd_windows import Window
 
 
 class Transform:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from app.engine.layers import winograd_tiles, winograd_windows
-from app.engine.layers.packed import RELU, Activation
-from app.engine.layers.winograd import WinogradConv2d, pays_off
+from app.engine.cpu import winograd_tiles, winograd_windows
+from app.engine.cpu.packed import RELU, Activation
+from app.engine.cpu.winograd import WinogradConv2d, pays_off
 
 
 def conv(in_channels=128, out_channels=130, **kwargs):
@@ -35,28 +35,6 @@ def test_equals_the_direct_sum(shape, bias):
     x = torch.randn(count, 128, height, width).relu_()
     found = WinogradConv2d(layer, dtype=torch.float32, activation=RELU)(x)
     torch.testing.assert_close(found, layer(x).relu_(), atol=2e-5, rtol=0)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(
-    ("shape", "share"),
-    [
-        pytest.param((1, 66, 63), 0.004, id="few cells"),
-        pytest.param((2, 66, 63), 0.02, id="several images and portions"),
-        pytest.param((1, 66, 63), 1.0, id="all cells"),
-        pytest.param((1, 66, 63), 0.0, id="no cells"),
-    ],
-)
-def test_near_some_cells_it_equals_the_whole(shape, share, bias):
-    layer = conv(bias=bias).requires_grad_(False)
-    x = torch.randn(shape[0], 128, *shape[1:]).relu_()
-    cells = torch.rand(shape) < share
-    winograd_conv = WinogradConv2d(layer, dtype=torch.float32, activation=RELU)
-    found, whole = winograd_conv.near(x, cells), winograd_conv(x)
-    assert found.shape == whole.shape
-    torch.testing.assert_close(
-        found.permute(0, 2, 3, 1)[cells], whole.permute(0, 2, 3, 1)[cells], atol=1e-6, rtol=0
-    )
 
 
 @pytest.mark.parametrize("shape", [(1, 192, 40, 44), (20, 192, 14, 14), (1, 512, 40, 44)], ids=str)

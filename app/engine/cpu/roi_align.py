@@ -19,8 +19,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from app.engine.layers.roi_pool import ROIPooler, assign_levels, with_image_index
+
 # Rows gathered at once, times channels: keeps index and weights small.
 _MAX_ROWS = 4_000_000
+
+
+class GatheringROIPooler(ROIPooler):
+    """A `ROIPooler` that reads the cells of all boxes at once; RoIPool stays as it is."""
+
+    def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """As `ROIPooler.forward`, in channels-last memory."""
+        if self.pooler_type == "ROIPool":
+            return super().forward(features, boxes)
+        rois = with_image_index(boxes)
+        several = len(self.strides) > 1
+        return gathered_roi_align(
+            features,
+            [1.0 / stride for stride in self.strides],
+            rois,
+            assign_levels(rois[:, 1:], self.strides) if several else rois.new_zeros(len(rois)),
+            side=self.side,
+            sampling_ratio=self.sampling_ratio,
+            aligned=self.pooler_type == "ROIAlignV2",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,20 @@
 """Convolutions and linear layers for inference on a CPU: weights packed once, one pass each.
 
-oneDNN reorders weights at every call unless they are packed before, and can apply the activation
-and the addition of a residual path to what it still has in cache.
+oneDNN reorders weights at every call unless they are packed before, and can apply the activation to
+what it still has in cache.
 
 M: boxes; N, C, H, W: batch, channels, height, width; D: width of a vector
 """
 
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from app.engine.layers.doubling import Doubling, apart
 
 
 class Activation(NamedTuple):
@@ -107,28 +109,6 @@ class PackedConv2d(nn.Module):
         )
         return y
 
-    def add(
-        self, x: Tensor, other: Tensor, *, relu: bool = False, last_use: bool = False
-    ) -> Tensor:
-        """`conv(x) + other`, then a ReLU if asked for; `other` has the shape of the result.
-
-        last_use  `other` is needed nowhere else: its memory may take the result
-        """
-        assert self.activation is NONE
-        if not x.numel():
-            return self._empty(x)
-        x, other = self._input(x), self._input(other)
-        how: tuple[Any, ...] = (*self._geometry, "add", 1.0, "relu" if relu else None, [], "")
-        operators: Any = torch.ops.mkldnn
-        y: Tensor
-        if last_use:
-            into = operators._convolution_pointwise_.binary
-            y = into(other, x, self._packed_for(x), self._bias, *how)
-        else:
-            new = operators._convolution_pointwise.binary
-            y = new(x, other, self._packed_for(x), self._bias, *how)
-        return y
-
     def _packed_for(self, x: Tensor) -> Tensor:
         """The weight in the order that suits maps like `x`.
 
@@ -198,3 +178,19 @@ class PackedLinear(nn.Module):
             x.to(self.dtype).contiguous(), self._weight, self._bias, "none", [], ""
         )
         return y
+
+
+class PackedDoubling(PackedConv2d):
+    """`Doubling` by one pointwise convolution."""
+
+    @classmethod
+    def of(cls, doubling: Doubling, dtype: torch.dtype) -> Self:
+        """With the weights of `doubling`."""
+        weight, bias = doubling.as_pointwise()
+        conv = nn.Conv2d(doubling.in_channels, len(weight), 1)
+        conv.weight, conv.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
+        return cls(conv, dtype=dtype, activation=RELU)
+
+    def quarters(self, x: Tensor) -> Tensor:
+        """(M, C, S, S) -> (M, S, S, 4, O)."""
+        return apart(self(x))

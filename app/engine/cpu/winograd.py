@@ -5,22 +5,17 @@ N, C, H, W: batch, channels, height, width; O: output channels; T: tiles in work
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from app.engine.layers.packed import NONE, RELU, Activation, PackedConv2d, can_pack
-from app.engine.layers.winograd_tiles import (
+from app.engine.cpu.packed import NONE, RELU, Activation, PackedConv2d, can_pack
+from app.engine.cpu.winograd_tiles import (
     FILTER,
     OUTPUT,
     PRODUCTS,
-    SIDE,
-    TILE,
     of_tile,
-    shares,
     tiles_of,
-    with_margins,
 )
-from app.engine.layers.winograd_transforms import reading, writing
-from app.engine.layers.winograd_windows import Window, portions
+from app.engine.cpu.winograd_transforms import reading, writing
+from app.engine.cpu.winograd_windows import Window, portions
 
 # Tiles at once, times channels: what a core works on stays in its cache, the matrix products are
 # still large.
@@ -29,8 +24,6 @@ _VALUES_AT_ONCE = 152 * 256
 _FEWEST_AT_ONCE = 152
 # With fewer oneDNN wants the filters in another order, and the direct sum is as fast.
 _FEWEST_TILES = 64
-# Of a map's tiles: to gather more costs as much as to do all.
-_LARGEST_SHARE = 0.8
 # The transforms cost by the channel, the products by its square.
 FEWEST_CHANNELS = 64
 # The transformed filters take four times the memory, and maps this wide have few tiles.
@@ -91,30 +84,6 @@ class WinogradConv2d(PackedConv2d):
         ):
             result[images, writes] = self._convolve(x[images, reads], window)
         return result.permute(0, 3, 1, 2)
-
-    def near(self, x: Tensor, cells: Tensor) -> Tensor:
-        """`self(x)` at some cells at least, 0 where it was left out: (N, H, W) bool."""
-        tiles = F.max_pool2d(cells[:, None].float(), TILE, ceil_mode=True)[:, 0] > 0
-        share = float(tiles.float().mean())
-        is_few = share * tiles.numel() >= _FEWEST_TILES and share <= _LARGEST_SHARE
-        if not is_few or self.activation not in (NONE, RELU):
-            return self.forward(x)
-        count, down, across = tiles.shape
-        padded = with_margins(self._input(x).permute(0, 2, 3, 1))
-        image, row, column, _ = padded.stride()
-        inputs = padded.as_strided(
-            (count, down, across, SIDE, SIDE, padded.shape[3]),
-            (image, TILE * row, TILE * column, row, column, 1),
-        )
-        result = padded.new_zeros((count, down, TILE, across, TILE, self.out_channels))
-        outputs = result.transpose(2, 3)
-        places = tiles.nonzero()
-        for part in shares(len(places), self._tiles_at_once):
-            place = places[part].unbind(1)
-            window = Window(len(place[0]), (SIDE, SIDE), (0, 0), (1, 1), (TILE, TILE))
-            outputs[place] = self._convolve(inputs[place], window)
-        result = result.view(count, down * TILE, across * TILE, -1)
-        return result[:, : x.shape[2], : x.shape[3]].permute(0, 3, 1, 2)
 
     def _convolve(self, x: Tensor, window: Window) -> Tensor:
         """What the window reads, (n, h, w, C) -> what it writes, (n, h', w', O)."""

@@ -12,14 +12,25 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from app.engine.layers.winograd_tiles import FILTER, PRODUCTS, of_tile, tiles_of
-from app.engine.layers.winograd_transforms import reading, spreading, writing
-from app.engine.layers.winograd_windows import portions
+from app.engine.cpu.winograd_tiles import FILTER, PRODUCTS, of_tile, tiles_of
+from app.engine.cpu.winograd_transforms import reading, spreading, writing
+from app.engine.cpu.winograd_windows import portions
+from app.engine.layers.conv import Conv2d
 
 # Tiles at once: what a core works on stays in its cache, the matrix products are still large.
 _TILES_AT_ONCE = 304
 # With fewer the filters, which grow fourfold, cost more than the map.
 _FEWEST_TILES = 64
+
+
+class TiledConv2d(Conv2d):
+    """A `Conv2d` that trains by tiles where its maps have many."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.training and has_many_tiles(input):
+            return convolve_by_tiles(input, weight, bias)
+        y: Tensor = super()._conv_forward(input, weight, bias)
+        return y
 
 
 def has_many_tiles(x: Tensor) -> bool:

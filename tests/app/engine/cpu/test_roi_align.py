@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
-from app.engine.layers.roi_align import gathered_roi_align
+from app.engine.cpu.roi_align import gathered_roi_align
 
 WIDTH, HEIGHT, SCALE = 40, 24, 0.25
 
@@ -51,7 +51,7 @@ def test_no_boxes():
 
 
 def test_many_boxes_are_split(monkeypatch):
-    monkeypatch.setattr("app.engine.layers.roi_align._MAX_ROWS", 100)
+    monkeypatch.setattr("app.engine.cpu.roi_align._MAX_ROWS", 100)
     feature = torch.rand(2, 5, HEIGHT, WIDTH)
     found = gather([feature], ROIS.repeat(4, 1), side=7)
     expected = roi_align(feature, ROIS.repeat(4, 1), (7, 7), SCALE, 0, True)

@@ -7,12 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from app.engine.layers import winograd_training
+from app.engine.cpu import winograd_training
+from app.engine.cpu.prepare import prepare_for_inference, prepare_for_training
+from app.engine.cpu.winograd_training import TiledConv2d, convolve_by_tiles
 from app.engine.layers.conv import Conv2d
 from app.engine.layers.norm import FrozenBatchNorm2d
-from app.engine.layers.prepare import prepare_for_inference
-from app.engine.layers.prepare_training import prepare_for_training
-from app.engine.layers.winograd_training import convolve_by_tiles
 
 
 def tensors(shape, channels=3, outputs=5, dtype=torch.float64):
@@ -101,7 +100,7 @@ def test_prepared_layers_learn_the_same(monkeypatch):
     for model in (direct, tiled):
         model[0].norm.weight.uniform_(0.5, 2, generator=torch.Generator().manual_seed(1))
     prepare_for_training(tiled)
-    assert [layer.by_tiles for layer in tiled] == [True, False]
+    assert [type(layer) for layer in tiled] == [TiledConv2d, Conv2d]
     calls = []
     whole = winograd_training._convolved
     monkeypatch.setattr(winograd_training, "_convolved", lambda *a: calls.append(1) or whole(*a))

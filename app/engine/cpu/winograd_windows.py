@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.engine.layers.winograd_tiles import TILE, shares, tiles_of
+from app.engine.cpu.winograd_tiles import TILE, shares, tiles_of
 
 # Of maps whose side leaves 0, 1, 2, 3 cells over whole tiles: how many in a row share them best.
 _BEST = (1, 2, 3, 1)

@@ -5,13 +5,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from app.engine.layers import packed, prepare
-from app.engine.layers.conv import Conv2d, conv_add
+from app.engine.cpu import packed, prepare
+from app.engine.cpu.packed import PackedConv2d, PackedLinear
+from app.engine.cpu.prepare import prepare_for_inference
+from app.engine.cpu.winograd import WinogradConv2d
+from app.engine.layers.conv import Conv2d
 from app.engine.layers.map_linear import MapLinear
 from app.engine.layers.norm import get_norm
-from app.engine.layers.packed import PackedConv2d, PackedLinear
-from app.engine.layers.prepare import prepare_for_inference
-from app.engine.layers.winograd import WinogradConv2d
 
 
 class Net(nn.Module):
@@ -39,7 +39,7 @@ class Net(nn.Module):
 
     def forward(self, x):
         x = self.body(x)
-        x = conv_add(self.last, self.norm_stays(self.first(x)), x, relu=True)
+        x = F.relu(self.last(self.norm_stays(self.first(x))) + x)
         x = F.max_pool2d(self.up(self.reflected(x)), 2)
         return self.out(F.relu(self.vector(x)))
 
