@@ -37,7 +37,7 @@ def test_training_folds_a_frozen_norm_without_changing_output_or_gradient(bias):
         outputs.append(y.detach())
         gradients.append(conv.weight.grad.clone())
     torch.testing.assert_close(outputs[0], outputs[1])
-    torch.testing.assert_close(gradients[0], gradients[1])
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize(
