@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.tasks.config_file import CONFIG_ROOT
+from app.places import CONFIG_ROOT
 
 VERBS = {
     "train": "learn from DATASETS.TRAIN, evaluate on DATASETS.TEST",

@@ -14,7 +14,7 @@ from app.engine.config import CfgNode, load_config
 from app.engine.errors import CheckpointError, ConfigError
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
-from app.tasks.weights_folders import weights_folders
+from app.places import weights_folders
 
 logger = logging.getLogger(__name__)
 

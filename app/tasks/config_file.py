@@ -10,12 +10,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from app.engine.config import CfgNode, load_config, results
+from app.places import CONFIG_ROOT
 from app.tasks.args_options import EngineOptions
 from executor.errors import ConfigError, ObjectTypeError
 from executor.hyperparameters import INSTANCE_SEGMENTATION, TrainHyperparameters
-
-CONFIG_ROOT = Path(__file__).resolve().parents[2]
-"""The folder that holds `configs/`."""
 
 _FAMILIES = {
     "mask|seg": "configs/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml",

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from app.engine.errors import ImageError
 from app.tasks.failures import told
+from common.child import Child
 from executor.dataset_reader import Asset, CandidateIndex
 from executor.errors import ExecutorError, OutOfMemoryError
 from executor.logs import setup_logging
@@ -138,37 +137,29 @@ class _DeviceProcess:
     """The process of one device, as the task sees it."""
 
     def __init__(self, open_on: Open[Any], device: str, number: int, count: int) -> None:
-        context = get_context("spawn")  # CUDA does not survive a fork
         self._device = device
-        self._connection, its_end = context.Pipe()
-        self._process: BaseProcess = context.Process(
-            target=_serve, args=(its_end, open_on, device, number, count), name=device
-        )
-        self._process.start()
-        its_end.close()  # its death shows as the end of the stream
+        self._child = Child(_serve, open_on, device, number, count, name=device)
 
     def send(self, message: Any) -> None:
         with suppress(BrokenPipeError):  # why it has ended is told where its answer is awaited
-            self._connection.send(message)
+            self._child.connection.send(message)
 
     def receive(self) -> Any:
         """What it found next; raises what ended it."""
         try:
-            message = self._connection.recv()
-        except EOFError:
-            self._process.join()
+            message = self._child.connection.recv()
+        except (EOFError, ConnectionResetError):  # the latter with a message that it left unread
+            self._child.process.join()
             raise self._death() from None
         if isinstance(message, ExecutorError):
             raise message
         return message
 
     def end(self) -> None:
-        self._connection.close()
-        self._process.kill()
-        self._process.join()
+        self._child.end()
 
     def _death(self) -> ExecutorError:
-        status = self._process.exitcode
+        status = self._child.process.exitcode
         if status == -signal.SIGKILL:
             return OutOfMemoryError(
                 f"the process of {self._device} was killed, most likely because memory ran out; "
@@ -184,9 +175,6 @@ def _serve(
     connection: Connection, open_on: Open[Any], device: str, number: int, count: int
 ) -> None:
     setup_logging()
-    # The task decides when to stop, and ends this process.
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, signal.SIG_IGN)
     try:
         finder = open_on(device)
         connection.send({"group_size": finder.group_size, "class_names": finder.class_names})

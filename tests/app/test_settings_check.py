@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from app.places import CONFIG_ROOT
 from app.settings_check import check_settings
-from app.tasks.config_file import CONFIG_ROOT, suggested_config
+from app.tasks.config_file import suggested_config
 from executor.env import Env, InputPaths, Task
 from executor.errors import ConfigError, ObjectTypeError
 

@@ -13,7 +13,7 @@ before = set(sys.modules)
 for name in sys.argv[1:]:
     importlib.import_module(f"common.{name}")
 tops = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(*sorted(tops - sys.stdlib_module_names - {"common"}))
+print(*sorted(tops - sys.stdlib_module_names - {"common", "__mp_main__"}))
 """
 
 

@@ -7,7 +7,6 @@ containers is often too small, and need no file descriptors.
 Workers leave SIGTERM and SIGINT to the parent, which decides when to stop, and die with it.
 """
 
-import ctypes
 import gc
 import logging
 import multiprocessing
@@ -30,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.engine.errors import EngineError, OutOfMemoryError, first_line, is_out_of_memory
+from common.processes import STOP_SIGNALS, follow
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,6 @@ R = TypeVar("R")
 
 _STALL_S = 60  # a worker silent for this long is worth a warning: often a slow network disk
 _SMALL = 4096  # bytes; below, copying into the head is cheaper than two system calls
-_PR_SET_PDEATHSIG = 1
-_LEFT_TO_PARENT = (signal.SIGTERM, signal.SIGINT)
 
 
 class WorkerDiedError(RuntimeError):
@@ -71,7 +69,7 @@ class WorkerPool(Generic[T, R]):
             target=_serve, args=(work, theirs, ours, os.getpid()), daemon=True
         )
         # Held back until the worker ignores them: none may strike in between.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_PARENT)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             with warnings.catch_warnings():
                 # Python warns of forks beside threads; workers touch nothing those may hold.
@@ -150,10 +148,8 @@ def _serve(
 ) -> None:
     """Life of a worker: requests in, answers out, until the parent closes the socket."""
     parents.close()
-    _die_with(parent)
-    for number in _LEFT_TO_PARENT:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_TO_PARENT)
+    follow(parent)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     # What was inherited is never collected here: touching it would copy its memory pages.
@@ -183,13 +179,6 @@ def _portable(error: Exception) -> Exception:
             " (num_workers), lower INPUT.MIN_SIZE_TRAIN, or give the container more memory"
         )
     return RuntimeError(f"data worker failed:\n{''.join(traceback.format_exception(error))}")
-
-
-def _die_with(parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 class _Pickler(pickle.Pickler):

@@ -19,7 +19,7 @@ from app.engine.config import load_config
 from app.engine.data.coco_classes import COCO_CLASSES
 from app.engine.data.panoptic_dataset import read_segments
 from app.engine.errors import ConfigError, DatasetError
-from app.tasks.config_file import CONFIG_ROOT
+from app.places import CONFIG_ROOT
 
 KEYPOINTS = "COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x.yaml"
 PANOPTIC = "COCO-PanopticSegmentation/panoptic_fpn_R_50_1x.yaml"

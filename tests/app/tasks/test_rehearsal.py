@@ -4,7 +4,7 @@ import pytest
 
 from app.engine.config import load_config
 from app.engine.errors import ConfigError
-from app.tasks.config_file import CONFIG_ROOT
+from app.places import CONFIG_ROOT
 from app.tasks.rehearsal import rehearse
 
 MASKS = CONFIG_ROOT / "configs/Mobile/mask_rcnn_mobilenetv2_FPN_light.yaml"

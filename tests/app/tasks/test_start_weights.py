@@ -13,7 +13,7 @@ import yaml
 from app.engine.checkpoint import CheckpointStore
 from app.engine.config import set_classes
 from app.engine.errors import CheckpointError, DownloadError
-from app.tasks import weights_folders
+from app.tasks import weights_at_hand
 from app.tasks.args_options import parse_args_options
 from app.tasks.config_file import named_config
 from app.tasks.rehearsal import rehearse
@@ -39,7 +39,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path / "no weights"))
-    monkeypatch.setattr(weights_folders, "weights_folders", lambda: [tmp_path / "no weights"])
+    monkeypatch.setattr(weights_at_hand, "weights_folders", lambda: [tmp_path / "no weights"])
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setattr("app.engine.checkpoint.weights.PAUSE_S", 0.01)

@@ -4,17 +4,12 @@ Rank 0 is the calling process; the others are started here and end with it. Two 
 connections exist: one for gradients (NCCL on GPUs, gloo on CPUs), one for everything else (gloo).
 """
 
-import ctypes
 import logging
-import multiprocessing
-import signal
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import torch
@@ -23,13 +18,13 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from app.engine.errors import EngineError, RankError, first_line, is_out_of_memory
 from app.engine.training.process.ranks import Ranks
+from common.child import Child
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Job = TypeVar("Job")
 
-_PR_SET_PDEATHSIG = 1
 _HOST = "127.0.0.1"
 
 
@@ -99,36 +94,25 @@ class _Other:
     """One of the processes that were started."""
 
     def __init__(self, rank: int, arguments: tuple[Any, ...]) -> None:
-        context = multiprocessing.get_context("spawn")
         self.rank = rank
-        self._inbox, outbox = context.Pipe(duplex=False)
-        # Not a daemon: it has loader processes of its own. It dies with its parent all the same.
-        self._process: BaseProcess = context.Process(
-            target=_serve, args=(outbox, *arguments), name=f"rank {rank}", daemon=False
-        )
-        self._process.start()
-        outbox.close()
+        self._child = Child(_serve, *arguments, name=f"rank {rank}")
 
     def failure(self) -> _Failure | None:
         """Why it ended; None while it runs or when it ended well."""
         try:
-            if self._inbox.poll(1.0):
-                failure: _Failure = self._inbox.recv()
+            if self._child.connection.poll(1.0):
+                failure: _Failure = self._child.connection.recv()
                 return failure
         except EOFError:
-            self._process.join(timeout=5)
-        code = self._process.exitcode
+            self._child.process.join(timeout=5)
+        code = self._child.process.exitcode
         if code is None or code == 0:
             return None
         return _Failure(f"killed by signal {-code}" if code < 0 else f"exit code {code}")
 
     def end(self) -> None:
         """Wait a moment for a good end, then stop it."""
-        self._process.join(timeout=2)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-        self._inbox.close()
+        self._child.end(patience_s=2)
 
 
 def _serve(
@@ -141,11 +125,6 @@ def _serve(
     timeout_s: float,
 ) -> None:
     """Life of one of the other processes."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The first process decides when all of them stop.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.ERROR)
     try:
         store = TCPStore(_HOST, port, len(devices), False, timedelta(seconds=timeout_s))

@@ -1,30 +1,16 @@
-"""Where pretrained weights are looked for, and what helps who has not got them."""
+"""The weights that a training starts from, and what helps a user who has not got them."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from app.engine.checkpoint.weights import find_weights, local_weights
 from app.engine.config import load_config
 from app.engine.config.yaml_file import read_config
 from app.engine.errors import EngineError
-from app.tasks.config_file import CONFIG_ROOT, finds
+from app.places import CONFIG_ROOT, weights_folders
+from app.tasks.config_file import finds
 
 NAMED_CONFIGS = 3
 """So many config files are named in an error."""
-
-
-def weights_folders() -> list[Path]:
-    """Folders of $WEIGHTS_DIR, then those mounted, baked in, beside the code, and downloaded."""
-    configured = os.environ.get("WEIGHTS_DIR", "").split(os.pathsep)
-    downloads = Path(tempfile.gettempdir()) / "weights"
-    return [
-        *(Path(folder) for folder in configured if folder),
-        Path("/weights"),
-        Path("/opt/weights"),
-        CONFIG_ROOT / ".cache/weights",
-        downloads,
-    ]
 
 
 def find_start_weights(weights: str, object_type: int) -> Path | None:
