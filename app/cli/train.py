@@ -14,11 +14,12 @@ from app.engine.checkpoint.saved_model import CONFIG_FILE, SavedModel
 from app.engine.config import CfgNode, load_config, portable
 from app.engine.data.dataset import Dataset
 from app.engine.data.depth_of_set import with_depth
-from app.engine.data.filters import class_histogram
+from app.engine.data.filters import count_classes
 from app.engine.data.keypoints import without_false_flips
 from app.engine.data.smells import sniff_overlap
 from app.engine.errors import ConfigError
 from app.engine.evaluation.keypoint_sigmas import tell_sigmas
+from app.engine.evaluation.tables import per_class_table
 from app.engine.training.train import train
 from common.files import write_atomically
 
@@ -36,7 +37,7 @@ def run(options: Options) -> None:
     tell_sigmas(cfg)
     validation = test_sets(cfg, options)
     if train_set.class_names:
-        logger.info("%s", class_histogram(train_set.records, train_set.class_names))
+        _tell_objects(train_set)
     cfg = with_depth(cfg, (record.path for record in train_set.records))
     write_atomically(output_dir / CONFIG_FILE, portable(cfg).dump())
     first, *others = validation or [""]
@@ -83,6 +84,16 @@ def _as_used(cfg: CfgNode, saved: SavedModel) -> CfgNode:
     used.SOLVER, used.SEED = stored.SOLVER, stored.SEED
     used.freeze()
     return used
+
+
+def _tell_objects(dataset: Dataset) -> None:
+    counts = count_classes(dataset.records, len(dataset.class_names)).tolist()
+    rows = dict(zip(dataset.class_names, counts, strict=True)) | {"total": sum(counts)}
+    logger.info(
+        "Distribution of instances among all %d categories:\n%s",
+        len(counts),
+        per_class_table(rows, column="#instances"),
+    )
 
 
 def _class_names(dataset: Dataset) -> list[str]:

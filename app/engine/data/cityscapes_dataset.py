@@ -13,9 +13,11 @@ from pycocotools import mask as coco_mask
 
 from app.engine.data.coco_dataset import empty_record
 from app.engine.data.dataset import Dataset
+from app.engine.data.formats._coco_masks import mask_box
+from app.engine.data.formats._records import ParsedObject, record_of
 from app.engine.data.image import image_size, read_labels
 from app.engine.errors import DatasetError
-from app.engine.structures.sample import ImageRecord, Segmentation
+from app.engine.structures.sample import ImageRecord
 
 CLASSES = {
     24: "person",
@@ -100,25 +102,16 @@ def _pairs(image_dir: Path, label_dir: Path, suffix: str) -> Iterator[tuple[Path
 def _instances(image: Path, labels: Path) -> ImageRecord:
     ids = read_labels(labels)
     class_of = {label_id: i for i, label_id in enumerate(CLASSES)}
-    boxes, classes, crowd, masks = [], [], [], list[Segmentation | None]()
+    objects = []
     for instance in np.unique(ids).tolist():
         label_id = instance // GROUP_LIMIT if instance >= GROUP_LIMIT else instance
-        if label_id not in class_of:
-            continue
-        code = coco_mask.encode(np.asfortranarray(ids == instance, dtype=np.uint8))
-        x, y, width, height = coco_mask.toBbox(code)
-        boxes.append((x, y, x + width, y + height))
-        classes.append(class_of[label_id])
-        crowd.append(instance < GROUP_LIMIT)
-        masks.append(code)
-    return ImageRecord(
-        path=image,
-        height=ids.shape[0],
-        width=ids.shape[1],
-        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
-        classes=np.array(classes, dtype=np.int64),
-        image_id=image.name,
-        crowd=np.array(crowd, dtype=np.bool_),
-        segmentations=masks or None,
-        extra={"instance_ids_path": labels},
-    )
+        if label_id in class_of:
+            code = coco_mask.encode(np.asfortranarray(ids == instance, dtype=np.uint8))
+            is_crowd = instance < GROUP_LIMIT
+            objects.append(
+                ParsedObject(class_of[label_id], mask_box(code), crowd=is_crowd, segmentation=code)
+            )
+    boxes = [parsed.box for parsed in objects]
+    record = record_of(image, ids.shape, objects, boxes, image_id=image.name)
+    record.extra["instance_ids_path"] = labels
+    return record

@@ -12,9 +12,6 @@ from app.engine.structures.sample import ImageRecord
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = 3
-_LONGEST_NAME = 13
-
 
 def usable_for_training(cfg: CfgNode, records: Sequence[ImageRecord]) -> list[ImageRecord]:
     """Without images that teach nothing, where the config asks for that; never empty."""
@@ -78,33 +75,3 @@ def count_images(records: Sequence[ImageRecord], num_classes: int) -> npt.NDArra
         classes = record.classes if record.crowd is None else record.classes[~record.crowd]
         counts[np.unique(classes)] += 1
     return counts
-
-
-def class_histogram(records: Sequence[ImageRecord], class_names: Sequence[str]) -> str:
-    """A table of objects per class, three pairs of columns wide."""
-    counts = count_classes(records, len(class_names))
-    cells = [(_short(name), str(count)) for name, count in zip(class_names, counts, strict=True)]
-    if len(cells) > 1:
-        cells.append(("total", str(counts.sum())))
-    columns = min(_COLUMNS, len(class_names))
-    cells += [("", "")] * (-len(cells) % columns)
-    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
-    table = [[text for cell in row for text in cell] for row in rows]
-    title = f"Distribution of instances among all {len(class_names)} categories:"
-    return f"{title}\n{_grid(['category', '#instances'] * columns, table)}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 2]}.."
-
-
-def _grid(header: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown's pipe style: names centred, numbers to the left."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-
-    def line(row: list[str]) -> str:
-        cells = zip(row, widths, "^<" * (len(row) // 2), strict=True)
-        return "| " + " | ".join(f"{text:{align}{width}}" for text, width, align in cells) + " |"
-
-    rules = [":" + "-" * width + (":" if i % 2 == 0 else "-") for i, width in enumerate(widths)]
-    return "\n".join([line(header), "|" + "|".join(rules) + "|", *map(line, rows)])

@@ -1,7 +1,6 @@
-"""Label maps: COCO panoptic as Panoptic FPN learns it, and plain folders of semantic labels."""
+"""Label maps of COCO panoptic, as Panoptic FPN learns them."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 from app.engine.data.coco_dataset import empty_record, load_coco, shape_errors
 from app.engine.data.dataset import Dataset
 from app.engine.data.formats._coco_file import Key, id_key, read_categories, read_content
-from app.engine.data.image import image_size, read_image
+from app.engine.data.image import read_image
 from app.engine.data.transforms import LABEL_PADDING
 from app.engine.errors import DatasetError
 
@@ -116,19 +115,3 @@ def read_segments(path: Path) -> npt.NDArray[np.int64]:
     pixels = read_image(path, "RGB").astype(np.int64)
     segments: npt.NDArray[np.int64] = pixels @ np.array([1, 256, 256 * 256])
     return segments
-
-
-def load_semantic(
-    label_dir: Path, image_dir: Path, *, stuff_names: Sequence[str], image_suffix: str = ".jpg"
-) -> Dataset:
-    """Label maps (PNG) and images that share their path below the two folders."""
-    records = []
-    for label_path in sorted(label_dir.rglob("*.png")):
-        relative = label_path.relative_to(label_dir).with_suffix(image_suffix)
-        size = image_size(image_dir / relative)
-        record = empty_record(image_dir / relative, size, str(relative.with_suffix("")))
-        record.extra["sem_seg_path"] = label_path
-        records.append(record)
-    if not records:
-        raise DatasetError(f"{label_dir}: no PNG label map in this folder; check the path")
-    return Dataset(records, [], stuff_names=list(stuff_names), evaluation="semantic")

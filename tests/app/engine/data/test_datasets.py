@@ -24,7 +24,6 @@ from app.engine.data.keypoints import COCO_PERSON
 from app.engine.data.lvis_dataset import load_lvis
 from app.engine.data.panoptic_dataset import (
     load_panoptic,
-    load_semantic,
     read_segments,
     write_semantic,
 )
@@ -250,16 +249,6 @@ def test_panoptic(tmp_path: Path) -> None:
     _write(panoptic_json, panoptic)
     with pytest.raises(DatasetError, match="no panoptic annotation of image 7"):
         load_panoptic(instances, tmp_path, panoptic_json=panoptic_json, **folders)
-
-
-def test_semantic_folder(tmp_path: Path) -> None:
-    _save(tmp_path / "labels/x/a.png", np.zeros((4, 6), dtype=np.uint8))
-    _save(tmp_path / "images/x/a.jpg", np.zeros((4, 6, 3), dtype=np.uint8))
-    dataset = load_semantic(tmp_path / "labels", tmp_path / "images", stuff_names=["a", "b"])
-    assert dataset.records[0].size == (4, 6)
-    assert dataset.records[0].image_id == "x/a"
-    with pytest.raises(DatasetError, match="no PNG"):
-        load_semantic(tmp_path / "images", tmp_path, stuff_names=[])
 
 
 def test_voc_counts_from_one(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import torch
 
 from app.engine.config import CfgNode, get_config
 from app.engine.data.ahead import ahead
-from app.engine.data.filters import class_histogram
 from app.engine.data.loader import Loader, build_test_loader, build_train_loader
 from app.engine.data.packed import PackedRecords
 from app.engine.data.samplers import Pick
@@ -353,20 +352,6 @@ def test_images_with_few_keypoints_are_left_out(cfg, make_record) -> None:
     records = [make_record(keypoints=few), make_record(keypoints=many), make_record()]
     facts = _first(build_train_loader(cfg, records, seed=1, num_workers=0), 3)
     assert {fact[0] for batch in facts for fact in batch} == {1}
-
-
-def test_class_histogram(make_record) -> None:
-    records = [make_record([[0, 0, 5, 5]] * 3, [0, 2, 2]), make_record([])]
-    records[0].crowd = np.array([False, False, True])
-    table = class_histogram(records, ["cat", "dog", "a very long class name", "x"])
-    assert "among all 4 categories" in table
-    assert "a very long.." in table
-    lines = table.splitlines()
-    assert len({len(line) for line in lines[1:]}) == 1
-    cells = [cell.strip() for cell in lines[3].split("|")[1:-1]]
-    assert cells == ["cat", "1", "dog", "0", "a very long..", "1"]
-    assert "total" in lines[4]
-    assert "total" not in class_histogram(records[1:], ["cat"])
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
