@@ -10,11 +10,11 @@ from app.cli.arguments import Options
 from app.cli.names import check_numbers, coco_classes, finds_classes, model_names
 from app.engine.config import CfgNode, num_classes
 from app.engine.config.unknown import did_you_mean
-from app.engine.data.catalog import DATASETS, Load, evaluation_datasets, train_dataset
-from app.engine.data.coco_dataset import load_coco
-from app.engine.data.dataset import Dataset
+from app.engine.data.datasets.catalog import DATASETS, Load, evaluation_datasets, train_dataset
+from app.engine.data.datasets.coco import load_coco
+from app.engine.data.datasets.dataset import Dataset
+from app.engine.data.datasets.renumber import renumbered
 from app.engine.data.formats import Conventions
-from app.engine.data.renumber import renumbered
 from app.engine.errors import ConfigError
 
 logger = logging.getLogger(__name__)

@@ -19,9 +19,10 @@ from app.cli.names import (
 )
 from app.cli.settings import open_config, open_model, require_weights
 from app.engine.config import CfgNode, num_classes, results
-from app.engine.data.coco_dataset import empty_record
-from app.engine.data.dataset import Dataset
-from app.engine.data.image import image_size, image_suffixes
+from app.engine.data.datasets.coco import empty_record
+from app.engine.data.datasets.dataset import Dataset
+from app.engine.data.images.decoding import image_suffixes
+from app.engine.data.images.headers import image_size
 from app.engine.errors import (
     ConfigError,
     DatasetError,

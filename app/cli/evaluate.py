@@ -9,7 +9,7 @@ from app.cli.data_sets import for_one, require_test_sets
 from app.cli.names import with_known_names
 from app.cli.settings import open_config, open_model, require_weights
 from app.engine.config import CfgNode
-from app.engine.data.dataset import Dataset
+from app.engine.data.datasets.dataset import Dataset
 from app.engine.evaluation.evaluate import evaluate
 from app.engine.evaluation.keypoint_sigmas import tell_sigmas
 from app.engine.modeling.detector import Detector

@@ -11,7 +11,7 @@ from app.cli.settings import open_config, open_model, require_weights
 from app.engine.config import CfgNode
 from app.engine.config.exportable import export_faults
 from app.engine.config.faults import refuse
-from app.engine.data.dataset import Dataset
+from app.engine.data.datasets.dataset import Dataset
 from app.engine.errors import ConfigError
 from app.engine.export import EXPORTERS, ExportJob, spread
 

@@ -16,9 +16,9 @@ from app.engine.config import (
     results,
 )
 from app.engine.config.rules import IDS
-from app.engine.data.coco_classes import COCO_CLASSES
-from app.engine.data.dataset import Dataset
-from app.engine.data.renumber import Names, renumbered
+from app.engine.data.datasets.coco_classes import COCO_CLASSES
+from app.engine.data.datasets.dataset import Dataset
+from app.engine.data.datasets.renumber import Names, renumbered
 from app.engine.errors import ConfigError
 from app.engine.structures.class_names import match_names, plain_name
 

@@ -12,11 +12,11 @@ from app.cli.names import taught_by
 from app.cli.settings import FINAL_WEIGHTS, initial_weights, is_on_gpu, open_config, open_model
 from app.engine.checkpoint.saved_model import CONFIG_FILE, SavedModel
 from app.engine.config import CfgNode, load_config, portable
-from app.engine.data.dataset import Dataset
-from app.engine.data.depth_of_set import with_depth
-from app.engine.data.filters import count_classes
-from app.engine.data.keypoints import without_false_flips
-from app.engine.data.smells import sniff_overlap
+from app.engine.data.datasets.dataset import Dataset
+from app.engine.data.datasets.filters import count_classes
+from app.engine.data.images.depth_of_set import with_depth
+from app.engine.data.smells.overlap import sniff_overlap
+from app.engine.data.transforms.keypoints import without_false_flips
 from app.engine.errors import ConfigError
 from app.engine.evaluation.keypoint_sigmas import tell_sigmas
 from app.engine.evaluation.tables import per_class_table

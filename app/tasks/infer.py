@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from app.engine.data.image import image_size
+from app.engine.data.images.headers import image_size
 from app.engine.errors import ImageError, StorageError
 from app.engine.predictor.array_detections import ArrayDetections
 from app.engine.structures.size import Size

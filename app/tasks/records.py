@@ -4,10 +4,11 @@ import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from app.engine.data.account import missing_classes, settle
+from app.engine.data.datasets.account import missing_classes, settle
 from app.engine.data.formats import FORMATS, Conventions, Decisions, Reading, looks_like_yolo
 from app.engine.data.problems import Effect
-from app.engine.data.smells import Scent, sniff
+from app.engine.data.smells.scent import Scent
+from app.engine.data.smells.table import sniff
 from app.engine.structures.sample import ImageRecord
 from executor.dataset_reader import Asset
 from executor.errors import DatasetError

@@ -5,7 +5,7 @@ told before data is read, which may take long.
 """
 
 from app.engine.config import CfgNode
-from app.engine.data.mapper import TrainMapper
+from app.engine.data.loading.mapper import TrainMapper
 from app.engine.modeling.build import build_blank_detector
 from app.engine.modeling.detector import Detector
 

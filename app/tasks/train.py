@@ -7,9 +7,9 @@ from functools import partial
 
 from app.engine.checkpoint.saved_model import CONFIG_FILE, SavedModel
 from app.engine.config import CfgNode, set_classes
-from app.engine.data.depth_of_set import with_depth
 from app.engine.data.formats import Conventions, Decisions
-from app.engine.data.smells import sniff_overlap
+from app.engine.data.images.depth_of_set import with_depth
+from app.engine.data.smells.overlap import sniff_overlap
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.summary import TrainSummary
 from app.engine.training.train import train

@@ -8,7 +8,7 @@ too small for; where none fits, it is too small for the task.
 
 import logging
 
-from app.engine.data.lost import MAX_LOST_IN_A_ROW, MAX_LOST_SHARE, LostImages
+from app.engine.data.loading.lost import MAX_LOST_IN_A_ROW, MAX_LOST_SHARE, LostImages
 from app.engine.data.problems import Problems
 from app.engine.errors import DoesNotFitError, ImageError, StorageError
 from executor import errors as contract

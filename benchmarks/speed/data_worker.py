@@ -50,9 +50,9 @@ def _save(read: Reader, images: list[Path], folder: Path) -> None:
 
 
 def _ours(short: int, max_size: int) -> Reader:
-    from app.engine.data.augmentation import ShortestEdge
-    from app.engine.data.image import read_image
-    from app.engine.data.mapper import TestMapper
+    from app.engine.data.images.reading import read_image
+    from app.engine.data.loading.mapper import TestMapper
+    from app.engine.data.transforms.augmentation import ShortestEdge
 
     mapper = TestMapper([ShortestEdge((short,), max_size)], image_format="BGR")
     return lambda path: mapper.from_pixels(read_image(path)).image

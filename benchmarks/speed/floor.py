@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from app.engine.cpu.packed import PackedConv2d
 from app.engine.cpu.prepare import PRECISIONS
-from app.engine.data.mapper import TestMapper
+from app.engine.data.loading.mapper import TestMapper
 from benchmarks.speed.engine_ours import build, build_model
 from benchmarks.speed.engines import Array, Task, read_pixels
 from benchmarks.speed.verb import Options, Parser, add_image, add_models, tasks

@@ -47,8 +47,8 @@ def _onnx(path: Path, images: Sequence[Path]) -> Detect:
 
 
 def _torch(config: Path, weights: Path, precision: str, images: Sequence[Path]) -> Detect:
-    from app.engine.data.image import read_image
-    from app.engine.data.mapper import TestMapper
+    from app.engine.data.images.reading import read_image
+    from app.engine.data.loading.mapper import TestMapper
     from app.engine.predictor import Predictor
     from app.tasks.engine_config import inference_config
     from app.tasks.torch_model import streams_on_cpu

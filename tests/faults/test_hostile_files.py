@@ -23,11 +23,12 @@ from PIL import Image
 
 from app.engine.checkpoint.files import read_checkpoint
 from app.engine.config.yaml_file import read_config
-from app.engine.data.coco_dataset import empty_record
+from app.engine.data.datasets.coco import empty_record
+from app.engine.data.datasets.proposals import attach_proposals
 from app.engine.data.formats import FORMATS, Reading
-from app.engine.data.image import image_size, read_image
+from app.engine.data.images.headers import image_size
+from app.engine.data.images.reading import read_image
 from app.engine.data.problems import Problems
-from app.engine.data.proposals import attach_proposals
 from app.engine.errors import CheckpointError, ConfigError, DatasetError, ImageError
 from app.tasks.args_options import parse_args_options
 from app.tasks.model_files import find_model

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from app.engine.data.image import image_size, read_image
+from app.engine.data.images.headers import image_size
+from app.engine.data.images.reading import read_image
 from app.engine.errors import DatasetError
 from app.tasks.__main__ import run_tasks
 from app.tasks.records import read_records

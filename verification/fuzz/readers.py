@@ -11,21 +11,16 @@ from pathlib import Path
 
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import get_config
-from app.engine.data.coco_dataset import empty_record, load_coco
-from app.engine.data.deep import Depth
+from app.engine.data.datasets.coco import empty_record, load_coco
+from app.engine.data.datasets.lvis import load_lvis
+from app.engine.data.datasets.panoptic import load_panoptic
+from app.engine.data.datasets.proposals import attach_proposals
+from app.engine.data.datasets.voc import load_voc
 from app.engine.data.formats import FORMATS, Reading
-from app.engine.data.image import (
-    image_header,
-    image_size,
-    read_image,
-    read_labels,
-    stored_values,
-)
-from app.engine.data.lvis_dataset import load_lvis
-from app.engine.data.panoptic_dataset import load_panoptic
-from app.engine.data.proposals import attach_proposals
-from app.engine.data.smells import SMELLS
-from app.engine.data.voc_dataset import load_voc
+from app.engine.data.images.depth import Depth
+from app.engine.data.images.headers import image_header, image_size
+from app.engine.data.images.reading import read_image, read_labels, stored_values
+from app.engine.data.smells.table import SMELLS
 from app.engine.errors import EngineError
 from app.engine.structures.sample import ImageRecord
 from app.tasks.args_options import parse_args_options

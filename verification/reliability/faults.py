@@ -55,7 +55,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             (
                 f"{_REAL}::test_everybody_dies_with_the_supervisor",
                 f"{_START}::test_the_task_dies_with_the_supervisor",
-                f"{_DATA}/test_loader.py::test_workers_die_with_a_killed_parent",
+                f"{_DATA}/loading/test_loader.py::test_workers_die_with_a_killed_parent",
             ),
         ),
         Fault(
@@ -91,7 +91,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "readers ignore it, the task saves as if only the first process had got it",
             (
                 f"{_REAL}::test_a_stopped_training_leaves_a_model",
-                f"{_DATA}/test_loader.py::test_workers_ignore_signals_for_the_group_and_end_with_the_pool",
+                f"{_DATA}/loading/test_loader.py::test_workers_ignore_signals_for_the_group_and_end_with_the_pool",
             ),
         ),
         Fault(
@@ -103,8 +103,8 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "reader process dies, or an image kills it",
             "goes on with fewer readers, without the image that kills",
             (
-                f"{_DATA}/test_loader.py::test_dead_worker_is_survived",
-                f"{_DATA}/test_loader.py::test_image_that_kills_workers_is_banned_and_never_read_by_the_parent",
+                f"{_DATA}/loading/test_loader.py::test_dead_worker_is_survived",
+                f"{_DATA}/loading/test_loader.py::test_image_that_kills_workers_is_banned_and_never_read_by_the_parent",
                 "tests/app/engine/predictor/test_reading.py",
                 f"{_REAL}::test_a_dead_reader_and_a_frozen_run_cost_nothing",
             ),
@@ -126,7 +126,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
                 f"{_STEP}::test_lack_of_the_hosts_memory_counts_too",
                 f"{_VALIDATION}::test_memory_that_the_system_refuses_halves_the_batch",
                 "tests/app/engine/test_errors.py::test_want_of_memory",
-                f"{_DATA}/test_loader.py::test_a_worker_that_lacks_memory_says_so",
+                f"{_DATA}/loading/test_loader.py::test_a_worker_that_lacks_memory_says_so",
                 "tests/app/tasks/test_failures.py",
                 f"{_IMAGE}::test_too_little_memory_is_told_as_such",
             ),
@@ -155,7 +155,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
                 f"{_UNREADABLE}::test_images_too_large_for_memory_are_told_and_looked_at_again",
                 f"{_UNREADABLE}::test_where_no_image_fits_memory_is_at_fault",
                 "tests/app/engine/export/test_onnx_export.py::test_an_image_that_memory_is_too_small_for_costs_only_itself",
-                f"{_DATA}/test_image.py::test_an_image_that_memory_is_too_small_for_is_not_called_damaged",
+                f"{_DATA}/images/test_reading.py::test_an_image_that_memory_is_too_small_for_is_not_called_damaged",
             ),
         ),
         Fault(
@@ -242,7 +242,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             (
                 "tests/common/test_host_limits.py",
                 "tests/app/tasks/test_workers.py",
-                f"{_DATA}/test_loader.py::test_fewer_processes_than_asked_for_is_no_error",
+                f"{_DATA}/loading/test_loader.py::test_fewer_processes_than_asked_for_is_no_error",
             ),
         ),
         Fault(
@@ -257,7 +257,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "counted apart with the system's words; listed without boxes or ranked last; looked at"
             " again by the next run, whose results are the same bytes as if nothing had been",
             (
-                f"{_DATA}/test_image.py::test_what_the_storage_refuses_is_told_apart",
+                f"{_DATA}/images/test_reading.py::test_what_the_storage_refuses_is_told_apart",
                 f"{_UNREADABLE}::test_a_lost_image_is_told_and_looked_at_again",
                 f"{_UNREADABLE}::test_only_the_group_of_a_lost_image_is_looked_at_again",
                 f"{_UNREADABLE}::test_images_lost_before_a_stop_are_looked_at_after_it",
@@ -290,10 +290,10 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "300002, status 3 at more than 5 % of a pass or 50 in a row, naming the folder; goes on"
             " from the checkpoint",
             (
-                f"{_DATA}/test_loader.py::test_a_mount_that_goes_ends_training",
-                f"{_DATA}/test_loader.py::test_no_readable_image_ends_training",
-                f"{_DATA}/test_loader.py::test_evaluation_ends_when_a_mount_goes",
-                f"{_DATA}/test_loader.py::test_images_lost_for_a_moment_now_and_then_do_not_end_training",
+                f"{_DATA}/loading/test_loader.py::test_a_mount_that_goes_ends_training",
+                f"{_DATA}/loading/test_loader.py::test_no_readable_image_ends_training",
+                f"{_DATA}/loading/test_loader.py::test_evaluation_ends_when_a_mount_goes",
+                f"{_DATA}/loading/test_loader.py::test_images_lost_for_a_moment_now_and_then_do_not_end_training",
                 f"{_STORAGE}::test_a_training_whose_images_go_ends_and_goes_on",
             ),
         ),
@@ -407,7 +407,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             (
                 f"{_STAGES}::test_stage_names",
                 "tests/executor/test_monitor.py::test_one_line",
-                f"{_DATA}/test_image.py::test_names_of_files_cannot_forge_log_lines",
+                f"{_DATA}/images/test_reading.py::test_names_of_files_cannot_forge_log_lines",
             ),
         ),
     ),
@@ -439,10 +439,10 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "missing, empty, folders, pipes, devices instead of images",
             "training leaves up to 5 % out, infer lists them empty, mining last",
             (
-                f"{_DATA}/test_image.py::test_what_is_no_file_is_refused_without_waiting",
-                f"{_DATA}/test_image.py::test_no_picture_is_a_typed_error",
-                f"{_DATA}/test_loader.py::test_unreadable_image_is_replaced_and_counted",
-                f"{_DATA}/test_loader.py::test_no_readable_image_ends_training",
+                f"{_DATA}/images/test_reading.py::test_what_is_no_file_is_refused_without_waiting",
+                f"{_DATA}/images/test_reading.py::test_no_picture_is_a_typed_error",
+                f"{_DATA}/loading/test_loader.py::test_unreadable_image_is_replaced_and_counted",
+                f"{_DATA}/loading/test_loader.py::test_no_readable_image_ends_training",
                 "tests/app/tasks/test_whole_runs.py::test_every_mining_algorithm_ranks_every_candidate",
             ),
         ),
@@ -450,9 +450,9 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "truncated or damaged images, bombs",
             "a typed error before memory is taken",
             (
-                f"{_DATA}/test_image.py::test_cut_jpeg",
-                f"{_DATA}/test_image.py::test_bomb_is_refused_by_its_header",
-                f"{_DATA}/test_image.py::test_random_bytes_inside_never_escape_the_typed_error",
+                f"{_DATA}/images/test_reading.py::test_cut_jpeg",
+                f"{_DATA}/images/test_reading.py::test_bomb_is_refused_by_its_header",
+                f"{_DATA}/images/test_reading.py::test_random_bytes_inside_never_escape_the_typed_error",
                 f"{_HOSTILE}::test_picture",
             ),
         ),
@@ -471,25 +471,25 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "files of other kinds: HEIC, RAW, videos, archives, pages, pointers",
             "named, with what to do",
             (
-                f"{_DATA}/test_kinds.py",
-                f"{_DATA}/test_image.py::test_no_picture_is_a_typed_error",
+                f"{_DATA}/images/test_kinds.py",
+                f"{_DATA}/images/test_reading.py::test_no_picture_is_a_typed_error",
             ),
         ),
         Fault(
             "cut copies, with a good header or with zeros for the rest",
             "found when a set is read; count for its 5 %",
             (
-                f"{_DATA}/test_image.py::test_a_file_that_ends_too_early_is_found_by_its_end",
-                f"{_DATA}/test_image.py::test_zeros_in_place_of_the_rest_are_no_picture",
-                f"{_DATA}/test_image.py::test_what_lies_behind_a_picture_does_no_harm",
+                f"{_DATA}/images/test_reading.py::test_a_file_that_ends_too_early_is_found_by_its_end",
+                f"{_DATA}/images/test_reading.py::test_zeros_in_place_of_the_rest_are_no_picture",
+                f"{_DATA}/images/test_reading.py::test_what_lies_behind_a_picture_does_no_harm",
             ),
         ),
         Fault(
             "more than 8 bits of which few are used; floats; values beyond white",
             "decided on the training set, said, kept with the model",
             (
-                f"{_DATA}/test_deep.py",
-                f"{_DATA}/test_depth_of_set.py",
+                f"{_DATA}/images/test_depth.py",
+                f"{_DATA}/images/test_depth_of_set.py",
                 "tests/app/engine/predictor/test_reading.py::test_what_is_odd_about_depth_is_told_once",
                 "tests/app/tasks/test_whole_runs.py"
                 "::test_the_depth_of_the_training_images_is_that_of_the_model",
@@ -499,9 +499,9 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "orientation; 16 bits, grey, palette, CMYK, float, animated",
             "a defined picture",
             (
-                f"{_DATA}/test_image.py::test_orientation_applies_to_pixels_and_size",
-                f"{_DATA}/test_image.py::test_modes_become_rgb",
-                f"{_DATA}/test_image.py::test_animation_gives_its_first_frame",
+                f"{_DATA}/images/test_reading.py::test_orientation_applies_to_pixels_and_size",
+                f"{_DATA}/images/test_reading.py::test_modes_become_rgb",
+                f"{_DATA}/images/test_reading.py::test_animation_gives_its_first_frame",
             ),
         ),
         Fault(
@@ -515,7 +515,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             (
                 f"{_READER}::test_candidates",
                 f"{_RESULT}::test_equal_base_names_and_odd_bytes",
-                f"{_DATA}/test_smells.py::test_validation_images_among_training_images",
+                f"{_DATA}/smells/test_smells.py::test_validation_images_among_training_images",
             ),
         ),
         Fault(

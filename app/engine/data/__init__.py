@@ -1,6 +1,6 @@
-"""From files to batches: images, annotation formats, augmentation, sampling, loading.
+"""From files to batches: image files, annotations, data sets, augmentation, loading.
 
-formats/, coco_dataset, lvis_dataset, panoptic_dataset, voc_dataset, cityscapes_dataset -> records;
-catalog finds those by detectron2's names. mapper turns a record into a sample, loader makes batches
-of them in worker_pool's processes. Nothing here knows a model.
+formats/ reads annotations as records, datasets/ whole data sets; smells/ tells which of them cannot
+be meant so. loading/ makes batches of samples of them, with images/ and transforms/. Nothing here
+knows a model.
 """

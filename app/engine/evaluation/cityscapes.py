@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.data.cityscapes_dataset import CLASSES, GROUP_LIMIT, STUFF, VOID
-from app.engine.data.image import read_labels
+from app.engine.data.datasets.cityscapes import CLASSES, GROUP_LIMIT, STUFF, VOID
+from app.engine.data.images.reading import read_labels
 from app.engine.evaluation.evaluator import ByImage, Results
 from app.engine.evaluation.tables import per_class_table, small_table
 from app.engine.structures.detections import Detections

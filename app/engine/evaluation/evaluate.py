@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from app.engine.config import CfgNode, results
-from app.engine.data.damaged import MetImages, report_met
-from app.engine.data.dataset import Dataset
-from app.engine.data.loader import CLIPPED, build_test_loader
+from app.engine.data.datasets.dataset import Dataset
+from app.engine.data.loading.damaged import MetImages, report_met
+from app.engine.data.loading.loader import CLIPPED, build_test_loader
 from app.engine.errors import ConfigError
 from app.engine.evaluation.cityscapes import (
     CityscapesInstanceEvaluator,

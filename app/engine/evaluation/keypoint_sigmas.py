@@ -5,8 +5,8 @@ import math
 from collections.abc import Sequence
 
 from app.engine.config import CfgNode
-from app.engine.data.keypoints import COCO_PERSON
-from app.engine.data.mirror import key_of
+from app.engine.data.transforms.keypoints import COCO_PERSON
+from app.engine.data.transforms.mirror import key_of
 from app.engine.errors import ConfigError
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.data.panoptic_dataset import read_segments
+from app.engine.data.datasets.panoptic import read_segments
 from app.engine.evaluation.evaluator import Results
 from app.engine.evaluation.tables import pipe_table
 from app.engine.structures.detections import Detections

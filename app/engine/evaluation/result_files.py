@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.engine.data.dataset import Dataset
+from app.engine.data.datasets.dataset import Dataset
 from app.engine.evaluation.coco_results import write_coco_results
 from app.engine.evaluation.evaluator import ByImage, Evaluator, Results
 from app.engine.evaluation.instances import ImageInstances, InstanceStore, encode_masks

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from app.engine.data.ground_truth import semantic_labels
+from app.engine.data.loading.ground_truth import semantic_labels
 from app.engine.evaluation.evaluator import Results
 from app.engine.evaluation.tables import small_table
 from app.engine.structures.detections import Detections

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from app.engine.data.image import image_size
+from app.engine.data.images.headers import image_size
 from app.engine.errors import ConfigError, ImageError
 from app.engine.mining._aggregate import empty_score
 from app.engine.mining._strategy import Candidate, MiningOptions, Strategy

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image
 
-from app.engine.data.deep import Depth
-from app.engine.data.image import UNDECIDED, Pixels, pixels_of, read_picture
+from app.engine.data.images.depth import UNDECIDED, Depth
+from app.engine.data.images.reading import Pixels, pixels_of, read_picture
 from app.engine.errors import (
     CheckpointError,
     DoesNotFitError,
@@ -77,13 +77,12 @@ class ImageReader:
 
     def __call__(self, path: Path) -> ResizedImage:
         """The image of a file; ImageError where it cannot be read."""
-        met: list[Deep] = []
-        picture = read_picture(path, self.image_format, self.depth, met)
+        picture, deep = read_picture(path, self.image_format, self.depth)
         # Resized before it becomes an array: a copy of the large image less.
         size = (picture.height, picture.width)
         resized = _resized(picture, self._target(size))
         pixels = pixels_of(resized, self.image_format)
-        return ResizedImage(pixels, size, path.name, met[0] if met else None)
+        return ResizedImage(pixels, size, path.name, deep)
 
     def from_pixels(self, pixels: Pixels) -> ResizedImage:
         """(H, W, C) uint8 in the right channel order -> as the network takes it."""

@@ -17,9 +17,9 @@ from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode, num_classes
 from app.engine.cpu.prepare import PRECISIONS as PRECISIONS
 from app.engine.cpu.prepare import give_back_free_memory, prepare_for_inference
-from app.engine.data.ahead import ahead
-from app.engine.data.image import Pixels
-from app.engine.data.mapper import TestMapper
+from app.engine.data.images.reading import Pixels
+from app.engine.data.loading.ahead import ahead
+from app.engine.data.loading.mapper import TestMapper
 from app.engine.errors import ConfigError, DoesNotFitError, ImageError
 from app.engine.layers.precision import set_float32_precision
 from app.engine.modeling.build import build_blank_detector

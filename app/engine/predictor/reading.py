@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
-from app.engine.data.worker_pool import WorkerDiedError, WorkerKilledError, WorkerPool
+from app.engine.data.loading.worker_pool import WorkerDiedError, WorkerKilledError, WorkerPool
 from app.engine.errors import DoesNotFitError, ImageError, first_line, is_out_of_memory
 from app.engine.predictor.deep_tally import DeepTally
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.engine.checkpoint.saved_model import SavedModel
 from app.engine.config import CfgNode
-from app.engine.data.dataset import Dataset
+from app.engine.data.datasets.dataset import Dataset
 from app.engine.structures.sample import ImageRecord
 
 

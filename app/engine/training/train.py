@@ -10,7 +10,7 @@ import torch
 
 from app.engine.checkpoint.saved_model import SavedModel
 from app.engine.config import CfgNode
-from app.engine.data.dataset import Dataset
+from app.engine.data.datasets.dataset import Dataset
 from app.engine.errors import (
     ConfigError,
     OutOfMemoryError,

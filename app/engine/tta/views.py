@@ -13,9 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from app.engine.config import CfgNode
-from app.engine.data.keypoints import require_mirror
-from app.engine.data.mapper import image_tensor
-from app.engine.data.transforms import Pixels, resize
+from app.engine.data.loading.mapper import image_tensor
+from app.engine.data.transforms.geometric import resize
+from app.engine.data.transforms.keypoints import require_mirror
+from app.engine.data.transforms.transform import Pixels
 from app.engine.errors import ConfigError
 from app.engine.modeling.roi_heads.inside import InsideBoxes
 from app.engine.structures import boxes as box_ops

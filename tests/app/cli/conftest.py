@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from app.cli.__main__ import main
-from app.engine.data.keypoints import COCO_PERSON
+from app.engine.data.transforms.keypoints import COCO_PERSON
 
 SIDE = 64
 BOXES = [[4, 6, 30, 40], [28, 20, 30, 36]]  # x y width height; of the first and second category

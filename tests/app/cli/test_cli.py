@@ -16,8 +16,8 @@ from app.cli.arguments import parse
 from app.cli.detect import classes_of, find_images
 from app.cli.train import _device_ids
 from app.engine.config import load_config
-from app.engine.data.coco_classes import COCO_CLASSES
-from app.engine.data.panoptic_dataset import read_segments
+from app.engine.data.datasets.coco_classes import COCO_CLASSES
+from app.engine.data.datasets.panoptic import read_segments
 from app.engine.errors import ConfigError, DatasetError
 from app.places import CONFIG_ROOT
 

@@ -8,7 +8,7 @@ from app.engine.data.formats._coco_file import CocoFile, CocoImage, Key
 from app.engine.data.formats._coco_names import count_shared, has_image_suffix, match_images
 from app.engine.data.formats._records import NO_IMAGE, read_headers
 from app.engine.data.formats.coco import Found, count_lost
-from app.engine.data.image import Header
+from app.engine.data.images.headers import Header
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import ImageError
 

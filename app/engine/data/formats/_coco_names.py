@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from app.engine.data.formats._coco_file import CocoImage
-from app.engine.data.image import image_suffixes
+from app.engine.data.images.decoding import image_suffixes
 from app.engine.data.problems import Effect, Problems
 
 Parts = tuple[str, ...]

@@ -12,7 +12,7 @@ from pathlib import Path
 from app.engine.data.formats._coco_file import CocoFile, CocoImage
 from app.engine.data.formats._coco_objects import parse_box
 from app.engine.data.formats._reading import Frame
-from app.engine.data.image import Header
+from app.engine.data.images.headers import Header
 
 _ROUNDING = 1.0  # pixels by which a box may reach beyond its picture
 

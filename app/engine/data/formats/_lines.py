@@ -15,7 +15,7 @@ from app.engine.data.formats._records import (
     tell_shared,
 )
 from app.engine.data.formats._text import read_lines
-from app.engine.data.image import Header
+from app.engine.data.images.headers import Header
 from app.engine.data.problems import Effect, Problems
 from app.engine.structures.class_names import plain_name
 from app.engine.structures.sample import ImageRecord

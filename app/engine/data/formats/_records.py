@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.data.class_names import ClassFinder
 from app.engine.data.formats._reading import Reading
-from app.engine.data.image import Header, image_header
+from app.engine.data.images.headers import Header, image_header
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import ImageError
 from app.engine.structures.boxes import Size
@@ -49,12 +48,6 @@ class ParsedObject:
     segmentation: Segmentation | None = None
     area: float = math.nan
     keypoints: npt.NDArray[np.float32] | None = None
-
-
-def class_finder(reading: Reading, used: Iterable[str]) -> ClassFinder:
-    """What finds classes by the names that a set uses, counting those that need a word."""
-    reading.decisions.names.update(used)
-    return ClassFinder(reading.class_names, reading.decisions.names, reading.problems)
 
 
 def edges(corners: Box, *, inclusive: bool) -> Box:

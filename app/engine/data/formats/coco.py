@@ -7,6 +7,7 @@ boxes and masks. Classes are known by the names of categories.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from app.engine.data.formats._class_finder import ClassFinder
 from app.engine.data.formats._coco_file import CocoFile, CocoImage, read_coco, without_collecting
 from app.engine.data.formats._coco_names import count_shared, match_images
 from app.engine.data.formats._coco_objects import Frames, ObjectReader
@@ -14,8 +15,8 @@ from app.engine.data.formats._coco_writers import box_frame, mask_frame
 from app.engine.data.formats._format import Format
 from app.engine.data.formats._frames import SAME, FrameMap, frame_map
 from app.engine.data.formats._reading import Frame, Reading
-from app.engine.data.formats._records import build_record, class_finder, readable_pairs
-from app.engine.data.image import Header
+from app.engine.data.formats._records import build_record, readable_pairs
+from app.engine.data.images.headers import Header
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError
 from app.engine.structures.sample import ImageRecord
@@ -95,7 +96,7 @@ def _read_file(
             count_lost(file, entry, problems)
         elif image in headers and image not in entries:
             problems.add(UNLISTED, f"{image}; {path} lists {_example(file)}", Effect.BROKEN)
-    finder = class_finder(reading, [category.name or "" for category in file.categories])
+    finder = ClassFinder(reading, [category.name or "" for category in file.categories])
     objects = ObjectReader(file, lambda c: finder.find(c.name or ""), problems)
     return read_images(objects, found, reading)
 

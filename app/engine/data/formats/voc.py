@@ -2,13 +2,13 @@
 
 Whether the maxima are the last pixels of an object or the edges behind them is decided for the set
 (see `_corners`); they are counted from 0 (PASCAL's own files count from 1: there use
-`voc_dataset`). A box may also be the one around a rotated box or a polygon.
+`datasets.voc`). A box may also be the one around a rotated box or a polygon.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.engine.data.class_names import ClassFinder
+from app.engine.data.formats._class_finder import ClassFinder
 from app.engine.data.formats._corners import inclusive_files
 from app.engine.data.formats._format import Format
 from app.engine.data.formats._frames import frame_map
@@ -16,7 +16,6 @@ from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import (
     ParsedObject,
     build_record,
-    class_finder,
     readable_pairs,
     tell_shared,
 )
@@ -36,7 +35,7 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
     ]
     files = [file for _, _, file in found]
     is_inclusive = inclusive_files(files, [header.size for _, header, _ in found], reading)
-    finder = class_finder(reading, (name for file in files for name in file.names))
+    finder = ClassFinder(reading, (name for file in files for name in file.names))
     _tell_other_images([(image, file) for image, _, file in found], reading.problems)
     tell_shared((file.path for file in files if file.names), reading.problems)
     records: list[ImageRecord] = []

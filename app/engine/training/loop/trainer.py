@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import CfgNode
-from app.engine.data.damaged import report_met
-from app.engine.data.loader import Loader, build_train_loader
+from app.engine.data.loading.damaged import report_met
+from app.engine.data.loading.loader import Loader, build_train_loader
 from app.engine.evaluation.evaluator import verify_results
 from app.engine.structures.sample import Sample
 from app.engine.training.loop import hooks

@@ -5,8 +5,8 @@ import torch
 from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode
 from app.engine.cpu.prepare import prepare_for_training
-from app.engine.data.damaged import DamagedImages
-from app.engine.data.filters import count_images
+from app.engine.data.datasets.filters import count_images
+from app.engine.data.loading.damaged import DamagedImages
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN

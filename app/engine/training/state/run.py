@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from app.engine.data.damaged import DamagedImages
+from app.engine.data.loading.damaged import DamagedImages
 from app.engine.modeling.detector import Detector
 from app.engine.solver import Schedule
 from app.engine.training.state.divergence import LossHistory

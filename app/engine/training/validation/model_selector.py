@@ -7,7 +7,7 @@ from contextlib import closing
 
 from app.engine.checkpoint.saved_model import SavedModel, save_model
 from app.engine.config import CfgNode
-from app.engine.data.loader import Loader
+from app.engine.data.loading.loader import Loader
 from app.engine.evaluation.evaluator import Evaluation
 from app.engine.training.process.rng import rng_preserved
 from app.engine.training.reporting.pictures import Collector, PictureBook

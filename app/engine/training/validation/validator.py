@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from app.engine.config import CfgNode
-from app.engine.data.damaged import Met, MetImages
-from app.engine.data.dataset import Dataset
-from app.engine.data.loader import CLIPPED, Loader, build_test_loader
+from app.engine.data.datasets.dataset import Dataset
+from app.engine.data.loading.damaged import Met, MetImages
+from app.engine.data.loading.loader import CLIPPED, Loader, build_test_loader
 from app.engine.evaluation.evaluate import build_evaluators, report
 from app.engine.evaluation.evaluator import Coverage, Evaluation, Evaluator, with_augmented
 from app.engine.evaluation.inference import OnBatch, Progress, run_inference

@@ -16,11 +16,11 @@ from torch import nn
 
 from app.engine.config import CfgNode, check_supported, get_config
 from app.engine.config.support import CHOICES, wrong_values
-from app.engine.data import catalog
-from app.engine.data.augmentation import train_augmentations
-from app.engine.data.ground_truth import GroundTruthMapper
-from app.engine.data.mapper import TestMapper, TrainMapper
-from app.engine.data.samplers import train_stream
+from app.engine.data.datasets import catalog
+from app.engine.data.loading.ground_truth import GroundTruthMapper
+from app.engine.data.loading.mapper import TestMapper, TrainMapper
+from app.engine.data.loading.samplers import train_stream
+from app.engine.data.transforms.augmentation import train_augmentations
 from app.engine.errors import ConfigError
 from app.engine.evaluation.evaluate import build_evaluators, evaluate
 from app.engine.modeling.build import build_detector
@@ -34,26 +34,26 @@ ROOT = Path(__file__).parents[4]
 KNOWN = dict(get_config().leaves())
 
 WHERE = """
-data.augmentation:
+data.transforms.augmentation:
     INPUT.MIN_SIZE_TRAIN +MIN_SIZE_TRAIN_SAMPLING +MAX_SIZE_TRAIN +RANDOM_FLIP
     INPUT.CROP.ENABLED +TYPE +SIZE INPUT.FORMAT +COLOR_JITTER INPUT.LSJ.ENABLED +SIZE
     +MIN_SCALE +MAX_SCALE
-data.catalog:
+data.datasets.catalog:
     DATASETS.TRAIN +PROPOSAL_FILES_TRAIN +TEST +PROPOSAL_FILES_TEST
-data.deep:
+data.images.depth:
     INPUT.BITS_PER_SAMPLE +FLOAT_WHITE
-data.filters:
+data.datasets.filters:
     MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE DATALOADER.FILTER_EMPTY_ANNOTATIONS
-data.ground_truth:
+data.loading.ground_truth:
     INPUT.MASK_FORMAT +RECOMPUTE_BOXES
-data.keypoints:
+data.transforms.keypoints:
     MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS MODEL.KEYPOINT_NAMES INPUT.KEYPOINT_FLIP_PAIRS
-data.loader:
+data.loading.loader:
     DATALOADER.NUM_WORKERS +ASPECT_RATIO_GROUPING
-data.mapper:
+data.loading.mapper:
     MODEL.LOAD_PROPOSALS INPUT.MIN_SIZE_TEST
     +MAX_SIZE_TEST DATASETS.PRECOMPUTED_PROPOSAL_TOPK_TRAIN +PRECOMPUTED_PROPOSAL_TOPK_TEST
-data.samplers:
+data.loading.samplers:
     DATASETS.TRAIN_REPEAT_FACTOR DATALOADER.SAMPLER_TRAIN +REPEAT_THRESHOLD +REPEAT_SQRT
     +RANDOM_SUBSET_RATIO
 evaluation.evaluate:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from app.engine.config import get_config
-from app.engine.data.cityscapes_dataset import (
+from app.engine.data.datasets.cityscapes import (
     CLASSES,
     STUFF,
     load_cityscapes_instances,

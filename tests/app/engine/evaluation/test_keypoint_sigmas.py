@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from app.engine.config import CfgNode, get_config
-from app.engine.data.keypoints import COCO_PERSON
+from app.engine.data.transforms.keypoints import COCO_PERSON
 from app.engine.errors import ConfigError
 from app.engine.evaluation.keypoint_sigmas import (
     COCO_OKS_SIGMAS,

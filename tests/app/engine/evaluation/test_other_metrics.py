@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from app.engine.config import get_config
-from app.engine.data.dataset import Dataset
+from app.engine.data.datasets.dataset import Dataset
 from app.engine.errors import ConfigError, EngineError
 from app.engine.evaluation.coco import CocoEvaluator
 from app.engine.evaluation.coco_results import write_coco_results

@@ -21,8 +21,8 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state
 from PIL import Image
 
-from app.engine.data.image import read_image
-from app.engine.data.transforms import resize as engine_resize
+from app.engine.data.images.reading import read_image
+from app.engine.data.transforms.geometric import resize as engine_resize
 from app.engine.errors import (
     CheckpointError,
     ConfigError,

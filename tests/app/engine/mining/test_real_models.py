@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 from app.engine.config import load_config
-from app.engine.data.image import read_image
+from app.engine.data.images.reading import read_image
 from app.engine.mining import STRATEGIES, score_files
 from app.engine.modeling.build import build_detector
 from app.engine.predictor import Predictor

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.engine.data.image import read_image
+from app.engine.data.images.reading import read_image
 from app.engine.predictor.onnx_predictor import ImageReader
 
 

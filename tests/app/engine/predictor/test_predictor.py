@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.engine.data.image import read_image
+from app.engine.data.images.reading import read_image
 from app.engine.errors import ConfigError, ImageError
 from app.engine.predictor import Predictor
 

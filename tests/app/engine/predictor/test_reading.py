@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from app.engine.data.deep import Depth
+from app.engine.data.images.depth import Depth
 from app.engine.errors import DoesNotFitError, ImageError
 from app.engine.predictor import reading
 from app.engine.predictor.onnx_predictor import ImageReader

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.engine.data.class_names import ClassFinder
+from app.engine.data.formats._class_finder import ClassFinder
 from app.engine.data.problems import Effect, Problems
 from app.engine.structures.class_names import (
     OTHER_CASE,

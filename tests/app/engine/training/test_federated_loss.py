@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from app.engine.config import load_config
-from app.engine.data.filters import count_images
+from app.engine.data.datasets.filters import count_images
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.train import train
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from app.engine.data.coco_dataset import coco_dataset
+from app.engine.data.datasets.coco import coco_dataset
 from app.engine.data.formats import FORMATS, Conventions, Reading
 from app.engine.data.formats import _coco_objects as kinds
 from app.engine.data.formats._coco_file import UNKNOWN_IMAGE, read_content

@@ -19,7 +19,8 @@ from app.engine.data.formats._frames import (
     scaling,
     turning,
 )
-from app.engine.data.image import Header, image_header, read_image
+from app.engine.data.images.headers import Header, image_header
+from app.engine.data.images.reading import read_image
 from app.engine.data.problems import Effect
 
 PLAIN = Header((120, 160))

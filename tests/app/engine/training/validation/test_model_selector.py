@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from app.engine.config import get_config
-from app.engine.data.damaged import DamagedImages
+from app.engine.data.loading.damaged import DamagedImages
 from app.engine.training.state.divergence import LossHistory
 from app.engine.training.state.run import Run
 from app.engine.training.validation.model_selector import evaluated_after

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from app.engine.data.damaged import DamagedImages, report_met
-from app.engine.data.loader import CLIPPED, LOST, UNREADABLE
+from app.engine.data.loading.damaged import DamagedImages, report_met
+from app.engine.data.loading.loader import CLIPPED, LOST, UNREADABLE
 from app.engine.errors import DatasetError, OutOfMemoryError
 from app.engine.training.update.step import Stepper
 from verification.reliability.memory import little_memory

@@ -1,0 +1,127 @@
+"""The pixels of image files.
+
+H, W: height and width as displayed
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from app.engine.data.images.decoding import content_of, decode, explained
+from app.engine.data.images.depth import UNDECIDED, Depth, eight_bits
+from app.engine.data.images.headers import orientation_of
+from app.engine.data.images.stored import Values
+from app.engine.errors import ConfigError, ImageError
+from app.engine.structures.deep import Deep
+
+Pixels = npt.NDArray[Any]
+"""(H, W, C) uint8, or float64 for YUV-BT.601."""
+
+FORMATS = ("BGR", "RGB", "L", "YUV-BT.601")
+
+_RGB_TO_YUV = np.array(
+    [[0.299, 0.587, 0.114], [-0.14713, -0.28886, 0.436], [0.615, -0.51499, -0.10001]]
+)
+
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(path: Path, format: str = "BGR", depth: Depth = UNDECIDED) -> Pixels:
+    """Pixels as displayed: (H, W, 3) uint8, (H, W, 1) for "L", float64 for "YUV-BT.601".
+
+    `depth` says what is white in an image with more than 8 bits. Raises ImageError for everything
+    that is not a readable picture; one of them is StorageError, where the file cannot be had, and
+    one DoesNotFitError, where memory is too small for it.
+    """
+    return read_deep_image(path, format, depth)[0]
+
+
+def read_deep_image(path: Path, format: str, depth: Depth) -> tuple[Pixels, Deep | None]:
+    """The same, and what was met in an image with more than 8 bits."""
+    check_format(format)
+    with explained(path):
+        picture, deep = _picture(path, format, depth)
+        return pixels_of(picture, format), deep
+
+
+def read_picture(path: Path, format: str, depth: Depth) -> tuple[Image.Image, Deep | None]:
+    """The same before it becomes an array: in mode L for "L", RGB for all others."""
+    check_format(format)
+    with explained(path):
+        return _picture(path, format, depth)
+
+
+def stored_values(path: Path) -> Values | None:
+    """The values of an image with more than 8 bits as they are stored; None for all others.
+
+    (H, W) or (H, W, C) without transparency. ImageError also where no low bytes can be decoded.
+    """
+    with explained(path):
+        stored = decode(content_of(path))
+        if stored.is_cut:
+            raise ImageError("its decoder gives only the high byte of each colour; save it as PNG")
+        return stored.values() if stored.is_integer or stored.is_float else None
+
+
+def pixels_of(picture: Image.Image, format: str) -> Pixels:
+    """The array of a picture as `read_picture` gives it for the same format."""
+    if format == "L":
+        return np.array(picture)[:, :, None]
+    if format == "RGB":
+        return np.array(picture)
+    if format == "BGR":
+        # Pillow writes BGR as fast as RGB; reversing an array afterwards is slow.
+        packed = np.frombuffer(picture.tobytes("raw", "BGR"), dtype=np.uint8)
+        return packed.reshape(picture.height, picture.width, 3).copy()
+    yuv: Pixels = (np.asarray(picture) / 255.0) @ _RGB_TO_YUV.T
+    return yuv
+
+
+def read_labels(path: Path) -> npt.NDArray[Any]:
+    """Label map (H, W), integers as stored: grey values, or palette indices; no scaling."""
+    with explained(path):
+        image = decode(content_of(path)).image
+        image = _upright(image, image)
+        if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
+            raise ImageError(f"a label map has one channel, this one is {image.mode}")
+        return np.array(image)
+
+
+def check_format(format: str) -> None:
+    """Refuse an INPUT.FORMAT that `read_image` cannot give."""
+    if format not in FORMATS:
+        raise ConfigError(f"INPUT.FORMAT is {format!r}; use one of {', '.join(FORMATS)}")
+
+
+def _picture(path: Path, format: str, depth: Depth) -> tuple[Image.Image, Deep | None]:
+    stored = decode(content_of(path))
+    picture, deep = eight_bits(stored, depth)
+    image = _upright(picture, stored.image)
+    return image.convert("L") if format == "L" else _rgb(image), deep
+
+
+def _upright(image: Image.Image, as_opened: Image.Image) -> Image.Image:
+    """Turned as EXIF says."""
+    turn = _TURN.get(orientation_of(as_opened))
+    return image if turn is None else image.transpose(turn)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode == "RGBa":
+        image = image.convert("RGBA")
+    # Without this entry Pillow has nothing to warn about when it drops a palette's transparency.
+    image.info.pop("transparency", None)
+    return image.convert("RGB")

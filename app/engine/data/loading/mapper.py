@@ -1,0 +1,180 @@
+"""From a record (paths, boxes) to a sample (pixels, tensors): read, transform, label.
+
+H, W: size of the network's input
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from app.engine.config import CfgNode
+from app.engine.data.images.depth import UNDECIDED, Depth
+from app.engine.data.images.reading import Pixels, check_format, read_deep_image
+from app.engine.data.loading.ground_truth import GroundTruthMapper, map_semantic
+from app.engine.data.transforms.augmentation import (
+    Augmentation,
+    ShortestEdge,
+    draw,
+    train_augmentations,
+)
+from app.engine.data.transforms.keypoints import require_mirror
+from app.engine.data.transforms.transform import Transform, transform_boxes, transform_pixels
+from app.engine.errors import DatasetError, ImageError
+from app.engine.structures.boxes import Size, clip, nonempty
+from app.engine.structures.deep import Deep
+from app.engine.structures.sample import ImageRecord, Sample
+from app.engine.structures.targets import Proposals
+
+
+class Mapper:
+    """Record -> sample.
+
+    augmentations  what is done to images; their size is the network's input
+    depth          what is white in images with more than 8 bits
+    proposal_topk  best precomputed proposals that a sample gets; None for none
+    ground_truth   gives labels; None for none
+    """
+
+    def __init__(
+        self,
+        augmentations: Sequence[Augmentation],
+        *,
+        image_format: str,
+        depth: Depth = UNDECIDED,
+        proposal_topk: int | None = None,
+        ground_truth: GroundTruthMapper | None = None,
+    ) -> None:
+        check_format(image_format)
+        self.augmentations = augmentations
+        self.image_format = image_format
+        self.depth = depth
+        self.proposal_topk = proposal_topk
+        self.ground_truth = ground_truth
+
+    def __call__(self, record: ImageRecord, rng: np.random.Generator | None = None) -> Sample:
+        """The sample of a record; ImageError when the picture cannot be used.
+
+        rng  what is drawn by, where something is
+        """
+        pixels, deep = read_record_image(record, self.image_format, self.depth)
+        transforms = self._draw(record.size, rng)
+        image = image_tensor(transform_pixels(transforms, pixels))
+        size = (image.shape[-2], image.shape[-1])
+        return Sample(
+            image,
+            original_size=record.size,
+            ground_truth=self.ground_truth(record, transforms, size) if self.ground_truth else None,
+            proposals=map_proposals(record, transforms, size, self.proposal_topk),
+            semantic=map_semantic(record, transforms) if self.ground_truth else None,
+            image_id=record.image_id,
+            deep=deep,
+        )
+
+    def _draw(self, size: Size, rng: np.random.Generator | None = None) -> list[Transform]:
+        return draw(self.augmentations, size, rng or np.random.default_rng(0))
+
+
+class TrainMapper(Mapper):
+    """Record and random generator -> augmented sample with ground truth."""
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """As INPUT, MODEL and DATASETS say."""
+        if cfg.MODEL.KEYPOINT_ON and cfg.INPUT.RANDOM_FLIP == "horizontal":
+            require_mirror(cfg, "INPUT.RANDOM_FLIP")
+        return cls(
+            train_augmentations(cfg),
+            image_format=cfg.INPUT.FORMAT,
+            depth=Depth.from_config(cfg),
+            proposal_topk=_topk(cfg, "TRAIN"),
+            ground_truth=GroundTruthMapper.from_config(cfg),
+        )
+
+
+class TestMapper(Mapper):
+    """Record or pixels -> sample, resized and nothing else; with labels for losses on validation
+    data.
+    """
+
+    __test__ = False  # not a test case, whatever pytest makes of its name
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, with_ground_truth: bool = False) -> Self:
+        """As INPUT.*_TEST says."""
+        return cls(
+            [ShortestEdge((cfg.INPUT.MIN_SIZE_TEST,), cfg.INPUT.MAX_SIZE_TEST)],
+            image_format=cfg.INPUT.FORMAT,
+            depth=Depth.from_config(cfg),
+            proposal_topk=_topk(cfg, "TEST"),
+            ground_truth=GroundTruthMapper.from_config(cfg) if with_ground_truth else None,
+        )
+
+    def from_file(self, path: Path) -> Sample:
+        """The sample of an image that no record describes; ImageError when it cannot be used."""
+        pixels, deep = read_deep_image(path, self.image_format, self.depth)
+        return replace(self.from_pixels(pixels, path.name), deep=deep)
+
+    def from_pixels(self, pixels: Pixels, image_id: int | str = 0) -> Sample:
+        """The sample of an image in memory, (H, W, C) in the channel order of INPUT.FORMAT."""
+        size = (pixels.shape[0], pixels.shape[1])
+        image = image_tensor(transform_pixels(self._draw(size), pixels))
+        return Sample(image, original_size=size, image_id=image_id)
+
+
+def _topk(cfg: CfgNode, part: str) -> int | None:
+    """Proposals of an image of DATASETS.TRAIN or TEST; None where the model makes its own."""
+    if not cfg.MODEL.LOAD_PROPOSALS:
+        return None
+    return int(cfg.DATASETS[f"PRECOMPUTED_PROPOSAL_TOPK_{part}"])
+
+
+def read_record_image(
+    record: ImageRecord, image_format: str, depth: Depth
+) -> tuple[Pixels, Deep | None]:
+    """Pixels of the record's image, and what was met in them if they had more than 8 bits.
+
+    ImageError when their size is not the annotated one.
+    """
+    pixels, deep = read_deep_image(record.path, image_format, depth)
+    size = (pixels.shape[0], pixels.shape[1])
+    if size != record.size:
+        raise ImageError(
+            f"{record.path}: the image is {size[1]}x{size[0]} but its annotation says"
+            f" {record.width}x{record.height}; correct the annotation"
+        )
+    return pixels, deep
+
+
+def image_tensor(pixels: Pixels) -> Tensor:
+    """(H, W, C) -> (C, H, W) view in channels-last memory; float64 becomes float32."""
+    if pixels.dtype != np.uint8:
+        pixels = pixels.astype(np.float32)
+    pixels = np.ascontiguousarray(pixels)
+    if not pixels.flags.writeable:
+        pixels = pixels.copy()
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def map_proposals(
+    record: ImageRecord, transforms: Sequence[Transform], size: Size, topk: int | None
+) -> Proposals | None:
+    """Best `topk` of `extra["proposals"]` (boxes, logits; best first); None without topk."""
+    if topk is None:
+        return None
+    found: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = record.extra.get("proposals")
+    if found is None:
+        raise DatasetError(
+            f"{record.path}: no precomputed proposals; give a file for every data set in"
+            " DATASETS.PROPOSAL_FILES_TRAIN and _TEST"
+        )
+    boxes = torch.from_numpy(transform_boxes(transforms, found[0]))
+    boxes = clip(boxes, size).float()
+    kept = nonempty(boxes).nonzero()[:topk, 0]
+    logits = torch.from_numpy(found[1].astype(np.float32))
+    return Proposals(size, boxes[kept], logits[kept])

@@ -1,0 +1,154 @@
+"""Smells of boxes: their numbers mean something else than the format says.
+
+G: boxes of a set, before any check
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from app.engine.data.formats._records import CLIPPED
+from app.engine.data.smells.scent import FEW, MANY, MIN_OBJECTS, SOME, Flags, Floats, Scent
+
+_FEWEST = 3
+"""With fewer boxes that do not fit, a share of 10 % may be one careless stroke."""
+
+_BEYOND = "reach beyond their images"
+_INVERTED = "end before they begin"
+
+
+def xyxy(scent: Scent) -> str | None:
+    """Corners where corner and size are due: the sizes are larger than the positions, and reach
+    beyond the image.
+    """
+    as_corners = scent.boxes.copy()
+    as_corners[:, 2:] -= scent.boxes[:, :2]
+    words = (
+        "the numbers are taken as x0 y0 x1 y1; COCO's bbox is x y width height: correct the file"
+    )
+    return _fit_otherwise(scent, ~scent.fits(scent.boxes), _BEYOND, [(as_corners, words)])
+
+
+def xywh(scent: Scent) -> str | None:
+    """Corner and size where corners are due: the second corner lies above or left of the first."""
+    as_sizes = scent.boxes.copy()
+    as_sizes[:, 2:] += scent.boxes[:, :2] - 1
+    readings = [
+        (boxes, f"the numbers are taken as x y{words} width height; write xmin ymin xmax ymax")
+        for boxes, words in ((as_sizes, ""), (_shifted(as_sizes, -0.5), " of the centre, and"))
+    ]
+    inverted = np.asarray((scent.boxes[:, 2:] <= scent.boxes[:, :2]).any(axis=1))
+    return _fit_otherwise(scent, inverted, _INVERTED, readings)
+
+
+def xxyy(scent: Scent) -> str | None:
+    """Both x before both y, where x and y of each corner are due."""
+    words = "the numbers are taken as xmin xmax ymin ymax; write xmin ymin xmax ymax"
+    inverted = np.asarray((scent.boxes[:, 2:] < scent.boxes[:, :2]).any(axis=1))
+    return _fit_otherwise(scent, inverted, _INVERTED, [(scent.boxes[:, [0, 2, 1, 3]], words)])
+
+
+def swapped_axes(scent: Scent) -> str | None:
+    """y before x."""
+    return _fit_otherwise(
+        scent,
+        ~scent.fits(scent.boxes),
+        _BEYOND,
+        [(scent.boxes[:, [1, 0, 3, 2]], "x and y change places; write x before y")],
+        least=SOME / 2,
+        fewest=_FEWEST,
+    )
+
+
+def centred(scent: Scent) -> str | None:
+    """The centre of a box in place of its upper left corner, or the reverse."""
+    readings = [
+        (
+            _shifted(scent.boxes, share),
+            f"x and y are taken as those of the {taken}, where the format has the {due}; correct"
+            " the files",
+        )
+        for share, taken, due in ((-0.5, "centre", "corner"), (0.5, "corner", "centre"))
+    ]
+    misfit = ~scent.fits(scent.boxes)
+    return _fit_otherwise(scent, misfit, _BEYOND, readings, least=SOME / 4, fewest=_FEWEST + 1)
+
+
+def upside_down(scent: Scent) -> str | None:
+    """y counted from the bottom of the image."""
+    x_inverted, y_inverted = (scent.boxes[:, 2:] < scent.boxes[:, :2]).T
+    if y_inverted.mean() < 1 - FEW or x_inverted.mean() > FEW:
+        return None
+    return (
+        f"{y_inverted.sum()} of {len(scent.boxes)} boxes end above where they begin, and none to"
+        " the left of it: their corners are put in order, which is wrong if y is counted from the"
+        " bottom of the image; then write height - y for y"
+    )
+
+
+def normalised(scent: Scent) -> str | None:
+    """Shares of width and height where pixels are due."""
+    has_area = (scent.boxes[:, 2:] != scent.boxes[:, :2]).all(axis=1)
+    is_small = (np.abs(scent.boxes) <= 2).all(axis=1) & (scent.sizes > 16).all(axis=1)
+    share = (has_area & is_small).mean()
+    if share < 0.5:
+        return None
+    return (
+        f"{share:.0%} of {len(scent.boxes)} boxes have no number above 1; boxes are read in pixels:"
+        " multiply them by the image's width and height, or give YOLO labels as .txt files"
+    )
+
+
+def outside(scent: Scent) -> str | None:
+    """Boxes that were clipped."""
+    clipped = scent.problems.counts.get(CLIPPED, 0)
+    total = len(scent.boxes)
+    if clipped < MANY * total:
+        return None
+    return (
+        f"{clipped} of {total} boxes reach beyond their images; were they drawn in larger copies of"
+        " them, or written in another order?"
+    )
+
+
+def corner(scent: Scent) -> str | None:
+    """Boxes of smaller copies of the images: all of them lie in one corner."""
+    fitting = scent.fits(scent.boxes)
+    if fitting.sum() < 10 * MIN_OBJECTS:
+        return None
+    reach = (scent.boxes[fitting, 2:] / scent.sizes[fitting]).max(axis=0)
+    if not (reach < 0.6).all():
+        return None
+    return (
+        f"none of {fitting.sum()} boxes reaches beyond {reach.max():.0%} of its image's width or"
+        " height; were they drawn in smaller copies of the images?"
+    )
+
+
+def _fit_otherwise(
+    scent: Scent,
+    wrong: Flags,
+    what: str,
+    readings: Iterable[tuple[Floats, str]],
+    *,
+    least: float = SOME,
+    fewest: int = 1,
+) -> str | None:
+    """The sentence where boxes are wrong and nearly all fit if their numbers mean something else.
+
+    wrong     (G,) which boxes are; at least `fewest` and a share of `least` must be
+    what      they do
+    readings  boxes as they would be, and words that complete "all fit if"
+    """
+    if wrong.sum() < fewest or wrong.mean() < least:
+        return None
+    for boxes, words in readings:
+        if scent.fits(boxes).mean() >= 1 - FEW:
+            return f"{wrong.mean():.0%} of {len(wrong)} boxes {what}, and all fit if {words}"
+    return None
+
+
+def _shifted(boxes: Floats, share: float) -> Floats:
+    """Boxes moved to the right and down by a share of their own size."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    return boxes + np.tile(share * size, 2)

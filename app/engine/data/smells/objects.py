@@ -1,0 +1,101 @@
+"""Smells of classes, and of what became of objects."""
+
+import numpy as np
+
+from app.engine.data.formats._coco_objects import SHIFTED_IDS
+from app.engine.data.formats.voc import OTHER_IMAGE
+from app.engine.data.problems import Effect
+from app.engine.data.smells.scent import MANY, MIN_OBJECTS, SOME, Scent
+from app.engine.errors import printable
+from app.engine.structures.class_names import UNKNOWN_CLASS
+
+
+def numbers_from_one(scent: Scent) -> str | None:
+    """Class numbers that begin at 1 where the first class is 0."""
+    numbers = scent.reading.facts.class_numbers
+    count = len(scent.reading.class_names)
+    if not numbers or 0 in numbers or max(numbers) < count:
+        return None
+    low, high = min(numbers), max(numbers)
+    return (
+        f"classes are numbered {low:g} to {high:g} and never 0, but {count} class_names are"
+        f" numbered 0 to {count - 1}; number them from 0, or correct class_names"
+    )
+
+
+def numbers_beyond(scent: Scent) -> str | None:
+    """Class numbers that no class has, beside those that begin at 0."""
+    numbers = scent.reading.facts.class_numbers
+    count = len(scent.reading.class_names)
+    beyond = sum(n for number, n in numbers.items() if number >= count)
+    if not beyond or 0 not in numbers:
+        return None
+    return (
+        f"{beyond} objects have class numbers up to {max(numbers):g}, but {count} class_names are"
+        f" numbered 0 to {count - 1}; is class_names the list that the files were written with, in"
+        " its order?"
+    )
+
+
+def shifted_ids(scent: Scent) -> str | None:
+    """Files whose objects are numbered otherwise than their categories."""
+    files = scent.problems.examples(SHIFTED_IDS)
+    if not files:
+        return None
+    return (
+        f"category_ids of {scent.problems.counts[SHIFTED_IDS]} COCO files are numbered from"
+        f" another number than their categories, for example {printable(files[0])}: most objects"
+        " would have the class of a neighbour; correct the ids of one of both"
+    )
+
+
+def dropped(scent: Scent) -> str | None:
+    """Objects of asked-for classes that cannot be used."""
+    dropped = scent.problems.with_effect(Effect.DROPPED)
+    dropped.pop(UNKNOWN_CLASS, None)
+    lost = sum(dropped.values())
+    total = lost + sum(len(record) for record in scent.records)
+    if total < MIN_OBJECTS or lost < MANY * total:
+        return None
+    worst = next(iter(dropped))
+    return (
+        f"{lost} of {total} objects of the asked-for classes are dropped, most of them: {worst},"
+        f" for example {printable(scent.problems.examples(worst)[0])}; correct the files"
+    )
+
+
+def crowds(scent: Scent) -> str | None:
+    """Objects that are marked as crowds."""
+    flags = [record.crowd for record in scent.records if record.crowd is not None]
+    crowds, total = sum(int(flag.sum()) for flag in flags), sum(map(len, scent.records))
+    if total < MIN_OBJECTS or crowds < SOME * total:
+        return None
+    return (
+        f"{crowds} of {total} objects are marked as crowds (iscrowd 1), which are not learnt from;"
+        " CVAT marks single objects so that were drawn with its brush: set their iscrowd to 0"
+    )
+
+
+def doubled(scent: Scent) -> str | None:
+    """Objects that are in an image twice."""
+    total = sum(map(len, scent.records))
+    doubled = sum(
+        len(record) - len(np.unique(np.column_stack((record.boxes, record.classes)), axis=0))
+        for record in scent.records
+        if len(record) > 1
+    )
+    if total < MIN_OBJECTS or doubled < SOME * total:
+        return None
+    return f"{doubled} of {total} objects repeat another one of the same image; remove them"
+
+
+def other_files(scent: Scent) -> str | None:
+    """Annotation files that say they are of another image of the set."""
+    count = scent.problems.counts.get(OTHER_IMAGE, 0)
+    if count < max(2, SOME / 2 * len(scent.records)):
+        return None
+    examples = "; ".join(map(printable, scent.problems.examples(OTHER_IMAGE)))
+    return (
+        f"{count} of {len(scent.records)} annotation files name another image of the set in"
+        f" <filename>, for example {examples}; are the lines of the index shifted?"
+    )

@@ -1,0 +1,133 @@
+"""Left and right of keypoints: which index becomes which when an image is mirrored."""
+
+import logging
+from collections.abc import Sequence
+
+from app.engine.config import CfgNode
+from app.engine.data.transforms.mirror import Mirror, mirror_of
+from app.engine.errors import ConfigError
+from app.engine.structures.class_names import folded_name
+
+logger = logging.getLogger(__name__)
+
+COCO_PERSON = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+"""Names of COCO's 17 person keypoints."""
+
+_PAIRS = "INPUT.KEYPOINT_FLIP_PAIRS"
+
+
+def keypoint_mirror(cfg: CfgNode) -> Mirror | None:
+    """The mirror images of the config's keypoints; None where nothing tells them.
+
+    They are INPUT.KEYPOINT_FLIP_PAIRS, else what MODEL.KEYPOINT_NAMES tell, else COCO's person's
+    where there are 17. Raises ConfigError for settings that do not fit each other.
+    """
+    count = int(cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS)
+    names = [str(name) for name in cfg.MODEL.KEYPOINT_NAMES]
+    if names and len(names) != count:
+        raise ConfigError(
+            f"MODEL.KEYPOINT_NAMES has {len(names)} names, but"
+            f" MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS is {count}; make them agree"
+        )
+    if cfg.INPUT.KEYPOINT_FLIP_PAIRS:
+        return _mirror_of_pairs(cfg.INPUT.KEYPOINT_FLIP_PAIRS, names, count)
+    if names:
+        return mirror_of(names)
+    return mirror_of(COCO_PERSON) if count == len(COCO_PERSON) else None
+
+
+def require_mirror(cfg: CfgNode, key: str) -> Sequence[int]:
+    """Index of each keypoint's mirror image; ConfigError unless every one is known.
+
+    `key` is what asks for mirrored images.
+    """
+    mirror = keypoint_mirror(cfg)
+    if mirror is None:
+        raise ConfigError(
+            f"{key} asks for mirrored images, but which of the"
+            f" {cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS} keypoints are mirror images is not"
+            f" known; give {_PAIRS}, or MODEL.KEYPOINT_NAMES such as left_eye and right_eye, or"
+            " turn it off"
+        )
+    if mirror.unpaired:
+        raise ConfigError(
+            f"{key} asks for mirrored images, but {_listed(mirror.unpaired)} among the keypoints"
+            f" have no mirror image; give {_PAIRS}, or turn it off"
+        )
+    return mirror.indices
+
+
+def without_false_flips(cfg: CfgNode) -> CfgNode:
+    """`cfg`, with INPUT.RANDOM_FLIP none where mirrored images would teach wrong sides (told)."""
+    if not cfg.MODEL.KEYPOINT_ON or cfg.INPUT.RANDOM_FLIP != "horizontal":
+        return cfg
+    mirror = keypoint_mirror(cfg)
+    if mirror is None or not mirror.unpaired:
+        return cfg
+    logger.warning(
+        "keypoints: %s say a side, but no other name is their mirror image, so images are not"
+        " mirrored in this training; to mirror them give pairs, such as %s \"[['%s', '...']]\"",
+        _listed(mirror.unpaired),
+        _PAIRS,
+        mirror.unpaired[0],
+    )
+    own = cfg.clone()
+    own.defrost()
+    own.INPUT.RANDOM_FLIP = "none"
+    own.freeze()
+    return own
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def _mirror_of_pairs(pairs: Sequence[object], names: Sequence[str], count: int) -> Mirror:
+    indices = list(range(count))
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise ConfigError(
+                f"{_PAIRS}: {pair!r} is no pair; give lists of two names or indices, such as"
+                " [['left_eye', 'right_eye']] or [[1, 2]]"
+            )
+        one, other = (_index(item, names, count) for item in pair)
+        if one == other or indices[one] != one or indices[other] != other:
+            raise ConfigError(f"{_PAIRS}: {pair!r} names a keypoint twice; give each pair once")
+        indices[one], indices[other] = other, one
+    return Mirror(tuple(indices))
+
+
+def _index(item: object, names: Sequence[str], count: int) -> int:
+    """Of a keypoint that is named or numbered from 0."""
+    if isinstance(item, int) and not isinstance(item, bool):
+        if 0 <= item < count:
+            return item
+        raise ConfigError(f"{_PAIRS}: {item} is no index of {count} keypoints, 0 to {count - 1}")
+    found = [i for i, name in enumerate(names) if name == item]
+    found = found or [
+        i for i, name in enumerate(names) if folded_name(name) == folded_name(str(item))
+    ]
+    if len(found) != 1:
+        what = "is the name of several keypoints" if found else "is none of the keypoints"
+        known = ", ".join(names) or "without names: give indices"
+        raise ConfigError(f"{_PAIRS}: {item!r} {what} ({known}); correct it")
+    return found[0]
