@@ -14,13 +14,11 @@ from app.engine.data.images.decoding import content_of, decode, explained
 from app.engine.data.images.depth import UNDECIDED, Depth, eight_bits
 from app.engine.data.images.headers import orientation_of
 from app.engine.data.images.stored import Values
-from app.engine.errors import ConfigError, ImageError
+from app.engine.errors import ImageError
 from app.engine.structures.deep import Deep
 
 Pixels = npt.NDArray[Any]
 """(H, W, C) uint8, or float64 for YUV-BT.601."""
-
-FORMATS = ("BGR", "RGB", "L", "YUV-BT.601")
 
 _RGB_TO_YUV = np.array(
     [[0.299, 0.587, 0.114], [-0.14713, -0.28886, 0.436], [0.615, -0.51499, -0.10001]]
@@ -49,7 +47,6 @@ def read_image(path: Path, format: str = "BGR", depth: Depth = UNDECIDED) -> Pix
 
 def read_deep_image(path: Path, format: str, depth: Depth) -> tuple[Pixels, Deep | None]:
     """The same, and what was met in an image with more than 8 bits."""
-    check_format(format)
     with explained(path):
         picture, deep = _picture(path, format, depth)
         return pixels_of(picture, format), deep
@@ -57,7 +54,6 @@ def read_deep_image(path: Path, format: str, depth: Depth) -> tuple[Pixels, Deep
 
 def read_picture(path: Path, format: str, depth: Depth) -> tuple[Image.Image, Deep | None]:
     """The same before it becomes an array: in mode L for "L", RGB for all others."""
-    check_format(format)
     with explained(path):
         return _picture(path, format, depth)
 
@@ -84,6 +80,7 @@ def pixels_of(picture: Image.Image, format: str) -> Pixels:
         # Pillow writes BGR as fast as RGB; reversing an array afterwards is slow.
         packed = np.frombuffer(picture.tobytes("raw", "BGR"), dtype=np.uint8)
         return packed.reshape(picture.height, picture.width, 3).copy()
+    assert format == "YUV-BT.601"
     yuv: Pixels = (np.asarray(picture) / 255.0) @ _RGB_TO_YUV.T
     return yuv
 
@@ -96,12 +93,6 @@ def read_labels(path: Path) -> npt.NDArray[Any]:
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
             raise ImageError(f"a label map has one channel, this one is {image.mode}")
         return np.array(image)
-
-
-def check_format(format: str) -> None:
-    """Refuse an INPUT.FORMAT that `read_image` cannot give."""
-    if format not in FORMATS:
-        raise ConfigError(f"INPUT.FORMAT is {format!r}; use one of {', '.join(FORMATS)}")
 
 
 def _picture(path: Path, format: str, depth: Depth) -> tuple[Image.Image, Deep | None]:

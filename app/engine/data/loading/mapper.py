@@ -15,7 +15,7 @@ from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.data.images.depth import UNDECIDED, Depth
-from app.engine.data.images.reading import Pixels, check_format, read_deep_image
+from app.engine.data.images.reading import Pixels, read_deep_image
 from app.engine.data.loading.ground_truth import GroundTruthMapper, map_semantic
 from app.engine.data.transforms.augmentation import (
     Augmentation,
@@ -50,7 +50,6 @@ class Mapper:
         proposal_topk: int | None = None,
         ground_truth: GroundTruthMapper | None = None,
     ) -> None:
-        check_format(image_format)
         self.augmentations = augmentations
         self.image_format = image_format
         self.depth = depth

@@ -82,12 +82,8 @@ def train_stream(cfg: CfgNode, records: Sequence[ImageRecord], *, seed: int) -> 
         classes = [record.classes.tolist() for record in records]
         factors = repeat_factors(classes, loader.REPEAT_THRESHOLD, root=loader.REPEAT_SQRT)
         return repeated(factors, seed=seed)
-    if name == "WeightedTrainingSampler":
-        return repeated(_weights(records, cfg.DATASETS.TRAIN_REPEAT_FACTOR), seed=seed)
-    raise ConfigError(
-        f"DATALOADER.SAMPLER_TRAIN is {name!r}; use TrainingSampler, RepeatFactorTrainingSampler,"
-        " RandomSubsetTrainingSampler or WeightedTrainingSampler"
-    )
+    assert name == "WeightedTrainingSampler"
+    return repeated(_weights(records, cfg.DATASETS.TRAIN_REPEAT_FACTOR), seed=seed)
 
 
 def _weights(records: Sequence[ImageRecord], factors: Sequence[tuple[str, float]]) -> Tensor:

@@ -13,7 +13,6 @@ from app.engine.config import CfgNode
 from app.engine.data.transforms.geometric import Crop, FlipHorizontal, FlipVertical, Pad, Resize
 from app.engine.data.transforms.photometric import ColorChange
 from app.engine.data.transforms.transform import Transform
-from app.engine.errors import ConfigError
 from app.engine.structures.size import Size, shortest_edge_size
 
 
@@ -161,47 +160,17 @@ def train_augmentations(cfg: CfgNode) -> list[Augmentation]:
     settings = cfg.INPUT
     augmentations: list[Augmentation] = []
     if settings.COLOR_JITTER > 0:
-        augmentations.append(_color_jitter(settings))
+        augmentations.append(ColorJitter(settings.COLOR_JITTER, settings.FORMAT))
     if settings.CROP.ENABLED:
-        augmentations.append(_random_crop(settings))
+        augmentations.append(RandomCrop(settings.CROP.TYPE, tuple(settings.CROP.SIZE)))
     if settings.LSJ.ENABLED:
-        height, width = settings.LSJ.SIZE
-        jitter = LargeScaleJitter((height, width), settings.LSJ.MIN_SCALE, settings.LSJ.MAX_SCALE)
-        augmentations.append(jitter)
+        jitter = settings.LSJ
+        augmentations.append(
+            LargeScaleJitter(tuple(jitter.SIZE), jitter.MIN_SCALE, jitter.MAX_SCALE)
+        )
     else:
-        augmentations.append(_shortest_edge(settings))
+        edges, sampling = settings.MIN_SIZE_TRAIN, settings.MIN_SIZE_TRAIN_SAMPLING
+        augmentations.append(ShortestEdge(edges, settings.MAX_SIZE_TRAIN, sampling))
     if settings.RANDOM_FLIP != "none":
         augmentations.append(RandomFlip(vertical=settings.RANDOM_FLIP == "vertical"))
     return augmentations
-
-
-def _color_jitter(settings: CfgNode) -> ColorJitter:
-    if settings.FORMAT.startswith("YUV"):
-        raise ConfigError(
-            f"INPUT.COLOR_JITTER is {settings.COLOR_JITTER} with INPUT.FORMAT {settings.FORMAT};"
-            " set it to 0 or use BGR or RGB"
-        )
-    return ColorJitter(settings.COLOR_JITTER, settings.FORMAT)
-
-
-def _random_crop(settings: CfgNode) -> RandomCrop:
-    kind, (a, b) = settings.CROP.TYPE, settings.CROP.SIZE
-    if kind.startswith("relative") and not (0 < a <= 1 and 0 < b <= 1):
-        raise ConfigError(
-            f"INPUT.CROP.SIZE is {[a, b]} with INPUT.CROP.TYPE {kind}; use shares above 0, up to 1"
-        )
-    if kind == "absolute_range" and a > b:
-        raise ConfigError(f"INPUT.CROP.SIZE is {[a, b]}; absolute_range needs [min, max] pixels")
-    return RandomCrop(kind, (a, b))
-
-
-def _shortest_edge(settings: CfgNode) -> ShortestEdge:
-    edges = settings.MIN_SIZE_TRAIN
-    edges = tuple(edges) if isinstance(edges, list | tuple) else (edges, edges)
-    if settings.MIN_SIZE_TRAIN_SAMPLING == "range" and len(edges) != 2:
-        raise ConfigError(
-            f"INPUT.MIN_SIZE_TRAIN is {list(edges)}; sampling by range needs [lowest, highest]"
-        )
-    if not edges:
-        raise ConfigError("INPUT.MIN_SIZE_TRAIN is empty; list at least one short side in pixels")
-    return ShortestEdge(edges, settings.MAX_SIZE_TRAIN, settings.MIN_SIZE_TRAIN_SAMPLING)

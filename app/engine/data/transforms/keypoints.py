@@ -101,14 +101,11 @@ def _listed(names: Sequence[str]) -> str:
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
 
 
-def _mirror_of_pairs(pairs: Sequence[object], names: Sequence[str], count: int) -> Mirror:
+def _mirror_of_pairs(
+    pairs: Sequence[Sequence[str | int]], names: Sequence[str], count: int
+) -> Mirror:
     indices = list(range(count))
     for pair in pairs:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise ConfigError(
-                f"{_PAIRS}: {pair!r} is no pair; give lists of two names or indices, such as"
-                " [['left_eye', 'right_eye']] or [[1, 2]]"
-            )
         one, other = (_index(item, names, count) for item in pair)
         if one == other or indices[one] != one or indices[other] != other:
             raise ConfigError(f"{_PAIRS}: {pair!r} names a keypoint twice; give each pair once")
@@ -116,16 +113,14 @@ def _mirror_of_pairs(pairs: Sequence[object], names: Sequence[str], count: int) 
     return Mirror(tuple(indices))
 
 
-def _index(item: object, names: Sequence[str], count: int) -> int:
+def _index(item: str | int, names: Sequence[str], count: int) -> int:
     """Of a keypoint that is named or numbered from 0."""
-    if isinstance(item, int) and not isinstance(item, bool):
+    if isinstance(item, int):
         if 0 <= item < count:
             return item
         raise ConfigError(f"{_PAIRS}: {item} is no index of {count} keypoints, 0 to {count - 1}")
     found = [i for i, name in enumerate(names) if name == item]
-    found = found or [
-        i for i, name in enumerate(names) if folded_name(name) == folded_name(str(item))
-    ]
+    found = found or [i for i, name in enumerate(names) if folded_name(name) == folded_name(item)]
     if len(found) != 1:
         what = "is the name of several keypoints" if found else "is none of the keypoints"
         known = ", ".join(names) or "without names: give indices"

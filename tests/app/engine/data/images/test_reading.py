@@ -20,7 +20,7 @@ from PIL import Image
 from app.engine.data.images import headers
 from app.engine.data.images.headers import image_header, image_size
 from app.engine.data.images.reading import read_image
-from app.engine.errors import ConfigError, ImageError, StorageError
+from app.engine.errors import ImageError, StorageError
 from verification.fuzz.samples import bomb
 
 Picture = npt.NDArray[np.uint8]
@@ -59,11 +59,6 @@ def test_grey_and_yuv(tmp_path: Path, picture: Picture) -> None:
     grey = np.full((4, 4, 3), 51, dtype=np.uint8)
     path.write_bytes(_encoded(grey, "PNG"))
     assert read_image(path, "YUV-BT.601")[0, 0] == pytest.approx([0.2, 0, 0], abs=1e-4)
-
-
-def test_unknown_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"INPUT\.FORMAT is 'CMY'"):
-        read_image(tmp_path / "a.png", "CMY")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

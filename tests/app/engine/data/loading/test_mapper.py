@@ -274,25 +274,3 @@ def test_order_of_augmentations(cfg) -> None:
     names = [type(a).__name__ for a in train_augmentations(cfg)]
     assert names == ["ColorJitter", "RandomCrop", "ShortestEdge", "RandomFlip"]
     assert train_augmentations(cfg)[-1] == RandomFlip(vertical=True)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        pytest.param(
-            ["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range"], "lowest, highest", id="range of 1"
-        ),
-        pytest.param(["INPUT.MIN_SIZE_TRAIN", "()"], "is empty", id="no size"),
-        pytest.param(
-            ["INPUT.CROP.ENABLED", "True", "INPUT.CROP.SIZE", "[2.0, 0.5]"], "shares", id="crop"
-        ),
-        pytest.param(["INPUT.FORMAT", "HSV"], "INPUT.FORMAT", id="format"),
-        pytest.param(
-            ["INPUT.FORMAT", "YUV-BT.601", "INPUT.COLOR_JITTER", "0.5"], "COLOR_JITTER", id="jitter"
-        ),
-    ],
-)
-def test_settings_that_cannot_work_are_refused(cfg, changes, message: str) -> None:
-    cfg.merge_from_list(changes)
-    with pytest.raises(ConfigError, match=message):
-        TrainMapper.from_config(cfg)
