@@ -5,33 +5,19 @@ Results name images as the index does, whatever `index_paths` reads in a path th
 """
 
 import logging
-import re
-from array import array
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 from executor.engine_words import ANNOTATIONS
 from executor.errors import DatasetError
+from executor.index_lines import index_lines
 from executor.index_paths import file_of, is_there, split_in_two, where_it_ends
 from executor.index_remarks import Remarks
-from executor.novelty import Novelty
 
 logger = logging.getLogger(__name__)
 
-_HEADER = re.compile(
-    r"\W*(img|image|asset|file|path|photo|picture)s?([ _]?(file|name|path|url)s?)?"
-    r"(\W+(annotation|label|target|mask|xml|json|txt)s?([ _]?(file|name|path|url)s?)?)*\W*",
-    re.IGNORECASE,
-)
-"""A first line that names columns."""
-
 _NUM_LOOKED_AT = 20
-
-Columns = tuple[str, str | None]
-"""An image and its annotation as the index has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,70 +99,11 @@ def require_files(path: Path | None, assets: Sequence[Asset]) -> None:
             )
 
 
-def read_candidates(path: Path | None) -> list[Asset]:
-    """All candidates, in memory; see `CandidateIndex`."""
-    return list(CandidateIndex(path))
-
-
-class CandidateIndex:
-    """The images to mine or to infer, each once, in the index's order.
-
-    Memory holds where each line starts, 8 bytes an image; the lines stay in the file.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        """DatasetError if there is no index or it cannot be read; an empty one is fine."""
-        if path is None:
-            raise DatasetError("env.yaml: candidate_index_file is not set; nothing to work on")
-        self._path = path
-        self._starts = array("Q")
-        novelty = Novelty(image for _, (image, _) in _lines(path))
-        remarks = Remarks(path)
-        for start, (image, annotation) in _lines(path, remarks=remarks):
-            if novelty.is_new(image):
-                self._starts.append(start)
-                remarks.look_at(image, annotation)
-            else:
-                remarks.num_duplicates += 1
-        remarks.report()
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    def __iter__(self) -> Iterator[Asset]:
-        return self.since(0)
-
-    def since(self, number: int) -> Iterator[Asset]:
-        """The images from position `number` on."""
-        starts = islice(self._starts, number, None)
-        wanted = next(starts, None)
-        if wanted is None:
-            return
-        folder = self._path.parent
-        for start, (image, annotation) in _lines(self._path, wanted):
-            if start == wanted:
-                yield Asset(image, annotation, folder)
-                wanted = next(starts, None)
-
-    def pick(self, numbers: Iterable[int]) -> Iterator[Asset]:
-        """The images at these positions, in any order."""
-        folder = self._path.parent
-        try:
-            with self._path.open("rb") as stream:
-                for number in numbers:
-                    stream.seek(self._starts[number])
-                    columns = _columns(stream.readline())
-                    assert columns is not None, "the index was changed during the run"
-                    yield Asset(*columns, folder)
-        except OSError as error:
-            raise _unreadable(self._path, error) from error
-
-
 def iter_index(path: Path) -> Iterator[Asset]:
     """Assets of an index file, each image once; DatasetError if it cannot be read."""
     seen: set[str] = set()
     folder, remarks = path.parent, Remarks(path)
-    for _, (image, annotation) in _lines(path, remarks=remarks):
+    for _, (image, annotation) in index_lines(path, remarks=remarks):
         if image in seen:
             remarks.num_duplicates += 1
             continue
@@ -184,55 +111,6 @@ def iter_index(path: Path) -> Iterator[Asset]:
         remarks.look_at(image, annotation)
         yield Asset(image, annotation, folder)
     remarks.report()
-
-
-def _lines(
-    path: Path, start: int = 0, *, remarks: Remarks | None = None
-) -> Iterator[tuple[int, Columns]]:
-    """Each line that names an image: at which byte it starts (from `start` on), what it says."""
-    is_first = start == 0
-    try:
-        with path.open("rb") as stream:
-            stream.seek(start)
-            for line in stream:
-                if start == 0:
-                    if line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-                        raise DatasetError(f"{path}: the index is UTF-16; save it as UTF-8")
-                    if line.startswith(BOM_UTF8):
-                        start, line = len(BOM_UTF8), line[len(BOM_UTF8) :]
-                columns = _columns(line)
-                if columns is not None:
-                    if not is_first or not _is_header(*columns, path.parent):
-                        yield start, columns
-                    elif remarks is not None:
-                        remarks.header = columns[0]
-                    is_first = False
-                start += len(line)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _is_header(image: str, annotation: str | None, folder: Path) -> bool:
-    names_columns = _HEADER.fullmatch(f"{image}\t{annotation or ''}") is not None
-    return names_columns and not is_there(file_of(image, folder)[0])
-
-
-def _columns(line: bytes) -> Columns | None:
-    """What a line says; None where it names no image."""
-    text = line.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
-    image, *rest = text.split("\t")
-    if not image.strip():
-        return None
-    for annotation in rest:
-        if annotation.strip():
-            return image, annotation
-    return image, None
-
-
-def _unreadable(path: Path, error: OSError) -> DatasetError:
-    return DatasetError(
-        f"{path}: the index cannot be read ({error.strerror}); check what is mounted as input"
-    )
 
 
 def _with_other_separators(path: Path, assets: list[Asset]) -> list[Asset]:

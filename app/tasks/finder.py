@@ -7,10 +7,12 @@ by no more than the pipe holds, and results are in the order of the index.
 
 import logging
 import signal
+from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, cycle
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -18,7 +20,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from app.engine.errors import ImageError
 from app.tasks.failures import told
 from common.child import Child
-from executor.dataset_reader import Asset, CandidateIndex
+from executor.candidates import Candidates
+from executor.dataset_reader import Asset
 from executor.errors import ExecutorError, OutOfMemoryError
 from executor.logs import setup_logging
 
@@ -27,15 +30,40 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Found = TypeVar("Found", covariant=True)
 
-Find = Callable[[Iterable[Path]], Iterator[tuple[Path, T | ImageError]]]
-"""Says something of each file, or why it cannot, in order and as a stream."""
+
+@dataclass(frozen=True)
+class Work:
+    """Groups of candidates to look at.
+
+    group_size  candidates of each group; only the last of all candidates may be in a smaller one
+    starts      position of the first candidate of each group
+    """
+
+    candidates: Candidates
+    group_size: int
+    starts: "array[int]"
+
+    def __len__(self) -> int:
+        return sum(map(len, self.groups()))
+
+    def __iter__(self) -> Iterator[Asset]:
+        return self.candidates.at(chain.from_iterable(self.groups()))
+
+    def groups(self) -> Iterator[range]:
+        """The positions of each group."""
+        for start in self.starts:
+            yield range(start, min(start + self.group_size, len(self.candidates)))
+
+    def share(self, number: int, count: int) -> "Work":
+        """What one among `count` processes has to do: every n-th group."""
+        return Work(self.candidates, self.group_size, self.starts[number::count])
 
 
 class Finder(Protocol[Found]):
     """Says something of each candidate.
 
     class_names  of the model; empty where there is none
-    group_size   images that are under way together: so many are recorded as finished at once
+    group_size   candidates that are under way together: so many are recorded at once
     """
 
     @property
@@ -44,69 +72,54 @@ class Finder(Protocol[Found]):
     @property
     def group_size(self) -> int: ...
 
-    def look_at(self, work: "Work") -> Iterator[Found | ImageError]:
+    def look_at(self, work: Work) -> Iterator[Found | ImageError]:
         """What each candidate of `work` holds, in order and as a stream."""
         ...
 
 
-@dataclass(frozen=True)
-class Work:
-    """Candidates to look at: first `again`, ranges of positions, then all from `start` on."""
+class DeviceFinder(ABC, Generic[T]):
+    """A finder of one device, in the process that opened it; see `Finder`."""
 
-    candidates: CandidateIndex
-    start: int = 0
-    again: Sequence[range] = ()
-
-    def __len__(self) -> int:
-        return sum(map(len, self.again)) + len(self.candidates) - self.start
-
-    def __iter__(self) -> Iterator[Asset]:
-        yield from self.candidates.pick(chain.from_iterable(self.again))
-        yield from self.candidates.since(self.start)
-
-    def groups(self, size: int) -> Iterator[range]:
-        """Positions of the candidates that belong together: those again, then `size` at a time."""
-        yield from self.again
-        for position in range(self.start, len(self.candidates), size):
-            yield range(position, min(position + size, len(self.candidates)))
-
-
-@dataclass(frozen=True)
-class DeviceFinder(Generic[T]):
-    """A finder of one device, in this process."""
-
-    find: Find[T]
-    group_size: int
     class_names: Sequence[str] = ()
+    group_size: int
+
+    @abstractmethod
+    def find(self, paths: Iterable[Path]) -> Iterator[tuple[Path, T | ImageError]]:
+        """What each file holds, or why it cannot be said; in order and as a stream."""
 
     def look_at(self, work: Work) -> Iterator[T | ImageError]:
         """See `Finder`."""
-        return self.share(work, number=0, count=1)
-
-    def share(self, work: Work, *, number: int, count: int) -> Iterator[T | ImageError]:
-        """Of the groups of one among `count` processes only."""
-        paths = (
-            asset.image
-            for position, asset in enumerate(work)
-            if _owner(position, self.group_size, count) == number
-        )
-        return (found for _, found in self.find(paths))
+        return (found for _, found in self.find(asset.image for asset in work))
 
 
-Open = Callable[[str], DeviceFinder[T]]
+@dataclass(frozen=True)
+class Device:
+    """Where a finder computes.
+
+    name         in the engine's words
+    num_workers  processes that read images for it
+    num_images   candidates that there are, for all devices
+    """
+
+    name: str
+    num_workers: int
+    num_images: int
+
+
+Open = Callable[[Device], DeviceFinder[T]]
 """Makes the finder of a device; it must bear pickling, as what is found must."""
 
 
 @contextmanager
-def open_finder(open_on: Open[T], devices: Sequence[str]) -> Iterator[Finder[T]]:
+def open_finder(open_on: Open[T], devices: Sequence[Device]) -> Iterator[Finder[T]]:
     """A finder on one device or, by processes that end with the context, on several."""
     if len(devices) == 1:
         yield open_on(devices[0])
         return
     processes: list[_DeviceProcess] = []
     try:
-        for number, device in enumerate(devices):
-            processes.append(_DeviceProcess(open_on, device, number, len(devices)))
+        for device in devices:
+            processes.append(_DeviceProcess(open_on, device))
         about = [process.receive() for process in processes]
         yield _SeveralDevices(processes, **about[0])
     finally:
@@ -121,24 +134,19 @@ class _SeveralDevices:
     class_names: Sequence[str]
 
     def look_at(self, work: Work) -> Iterator[Any]:
-        for process in self.processes:
-            process.send(work)
-        for position in range(len(work)):
-            owner = _owner(position, self.group_size, len(self.processes))
-            yield self.processes[owner].receive()
-
-
-def _owner(position: int, group_size: int, count: int) -> int:
-    """Which of `count` processes has the image at a position."""
-    return position // group_size % count
+        for number, process in enumerate(self.processes):
+            process.send(work.share(number, len(self.processes)))
+        for process, group in zip(cycle(self.processes), work.groups(), strict=False):
+            for _ in group:
+                yield process.receive()
 
 
 class _DeviceProcess:
     """The process of one device, as the task sees it."""
 
-    def __init__(self, open_on: Open[Any], device: str, number: int, count: int) -> None:
-        self._device = device
-        self._child = Child(_serve, open_on, device, number, count, name=device)
+    def __init__(self, open_on: Open[Any], device: Device) -> None:
+        self._device = device.name
+        self._child = Child(_serve, open_on, device, name=device.name)
 
     def send(self, message: Any) -> None:
         with suppress(BrokenPipeError):  # why it has ended is told where its answer is awaited
@@ -171,14 +179,12 @@ class _DeviceProcess:
         )
 
 
-def _serve(
-    connection: Connection, open_on: Open[Any], device: str, number: int, count: int
-) -> None:
+def _serve(connection: Connection, open_on: Open[Any], device: Device) -> None:
     setup_logging()
     try:
         finder = open_on(device)
         connection.send({"group_size": finder.group_size, "class_names": finder.class_names})
-        for found in finder.share(connection.recv(), number=number, count=count):
+        for found in finder.look_at(connection.recv()):
             connection.send(found)
     except (BrokenPipeError, EOFError):
         return  # the task has ended

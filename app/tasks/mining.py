@@ -6,26 +6,26 @@ N: candidates
 import hashlib
 import logging
 import math
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from app.engine.errors import ImageError
 from app.engine.mining import STRATEGIES, MiningOptions, score_files
-from app.tasks.candidates import Candidates
-from app.tasks.devices import device_ids, device_names
-from app.tasks.finder import DeviceFinder, open_finder
-from app.tasks.journals import open_journal
+from app.engine.predictor import Predictor
+from app.tasks.candidate_task import CandidateTask, Result, go_through_candidates
+from app.tasks.finder import Device, DeviceFinder
 from app.tasks.torch_model import open_torch_model
-from app.tasks.workers import limited_workers
+from executor.candidates import Candidates
 from executor.dataset_reader import Asset
 from executor.env import Env, Task
 from executor.hyperparameters import MiningHyperparameters, load_hyperparameters
 from executor.journal import Journal
-from executor.monitor import Progress, span
+from executor.monitor import Progress
 from executor.result_writer import write_mining_result
 
 logger = logging.getLogger(__name__)
@@ -43,74 +43,87 @@ def run(env: Env, progress: Progress) -> None:
         class_weights=hp.class_weights or (),
     )
     _warn_of_unused(hp)
-    uses_model = STRATEGIES[hp.mining_algorithm].uses_model
-    devices = device_names(device_ids(hp)) if uses_model else ["cpu"]
-    num_workers = limited_workers(hp.num_workers, processes=len(devices))
-    candidates = Candidates(env.input.candidate_index_file)
-    with (
-        open_journal(env, Task.MINING, hp, uses_model=uses_model) as take_up_journal,
-        open_finder(
-            partial(_open, env, hp, options, len(candidates), num_workers), devices
-        ) as finder,
-    ):
-        journal = take_up_journal()
-        progress(0.02)
-        candidates.work_through(journal, finder, _entry, progress=span(progress, 0.02, 0.98))
-        _publish(env, candidates, journal)
-    logger.info(
-        "mining: %d images ranked by %s; last: %d unreadable, %d to be looked at again",
-        journal.num_results,
-        hp.mining_algorithm,
-        journal.num_done - journal.num_results,
-        journal.num_open,
-    )
-    progress(1.0)
+    go_through_candidates(Mining(env, hp, options), progress)
 
 
-def _open(
-    env: Env,
-    hp: MiningHyperparameters,
-    options: MiningOptions,
-    num_images: int,
-    num_workers: int,
-    device: str,
-) -> DeviceFinder[float]:
-    predictor, group_size = None, GROUP_WITHOUT_MODEL
-    if STRATEGIES[hp.mining_algorithm].uses_model:
+@dataclass(frozen=True)
+class Mining(CandidateTask[float]):
+    """Finds a score for each image, and ranks them."""
+
+    hp: MiningHyperparameters
+    options: MiningOptions
+    task = Task.MINING
+
+    @property
+    def uses_model(self) -> bool:
+        """See `CandidateTask`."""
+        return STRATEGIES[self.hp.mining_algorithm].uses_model
+
+    def open_on(self, device: Device) -> DeviceFinder[float]:
+        """See `CandidateTask`."""
+        if not self.uses_model:
+            return ScoreFinder(self, device, None)
         model = open_torch_model(
-            env, hp, device=device, score_threshold=options.score_thresh, num_images=num_images
+            self.env,
+            self.hp,
+            device=device.name,
+            score_threshold=self.options.score_thresh,
+            num_images=device.num_images,
         )
-        predictor, group_size = model.predictor, model.predictor.group_size
-    find = partial(
-        score_files,
-        hp.mining_algorithm,
-        predictor,
-        num_workers=num_workers,
-        seed=hp.seed,
-        options=options,
-    )
-    return DeviceFinder(find, group_size)
+        return ScoreFinder(self, device, model.predictor)
+
+    def result(self, _class_names: Sequence[str]) -> Result[float]:
+        """See `CandidateTask`."""
+        return RankingResult(self.env, self.hp)
 
 
-def _warn_of_unused(hp: MiningHyperparameters) -> None:
-    for key in ("aggregate", "empty_policy"):
-        value, default = getattr(hp, key), MiningHyperparameters.model_fields[key].default
-        if key not in STRATEGIES[hp.mining_algorithm].uses and value != default:
-            logger.warning("%s %s has no effect on %s", key, value, hp.mining_algorithm)
+class ScoreFinder(DeviceFinder[float]):
+    """The mining score of each image."""
+
+    def __init__(self, mining: Mining, device: Device, predictor: Predictor | None) -> None:
+        self.group_size = predictor.group_size if predictor else GROUP_WITHOUT_MODEL
+        self._mining = mining
+        self._predictor = predictor
+        self._num_workers = device.num_workers
+
+    def find(self, paths: Iterable[Path]) -> Iterator[tuple[Path, float | ImageError]]:
+        """See `DeviceFinder`."""
+        return score_files(
+            self._mining.hp.mining_algorithm,
+            self._predictor,
+            paths,
+            num_workers=self._num_workers,
+            seed=self._mining.hp.seed,
+            options=self._mining.options,
+        )
 
 
-def _entry(_asset: Asset, score: float | ImageError) -> str:
-    return repr(math.nan if isinstance(score, ImageError) else score)
+class RankingResult(Result[float]):
+    """An entry is a number: the image's score, NaN where it has none."""
 
+    def __init__(self, env: Env, hp: MiningHyperparameters) -> None:
+        self._path = env.output.mining_result_file
+        self._algorithm = hp.mining_algorithm
 
-def _publish(env: Env, candidates: Candidates, journal: Journal) -> None:
-    """Write result.tsv from the journal's scores; last come candidates that have none."""
-    scores = np.fromiter(map(float, journal), dtype=np.float64, count=len(candidates))
-    order = ranking(scores, (asset.image.name for asset in candidates))
-    num_ranked = int(np.isfinite(scores).sum())
-    names = (asset.image_text for asset in candidates.pick(map(int, order)))
-    ranked = zip(islice(names, num_ranked), map(float, scores[order[:num_ranked]]), strict=True)
-    write_mining_result(env.output.mining_result_file, ranked, last=names)
+    def entry(self, _asset: Asset, found: float | ImageError) -> str:
+        """See `Result`."""
+        return repr(math.nan if isinstance(found, ImageError) else found)
+
+    def publish(self, candidates: Candidates, journal: Journal) -> None:
+        """See `Result`; last come candidates that have no score."""
+        scores = np.fromiter(map(float, journal), dtype=np.float64, count=len(candidates))
+        order = ranking(scores, (asset.image.name for asset in candidates))
+        num_ranked = int(np.isfinite(scores).sum())
+        names = (asset.image_text for asset in candidates.at(map(int, order)))
+        ranked = zip(islice(names, num_ranked), map(float, scores[order[:num_ranked]]), strict=True)
+        write_mining_result(self._path, ranked, last=names)
+        logger.info(
+            "mining: %d images ranked by %s; last: %d unreadable, %d to be looked at again",
+            journal.num_results,
+            self._algorithm,
+            journal.num_done - journal.num_results,
+            journal.num_open,
+        )
 
 
 def ranking(scores: npt.NDArray[np.float64], names: Iterable[str]) -> npt.NDArray[np.int64]:
@@ -127,3 +140,10 @@ def ranking(scores: npt.NDArray[np.float64], names: Iterable[str]) -> npt.NDArra
         (int.from_bytes(digest, "big") for digest in digests), dtype=np.uint64, count=len(scores)
     )
     return np.lexsort((ties, np.where(np.isfinite(scores), -scores, np.inf)))
+
+
+def _warn_of_unused(hp: MiningHyperparameters) -> None:
+    for key in ("aggregate", "empty_policy"):
+        value, default = getattr(hp, key), MiningHyperparameters.model_fields[key].default
+        if key not in STRATEGIES[hp.mining_algorithm].uses and value != default:
+            logger.warning("%s %s has no effect on %s", key, value, hp.mining_algorithm)

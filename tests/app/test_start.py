@@ -18,6 +18,7 @@ import pytest
 from app.supervisor import _make_folders, _require_writable
 from executor.env import OutputPaths, Task
 from executor.errors import OutputError
+from executor.journal import journal_path
 
 # Where nothing is said about /out, another folder must do.
 SUPERVISOR = """
@@ -448,7 +449,7 @@ def test_leftovers_of_killed_writers_go(start: Start, tmp_path: Path):
 @pytest.mark.parametrize("task", ["finish()", "sys.exit(1)"], ids=["done", "failed"])
 def test_journals_stay_until_the_run_is_done(start: Start, tmp_path: Path, task: str):
     (tmp_path / "out").mkdir()
-    journal = tmp_path / "out" / ".infer.journal"
+    journal = journal_path(tmp_path / "out", "infer")
     journal.write_text("{}")
     status = start(task).wait()
     assert journal.exists() == (status != 0)

@@ -1,16 +1,13 @@
 import logging
 import os
-import time
-import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from executor.candidates import Candidates
 from executor.dataset_reader import (
     Asset,
-    CandidateIndex,
     iter_index,
-    read_candidates,
     read_training_index,
     read_val_index,
     require_files,
@@ -21,6 +18,12 @@ from executor.errors import DatasetError
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
     return tmp_path / "index.tsv"
+
+
+def read_candidates(path: Path) -> list[Asset]:
+    """All candidates, as the index lists them."""
+    candidates = Candidates(path)
+    return list(candidates.at(candidates.as_listed()))
 
 
 @pytest.mark.parametrize(
@@ -96,40 +99,6 @@ def test_validation_may_be_empty(index: Path, how: str, caplog: pytest.LogCaptur
     assert "models cannot be compared by AP" in caplog.text
 
 
-def test_candidates(index: Path):
-    with pytest.raises(DatasetError, match="candidate_index_file is not set"):
-        read_candidates(None)
-    index.write_text("")
-    assert read_candidates(index) == []
-
-
-def test_candidates_by_position(index: Path):
-    index.write_bytes("/a\r\n\n/b\t/b.txt\n/a\n/ä\n/b\n/c".encode())
-    candidates = CandidateIndex(index)
-    names = ["/a", "/b", "/ä", "/c"]
-    assert len(candidates) == 4
-    for start in range(5):
-        assert [asset.image_text for asset in candidates.since(start)] == names[start:]
-    assert [asset.image_text for asset in candidates.pick([3, 0, 2, 2])] == ["/c", "/a", "/ä", "/ä"]
-
-
-def test_many_candidates_are_cheap(index: Path, caplog: pytest.LogCaptureFixture):
-    num = 200_000
-    index.write_text("".join(f"/in/assets/{i % 100:02d}/{i:040d}.jpg\n" for i in range(num)))
-    start = time.process_time()
-    tracemalloc.start()
-    candidates = CandidateIndex(index)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert len(candidates) == num
-    assert peak < 20_000_000
-    with index.open("a") as stream:
-        stream.write("/in/assets/00/" + f"{0:040d}.jpg\n" * 2)
-    assert sum(1 for _ in CandidateIndex(index)) == num + 1
-    assert time.process_time() - start < 6
-    assert "1 repeated images are taken once" in caplog.text
-
-
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """A folder with `a b.jpg`, `a b.xml`, `c.jpg` and `c.xml`; the index lies beside it."""
@@ -161,12 +130,10 @@ def test_odd_paths_are_read_as_they_are_meant(
     """The file is found, the name is kept byte by byte, and the log has the number."""
     text = written.format(folder=photographs)
     index.write_bytes(f"{photographs}/c.xml\n{text}\r\n".encode())
-    candidates = CandidateIndex(index)
-    _, asset = candidates
+    _, asset = read_candidates(index)
     assert asset.image.is_file()
     assert asset.image.parent == photographs
     assert asset.image_text == text
-    assert next(candidates.pick([1])).image == asset.image
     assert f"1 paths do not exist as they are written and are read {how}, such as" in caplog.text
 
 
@@ -224,8 +191,7 @@ def test_a_header_is_no_image(
     index: Path, photographs: Path, header: str, caplog: pytest.LogCaptureFixture
 ):
     index.write_bytes(f"{header}\n{photographs}/c.jpg\t{photographs}/c.xml\n".encode())
-    candidates = CandidateIndex(index)
-    for assets in (list(candidates), list(candidates.pick([0])), read_training_index(index)):
+    for assets in (read_candidates(index), read_training_index(index)):
         assert [asset.image for asset in assets] == [photographs / "c.jpg"]
     assert "the first line is read as a header" in caplog.text
 

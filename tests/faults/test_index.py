@@ -10,7 +10,8 @@ from PIL import Image
 from app.engine.errors import EngineError
 from app.tasks.model_files import find_model
 from app.tasks.records import read_records
-from executor.dataset_reader import Asset, read_candidates, read_training_index, read_val_index
+from executor.candidates import Candidates
+from executor.dataset_reader import Asset, read_training_index, read_val_index
 from executor.errors import DatasetError, ModelError
 
 
@@ -21,7 +22,7 @@ def index(tmp_path: Path) -> Path:
 
 def names(index: Path, content: bytes) -> list[str]:
     index.write_bytes(content)
-    return [asset.image_text for asset in read_candidates(index)]
+    return [asset.image_text for asset in Candidates(index)]
 
 
 NAMES = {
@@ -50,7 +51,7 @@ def test_names_come_back_byte_by_byte(name: str, end: bytes, index: Path):
 
 def test_composed_and_decomposed_names_are_two_images(index: Path):
     content = "/in/\u00fc.jpg\n/in/u\u0308.jpg\n/in/\u00fc.jpg\n".encode()
-    assert names(index, content) == ["/in/\u00fc.jpg", "/in/u\u0308.jpg"]
+    assert names(index, content) == ["/in/u\u0308.jpg", "/in/\u00fc.jpg"]
 
 
 def test_only_tabs_separate(index: Path):
@@ -89,7 +90,7 @@ def test_an_index_that_is_no_file(kind: str, index: Path):
         index.mkdir()
     elif kind == "circle":
         index.symlink_to(index)
-    for read in (read_candidates, read_training_index):
+    for read in (Candidates, read_training_index):
         with pytest.raises(DatasetError, match="index cannot be read"):
             read(index)
 

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -161,17 +161,26 @@ def test_a_lock_that_another_run_holds(number: int, tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("any_earlier", [False, True], ids=["a new one", "one that is there"])
 @pytest.mark.parametrize(("operation", "number"), rows({"change": (*NOT_OFFERED, errno.EXDEV)}))
 def test_a_journal_that_cannot_be_changed_lies_elsewhere(
-    operation: str, number: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    operation: str,
+    number: int,
+    any_earlier: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = journal_path(tmp_path, "infer")
+    if any_earlier:
+        with closing(Journal(tmp_path, "infer", "f", 2)) as journal:
+            journal.add(0, ["earlier"] * 2, b"..")
     with refusing(tmp_path, {operation: number}):
-        journal = Journal(path, "f")
-        journal.add(["a", "b"], ".?")
-        journal.add(["B"] * 2, "..", position=0)
+        journal = Journal(tmp_path, "infer", "f", 2)
+        assert journal.num_done == 0
+        journal.add(0, ["a", "b"], b".?")
+        journal.add(0, ["B"] * 2, b"..")
         assert list(journal) == ["B", "B"]
-        place = journal._path
+        place = journal._own.path
         assert place.parent != tmp_path
         journal.close()
     assert not place.exists()
@@ -183,9 +192,9 @@ def test_a_journal_that_cannot_be_changed_lies_elsewhere(
 def test_a_journal_on_a_broken_disk_is_an_error(
     operation: str, number: int, tmp_path: Path
 ) -> None:
-    refused = pytest.raises(OutputError, match=r"\.infer\.journal: cannot be written")
+    refused = pytest.raises(OutputError, match=r"\.infer\.1-of-1\.journal: cannot be written")
     with refusing(tmp_path, {operation: number}), refused:
-        Journal(journal_path(tmp_path, "infer"), "f")
+        Journal(tmp_path, "infer", "f", 2)
 
 
 UNWRITABLE = (*AWAY, *BROKEN, errno.EROFS, errno.EACCES)

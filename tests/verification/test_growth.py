@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from executor.dataset_reader import read_candidates
+from executor.candidates import Candidates
 from executor.env import Task, load_env
-from executor.journal import Journal
+from executor.journal import Journal, journal_path
 from verification.growth.__main__ import _check, _journal_length
 from verification.growth.inputs import make_inputs, tiny_config
 from verification.growth.table import table
@@ -55,7 +55,7 @@ def test_cpu_time_is_that_of_a_process_and_of_those_that_ended() -> None:
 def test_inputs(tmp_path: Path) -> None:
     env = load_env(make_inputs(tmp_path, task="mining", num_lines=3, settings={}))
     assert env.tasks == (Task.MINING,)
-    candidates = read_candidates(env.input.candidate_index_file)
+    candidates = Candidates(env.input.candidate_index_file)
     assert len({asset.image for asset in candidates}) == 3
     assert all(asset.image.is_file() for asset in candidates)
     assert tiny_config().MODEL.DEVICE == "cpu"
@@ -70,7 +70,7 @@ def test_images_done_again_are_found_out(tmp_path: Path) -> None:
 
 
 def test_journal_length(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal", "mark")
-    journal.add(["a", "b"])
+    journal = Journal(tmp_path, "infer", "mark", num_candidates=9)
+    journal.add(0, ["a", "b", "c"], b".?x")
     journal.close()
-    assert _journal_length(tmp_path / "journal") == 2
+    assert _journal_length(journal_path(tmp_path, "infer")) == 2

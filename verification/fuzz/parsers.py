@@ -13,7 +13,7 @@ import yaml
 from hypothesis import strategies as st
 
 from app.engine.checkpoint.files import read_checkpoint
-from executor.dataset_reader import read_candidates, read_training_index
+from executor.dataset_reader import read_training_index
 from verification.fuzz import readers, runs, samples
 from verification.fuzz.mutations import (
     WEIRD_WORDS,
@@ -206,7 +206,7 @@ def parsers() -> tuple[Parser, ...]:
             "config.yaml", readers.read_settings, "config.yaml", _yaml_inputs(samples.SETTINGS), 30
         ),
         Parser("training index", read_training_index, "train-index.tsv", _any_of(index)),
-        Parser("candidate index", read_candidates, "candidate-index.tsv", _any_of(index)),
+        Parser("candidate index", readers.read_candidates, "candidate-index.tsv", _any_of(index)),
         Parser("ark", readers.read_annotation("ark"), "a.txt", _any_of(ark)),
         Parser("YOLO", readers.read_annotation("yolo"), "a.txt", _any_of(yolo)),
         Parser("VOC XML", readers.read_annotation("voc"), "a.xml", _any_of(stored(xml))),

@@ -25,6 +25,7 @@ from app.engine.errors import EngineError
 from app.engine.structures.sample import ImageRecord
 from app.tasks.args_options import parse_args_options
 from app.tasks.model_files import find_model, package_class_names
+from executor.candidates import Candidates
 from executor.config_check import check_config
 from executor.env import Task, load_env, salvaged_env
 from executor.errors import ExecutorError
@@ -45,6 +46,12 @@ def read_settings(path: Path) -> None:
     check_config(path, list(Task))
     for model in MODELS.values():
         load_hyperparameters(path, model)
+
+
+def read_candidates(path: Path) -> None:
+    """Each candidate, in both orders."""
+    candidates = Candidates(path)
+    assert len(list(candidates)) == len(list(candidates.at(candidates.as_listed())))
 
 
 def read_engine_config(path: Path) -> None:

@@ -21,7 +21,8 @@ from typing import Any
 import torch
 
 from common.host_limits import cpu_count
-from executor.journal import Journal, journal_path
+from executor.journal import OPEN, journal_path
+from executor.shard_file import read_groups
 from verification.growth.inputs import BATCH_SIZE, make_inputs
 from verification.growth.table import table
 from verification.growth.watch import Watched, watch
@@ -114,12 +115,10 @@ def _piece(folder: Path, task: str, found: Watched) -> dict[str, Any]:
 
 
 def _journal_length(path: Path) -> int:
-    """Entries of a journal whose run has ended."""
+    """Entries that are done in a journal whose run has ended."""
     with path.open("rb") as stream:
-        mark = json.loads(stream.readline())["fingerprint"]
-    journal = Journal(path, mark)
-    journal.close()
-    return journal.num_done
+        head = stream.readline()
+    return sum(len(group.marks) - group.marks.count(OPEN) for group in read_groups(path, head))
 
 
 def _check(folder: Path, task: str, num_lines: int, pieces: list[dict[str, Any]]) -> None:

@@ -47,7 +47,11 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
         Fault(
             "mining or infer killed",
             "finished images are not looked at again, results are the same bytes",
-            ("tests/app/tasks/test_resumption.py", "tests/executor/test_journal.py"),
+            (
+                "tests/app/tasks/test_resumption.py",
+                "tests/executor/test_journal.py",
+                "tests/executor/test_shard_file.py",
+            ),
         ),
         Fault(
             "supervisor killed",
@@ -513,7 +517,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "duplicates, equal base names, images in both lists",
             "once; said",
             (
-                f"{_READER}::test_candidates",
+                "tests/executor/test_candidates.py",
                 f"{_RESULT}::test_equal_base_names_and_odd_bytes",
                 f"{_DATA}/smells/test_smells.py::test_validation_images_among_training_images",
             ),

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,34 +12,37 @@ import pytest
 
 from app.engine.errors import ImageError, StorageError
 from app.tasks.__main__ import run_tasks
-from app.tasks.finder import Work, open_finder
-from executor.dataset_reader import CandidateIndex
+from app.tasks.finder import Device, Work, open_finder
+from executor.candidates import Candidates
 from executor.errors import ExecutorError, ModelError, OutOfMemoryError
 from executor.journal import remove_journals
 
 FAKE = """
 import os, signal
-from functools import partial
 from app.engine.errors import CheckpointError, ImageError, StorageError
 from app.tasks.finder import DeviceFinder
 
-def open_on(device):
-    if device == "without weights":
-        raise CheckpointError("weights are missing; bring some")
-    return DeviceFinder(partial(find, device), 2, ("cat", "dog"))
+class FakeFinder(DeviceFinder):
+    group_size = 2
+    class_names = ("cat", "dog")
 
-def find(device, paths):
-    for path in paths:
-        if path.stem == "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if path.stem == "bug":
-            raise KeyError("oh")
-        if path.stem == "broken":
-            yield path, ImageError("broken")
-        elif path.stem == "lost":
-            yield path, StorageError(str(path), "Stale file handle")
-        else:
-            yield path, f"{path.stem} on {device}"
+    def __init__(self, device):
+        if device.name == "without weights":
+            raise CheckpointError("weights are missing; bring some")
+        self.device = device
+
+    def find(self, paths):
+        for path in paths:
+            if path.stem.endswith("killed"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if path.stem.endswith("bug"):
+                raise KeyError("oh")
+            if path.stem.endswith("broken"):
+                yield path, ImageError("broken")
+            elif path.stem.endswith("lost"):
+                yield path, StorageError(str(path), "Stale file handle")
+            else:
+                yield path, f"{path.stem} on {self.device.name}"
 """
 
 
@@ -53,58 +57,60 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("fake_finder")
 
 
-def candidates(tmp_path: Path, names: list[str]) -> CandidateIndex:
+def candidates(tmp_path: Path, names: list[str]) -> Candidates:
     index = tmp_path / "index.tsv"
     index.write_text("".join(f"/images/{name}.jpg\n" for name in names))
-    return CandidateIndex(index)
+    return Candidates(index)
 
 
-def found(
-    fake: ModuleType, devices: list[str], index: CandidateIndex, start: int = 0, *again: range
-) -> list[Any]:
-    with open_finder(fake.open_on, devices) as finder:
+def work(index: Candidates, *starts: int) -> Work:
+    """Groups of two: those that begin there, or all."""
+    return Work(index, 2, array("Q", starts or range(0, len(index), 2)))
+
+
+def found(fake: ModuleType, names: list[str], work: Work) -> list[Any]:
+    devices = [Device(name, num_workers=0, num_images=len(work)) for name in names]
+    with open_finder(fake.FakeFinder, devices) as finder:
         assert list(finder.class_names) == ["cat", "dog"]
         assert finder.group_size == 2
-        return list(finder.look_at(Work(index, start, again)))
+        return list(finder.look_at(work))
 
 
 @pytest.mark.parametrize(
-    ("names", "start"),
+    ("names", "starts"),
     [
-        pytest.param([], 0, id="no images"),
-        pytest.param(["a"], 0, id="one image: only one process has work"),
-        pytest.param(list("abcdefg"), 0, id="a last group that is not whole"),
-        pytest.param(list("abcdefg"), 3, id="from the middle on"),
-        pytest.param(list("abc"), 3, id="nothing left"),
+        pytest.param([], [], id="no images"),
+        pytest.param(["a"], [], id="one image: only one process has work"),
+        pytest.param(list("abcdefg"), [], id="a last group that is not whole"),
+        pytest.param(list("abcdefgh"), [4, 6], id="from the middle on"),
+        pytest.param(list("abcdefghi"), [2, 6, 8], id="groups with gaps between them"),
     ],
 )
 def test_devices_take_turns_group_by_group(
-    fake: ModuleType, tmp_path: Path, names: list[str], start: int
+    fake: ModuleType, tmp_path: Path, names: list[str], starts: list[int]
 ) -> None:
-    index = candidates(tmp_path, names)
-    expected = [
-        f"{name} on {'xy'[position // 2 % 2]}" for position, name in enumerate(names[start:])
-    ]
-    assert found(fake, ["x", "y"], index, start) == expected
+    given = work(candidates(tmp_path, names), *starts)
+    todo = [names[start : start + 2] for start in starts or range(0, len(names), 2)]
+    expected = [f"{name} on {'xy'[n % 2]}" for n, group in enumerate(todo) for name in group]
+    assert found(fake, ["x", "y"], given) == expected
     alone = [text.replace("on y", "on x") for text in expected]
-    assert found(fake, ["x"], index, start) == alone
+    assert found(fake, ["x"], given) == alone
 
 
-def test_what_is_looked_at_again_comes_first(fake: ModuleType, tmp_path: Path) -> None:
-    index = candidates(tmp_path, list("abcdefgh"))
-    again = (range(2), range(4, 6))
-    expected = ["a on x", "b on x", "e on y", "f on y", "g on x", "h on x"]
-    assert found(fake, ["x", "y"], index, 6, *again) == expected
-    work = Work(index, 6, again)
-    assert len(work) == 6
-    assert [asset.image.stem for asset in work] == list("abefgh")
-    assert list(work.groups(4)) == [*again, range(6, 8)]
+def test_work_is_shared_group_by_group(tmp_path: Path) -> None:
+    given = work(candidates(tmp_path, list("abcdefghi")), 0, 4, 8)
+    assert len(given) == 5
+    assert list(given.groups()) == [range(2), range(4, 6), range(8, 9)]
+    assert [asset.image.stem for asset in given] == list("abefi")
+    shares = [[asset.image.stem for asset in given.share(number, 2)] for number in range(2)]
+    assert shares == [list("abi"), list("ef")]
 
 
 def test_an_unreadable_image_comes_in_its_place(fake: ModuleType, tmp_path: Path) -> None:
-    results = found(fake, ["x", "y"], candidates(tmp_path, ["a", "b", "lost", "broken", "d"]))
+    names = ["a", "b", "c lost", "d broken", "e"]
+    results = found(fake, ["x", "y"], work(candidates(tmp_path, names)))
     whole = [results[index] for index in (0, 1, 4)]
-    assert whole == ["a on x", "b on x", "d on x"]
+    assert whole == ["a on x", "b on x", "e on x"]
     assert [type(result) for result in results[2:4]] == [StorageError, ImageError]
     assert results[2].reason == "Stale file handle"
     assert str(results[3]) == "broken"
@@ -114,8 +120,8 @@ def test_an_unreadable_image_comes_in_its_place(fake: ModuleType, tmp_path: Path
     ("devices", "names", "error", "words"),
     [
         pytest.param(["x", "without weights"], [], ModelError, "bring some", id="cannot open"),
-        pytest.param(["x", "y"], ["a", "b", "killed"], OutOfMemoryError, "of y was", id="killed"),
-        pytest.param(["x", "y"], ["a", "b", "bug"], ExecutorError, "KeyError", id="a bug"),
+        pytest.param(["x", "y"], ["a", "b", "c killed"], OutOfMemoryError, "of y was", id="killed"),
+        pytest.param(["x", "y"], ["a", "b", "c bug"], ExecutorError, "KeyError", id="a bug"),
     ],
 )
 def test_what_ends_a_process_ends_the_task(
@@ -127,12 +133,11 @@ def test_what_ends_a_process_ends_the_task(
     words: str,
 ) -> None:
     with pytest.raises(error, match=words):
-        found(fake, devices, candidates(tmp_path, names))
+        found(fake, devices, work(candidates(tmp_path, names)))
 
 
 def results_of(tree: Any, devices: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for task in ("infer", "mining"):
-        monkeypatch.setattr(f"app.tasks.{task}.device_names", lambda _ids: devices)
+    monkeypatch.setattr("app.tasks.candidate_task.device_names", lambda _ids: devices)
     run_tasks(tree.env, lambda _fraction: None)
     for path in sorted(tree.out.glob("*result*")):
         yield path.read_text()

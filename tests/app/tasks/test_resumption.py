@@ -159,6 +159,28 @@ def test_other_inputs_start_over(many: Any, what: str, caplog):
     assert "finished by an earlier run" not in caplog.text
 
 
+@pytest.mark.parametrize("algorithm", ["entropy", "random"])
+def test_results_do_not_depend_on_the_order_of_the_index(many: Any, algorithm: str):
+    """But for the order in which infer lists the images: that is the index's."""
+    many.write_env(run_mining=True, run_infer=True)
+    many.write_config(**SETTINGS, mining_algorithm=algorithm)
+    run_tasks(many.env, nothing)
+    expected = results(many)
+    remove_journals(many.out)
+    index = many.root / "in/candidate-index.tsv"
+    lines = index.read_text().splitlines()
+    np.random.default_rng(1).shuffle(lines)
+    many.write_index("candidate-index.tsv", lines)
+    run_tasks(many.env, nothing)
+    found = results(many)
+    assert found["result.tsv"] == expected["result.tsv"]
+    before, now = (
+        json.loads(files["infer-result.json"])["detection"] for files in (expected, found)
+    )
+    assert now == before
+    assert list(now) == [Path(line).name for line in lines]
+
+
 def test_ranking():
     names = [f"/a/{number}.jpg" for number in range(40)]
     scores = np.array([0.5, np.nan] * 5 + [0.1] * 20 + [0.9] * 10)
@@ -179,8 +201,8 @@ def test_journals_of_two_tasks_are_kept_to_the_end(many: Any, caplog):
     with pytest.raises(Killed):
         run_tasks(many.env, at(0.9, interrupt))
     assert sorted(path.name for path in Path(many.out).glob(".*")) == [
-        ".infer.journal",
-        ".mining.journal",
+        ".infer.1-of-1.journal",
+        ".mining.1-of-1.journal",
     ]
     with caplog.at_level(logging.INFO):
         run_tasks(many.env, nothing)

@@ -24,6 +24,8 @@ from executor.journal import remove_journals
 NUM_IMAGES = 21
 SETTINGS = {"batch_size": 2, "image_size": 64, "conf_threshold": 0.0, "num_workers": 0}
 """Groups of eight images."""
+IN_ORDER = sorted(range(NUM_IMAGES), key=lambda number: (number % 3, f"{number}.png"))
+GROUPS = [set(IN_ORDER[:8]), set(IN_ORDER[8:16]), set(IN_ORDER[16:])]
 
 BAD = ImageError("/a/bad.jpg: no picture")
 TOO_LARGE = DoesNotFitError("large.jpg: its pixels do not fit into memory")
@@ -83,7 +85,7 @@ def test_when_a_task_must_end(text: str, num_images: int, verdict: str) -> None:
 
 @pytest.fixture
 def many(with_model: Any) -> Any:
-    """Candidates of three sizes in folders of their own, and a model."""
+    """Candidates of three sizes in three folders, and a model; they are sorted as `IN_ORDER`."""
     rng = np.random.default_rng(0)
     lines = []
     for number in range(NUM_IMAGES):
@@ -204,7 +206,7 @@ def test_only_the_group_of_a_lost_image_is_looked_at_again(
     find()
     also = lose(many, 12)  # of the same group; its result is known already
     run_tasks(many.env, nothing)
-    assert set(looked_at) == {8, 9, 10, 11, 13, 14, 15}
+    assert {9, 12} < GROUPS[0] == {*looked_at, 12}
     assert "12.png: the image cannot be read from its storage" in caplog.text
     now = json.loads(results(many)["infer-result.json"])["detection"]
     earlier = json.loads(before["infer-result.json"])["detection"]
@@ -219,8 +221,10 @@ def test_too_many_lost_images_end_the_task(
     many: Any, caplog: pytest.LogCaptureFixture, looked_at: list[int]
 ) -> None:
     expected = undisturbed(many, "infer")
-    find = lose(many, 9, 18)
-    with pytest.raises(contract.ImageError, match=r"assets/0: 2 of 21 images .*No such file"):
+    assert 14 in GROUPS[1]
+    assert 2 in GROUPS[2]
+    find = lose(many, 14, 2)
+    with pytest.raises(contract.ImageError, match=r"assets/2: 2 of 21 images .*No such file"):
         run_tasks(many.env, nothing)
     assert results(many) == {}
     assert "2 x image not given by its storage" in caplog.text
@@ -229,7 +233,7 @@ def test_too_many_lost_images_end_the_task(
     caplog.set_level(logging.INFO)
     run_tasks(many.env, nothing)
     assert "15 of 21 images were finished by an earlier run" in caplog.text
-    assert set(looked_at) == set(range(8, 21))  # the group with a gap, and the one not recorded
+    assert set(looked_at) == GROUPS[1] | GROUPS[2]  # that with a gap, and that not recorded
     assert results(many) == expected
 
 
@@ -238,7 +242,7 @@ def test_a_mount_that_goes_and_comes_back(many: Any, caplog: Any) -> None:
     mount, away = many.root / "in/assets", many.root / "in/gone"
 
     def progress(fraction: float) -> None:
-        if fraction > 0.5 and mount.exists():
+        if fraction > 0.38 and mount.exists():  # behind the first group
             mount.rename(away)
 
     with pytest.raises(contract.ImageError, match=r"of 21 images .*No such file"):

@@ -1,20 +1,17 @@
-"""The journals of mining and infer: where they lie, and which runs may share one.
+"""Which runs of infer and mining may share a journal.
 
 A run goes on with an earlier one's work only if everything that decides results is the same: the
 index, the model, the settings, this program. How the work is done (devices, batches, processes)
 may change.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from app.tasks.model_files import find_model
 from executor.env import Env, Task
 from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
-from executor.journal import Journal, fingerprint, journal_path
+from executor.journal import fingerprint
 
 HOW = {"batch_size", "gpu_id", "model_params_path", "num_workers"}
 """Settings that do not decide what is found."""
@@ -23,26 +20,11 @@ _ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = tuple(_ROOT / name for name in ("app", "common", "executor"))
 
 
-@contextmanager
-def open_journal(
-    env: Env, task: Task, hp: InferHyperparameters | MiningHyperparameters, *, uses_model: bool
-) -> Iterator[Callable[[], Journal]]:
-    """Gives, when called, the journal of a task with what earlier runs of the same work finished.
-
-    What decides the results is read in a thread: libraries and the model may be loaded meanwhile.
-    The file stays until the supervisor knows that the run is done: a run of two tasks does neither
-    again.
-    """
-    path = journal_path(env.output.root_dir, task.value)
-    with ExitStack() as opened, ThreadPoolExecutor(1) as aside:
-        mark = aside.submit(run_fingerprint, env, task, hp, uses_model)
-        yield lambda: opened.enter_context(closing(Journal(path, mark.result())))
-
-
 def run_fingerprint(
     env: Env,
     task: Task,
     hp: InferHyperparameters | MiningHyperparameters,
+    *,
     uses_model: bool,
 ) -> str:
     """A digest of all that decides a task's results."""

@@ -1,0 +1,174 @@
+"""The path of infer and mining, the same for both, from the candidates to the result.
+
+    candidates   the images of the index, each once, sorted                  executor.candidates
+    finder       says something of each, on one device or on several         app.tasks.finder
+    journal      what was found, a line for each, group by group, on disk    executor.journal
+    result       the file that the platform reads, made from the journal     app.tasks.infer, mining
+
+Only whole groups are recorded, and a group with an open entry is looked at again as a whole: what
+is found in an image depends in its last bits on the images of its batch. So a run that was killed
+leaves in the end the bytes that it would have left anyway.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import ClassVar, Generic, TypeVar
+
+from app.engine.errors import DoesNotFitError, ImageError, StorageError
+from app.tasks.devices import device_ids, device_names
+from app.tasks.finder import Device, DeviceFinder, Finder, Work, open_finder
+from app.tasks.run_fingerprint import run_fingerprint
+from app.tasks.stop_flag import stop_flag
+from app.tasks.unreadable import Unreadable
+from app.tasks.workers import limited_workers
+from executor import errors as contract
+from executor.candidates import Candidates
+from executor.dataset_reader import Asset
+from executor.env import Env, Task
+from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
+from executor.journal import NO_RESULT, OPEN, RESULT, Journal
+from executor.monitor import Progress, span
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Result(ABC, Generic[T]):
+    """What becomes of the things that were found: first entries of the journal, then a file."""
+
+    @abstractmethod
+    def entry(self, asset: Asset, found: T | ImageError) -> str:
+        """One line: what was found in an image, or that there is nothing to say of it."""
+
+    @abstractmethod
+    def publish(self, candidates: Candidates, journal: Journal) -> None:
+        """Write the result's file from an entry for each candidate, and log the numbers."""
+
+
+@dataclass(frozen=True)
+class CandidateTask(ABC, Generic[T]):
+    """What infer and mining differ in. It must bear pickling: each device may get a process."""
+
+    task: ClassVar[Task]
+    env: Env
+    hp: InferHyperparameters | MiningHyperparameters
+
+    @property
+    def uses_model(self) -> bool:
+        """Whether what is found depends on a model."""
+        return True
+
+    @abstractmethod
+    def open_on(self, device: Device) -> DeviceFinder[T]:
+        """What finds something in images, opened in the process that uses it."""
+
+    @abstractmethod
+    def result(self, class_names: Sequence[str]) -> Result[T]:
+        """What takes the things that a model of these classes finds."""
+
+
+def go_through_candidates(task: CandidateTask[T], progress: Progress) -> None:
+    """Find something in every candidate, and publish it.
+
+    The journal stays until the supervisor knows that the run is done: a run of two tasks does
+    neither again.
+    """
+    env = task.env
+    candidates = Candidates(env.input.candidate_index_file)
+    if not len(candidates):
+        logger.warning("%s lists no images: the result is empty", env.input.candidate_index_file)
+    with ThreadPoolExecutor(1) as aside:
+        # What decides the results is read while libraries and the model are loaded.
+        fingerprint = aside.submit(
+            run_fingerprint, env, task.task, task.hp, uses_model=task.uses_model
+        )
+        with (
+            open_finder(task.open_on, _devices(task, len(candidates))) as finder,
+            closing(
+                Journal(env.output.root_dir, task.task.value, fingerprint.result(), len(candidates))
+            ) as journal,
+        ):
+            progress(0.02)
+            result = task.result(finder.class_names)
+            _find_missing(candidates, finder, journal, result, span(progress, 0.02, 0.98))
+            result.publish(candidates, journal)
+    progress(1.0)
+
+
+def _devices(task: CandidateTask[T], num_images: int) -> list[Device]:
+    names = device_names(device_ids(task.hp)) if task.uses_model else ["cpu"]
+    num_workers = limited_workers(task.hp.num_workers, processes=len(names))
+    return [Device(name, num_workers, num_images) for name in names]
+
+
+def _find_missing(
+    candidates: Candidates,
+    finder: Finder[T],
+    journal: Journal,
+    result: Result[T],
+    progress: Progress,
+) -> None:
+    """Bring the journal from where it stands to an entry for each candidate.
+
+    StoppedError when asked to stop; ImageError where none can be read, or too many are lost;
+    OutOfMemoryError where none fits into memory.
+    """
+    if journal.num_earlier:
+        logger.info(
+            "%s of %s images were finished by an earlier run; going on from there",
+            f"{journal.num_earlier:,}",
+            f"{len(candidates):,}",
+        )
+    work = Work(candidates, finder.group_size, journal.groups_to_do(finder.group_size))
+    unreadable = Unreadable(len(candidates), any_earlier=journal.num_results > 0)
+    try:
+        _look(work, finder, journal, result, unreadable, progress)
+        unreadable.require_any(journal.num_results)
+    except (contract.ImageError, contract.OutOfMemoryError):
+        if not journal.num_results:
+            journal.clear()  # whatever is repaired: the next run looks at all of them
+        raise
+    finally:
+        unreadable.report()
+
+
+def _look(
+    work: Work,
+    finder: Finder[T],
+    journal: Journal,
+    result: Result[T],
+    unreadable: Unreadable,
+    progress: Progress,
+) -> None:
+    """Look at the groups of `work` and record each when it is whole."""
+    num_images = len(work.candidates)
+    num_looked_at = num_images - len(work)
+    stream = zip(work, finder.look_at(work), strict=True)
+    with stop_flag() as should_stop:
+        for group in work.groups():
+            entries, marks = [], b""
+            for asset, found in islice(stream, len(group)):
+                unreadable.note(found if isinstance(found, ImageError) else None)
+                entries.append(result.entry(asset, found))
+                marks += _mark(found)
+                if len(entries) == len(group):
+                    journal.add(group.start, entries, marks)
+                num_looked_at += 1
+                progress(num_looked_at / num_images)
+                if should_stop():
+                    raise contract.StoppedError(
+                        f"stopped as asked after {journal.num_done:,} of {num_images:,} images; "
+                        "start the run again with the same /out to go on"
+                    )
+
+
+def _mark(found: object) -> bytes:
+    if isinstance(found, StorageError | DoesNotFitError):
+        return OPEN
+    return NO_RESULT if isinstance(found, ImageError) else RESULT

@@ -1,0 +1,169 @@
+"""What infer tells of each image, and the file that comes of it: boxes, or segments with masks."""
+
+import logging
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from app.engine.data.images.headers import image_size
+from app.engine.errors import ImageError, StorageError
+from app.engine.predictor.array_detections import ArrayDetections
+from app.engine.structures.size import Size
+from app.tasks.candidate_task import Result
+from executor.candidates import Candidates
+from executor.dataset_reader import Asset
+from executor.env import Env
+from executor.hyperparameters import InferHyperparameters
+from executor.journal import Journal
+from executor.result_writer import InferEntries, write_infer_result
+from executor.segmentation_result import Segment, segmentation_entry, write_segmentation_result
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """What is at these positions, in their order; may be walked through several times."""
+
+    at: Callable[[Iterable[int]], Iterator[T]]
+    positions: Sequence[int]
+
+    def __iter__(self) -> Iterator[T]:
+        return self.at(self.positions)
+
+
+class InferResult(Result[T]):
+    """Objects of each image, listed in the order of the index."""
+
+    def __init__(self, env: Env, hp: InferHyperparameters, class_names: Sequence[str]) -> None:
+        self._path = env.output.infer_result_file
+        self._threshold = hp.conf_threshold
+        self._class_names = class_names
+        self._counts: Counter[int] = Counter()
+
+    @staticmethod
+    @abstractmethod
+    def portable(found: Any) -> T:
+        """Detections of a predictor, in a form that may go from process to process."""
+
+    def _tell(self, journal: Journal) -> None:
+        names = Counter({self._class_names[index]: n for index, n in self._counts.items()})
+        logger.info(
+            "infer: %d images (%d unreadable, %d to be looked at again), %d objects with a score "
+            "from %g (%s) in the %d of this run",
+            len(journal),
+            journal.num_done - journal.num_results,
+            journal.num_open,
+            names.total(),
+            self._threshold,
+            ", ".join(f"{name} {count}" for name, count in names.most_common(20)) or "none",
+            len(journal) - journal.num_earlier,
+        )
+
+
+class BoxesResult(InferResult[ArrayDetections]):
+    """An entry is JSON of an image's boxes."""
+
+    def __init__(self, env: Env, hp: InferHyperparameters, class_names: Sequence[str]) -> None:
+        super().__init__(env, hp, class_names)
+        self._entries = InferEntries(class_names, boxes_key=env.dialect.boxes_key)
+
+    @staticmethod
+    def portable(found: Any) -> ArrayDetections:
+        """See `InferResult`."""
+        boxes, scores, classes = map(np.asarray, (found.boxes, found.scores, found.classes))
+        return ArrayDetections(found.image_size, boxes, scores, classes)
+
+    def entry(self, _asset: Asset, found: ArrayDetections | ImageError) -> str:
+        """See `Result`."""
+        if isinstance(found, ImageError):
+            return self._entries.entry()
+        classes = found.classes.tolist()
+        self._counts.update(classes)
+        return self._entries.entry(
+            boxes=found.boxes.tolist(),
+            classes=classes,
+            scores=found.scores.tolist(),
+            size=found.image_size,
+        )
+
+    def publish(self, candidates: Candidates, journal: Journal) -> None:
+        """See `Result`."""
+        listed = candidates.as_listed()
+        write_infer_result(self._path, Listed(candidates.at, listed), Listed(journal.at, listed))
+        if self._entries.num_dropped:
+            logger.warning("%d detections were not finite or outside", self._entries.num_dropped)
+        self._tell(journal)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedImage:
+    """Objects with masks as the result tells them: a hundredth of the masks' pixels."""
+
+    segments: list[Segment]
+    size: Size
+
+
+class MasksResult(InferResult[SegmentedImage]):
+    """An entry is an image's size and its segments."""
+
+    @staticmethod
+    def portable(found: Any) -> SegmentedImage:
+        """See `InferResult`."""
+        return SegmentedImage(segments(found), found.image_size)
+
+    def entry(self, asset: Asset, found: SegmentedImage | ImageError) -> str:
+        """See `Result`."""
+        if isinstance(found, StorageError):
+            return segmentation_entry(size=(0, 0))  # another look might wait for a dead server
+        if isinstance(found, ImageError):
+            return segmentation_entry(size=_size_of(asset))
+        self._counts.update(segment.class_index for segment in found.segments)
+        return segmentation_entry(found.segments, size=found.size)
+
+    def publish(self, candidates: Candidates, journal: Journal) -> None:
+        """See `Result`."""
+        listed = candidates.as_listed()
+        images, entries = Listed(candidates.at, listed), Listed(journal.at, listed)
+        write_segmentation_result(self._path, images, entries, self._class_names)
+        self._tell(journal)
+
+
+def _size_of(asset: Asset) -> Size:
+    """What the header of an unreadable image says; (0, 0) where it says nothing either."""
+    try:
+        return image_size(asset.image)
+    except ImageError:
+        return 0, 0
+
+
+def segments(detections: ArrayDetections) -> list[Segment]:
+    """Detections with pasted masks -> one segment each."""
+    assert detections.masks is not None
+    masks = np.asarray(detections.masks).astype(np.uint8).transpose(1, 2, 0)
+    codes = coco_mask.encode(masks.copy(order="F"))
+    areas = coco_mask.area(codes)
+    return [
+        Segment(
+            (box[0], box[1], box[2], box[3]),
+            class_index,
+            score,
+            code["counts"].decode(),
+            float(area),
+        )
+        for box, class_index, score, code, area in zip(
+            detections.boxes.tolist(),
+            detections.classes.tolist(),
+            detections.scores.tolist(),
+            codes,
+            areas,
+            strict=True,
+        )
+    ]
