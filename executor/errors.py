@@ -21,7 +21,7 @@ is the process's. Every message is one sentence: what was wrong, where, what to 
 
 from typing import ClassVar
 
-_MAX_LINE = 1000  # characters
+from common.text import plain
 
 
 class ExecutorError(ValueError):
@@ -34,17 +34,7 @@ class ExecutorError(ValueError):
     exit_status: ClassVar[int] = 70
 
     def __init__(self, message: str) -> None:
-        super().__init__("\n".join(_plain(line) for line in message.split("\n")))
-
-
-def _plain(line: str) -> str:
-    line = line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 20]} ... (shortened)"
-    return printable(line)
-
-
-def printable(text: str) -> str:
-    """Unprintable characters, line ends among them, become blanks."""
-    return "".join(char if char.isprintable() else " " for char in text)
+        super().__init__(plain(message, instead=" "))
 
 
 class ConfigError(ExecutorError):

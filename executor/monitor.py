@@ -14,13 +14,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from executor.errors import ConfigError, ExecutorError, OutputError, printable
+from common.text import printable, shortened
+from executor.errors import ConfigError, ExecutorError, OutputError
 from executor.output_files import write_atomically
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[float], None]
-"""Told from time to time which fraction of the work is done, 0 to 1."""
 
 RUNNING = 2
 ERROR = 4
@@ -32,16 +30,10 @@ _MAX_MESSAGE = 500
 _MAX_DETAILS = 98  # of at most 99 lines that are read
 
 
-def span(progress: Progress, start: float, stop: float) -> Progress:
-    """The stretch of `progress` from `start` to `stop`, itself counted 0 to 1."""
-    return lambda fraction: progress(start + (stop - start) * fraction)
-
-
 def one_line(text: str, max_length: int = _MAX_MESSAGE) -> str:
     """`text` without line breaks, tabs or control characters, cut to `max_length`."""
     joined = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    clean = printable(joined)
-    return clean if len(clean) <= max_length else f"{clean[: max_length - 3]}..."
+    return shortened(printable(joined, instead=" "), max_length)
 
 
 class Monitor:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from common.text import shortened
 from executor.errors import ConfigError
 from executor.yaml_reader import Document, Location, Mark
 
@@ -112,7 +113,7 @@ def shown(value: object) -> str:
     """A value for a message: short, on one line."""
     text = repr(value) if isinstance(value, str) else str(value)
     text = " ".join(text.split())
-    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+    return shortened(text, _MAX_SHOWN)
 
 
 def allowed(schema: Mapping[str, Any]) -> str:

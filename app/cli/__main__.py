@@ -10,6 +10,7 @@ from app.cli.arguments import Options, parse
 from app.engine.errors import EngineError, is_out_of_memory
 from app.engine.imports import lasting_imports
 from app.launchers import several_processes
+from common.text import first_line
 from executor.logs import setup_logging
 
 logger = logging.getLogger("app.cli")
@@ -38,8 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        first_line = str(error).partition("\n")[0] or type(error).__name__
-        logger.error("the memory is too small (%s); use smaller images", first_line)
+        logger.error("the memory is too small (%s); use smaller images", first_line(error))
     except KeyboardInterrupt:
         logger.error("interrupted")
         return INTERRUPTED

@@ -19,7 +19,7 @@ Every message is one sentence: what was wrong, where, what to do.
 import errno
 import re
 
-_MAX_LINE = 1000  # characters
+from common.text import plain
 
 _SIGNS_OF_MEMORY = re.compile(
     "|".join(
@@ -48,20 +48,6 @@ class EngineError(ValueError):
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*(plain(a) if isinstance(a, str) else a for a in arguments))
-
-
-def plain(text: str) -> str:
-    """Messages quote what strangers wrote: unprintable characters become "?", lines stay short."""
-    return "\n".join(printable(_shortened(line)) for line in text.split("\n"))
-
-
-def printable(text: str) -> str:
-    """On one line: line ends, control and undecodable characters become "?", too."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def _shortened(line: str) -> str:
-    return line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 20]} ... (shortened)"
 
 
 class ConfigError(EngineError):
@@ -133,8 +119,3 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     is_a_librarys = isinstance(error, RuntimeError) or kind.__module__.startswith("onnxruntime")
     return is_a_librarys and _SIGNS_OF_MEMORY.search(str(error)) is not None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says; the name of its type where it says nothing."""
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -3,8 +3,8 @@
 from importlib import import_module
 
 from app.engine.imports import lasting_imports
+from common.progress import Progress
 from executor.env import Env, Task
-from executor.monitor import Progress
 
 TASKS = {Task.TRAINING: "train", Task.MINING: "mining", Task.INFER: "infer"}
 """Module of each task; it has `run(env, progress)`."""

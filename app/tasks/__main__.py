@@ -12,10 +12,10 @@ from typing import NoReturn
 
 from app.tasks import run_task
 from app.tasks.failures import told
+from common.progress import Progress, span
 from executor.channel import Reporter
 from executor.env import Env, load_env
 from executor.logs import setup_logging
-from executor.monitor import Progress, span
 
 logger = logging.getLogger("app.tasks")
 

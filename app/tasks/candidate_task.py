@@ -26,13 +26,13 @@ from app.tasks.run_fingerprint import run_fingerprint
 from app.tasks.stop_flag import stop_flag
 from app.tasks.unreadable import Unreadable
 from app.tasks.workers import limited_workers
+from common.progress import Progress, span
 from executor import errors as contract
 from executor.candidates import Candidates
 from executor.dataset_reader import Asset
 from executor.env import Env, Task
 from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
 from executor.journal import NO_RESULT, OPEN, RESULT, Journal
-from executor.monitor import Progress, span
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import os
 from app.engine import errors as engine
 from app.tasks.args_options import OWNED_KEYS
 from common.storage import LOST, remedy
+from common.text import first_line
 from executor import errors as contract
 
 logger = logging.getLogger("app.tasks")
@@ -54,7 +55,7 @@ def contract_error(error: BaseException) -> contract.ExecutorError | None:
     """The error a user should read, or None when `error` is a bug of ours."""
     if isinstance(error, contract.ExecutorError):
         return error
-    line = engine.first_line(error)
+    line = first_line(error)
     for kind, replacement in TABLE:
         if isinstance(error, kind):
             return replacement(in_words_of_config(line) if isinstance(error, _ADVICE) else line)

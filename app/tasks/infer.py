@@ -10,13 +10,13 @@ from app.tasks.candidate_task import CandidateTask, go_through_candidates
 from app.tasks.finder import Device, DeviceFinder
 from app.tasks.infer_results import BoxesResult, InferResult, MasksResult
 from app.tasks.trained_model import TrainedModel, open_model
+from common.progress import Progress
 from executor.env import Env, Task
 from executor.hyperparameters import (
     INSTANCE_SEGMENTATION,
     InferHyperparameters,
     load_hyperparameters,
 )
-from executor.monitor import Progress
 
 
 def run(env: Env, progress: Progress) -> None:

@@ -20,12 +20,12 @@ from app.engine.predictor import Predictor
 from app.tasks.candidate_task import CandidateTask, Result, go_through_candidates
 from app.tasks.finder import Device, DeviceFinder
 from app.tasks.torch_model import open_torch_model
+from common.progress import Progress
 from executor.candidates import Candidates
 from executor.dataset_reader import Asset
 from executor.env import Env, Task
 from executor.hyperparameters import MiningHyperparameters, load_hyperparameters
 from executor.journal import Journal
-from executor.monitor import Progress
 from executor.result_writer import write_mining_result
 
 logger = logging.getLogger(__name__)

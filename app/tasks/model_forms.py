@@ -14,14 +14,15 @@ from tempfile import TemporaryDirectory
 from app.engine.checkpoint.load import load_weights
 from app.engine.checkpoint.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from app.engine.config import CfgNode, load_config
-from app.engine.errors import EngineError, first_line, is_out_of_memory
+from app.engine.errors import EngineError, is_out_of_memory
 from app.engine.export import EXPORTERS, ExportJob, spread
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
+from common.progress import Progress, span
+from common.text import first_line
 from executor.errors import ExecutorError, OutOfMemoryError
 from executor.model_stages import ModelStages, Stage
-from executor.monitor import Progress, span
 from executor.output_files import place_file
 
 logger = logging.getLogger(__name__)

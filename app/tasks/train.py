@@ -23,6 +23,7 @@ from app.tasks.rehearsal import rehearse
 from app.tasks.start_weights import find_start
 from app.tasks.stop_flag import stop_flag
 from app.tasks.workers import limited_workers
+from common.progress import Progress, span
 from executor.dataset_reader import read_training_index, read_val_index, require_files
 from executor.env import Env
 from executor.errors import ObjectTypeError, StoppedError
@@ -32,7 +33,6 @@ from executor.hyperparameters import (
     load_hyperparameters,
 )
 from executor.model_stages import ModelStages, Stage
-from executor.monitor import Progress, span
 from executor.output_files import place_file
 
 logger = logging.getLogger(__name__)

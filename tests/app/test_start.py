@@ -174,6 +174,24 @@ finish()
     assert (run.out / "tensorboard").is_dir()
 
 
+def test_the_whole_work_is_done_only_when_the_supervisor_says_so(start: Start):
+    """A task that has told 1.0 may still fail, and platforms take 1.0 for the end."""
+    run = start(
+        """
+def fraction():
+    return open(out + "/monitor.txt").read().split("\\t")[2]
+report(progress=1.0)
+while float(fraction()) < 0.5:
+    time.sleep(0.02)
+print("told:", fraction(), flush=True)
+sys.exit(1)
+"""
+    )
+    assert run.wait() == 70
+    assert "told: 0.9999" in run.log
+    assert run.monitor()[2:4] == ["0.9999", "4"]
+
+
 def test_progress_is_relayed_and_never_falls(start: Start):
     run = start(
         """

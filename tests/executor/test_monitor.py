@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executor.errors import ConfigError, OutOfMemoryError
-from executor.monitor import Monitor, one_line, span
+from executor.monitor import Monitor, one_line
 
 
 def fields(path: Path) -> list[str]:
@@ -127,14 +127,6 @@ def test_readers_never_see_half_a_record(tmp_path: Path):
     stop.set()
     reader.join()
     assert set(seen) == {6}
-
-
-def test_span():
-    told: list[float] = []
-    inner = span(span(told.append, 0.5, 1.0), 0.0, 0.5)
-    for fraction in (0.0, 0.5, 1.0):
-        inner(fraction)
-    assert told == [0.5, 0.625, 0.75]
 
 
 @pytest.mark.parametrize(

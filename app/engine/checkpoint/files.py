@@ -24,6 +24,7 @@ from app.engine.checkpoint.layout import Naming, find_state
 from app.engine.errors import CheckpointError
 from app.engine.inert import RefusedError, StandIn, class_of, finished, stand_in
 from app.engine.pickles import read_pickle
+from common.text import first_line
 
 _MATCHING_QUERY = "?matching_heuristics=True"
 _TORCH_ZIP = b"PK\x03\x04"
@@ -136,7 +137,7 @@ def load_tensors(path: Path) -> Any:
             f"could run code; {_SAVE_ALONE}"
         ) from error
     except Exception as error:  # a damaged file can fail anywhere in torch's readers
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         if "weights_only" in reason:  # torch's advice here is to run what the file holds
             raise CheckpointError(
                 f"{path}: refused, because reading this kind of file could run code; "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.engine.errors import ConfigError
+from common.text import shortened
 
 Leaves = dict[str, Any]
 """Dotted key -> value of a whole config."""
@@ -41,4 +42,4 @@ def refuse(faults: Iterable[Fault]) -> None:
 def shown(value: object) -> str:
     """A value for a message, not too long."""
     text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+    return shortened(text, _MAX_SHOWN)

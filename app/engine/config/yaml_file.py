@@ -9,6 +9,7 @@ import yaml
 
 from app.engine.config.expression import evaluate
 from app.engine.errors import ConfigError
+from common.text import first_line
 
 BASE_KEY = "_BASE_"
 MAX_BYTES = 1 << 20
@@ -93,8 +94,7 @@ def _read_one(path: Path) -> ConfigFile:
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{path}: not a YAML text file: {reason}") from error
+        raise ConfigError(f"{path}: not a YAML text file: {first_line(error)}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: nested too deeply for a config file") from error
 

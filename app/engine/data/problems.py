@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
 
-from app.engine.errors import printable
+from common.text import printable
 
 _EXAMPLES = 3
 _MAX_LENGTH = 300  # characters of an example

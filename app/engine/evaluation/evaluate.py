@@ -27,7 +27,7 @@ from app.engine.evaluation.evaluator import (
     verify_results,
     with_augmented,
 )
-from app.engine.evaluation.inference import OnBatch, Progress, run_inference
+from app.engine.evaluation.inference import OnBatch, run_inference
 from app.engine.evaluation.instances import InstanceStore
 from app.engine.evaluation.keypoint_sigmas import oks_sigmas
 from app.engine.evaluation.lvis import LvisEvaluator
@@ -41,6 +41,7 @@ from app.engine.layers.precision import set_float32_precision
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
 from app.engine.tta import AugmentedDetector
+from common.progress import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from app.engine.evaluation.evaluator import Evaluator
 from app.engine.modeling.detector import Detector
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord, Sample
+from common.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Progress = Callable[[float], None]
 OnBatch = Callable[[list[Sample], list[Detections]], None]
 
 _NUM_WARMUP = 5  # batches that are not timed

@@ -10,7 +10,7 @@ from pathlib import Path
 from app.engine.config import CfgNode
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
-from app.engine.ticking import ticking
+from common.progress import Progress, ticking
 
 
 def _ignore(_fraction: float) -> None:
@@ -38,15 +38,13 @@ class ExportJob:
     images: Sequence[Path] = ()
     validation: Sequence[ImageRecord] = ()
     num_workers: int = 0
-    progress: Callable[[float], None] = _ignore
+    progress: Progress = _ignore
 
 
 class Steps:
     """Tells `progress` of a number of equal steps from `start` to 1, one at each call."""
 
-    def __init__(
-        self, progress: Callable[[float], None], number: int, *, start: float = 0.0
-    ) -> None:
+    def __init__(self, progress: Progress, number: int, *, start: float = 0.0) -> None:
         self._progress = progress
         self._number = number
         self._start = start
@@ -58,7 +56,7 @@ class Steps:
 
 
 def time_passing(
-    progress: Callable[[float], None], seconds: float, *, period: float = 5.0
+    progress: Progress, seconds: float, *, period: float = 5.0
 ) -> AbstractContextManager[None]:
     """Tell `progress` that time passes in a block of about `seconds`, which cannot tell itself."""
     started = time.monotonic()

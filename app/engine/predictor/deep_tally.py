@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from app.engine.errors import printable
 from app.engine.structures.deep import Deep
+from common.text import printable
 
 logger = logging.getLogger(__name__)
 

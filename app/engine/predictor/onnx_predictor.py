@@ -22,7 +22,6 @@ from app.engine.errors import (
     DoesNotFitError,
     ImageError,
     OutOfMemoryError,
-    first_line,
     is_out_of_memory,
 )
 from app.engine.predictor.array_detections import ArrayDetections
@@ -33,6 +32,7 @@ from app.engine.predictor.smaller_batches import in_batches
 from app.engine.predictor.streams import side_by_side
 from app.engine.structures.deep import Deep
 from app.engine.structures.size import Size, padded_size, shortest_edge_size
+from common.text import first_line
 
 logger = logging.getLogger(__name__)
 

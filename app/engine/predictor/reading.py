@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from app.engine.data.loading.worker_pool import WorkerDiedError, WorkerKilledError, WorkerPool
-from app.engine.errors import DoesNotFitError, ImageError, first_line, is_out_of_memory
+from app.engine.errors import DoesNotFitError, ImageError, is_out_of_memory
 from app.engine.predictor.deep_tally import DeepTally
+from common.text import first_line
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from app.engine.checkpoint.saved_model import SavedModel
 from app.engine.config import CfgNode
 from app.engine.data.datasets.dataset import Dataset
 from app.engine.structures.sample import ImageRecord
+from common.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Callbacks:
     should_stop  polled after every iteration
     """
 
-    progress: Callable[[float], None]
+    progress: Progress
     on_model: Callable[[SavedModel], None]
     should_stop: Callable[[], bool]
 

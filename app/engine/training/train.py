@@ -11,13 +11,7 @@ import torch
 from app.engine.checkpoint.saved_model import SavedModel
 from app.engine.config import CfgNode
 from app.engine.data.datasets.dataset import Dataset
-from app.engine.errors import (
-    ConfigError,
-    OutOfMemoryError,
-    RankError,
-    first_line,
-    is_out_of_memory,
-)
+from app.engine.errors import ConfigError, OutOfMemoryError, RankError, is_out_of_memory
 from app.engine.solver import auto_scale
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.loop.trainer import train_rank
@@ -25,6 +19,8 @@ from app.engine.training.process.launch import launch
 from app.engine.training.request import Callbacks, Job
 from app.engine.training.summary import TrainSummary
 from common.files import remove_remains
+from common.progress import Progress
+from common.text import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +35,7 @@ def train(
     *,
     output_dir: Path | None = None,
     tensorboard_dir: Path | None,
-    progress: Callable[[float], None],
+    progress: Progress,
     on_model: Callable[[SavedModel], None],
     should_stop: Callable[[], bool],
     resume: bool,

@@ -8,13 +8,7 @@ import pytest
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime
 
-from app.engine.errors import (
-    DoesNotFitError,
-    ImageError,
-    OutOfMemoryError,
-    first_line,
-    is_out_of_memory,
-)
+from app.engine.errors import DoesNotFitError, ImageError, OutOfMemoryError, is_out_of_memory
 
 ORT_ARENA = (
     "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Conv node. "
@@ -119,15 +113,3 @@ def test_an_image_that_does_not_fit_is_both_and_travels() -> None:
     assert isinstance(error, ImageError)
     assert isinstance(error, OutOfMemoryError)
     assert str(error) == "x.png: too large"
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (MemoryError(), "MemoryError"),
-        (RuntimeError("\n one\ntwo"), " one"),
-        (RuntimeError("   "), "RuntimeError"),
-    ],
-)
-def test_first_line(error: Exception, expected: str) -> None:
-    assert first_line(error) == expected

@@ -10,8 +10,9 @@ import numpy as np
 from app.engine.data.datasets.filters import count_classes
 from app.engine.data.formats import Reading
 from app.engine.data.problems import Effect, Problems
-from app.engine.errors import DatasetError, printable
+from app.engine.errors import DatasetError
 from app.engine.structures.sample import ImageRecord
+from common.text import printable
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from PIL.ImageFile import ImageFile
 from app.engine.data.images.completeness import END_OF_JPEG, refuse_zeros
 from app.engine.data.images.kinds import NoPictureError, check_tiff, kind_of_file
 from app.engine.data.images.stored import Stored, is_cut, low_half, mend_decoding
-from app.engine.errors import DoesNotFitError, ImageError, StorageError, printable
+from app.engine.errors import DoesNotFitError, ImageError, StorageError
+from common.text import printable
 
 MAX_PIXELS = 180_000_000
 """Larger images are refused by their header, before any memory is taken."""

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from app.engine.data.datasets.account import too_many_broken
 from app.engine.data.loading.loader import CLIPPED, LOST, UNREADABLE
 from app.engine.data.problems import Effect, Problems
-from app.engine.errors import DatasetError, printable
+from app.engine.errors import DatasetError
+from common.text import printable
 
 logger = logging.getLogger(__name__)
 

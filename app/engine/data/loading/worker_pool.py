@@ -28,8 +28,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from app.engine.errors import EngineError, OutOfMemoryError, first_line, is_out_of_memory
+from app.engine.errors import EngineError, OutOfMemoryError, is_out_of_memory
 from common.processes import STOP_SIGNALS, follow
+from common.text import first_line
 
 logger = logging.getLogger(__name__)
 

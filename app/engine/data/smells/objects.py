@@ -6,8 +6,8 @@ from app.engine.data.formats._coco_objects import SHIFTED_IDS
 from app.engine.data.formats.voc import OTHER_IMAGE
 from app.engine.data.problems import Effect
 from app.engine.data.smells.scent import MANY, MIN_OBJECTS, SOME, Scent
-from app.engine.errors import printable
 from app.engine.structures.class_names import UNKNOWN_CLASS
+from common.text import printable
 
 
 def numbers_from_one(scent: Scent) -> str | None:

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from app.engine.config.smells import SmellName
-from app.engine.errors import printable
 from app.engine.structures.sample import ImageRecord
+from common.text import printable
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,10 @@ import torch
 import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from app.engine.errors import EngineError, RankError, first_line, is_out_of_memory
+from app.engine.errors import EngineError, RankError, is_out_of_memory
 from app.engine.training.process.ranks import Ranks
 from common.child import Child
+from common.text import first_line
 
 logger = logging.getLogger(__name__)
 

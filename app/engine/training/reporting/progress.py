@@ -3,10 +3,10 @@
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from app.engine.ticking import ticking
+from common.progress import Progress, ticking
 
 _MIN_PAUSE_S = 0.5
 _TICK_S = 3.0
@@ -23,7 +23,7 @@ class ProgressMeter:
 
     def __init__(
         self,
-        report: Callable[[float], None],
+        report: Progress,
         *,
         max_iter: int,
         evaluations: Sequence[int],

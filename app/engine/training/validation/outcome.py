@@ -4,8 +4,9 @@ import traceback
 from dataclasses import dataclass
 from typing import Self
 
-from app.engine.errors import EngineError, first_line, is_out_of_memory
+from app.engine.errors import EngineError, is_out_of_memory
 from app.engine.evaluation.evaluator import Evaluation
+from common.text import first_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from app.engine.data.loading.damaged import Met, MetImages
 from app.engine.data.loading.loader import CLIPPED, Loader, build_test_loader
 from app.engine.evaluation.evaluate import build_evaluators, report
 from app.engine.evaluation.evaluator import Coverage, Evaluation, Evaluator, with_augmented
-from app.engine.evaluation.inference import OnBatch, Progress, run_inference
+from app.engine.evaluation.inference import OnBatch, run_inference
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.process.ranks import Ranks
@@ -28,6 +28,7 @@ from app.engine.training.validation.losses import (
 from app.engine.training.validation.outcome import Failure, Validation
 from app.engine.tta import AugmentedDetector
 from app.engine.tta.views import ViewSpec
+from common.progress import Progress
 
 logger = logging.getLogger(__name__)
 

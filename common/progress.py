@@ -1,8 +1,16 @@
-"""Something done every few seconds while a block takes its time."""
+"""How work tells how far it is."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+Progress = Callable[[float], None]
+"""Told from time to time which fraction of the work is done, 0 to 1."""
+
+
+def span(progress: Progress, start: float, stop: float) -> Progress:
+    """The stretch of `progress` from `start` to `stop`, itself counted 0 to 1."""
+    return lambda fraction: progress(start + (stop - start) * fraction)
 
 
 @contextmanager
