@@ -201,3 +201,31 @@ def test_color_change() -> None:
     assert ColorChange(1, 1, 0).pixels(pixels)[0, 0].tolist() == [59] * 3
     bgr = ColorChange(1, 1, 0, (0.114, 0.587, 0.299)).pixels(pixels[..., ::-1])
     assert bgr[0, 0].tolist() == [59] * 3
+
+
+@pytest.mark.parametrize(
+    ("size", "target", "factor", "expected"),
+    [
+        pytest.param((100, 200), (100, 100), 1.0, (50, 100), id="the width decides"),
+        pytest.param((200, 100), (100, 100), 1.0, (100, 50), id="the height decides"),
+        pytest.param((100, 100), (300, 200), 1.0, (200, 200), id="the target is tall"),
+        pytest.param((100, 100), (200, 300), 1.0, (200, 200), id="the target is wide"),
+        pytest.param((100, 200), (100, 100), 2.0, (100, 200), id="twice as large as fits"),
+        pytest.param((1, 1000), (10, 10), 1.0, (1, 10), id="no side vanishes"),
+    ],
+)
+def test_large_scale_jitter_fits_both_sides(size, target, factor, expected) -> None:
+    assert scaled_to_fit(size, target, factor) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        pytest.param((60, 200), [Crop(30, 0, 80, 100), Pad(0, 40)], id="wide: crop and pad below"),
+        pytest.param((200, 60), [Crop(0, 25, 80, 100), Pad(20, 0)], id="tall: crop and pad right"),
+        pytest.param((60, 60), [Crop(0, 0, 80, 100), Pad(20, 40)], id="small: pad"),
+        pytest.param((200, 200), [Crop(30, 25, 80, 100), Pad(0, 0)], id="large: crop"),
+    ],
+)
+def test_large_scale_jitter_crops_and_pads_each_side(size, expected) -> None:
+    assert fixed_size(size, (100, 80), 0.25) == expected
