@@ -21,6 +21,7 @@ from app.engine.checkpoint.weights import find_weights
 from app.engine.config import load_config, set_classes
 from app.engine.data.formats import FORMATS, Reading
 from app.engine.structures.sample import ImageRecord
+from app.engine.training.request import TrainRequest
 from app.engine.training.train import train
 from benchmarks import REPOSITORY
 
@@ -44,20 +45,16 @@ def main(arguments: Sequence[str]) -> None:
     cfg.freeze()
     torch.set_num_threads(options.threads)
     started = time.monotonic()
-    summary = train(
+    request = TrainRequest(
         cfg,
         read_split(options.data, "train") + read_split(options.data, "val"),
-        read_split(options.data, "test"),
         CLASS_NAMES,
-        output_dir=options.output,
+        options.output,
+        val_records=read_split(options.data, "test"),
         tensorboard_dir=options.output / "tensorboard",
-        progress=lambda fraction: None,
-        on_model=lambda saved: None,
-        should_stop=lambda: False,
-        resume=False,
-        device_ids=[],
         initial_weights=find_weights(cfg.MODEL.WEIGHTS, [options.weights], allow_download=False),
     )
+    summary = train(request)
     seconds = time.monotonic() - started
     assert summary.last is not None
     print(json.dumps({"seconds": round(seconds), "metrics": summary.last.metrics}))

@@ -20,6 +20,7 @@ from app.engine.data.transforms.keypoints import without_false_flips
 from app.engine.errors import ConfigError
 from app.engine.evaluation.keypoint_sigmas import tell_sigmas
 from app.engine.evaluation.tables import per_class_table
+from app.engine.training.request import TrainRequest
 from app.engine.training.train import train
 from common.files import write_atomically
 
@@ -54,21 +55,20 @@ def run(options: Options) -> None:
             final = portable(_as_used(cfg, saved), weights=FINAL_WEIGHTS)
             write_atomically(output_dir / CONFIG_FILE, final.dump())
 
-    summary = train(
+    request = TrainRequest(
         cfg,
         train_set.records,
-        [] if val_set is None else val_set.records,
         _class_names(train_set),
-        output_dir=output_dir,
-        tensorboard_dir=output_dir,
-        progress=lambda share: None,
-        on_model=keep,
-        should_stop=lambda: False,
-        resume=options.resume,
-        device_ids=_device_ids(cfg, options.num_gpus),
-        initial_weights=initial_weights(cfg, options),
+        output_dir,
+        val_records=[] if val_set is None else val_set.records,
         val_dataset=val_set,
+        tensorboard_dir=output_dir,
+        initial_weights=initial_weights(cfg, options),
+        resume=options.resume,
+        devices=_devices(cfg, options.num_gpus),
+        on_model=keep,
     )
+    summary = train(request)
     if others:
         model = open_model(cfg, output_dir / FINAL_WEIGHTS)
         for name in others:
@@ -101,13 +101,13 @@ def _class_names(dataset: Dataset) -> list[str]:
     return dataset.class_names or dataset.stuff_names
 
 
-def _device_ids(cfg: CfgNode, num_gpus: int) -> list[int]:
+def _devices(cfg: CfgNode, num_gpus: int) -> list[str]:
     device = str(cfg.MODEL.DEVICE)
     if not is_on_gpu(cfg):
         if device != "cpu":
             raise ConfigError(f"MODEL.DEVICE is {device}; models are trained on cpu or cuda")
-        return []
+        return ["cpu"]
     _, _, number = device.partition(":")
     if num_gpus < 1 or (number and num_gpus > 1):
         raise ConfigError(f"--num-gpus {num_gpus} does not fit MODEL.DEVICE {device}; correct one")
-    return [int(number)] if number else list(range(num_gpus))
+    return [f"cuda:{index}" for index in ([int(number)] if number else range(num_gpus))]

@@ -11,6 +11,7 @@ from app.engine.data.formats import Conventions, Decisions
 from app.engine.data.images.depth_of_set import with_depth
 from app.engine.data.smells.overlap import sniff_overlap
 from app.engine.structures.sample import ImageRecord
+from app.engine.training.request import TrainRequest
 from app.engine.training.summary import TrainSummary
 from app.engine.training.train import train
 from app.tasks.args_options import parse_args_options
@@ -46,7 +47,7 @@ def run(env: Env, progress: Progress) -> None:
     """Train on the training index, validate on the val index, leave the kept models as stages."""
     hp = load_hyperparameters(env.input.config_file, TrainHyperparameters)
     options = parse_args_options(hp.args_options)
-    ids = device_ids(hp)
+    devices = device_names(device_ids(hp))
     # What is wrong with the model is told before data is read, which may take long.
     planned = named_config(hp, options)
     set_classes(planned, hp.class_names)
@@ -56,38 +57,38 @@ def run(env: Env, progress: Progress) -> None:
     start = find_start(env, hp, planned, options, model, checkpoints=output_dir / "checkpoints")
     progress(0.01)
     train_records, val_records = _records(env, hp)
-    device = device_names(ids)[0]
     cfg = training_config(
         hp,
         options,
-        device=device,
+        device=devices[0],
         num_images=len(train_records),
         weights=start.setting,
-        gains_by_mixed_precision=gains_by_mixed_precision(device),
+        gains_by_mixed_precision=gains_by_mixed_precision(devices[0]),
     )
     check_annotations(cfg, train_records)
     cfg = with_depth(cfg, (record.path for record in train_records))
     progress(0.02)
     stages = _stages(env, hp)
-    num_workers = limited_workers(hp.num_workers, processes=max(len(ids), 1))
+    num_workers = limited_workers(hp.num_workers, processes=len(devices))
     with stop_flag() as should_stop:
-        summary = train(
+        request = TrainRequest(
             cfg,
             train_records,
-            val_records,
             list(hp.class_names),
-            output_dir=output_dir,
+            output_dir,
+            val_records=val_records,
             tensorboard_dir=env.output.tensorboard_dir,
+            initial_weights=start.path,
+            initial_class_names=start.class_names,
+            resume=True,
+            devices=devices,
+            num_workers=num_workers,
+            checkpoint_seconds=CHECKPOINT_SECONDS,
             progress=span(progress, 0.02, 0.97 if hp.export_forms else 1.0),
             on_model=_stage_writer(stages, hp),
             should_stop=should_stop,
-            resume=True,
-            device_ids=ids,
-            initial_weights=start.path,
-            initial_class_names=start.class_names,
-            num_workers=num_workers,
-            checkpoint_seconds=CHECKPOINT_SECONDS,
         )
+        summary = train(request)
     _require_end(summary)
     add_forms(
         stages,

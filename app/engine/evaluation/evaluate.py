@@ -45,6 +45,9 @@ from common.progress import Progress
 
 logger = logging.getLogger(__name__)
 
+SCORE_THRESH = 0.2
+"""Where hits, false alarms and misses are counted, unless somebody says otherwise."""
+
 
 def evaluate(
     model: Detector,
@@ -54,7 +57,7 @@ def evaluate(
     *,
     batch_size: int = 1,
     num_workers: int | None = None,
-    score_thresh: float = 0.2,
+    score_thresh: float = SCORE_THRESH,
     dtype: torch.dtype | None = None,
     dataset: Dataset | None = None,
     evaluators: Sequence[Evaluator] | None = None,

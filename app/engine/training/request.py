@@ -1,8 +1,9 @@
-"""What a training run is given, and what it gives back."""
+"""What a training run is asked for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from app.engine.checkpoint.saved_model import SavedModel
 from app.engine.config import CfgNode
@@ -11,36 +12,53 @@ from app.engine.structures.sample import ImageRecord
 from common.progress import Progress
 
 
-@dataclass(frozen=True, slots=True)
-class Callbacks:
-    """How a run talks to the outside; only the first process does.
+def _ignore(_: object) -> None:
+    """Nobody is told."""
 
-    progress     share of the run that is done, rising from 0 to 1
-    on_model     a model was saved: a new best, or the last one
-    should_stop  polled after every iteration
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRequest:
+    """A training run: the model of `cfg`, of these images, on these devices.
+
+    val_records          labelled images to evaluate on; none: the run is not evaluated
+    val_dataset          whose rules evaluations follow; None: COCO's
+    output_dir           of checkpoints, metrics.json and models
+    tensorboard_dir      of TensorBoard's files; None: none are written
+    initial_weights      file to start from; None: from scratch
+    initial_class_names  its classes, where the file does not say them; rows are matched by name
+    resume               go on from the checkpoint in `output_dir` if there is one
+    devices              "cpu" or "cuda:<index>", one for each process of the run
+    num_workers          of the data loader; None: DATALOADER.NUM_WORKERS
+    checkpoint_seconds   longest time between two checkpoints
+
+    The first process calls these functions:
+    progress             with the share of the run that is done, rising from 0 to 1
+    on_model             with each new best model, and with the last one
+    should_stop          after every iteration; True saves a checkpoint (and a model, where no
+                         evaluation has found a best one yet) and ends the run
     """
-
-    progress: Progress
-    on_model: Callable[[SavedModel], None]
-    should_stop: Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What every process of a run is given; see `train`."""
 
     cfg: CfgNode
     train_records: Sequence[ImageRecord]
-    val_records: Sequence[ImageRecord]
     class_names: Sequence[str]
     output_dir: Path
-    tensorboard_dir: Path | None
-    callbacks: Callbacks
-    resume: bool
-    seed: int
+    val_records: Sequence[ImageRecord] = ()
+    val_dataset: Dataset | None = None
+    tensorboard_dir: Path | None = None
     initial_weights: Path | None = None
     initial_class_names: Sequence[str] | None = None
+    resume: bool = False
+    devices: Sequence[str] = ("cpu",)
     num_workers: int | None = None
     checkpoint_seconds: float = 300.0
-    score_thresh: float = 0.2
-    val_dataset: Dataset | None = None
+    progress: Progress = _ignore
+    on_model: Callable[[SavedModel], None] = _ignore
+    should_stop: Callable[[], bool] = _never
+
+    def without_callbacks(self) -> Self:
+        """The request as all processes but the first get it."""
+        return replace(self, progress=_ignore, on_model=_ignore, should_stop=_never)

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from app.cli.arguments import parse
 from app.cli.detect import classes_of, find_images
-from app.cli.train import _device_ids
+from app.cli.train import _devices
 from app.engine.config import load_config
 from app.engine.data.datasets.coco_classes import COCO_CLASSES
 from app.engine.data.datasets.panoptic import read_segments
@@ -309,22 +309,22 @@ def test_coco_has_eighty_classes():
 
 
 @pytest.mark.parametrize(
-    ("device", "num_gpus", "ids"),
+    ("device", "num_gpus", "expected"),
     [
-        pytest.param("cpu", 1, [], id="the CPU"),
-        pytest.param("cuda", 2, [0, 1], id="two GPUs"),
-        pytest.param("cuda:3", 1, [3], id="one by its number"),
+        pytest.param("cpu", 1, ["cpu"], id="the CPU"),
+        pytest.param("cuda", 2, ["cuda:0", "cuda:1"], id="two GPUs"),
+        pytest.param("cuda:3", 1, ["cuda:3"], id="one by its number"),
         pytest.param("cuda", 0, None, id="no GPU"),
         pytest.param("cuda:3", 2, None, id="two by one number"),
     ],
 )
-def test_devices(device, num_gpus, ids):
+def test_devices(device, num_gpus, expected):
     cfg = load_config(CONFIG_ROOT / "configs" / FASTER, ["MODEL.DEVICE", device])
-    if ids is None:
+    if expected is None:
         with pytest.raises(ConfigError, match="does not fit"):
-            _device_ids(cfg, num_gpus)
+            _devices(cfg, num_gpus)
     else:
-        assert _device_ids(cfg, num_gpus) == ids
+        assert _devices(cfg, num_gpus) == expected
 
 
 @pytest.mark.parametrize(

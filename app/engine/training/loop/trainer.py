@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 from app.engine.checkpoint.store import CheckpointStore
 from app.engine.config import CfgNode
@@ -20,7 +21,7 @@ from app.engine.training.reporting.pictures import PictureBook
 from app.engine.training.reporting.progress import ProgressMeter
 from app.engine.training.reporting.scalars import Scalars
 from app.engine.training.reporting.writers import Writers
-from app.engine.training.request import Job
+from app.engine.training.request import TrainRequest
 from app.engine.training.state.build_run import build_run
 from app.engine.training.state.checkpoints import Checkpoints
 from app.engine.training.state.divergence import DivergingError, LossHistory
@@ -37,41 +38,47 @@ logger = logging.getLogger(__name__)
 _EVALUATION_COST = 0.5  # an image evaluated takes as long as so many images trained on
 
 
-def train_rank(ranks: Ranks, job: Job) -> TrainSummary:
-    """One process's part of `train`."""
-    return Trainer(ranks, job).train()
+def train_together(ranks: Ranks, request: TrainRequest) -> TrainSummary:
+    """The part of this process in a run of all `ranks`."""
+    return Trainer(ranks, request).train()
 
 
 class Trainer:
     """A run and everything around it, in one process."""
 
-    def __init__(self, ranks: Ranks, job: Job) -> None:
+    def __init__(self, ranks: Ranks, request: TrainRequest) -> None:
         self.ranks = ranks
-        self.job = job
-        self.cfg = _on_device(job.cfg, ranks)
+        self.cfg = _on_device(request.cfg, ranks)
+        self.request = request = replace(request, cfg=self.cfg)
         self.max_iter = int(self.cfg.SOLVER.MAX_ITER)
         self.dtype = training_dtype(self.cfg, ranks.device)
         set_backend_flags(self.cfg)
         self.checkpoints = Checkpoints(
-            CheckpointStore(job.output_dir / "checkpoints"),
+            CheckpointStore(request.output_dir / "checkpoints"),
             ranks,
-            identity(self.cfg, job.class_names),
-            settings_of(self.cfg, job.train_records, job.val_records),
-            seconds=job.checkpoint_seconds,
+            identity(self.cfg, request.class_names),
+            settings_of(self.cfg, request.train_records, request.val_records),
+            seconds=request.checkpoint_seconds,
         )
         self.watch = LossWatch(Scalars(), LossHistory(self.max_iter), ranks)
-        self.meter = self._progress_meter()
-        self.book = PictureBook(job.class_names, image_format=self.cfg.INPUT.FORMAT)
         self.run = build_run(
-            job,
-            self.cfg,
+            request,
             ranks,
             checkpoints=self.checkpoints,
             losses=self.watch.history,
             dtype=self.dtype,
         )
-        self.selector = self._model_selector()
-        self._kept_at = 0  # iteration of the model that was kept for want of a best one
+        self.meter = self._progress_meter()
+        self.book = PictureBook(request.class_names, image_format=self.cfg.INPUT.FORMAT)
+        self.validator = Validator(request, ranks, dtype=self.dtype)
+        self.selector = ModelSelector(
+            request,
+            self.validator,
+            first_batches=lambda: self._loader(skip_batches=0),
+            meter=self.meter,
+            scalars=self.watch.scalars,
+            book=self.book,
+        )
 
     def train(self) -> TrainSummary:
         """Iterate to the end; keep the last model."""
@@ -84,7 +91,7 @@ class Trainer:
             self._tell_of_damage()
             run, last = self.run, None
             if stopped:
-                self._keep_one(run)
+                self.selector.keep_without_best(run, again=True)
             elif writers is not None:
                 last = self.selector.keep(run, "last")
                 self.meter.done()
@@ -120,7 +127,7 @@ class Trainer:
                     self._hooks(writers),
                     max_iter=self.max_iter,
                     ranks=self.ranks,
-                    should_stop=self.job.callbacks.should_stop,
+                    should_stop=self.request.should_stop,
                     should_save=self.checkpoints.due,
                 )
         except Finished as finished:
@@ -160,8 +167,8 @@ class Trainer:
 
     def _tell_of_damage(self) -> None:
         for name, met, records in (
-            ("training", self.run.damaged.met(), self.job.train_records),
-            ("validation", self.selector.validator.clipped(), self.job.val_records),
+            ("training", self.run.damaged.met(), self.request.train_records),
+            ("validation", self.validator.clipped(), self.request.val_records),
         ):
             everywhere = self.ranks.gather(met)
             if everywhere is not None:
@@ -170,18 +177,7 @@ class Trainer:
     def _save(self, run: Run) -> None:
         self.watch.look()
         self.checkpoints.save(run)
-        if not self._kept_at:
-            self._keep_one(run)
-
-    def _keep_one(self, run: Run) -> None:
-        """Keep the model as it is while no evaluation has found a best one: better than none.
-
-        Once at the first checkpoint, since a run may be killed, and again when the run is stopped.
-        """
-        if run.best_metric is None and self.selector.writers is not None:
-            if run.iteration != self._kept_at:
-                self.selector.keep(run, "last")
-            self._kept_at = run.iteration
+        self.selector.keep_without_best(run)
 
     def _evaluate_if_due(self, run: Run) -> None:
         if self.selector.is_due(run):
@@ -194,12 +190,12 @@ class Trainer:
     def _loader(self, *, skip_batches: int) -> Loader:
         loader = build_train_loader(
             self.cfg,
-            self.job.train_records,
+            self.request.train_records,
             seed=self.run.seed,
             rank=self.ranks.rank,
             world_size=self.ranks.world_size,
             skip_batches=skip_batches,
-            num_workers=self.job.num_workers,
+            num_workers=self.request.num_workers,
         )
         loader.problems = self.run.damaged
         return loader
@@ -212,41 +208,19 @@ class Trainer:
             return
         with Writers(
             self.watch.scalars,
-            metrics_file=self.job.output_dir / "metrics.json",
-            tensorboard_dir=self.job.tensorboard_dir,
+            metrics_file=self.request.output_dir / "metrics.json",
+            tensorboard_dir=self.request.tensorboard_dir,
             start_iteration=self.run.iteration,
         ) as writers:
             yield writers
 
     def _progress_meter(self) -> ProgressMeter:
-        num_batches = len(self.job.val_records) / self.cfg.SOLVER.IMS_PER_BATCH
+        num_batches = len(self.request.val_records) / self.cfg.SOLVER.IMS_PER_BATCH
         return ProgressMeter(
-            self.job.callbacks.progress,
+            self.request.progress,
             max_iter=self.max_iter,
-            evaluations=evaluated_after(self.job, self.cfg),
+            evaluations=evaluated_after(self.request),
             evaluation_cost=_EVALUATION_COST * num_batches,
-        )
-
-    def _model_selector(self) -> ModelSelector:
-        validator = Validator(
-            self.cfg,
-            self.job.val_records,
-            self.job.class_names,
-            ranks=self.ranks,
-            dtype=self.dtype,
-            num_workers=self.job.num_workers,
-            score_thresh=self.job.score_thresh,
-            dataset=self.job.val_dataset,
-            should_stop=self.job.callbacks.should_stop,
-        )
-        return ModelSelector(
-            self.job,
-            self.cfg,
-            validator,
-            first_batches=lambda: self._loader(skip_batches=0),
-            meter=self.meter,
-            scalars=self.watch.scalars,
-            book=self.book,
         )
 
 

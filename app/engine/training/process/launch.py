@@ -24,38 +24,38 @@ from common.text import first_line
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Job = TypeVar("Job")
+A = TypeVar("A")
 
 _HOST = "127.0.0.1"
 
 
 def launch(
-    work: Callable[[Ranks, Job], T],
-    job: Job,
+    work: Callable[[Ranks, A], T],
+    argument: A,
     *,
-    others_job: Job,
+    others_argument: A,
     devices: Sequence[torch.device],
     timeout_s: float = 300.0,
 ) -> T:
     """Run `work` once for each device, together, and return what the first process returned.
 
-    work        a function of a module: the other processes import it
-    job         its argument here
-    others_job  its argument in the other processes, which get a (pickled) copy
-    timeout_s   a process that makes the others wait longer ends the run
+    work             a function of a module: the other processes import it
+    argument         what it is given here
+    others_argument  what it is given in the other processes, which get a (pickled) copy
+    timeout_s        a process that makes the others wait longer ends the run
     """
     if len(devices) <= 1:
-        return work(Ranks(0, 1, devices[0]), job)
+        return work(Ranks(0, 1, devices[0]), argument)
     store = TCPStore(
         _HOST, 0, len(devices), True, timedelta(seconds=timeout_s), wait_for_workers=False
     )
     others = [
-        _Other(rank, (work, others_job, rank, list(devices), store.port, timeout_s))
+        _Other(rank, (work, others_argument, rank, list(devices), store.port, timeout_s))
         for rank in range(1, len(devices))
     ]
     try:
         ranks = _join(0, devices, store, timeout_s)
-        return work(ranks, job)
+        return work(ranks, argument)
     except Exception as error:
         _blame(others, error)
         raise
@@ -119,7 +119,7 @@ class _Other:
 def _serve(
     outbox: Connection,
     work: Callable[[Ranks, Any], Any],
-    job: Any,
+    argument: Any,
     rank: int,
     devices: Sequence[torch.device],
     port: int,
@@ -129,7 +129,7 @@ def _serve(
     logging.basicConfig(level=logging.ERROR)
     try:
         store = TCPStore(_HOST, port, len(devices), False, timedelta(seconds=timeout_s))
-        work(_join(rank, devices, store, timeout_s), job)
+        work(_join(rank, devices, store, timeout_s), argument)
         dist.destroy_process_group()
     except Exception as error:
         outbox.send(_Failure(first_line(error), traceback.format_exc(), _portable(error)))

@@ -1,9 +1,10 @@
 """A run at its start, or where its newest checkpoint has left it."""
 
+import secrets
+
 import torch
 
 from app.engine.checkpoint.load import load_weights
-from app.engine.config import CfgNode
 from app.engine.cpu.prepare import prepare_for_training
 from app.engine.data.datasets.filters import count_images
 from app.engine.data.loading.damaged import DamagedImages
@@ -13,7 +14,7 @@ from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.solver import build_optimizer, build_schedule
 from app.engine.training.process.ranks import Ranks
 from app.engine.training.process.rng import seed_all
-from app.engine.training.request import Job
+from app.engine.training.request import TrainRequest
 from app.engine.training.state.checkpoints import Checkpoints
 from app.engine.training.state.divergence import LossHistory
 from app.engine.training.state.resume import take_up
@@ -23,22 +24,23 @@ from app.engine.training.update.step import Stepper
 
 
 def build_run(
-    job: Job,
-    cfg: CfgNode,
+    request: TrainRequest,
     ranks: Ranks,
     *,
     checkpoints: Checkpoints,
     losses: LossHistory,
     dtype: torch.dtype | None,
 ) -> Run:
-    """The run of `job` with the settings of `cfg`, taken up where that is asked for.
+    """The run of `request`, taken up from its checkpoint where that is asked for.
 
     losses  where its losses are going to be recorded
     dtype   of mixed precision; None: float32
     """
-    state = checkpoints.load() if job.resume else None
-    seed_all(job.seed)
-    model = _build_model(job, cfg, dtype, from_scratch=state is None)
+    cfg = request.cfg
+    state = checkpoints.load() if request.resume else None
+    seed = cfg.SEED if cfg.SEED >= 0 else ranks.broadcast(secrets.randbelow(2**31))
+    seed_all(seed)
+    model = _build_model(request, dtype, from_scratch=state is None)
     optimizer = build_optimizer(cfg, model)
     network = ranks.wrap(model, compress=cfg.SOLVER.DDP_FP16_COMPRESSION)
     ema = cfg.SOLVER.EMA
@@ -54,32 +56,33 @@ def build_run(
             accumulate=cfg.SOLVER.ACCUMULATE,
             halve=ranks.world_size == 1,
         ),
-        seed=job.seed,
+        seed=seed,
         ims_per_batch=int(cfg.SOLVER.IMS_PER_BATCH),
         losses=losses,
-        damaged=DamagedImages(len(job.train_records)),
+        damaged=DamagedImages(len(request.train_records)),
     )
-    seed_all(job.seed + ranks.rank)
+    seed_all(seed + ranks.rank)
     if state is not None:
         checkpoints.restore(run, state)
-        take_up(run, state, checkpoints.settings, job)
+        take_up(run, state, checkpoints.settings, request)
     return run
 
 
 def _build_model(
-    job: Job, cfg: CfgNode, dtype: torch.dtype | None, *, from_scratch: bool
+    request: TrainRequest, dtype: torch.dtype | None, *, from_scratch: bool
 ) -> Detector:
+    cfg = request.cfg
     model = build_detector(cfg)
-    if from_scratch and job.initial_weights is not None:
+    if from_scratch and request.initial_weights is not None:
         load_weights(
             model,
-            job.initial_weights,
-            class_names=job.class_names,
-            file_class_names=job.initial_class_names,
+            request.initial_weights,
+            class_names=request.class_names,
+            file_class_names=request.initial_class_names,
         )
     if isinstance(model, GeneralizedRCNN):
         # After the weights: a file's counts are those of other images.
-        counts = count_images(job.train_records, len(job.class_names))
+        counts = count_images(request.train_records, len(request.class_names))
         model.set_image_counts(torch.from_numpy(counts))
     prepare_for_training(model, dtype, by_tiles=cfg.SOLVER.WINOGRAD)
     return model

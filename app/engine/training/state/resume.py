@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from app.engine.config import CfgNode
-from app.engine.training.request import Job
+from app.engine.training.request import TrainRequest
 from app.engine.training.state.run import BACKOFF, Run
 from app.engine.training.state.settings import (
     INITIAL_WEIGHTS,
@@ -21,11 +21,11 @@ from app.engine.training.state.settings import (
 logger = logging.getLogger(__name__)
 
 
-def take_up(run: Run, state: dict[str, Any], settings: Settings, job: Job) -> None:
-    """Adapt the run of `job` that was restored from `state`; tell what has changed."""
-    cfg, remedy = job.cfg, f"remove {job.output_dir}"
+def take_up(run: Run, state: dict[str, Any], settings: Settings, request: TrainRequest) -> None:
+    """Adapt the run of `request` that was restored from `state`; tell what has changed."""
+    cfg, remedy = request.cfg, f"remove {request.output_dir}"
     changes = changes_between(state.get("settings") or _settings_of_first_release(state), settings)
-    if job.initial_weights is None:  # nobody looks at them any more
+    if request.initial_weights is None:  # nobody looks at them any more
         changes.pop(INITIAL_WEIGHTS, None)
     tell(changes, remedy=remedy)
     if run.num_backoffs and is_another_try(changes):
@@ -49,7 +49,7 @@ def take_up(run: Run, state: dict[str, Any], settings: Settings, job: Job) -> No
             run.seed,
             remedy,
         )
-    logger.info("Resuming from %s after iteration %d", job.output_dir, run.iteration)
+    logger.info("Resuming from %s after iteration %d", request.output_dir, run.iteration)
     if run.iteration >= cfg.SOLVER.MAX_ITER:
         logger.warning("Nothing is left to train; %s to train anew", remedy)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import closing
 
 from app.engine.checkpoint.saved_model import SavedModel, save_model
-from app.engine.config import CfgNode
 from app.engine.data.loading.loader import Loader
 from app.engine.evaluation.evaluator import Evaluation
 from app.engine.training.process.rng import rng_preserved
@@ -14,7 +13,7 @@ from app.engine.training.reporting.pictures import Collector, PictureBook
 from app.engine.training.reporting.progress import ProgressMeter
 from app.engine.training.reporting.scalars import Scalars
 from app.engine.training.reporting.writers import Writers
-from app.engine.training.request import Job
+from app.engine.training.request import TrainRequest
 from app.engine.training.state.resume import config_as_used
 from app.engine.training.state.run import Finished, Run
 from app.engine.training.update.precise_bn import has_batch_norm, update_statistics
@@ -33,8 +32,7 @@ class ModelSelector:
 
     def __init__(
         self,
-        job: Job,
-        cfg: CfgNode,
+        request: TrainRequest,
         validator: Validator,
         *,
         first_batches: Callable[[], Loader],
@@ -42,18 +40,19 @@ class ModelSelector:
         scalars: Scalars,
         book: PictureBook,
     ) -> None:
-        self.job = job
-        self.cfg = cfg
+        self.request = request
+        self.cfg = request.cfg
         self.validator = validator
         self.first_batches = first_batches
         self.meter = meter
         self.scalars = scalars
         self.book = book
-        self.evaluated_after = evaluated_after(job, cfg)
+        self.evaluated_after = evaluated_after(request)
         self.best: SavedModel | None = None
         self.latest = Validation()
-        self._told_of_metric = False
         self.writers: Writers | None = None
+        self._told_of_metric = False
+        self._kept_at = 0  # iteration of the model that was kept while none was the best
 
     def is_due(self, run: Run) -> bool:
         """Whether the run should be evaluated now, and has not been yet."""
@@ -66,7 +65,7 @@ class ModelSelector:
             self.validator.ranks.share_buffers(run.best_model)
             # An average of models has no loss normaliser of its own to speak of.
             run.best_model.load_training_state(run.model.training_state())
-            collector = Collector(self.book, self.job.val_records)
+            collector = Collector(self.book, self.request.val_records)
             validation = self.validator(
                 run.best_model,
                 progress=lambda share: self.meter.evaluation(run.iteration, share),
@@ -75,7 +74,7 @@ class ModelSelector:
                 augmented=run.iteration == int(self.cfg.SOLVER.MAX_ITER),
             )
         run.model.train()
-        should_stop = self.job.callbacks.should_stop
+        should_stop = self.request.should_stop
         (stopped,) = self.validator.ranks.any((should_stop(),))
         if stopped:
             # The checkpoint is older than this evaluation, so it will be made again.
@@ -166,14 +165,25 @@ class ModelSelector:
         model = save_model(
             run.best_model,
             config_as_used(self.cfg, run),
-            self.job.class_names,
+            self.request.class_names,
             name=name,
-            directory=self.job.output_dir,
+            directory=self.request.output_dir,
             iteration=run.iteration,
             metrics=run.metrics if run.evaluated_at == run.iteration else {},
         )
-        self.job.callbacks.on_model(model)
+        self.request.on_model(model)
         return model
+
+    def keep_without_best(self, run: Run, *, again: bool = False) -> None:
+        """Keep the model as it is while no evaluation has found a best one: better than none.
+
+        Once at the first checkpoint, since a run may be killed, and `again` when it is stopped.
+        """
+        if self.writers is None or run.best_metric is not None or (self._kept_at and not again):
+            return
+        if run.iteration != self._kept_at:
+            self.keep(run, "last")
+        self._kept_at = run.iteration
 
     def _stop_early(self, run: Run) -> None:
         patience = int(self.cfg.TEST.PATIENCE)
@@ -186,9 +196,10 @@ class ModelSelector:
             raise Finished(stopped=False)
 
 
-def evaluated_after(job: Job, cfg: CfgNode) -> list[int]:
+def evaluated_after(request: TrainRequest) -> list[int]:
     """After how many iterations the model is evaluated: periodically, and at the end."""
-    if not job.val_records:
+    cfg = request.cfg
+    if not request.val_records:
         return []
     period, max_iter = int(cfg.TEST.EVAL_PERIOD), int(cfg.SOLVER.MAX_ITER)
     return [*(range(period, max_iter, period) if period > 0 else ()), max_iter]

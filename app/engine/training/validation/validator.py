@@ -1,39 +1,34 @@
 """Evaluation in the middle of a training run: it must neither disturb the run nor end it."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from app.engine.config import CfgNode
-from app.engine.data.datasets.dataset import Dataset
 from app.engine.data.loading.damaged import Met, MetImages
 from app.engine.data.loading.loader import CLIPPED, Loader, build_test_loader
-from app.engine.evaluation.evaluate import build_evaluators, report
+from app.engine.evaluation.evaluate import SCORE_THRESH, build_evaluators, report
 from app.engine.evaluation.evaluator import Coverage, Evaluation, Evaluator, with_augmented
 from app.engine.evaluation.inference import OnBatch, run_inference
 from app.engine.modeling.detector import Detector
-from app.engine.structures.sample import ImageRecord
 from app.engine.training.process.ranks import Ranks
 from app.engine.training.process.rng import rng_preserved, seed_all
+from app.engine.training.request import TrainRequest
 from app.engine.training.validation.losses import (
     added,
     mean_losses,
     summed_losses,
     training_without_traces,
 )
-from app.engine.training.validation.outcome import Failure, Validation
+from app.engine.training.validation.outcome import Attempts, Validation
 from app.engine.tta import AugmentedDetector
 from app.engine.tta.views import ViewSpec
 from common.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _MAX_LOSS_BATCHES = 100
 """Validation losses are averages; more batches would cost time and change little."""
@@ -42,38 +37,21 @@ _MAX_LOSS_BATCHES = 100
 class Validator:
     """Evaluates models on the validation set, together with the other processes.
 
-    on_batch     sees samples and detections of the first process, for pictures
-    should_stop  polled after every batch; True breaks the evaluation off
+    A request to stop breaks an evaluation off.
     """
 
-    def __init__(
-        self,
-        cfg: CfgNode,
-        records: Sequence[ImageRecord],
-        class_names: Sequence[str],
-        *,
-        ranks: Ranks,
-        dtype: torch.dtype | None,
-        num_workers: int | None = None,
-        score_thresh: float = 0.2,
-        dataset: Dataset | None = None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self.cfg = cfg
-        self.records = records
-        self.class_names = class_names
+    def __init__(self, request: TrainRequest, ranks: Ranks, *, dtype: torch.dtype | None) -> None:
+        self.request = request
+        self.cfg = request.cfg
+        self.records = request.val_records
         self.ranks = ranks
         self.dtype = dtype
-        self.num_workers = num_workers
-        self.score_thresh = score_thresh
-        self.dataset = dataset
-        self.should_stop = should_stop
         self._problems = MetImages()
         # What is wrong with the settings ends the run now, not its evaluations one by one.
-        if records:
+        if self.records:
             self._build_evaluators()
-        if cfg.TEST.AUG.ENABLED:
-            ViewSpec.from_config(cfg)
+        if self.cfg.TEST.AUG.ENABLED:
+            ViewSpec.from_config(self.cfg)
 
     def __call__(
         self,
@@ -87,25 +65,24 @@ class Validator:
 
         Whatever goes wrong is logged: a model that trains is worth more.
 
+        on_batch   sees samples and detections of this process, for pictures
         augmented  add the metrics of test-time augmentation, if the config asks for it
         """
-        failures: list[Failure] = []
+        attempts = Attempts(self.ranks)
         with rng_preserved():
-            losses = self._together(
-                failures, "validation losses", lambda: self._loss_sums(model), mean_losses
+            losses = attempts.together(
+                "validation losses", lambda: self._loss_sums(model), mean_losses
             )
-            evaluation = self._evaluate(failures, "evaluation", model, progress, on_batch)
+            evaluation = self._evaluate(attempts, "evaluation", model, progress, on_batch)
             if augmented and self.cfg.TEST.AUG.ENABLED:
                 logger.info("Running inference with test-time augmentation ...")
                 views = AugmentedDetector.around(model, self.cfg)
-                second = self._evaluate(failures, "second evaluation", views, progress, None)
+                second = self._evaluate(attempts, "second evaluation", views, progress, None)
                 if evaluation is not None and second is not None:
                     evaluation = with_augmented(evaluation, second)
         if evaluation is not None and losses is not None:
             evaluation.metrics.update(losses)
-        # Of several failures, want of memory is the one that somebody can do something about.
-        failures.sort(key=lambda failure: not failure.out_of_memory)
-        return self.ranks.broadcast(Validation(evaluation, failures[0] if failures else None))
+        return self.ranks.broadcast(Validation(evaluation, attempts.main_failure))
 
     def clipped(self) -> Met:
         """Images whose values were clipped, in this process; unreadable ones are told elsewhere."""
@@ -113,7 +90,7 @@ class Validator:
 
     def _evaluate(
         self,
-        failures: list[Failure],
+        attempts: Attempts,
         what: str,
         model: Detector,
         progress: Progress,
@@ -130,44 +107,14 @@ class Validator:
                 evaluator.merge([states[index] for states in shares])
             coverage.require_any(self.records)
             num_images = len(coverage.images)
-            return report(evaluators, num_images=num_images, score_thresh=self.score_thresh)
+            return report(evaluators, num_images=num_images, score_thresh=SCORE_THRESH)
 
-        return self._together(failures, what, detect, numbers)
+        return attempts.together(what, detect, numbers)
 
     def _build_evaluators(self) -> list[Evaluator]:
-        return build_evaluators(self.cfg, self.records, self.class_names, dataset=self.dataset)
-
-    def _together(
-        self,
-        failures: list[Failure],
-        what: str,
-        work: Callable[[], T],
-        combine: Callable[[list[T]], R],
-    ) -> R | None:
-        """In the first process `combine` of what `work` gives in all of them; None in the others.
-
-        None also where something fails in any of them, which is logged and added to `failures`.
-        """
-        outcome: T | Failure
-        try:
-            outcome = work()
-        except Exception as error:  # the others wait for this process whatever happens to it
-            outcome = Failure.of(error)
-        gathered = self.ranks.gather(outcome)
-        if gathered is None:
-            return None
-        failure = next((result for result in gathered if isinstance(result, Failure)), None)
-        if failure is None:
-            try:
-                return combine([result for result in gathered if not isinstance(result, Failure)])
-            except Exception as error:  # metrics are never worth a training run
-                failure = Failure.of(error)
-        failures.append(failure)
-        if failure.trace:
-            logger.warning("The %s failed; training goes on:\n%s", what, failure.trace)
-        else:
-            logger.warning("The %s failed (%s); training goes on", what, failure.reason)
-        return None
+        return build_evaluators(
+            self.cfg, self.records, self.request.class_names, dataset=self.request.val_dataset
+        )
 
     def _detect(
         self,
@@ -196,7 +143,7 @@ class Validator:
             batch_size=self._batch_size,
             rank=self.ranks.rank,
             world_size=self.ranks.world_size,
-            num_workers=self.num_workers,
+            num_workers=self.request.num_workers,
             with_ground_truth=with_ground_truth,
         )
         loader.problems = self._problems  # told once, not at every evaluation
@@ -210,7 +157,7 @@ class Validator:
         return report_or_stop
 
     def _stop_if_asked(self) -> None:
-        if self.should_stop():
+        if self.request.should_stop():
             raise InterruptedError("asked to stop")
 
     @property

@@ -28,6 +28,7 @@ from app.engine.predictor import Predictor
 from app.engine.solver import build_optimizer, build_schedule
 from app.engine.structures.sample import ImageRecord
 from app.engine.training.process.precision import training_dtype
+from app.engine.training.request import TrainRequest
 from app.engine.training.train import train
 
 ROOT = Path(__file__).parents[4]
@@ -307,19 +308,8 @@ def _load(watched: Callable[..., CfgNode], made: list[ImageRecord]) -> None:
 def _run(watched: Callable[..., CfgNode], folder: Path) -> None:
     cfg = watched(LIGHT, {**RUN, "OUTPUT_DIR": str(folder / "out")})
     made = records(folder)
-    train(
-        cfg,
-        made,
-        made[:1],
-        ["a", "b"],
-        tensorboard_dir=None,
-        progress=lambda _: None,
-        on_model=lambda _: None,
-        should_stop=lambda: False,
-        resume=False,
-        device_ids=[],
-        initial_weights=None,
-    )
+    output_dir = Path(cfg.OUTPUT_DIR)
+    train(TrainRequest(cfg, made, ["a", "b"], output_dir, val_records=made[:1]))
     assert (folder / "out/last/model.pth").is_file()
     model = build_detector(cfg)
     evaluate(model, cfg, made[:1], ["a", "b"])

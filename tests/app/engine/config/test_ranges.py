@@ -27,6 +27,7 @@ from app.engine.modeling.backbones import BODIES, build_backbone
 from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.necks import NECKS
 from app.engine.structures.sample import ImageRecord
+from app.engine.training.request import TrainRequest
 from app.engine.training.train import train
 
 CONFIGS = Path(__file__).parents[4] / "configs"
@@ -342,18 +343,13 @@ def test_values_at_the_ends_of_their_ranges_run(tmp_path: Path, overrides: dict[
     box = np.array([[5, 5, 30, 30]], np.float32)
     record = ImageRecord(tmp_path / "image.png", 40, 48, box, np.array([1]), 1)
     settings = RUN | overrides | {"OUTPUT_DIR": str(tmp_path / "out"), "MODEL.WEIGHTS": "''"}
-    summary = train(
+    request = TrainRequest(
         load_config(LIGHT, [part for pair in settings.items() for part in pair]),
         [record],
-        [record],
         ["a", "b"],
-        tensorboard_dir=None,
-        progress=lambda _: None,
-        on_model=lambda _: None,
-        should_stop=lambda: False,
-        resume=False,
-        device_ids=[],
-        initial_weights=None,
+        tmp_path / "out",
+        val_records=[record],
         num_workers=0,
     )
+    summary = train(request)
     assert summary.iteration == 1

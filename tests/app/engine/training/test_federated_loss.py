@@ -9,6 +9,7 @@ from PIL import Image
 from app.engine.config import load_config
 from app.engine.data.datasets.filters import count_images
 from app.engine.structures.sample import ImageRecord
+from app.engine.training.request import TrainRequest
 from app.engine.training.train import train
 
 CONFIG = Path(__file__).parents[4] / "configs/Mobile/faster_rcnn_mobilenetv2_FPN_light.yaml"
@@ -47,20 +48,7 @@ def test_training_tells_the_model_its_counts(tmp_path: Path) -> None:
         Image.fromarray(np.full((64, 96, 3), 40 * number, np.uint8)).save(path)
         records.append(record(path, classes))
     saved = []
-    train(
-        cfg,
-        records,
-        [],
-        ["a", "b", "c"],
-        output_dir=tmp_path / "run",
-        tensorboard_dir=None,
-        progress=lambda _: None,
-        on_model=saved.append,
-        should_stop=lambda: False,
-        resume=False,
-        device_ids=[],
-        initial_weights=None,
-    )
+    train(TrainRequest(cfg, records, ["a", "b", "c"], tmp_path / "run", on_model=saved.append))
     state = torch.load(saved[-1].weights, weights_only=True)["model"]
     odds = torch.as_tensor(state["roi_heads.box_predictor.fed_loss_cls_weights"])
     torch.testing.assert_close(odds, torch.tensor([2.0, 1.0, 0.0]))

@@ -7,7 +7,7 @@ import torch
 
 from verification.launches.fake_gpu import fake_gpu
 
-ON_GPU = {"device_ids": [0]}
+ON_GPU = {"devices": ["cuda:0"]}
 RETINANET = ("MODEL.META_ARCHITECTURE", "RetinaNet", "SOLVER.MAX_ITER", "3", "VIS_PERIOD", "3")
 
 

@@ -428,9 +428,9 @@ def test_on_a_gpu(tiny, tmp_path, caplog, dtype):
         "6",
     )
     polls = iter(range(1, 99))
-    options = {"device_ids": [0], "should_stop": lambda: next(polls) >= 3}
+    options = {"devices": ["cuda:0"], "should_stop": lambda: next(polls) >= 3}
     assert tiny.tiny_train(tmp_path / "run", cfg, **options).stopped
-    summary = tiny.tiny_train(tmp_path / "run", cfg, device_ids=[0])
+    summary = tiny.tiny_train(tmp_path / "run", cfg, devices=["cuda:0"])
     assert math.isfinite(summary.last.metrics["validation_loss_cls"])
     assert "max_mem: " in caplog.text
 
@@ -438,4 +438,4 @@ def test_on_a_gpu(tiny, tmp_path, caplog, dtype):
 def test_more_gpus_than_there_are(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="GPU 0 was asked for but 0"):
-        tiny.tiny_train(tmp_path / "run", tiny.tiny_config(), device_ids=[0])
+        tiny.tiny_train(tmp_path / "run", tiny.tiny_config(), devices=["cuda:0"])

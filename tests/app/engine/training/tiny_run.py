@@ -21,6 +21,7 @@ from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.detector import Detector
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord, Sample
+from app.engine.training.request import TrainRequest
 from app.engine.training.summary import TrainSummary
 from app.engine.training.train import train
 
@@ -167,29 +168,12 @@ def tiny_records(directory: Path, number: int, *, seed: int = 0) -> list[ImageRe
 
 
 def tiny_train(output_dir: Path, cfg: CfgNode, **options: object) -> TrainSummary:
-    """Train on eight images, evaluate on four; `options` as for `train`."""
+    """Train on eight images, evaluate on four; `options` are fields of the request."""
     register()
     torch.set_num_threads(1)  # sums in the same order everywhere
     images = output_dir.parent / "images"
-    settings: dict[str, object] = {
-        "output_dir": output_dir,
-        "tensorboard_dir": None,
-        "progress": lambda fraction: None,
-        "on_model": lambda model: None,
-        "should_stop": lambda: False,
-        "resume": True,
-        "device_ids": [],
-        "initial_weights": None,
-        **options,
-    }
-    val_records = settings.pop("val_records", None)
-    return train(
-        cfg,
-        tiny_records(images, 8),
-        tiny_records(images, 4, seed=1) if val_records is None else val_records,
-        CLASS_NAMES,
-        **settings,
-    )
+    fields = {"val_records": tiny_records(images, 4, seed=1), "resume": True, **options}
+    return train(TrainRequest(cfg, tiny_records(images, 8), CLASS_NAMES, output_dir, **fields))
 
 
 def _slowly() -> bool:

@@ -27,9 +27,11 @@ class Linear(torch.nn.Module):
         return {"loss": ((self.weight * torch.tensor(values) - 1) ** 2).mean()}
 
 
-def together(work, job=None, others_job=None, *, number=2, timeout_s=60.0):
-    others_job = job if others_job is None else others_job
-    return launch(work, job, others_job=others_job, devices=[CPU] * number, timeout_s=timeout_s)
+def together(work, argument=None, others_argument=None, *, number=2, timeout_s=60.0):
+    others_argument = argument if others_argument is None else others_argument
+    return launch(
+        work, argument, others_argument=others_argument, devices=[CPU] * number, timeout_s=timeout_s
+    )
 
 
 def average_gradient(ranks: Ranks, parts: int) -> tuple[float, float]:
@@ -145,14 +147,14 @@ def test_training_with_two_processes_stopped_and_resumed(tiny, tmp_path):
         "SOLVER.MAX_ITER",
         "6",
     )
-    summary = tiny.tiny_train(tmp_path / "two/run", cfg, num_cpu_processes=2)
+    summary = tiny.tiny_train(tmp_path / "two/run", cfg, devices=["cpu"] * 2)
     assert summary.iteration == 6
     assert "validation_total_loss" in summary.last.metrics
     two = torch.load(summary.last.weights, weights_only=True)["model"]
     polls = iter(range(1, 99))
-    options = {"num_cpu_processes": 2, "should_stop": lambda: next(polls) == 4}
+    options = {"devices": ["cpu"] * 2, "should_stop": lambda: next(polls) == 4}
     assert tiny.tiny_train(tmp_path / "again/run", cfg, **options).stopped
-    summary = tiny.tiny_train(tmp_path / "again/run", cfg, num_cpu_processes=2)
+    summary = tiny.tiny_train(tmp_path / "again/run", cfg, devices=["cpu"] * 2)
     again = torch.load(summary.last.weights, weights_only=True)["model"]
     assert all(torch.equal(two[key], again[key]) for key in two)
 
@@ -178,11 +180,11 @@ def test_lost_process_is_replaced_from_the_checkpoint(tiny, tmp_path, caplog):
             multiprocessing.active_children()[0].kill()
         return False
 
-    options = {"num_cpu_processes": 2, "val_records": [], "should_stop": kill_once}
+    options = {"devices": ["cpu"] * 2, "val_records": [], "should_stop": kill_once}
     assert tiny.tiny_train(tmp_path / "run", cfg, **options).iteration == 4
     assert "starting again from the last checkpoint" in caplog.text
 
 
 def test_batch_that_cannot_be_shared(tiny, tmp_path):
     with pytest.raises(ConfigError, match="multiple of 3"):
-        tiny.tiny_train(tmp_path / "run", tiny.tiny_config(), num_cpu_processes=3)
+        tiny.tiny_train(tmp_path / "run", tiny.tiny_config(), devices=["cpu"] * 3)

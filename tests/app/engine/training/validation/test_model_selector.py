@@ -22,8 +22,8 @@ from app.engine.training.validation.model_selector import evaluated_after
 def test_published_numbers_of_evaluations(max_iter, period, expected):
     cfg = get_config()
     cfg.SOLVER.MAX_ITER, cfg.TEST.EVAL_PERIOD = max_iter, period
-    assert evaluated_after(SimpleNamespace(val_records=[1]), cfg) == expected
-    assert evaluated_after(SimpleNamespace(val_records=[]), cfg) == []
+    assert evaluated_after(SimpleNamespace(cfg=cfg, val_records=[1])) == expected
+    assert evaluated_after(SimpleNamespace(cfg=cfg, val_records=[])) == []
 
 
 @pytest.mark.parametrize(
