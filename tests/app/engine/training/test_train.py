@@ -229,6 +229,34 @@ def test_divergence_goes_back_with_half_the_learning_rate(tiny, tmp_path, monkey
     assert rows[-2]["lr"] == pytest.approx(0.005)
 
 
+def test_a_second_divergence_halves_the_rate_again(tiny, tmp_path, monkeypatch, caplog):
+    cfg = tiny.tiny_config("SOLVER.STEPS", "()", "SOLVER.WARMUP_ITERS", "0")
+    poison(monkeypatch, lambda n: n in (8, 12))
+    tiny.tiny_train(tmp_path / "run", cfg, val_records=[])
+    told = [line for line in caplog.messages if "Going back" in line]
+    assert ["0.5 times" in told[0], "0.25 times" in told[1]] == [True, True]
+    assert ["(1 of 2)" in told[0], "(2 of 2)" in told[1], len(told)] == [True, True, 2]
+    rows = (tmp_path / "run/metrics.json").read_text().splitlines()
+    assert json.loads(rows[-1])["lr"] == pytest.approx(0.0025)
+
+
+def test_a_run_that_is_killed_after_its_return_knows_of_it(tiny, tmp_path, monkeypatch):
+    class KilledError(BaseException):
+        pass
+
+    def kill(number):
+        if number == 9:
+            raise KilledError
+        return number == 8
+
+    poison(monkeypatch, kill)
+    cfg = tiny.tiny_config("SOLVER.CHECKPOINT_PERIOD", "4")
+    with pytest.raises(KilledError):
+        tiny.tiny_train(tmp_path / "run", cfg, val_records=[])
+    state = CheckpointStore(tmp_path / "run/checkpoints").load()
+    assert (state["counters"]["iteration"], state["counters"]["num_backoffs"]) == (4, 1)
+
+
 def test_lasting_divergence_is_an_error_in_detectron2s_words(tiny, tmp_path, monkeypatch):
     poison(monkeypatch, lambda n: n >= 3)
     with pytest.raises(DivergedError, match=r"infinite or NaN at iteration=\d! loss_dict = .*half"):
