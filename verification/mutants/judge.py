@@ -1,0 +1,132 @@
+"""One change in a copy of the repository, and the tests that could notice it.
+
+The process that calls `judge` has imported torch and pytest, and nothing of the product: each set
+of tests runs in a fork of it, so that it starts at once and meets the changed file.
+"""
+
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from verification.mutants.changes import Change
+
+FIRST = 20
+"""Tests of the first fork: few files are read for them, and most changes are noticed there."""
+GRACE_S = 40.0
+MEMORY_GIB = 16
+KILLED, TIMEOUT, SURVIVED, UNREACHED = "killed", "time limit", "survived", "not reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a change. `test`: which one noticed it, "" if none."""
+
+    outcome: str
+    test: str
+    seconds: float
+
+
+def judge(change: Change, tests: Sequence[str], seconds: dict[str, float]) -> Verdict:
+    """The verdict on one change of a file below the current folder, which is as before then."""
+    started = time.monotonic()
+    if not tests:
+        return Verdict(UNREACHED, "", 0.0)
+    with _changed(Path(change.file), change):
+        for part in (tests[:FIRST], tests[FIRST:]):
+            if part:
+                limit_s = GRACE_S + 5 * sum(seconds[test] for test in part)
+                outcome, test = run_tests(part, limit_s)
+                if outcome != SURVIVED:
+                    return Verdict(outcome, test, round(time.monotonic() - started, 1))
+    return Verdict(SURVIVED, "", round(time.monotonic() - started, 1))
+
+
+@contextmanager
+def _changed(path: Path, change: Change) -> Iterator[None]:
+    before = path.read_bytes()
+    path.write_bytes(change.applied(before))
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def run_tests(tests: Sequence[str], limit_s: float) -> tuple[str, str]:
+    """Whether a fork in which they run one after the other fails, and at which test."""
+    with TemporaryDirectory(prefix="mutant-") as folder:
+        pid = os.fork()
+        if pid == 0:
+            _tests_of_a_fork(tests, Path(folder))
+        status = _wait(pid, limit_s)
+        if status == 0:
+            return SURVIVED, ""
+        test = Path(folder, "test")
+        noticed = test.read_text(encoding="utf-8") if test.exists() else ""
+        return TIMEOUT if status is None else KILLED, noticed
+
+
+class _Names:
+    """A plugin that keeps the name of the latest test in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.path.write_text(nodeid, encoding="utf-8")
+
+
+def _tests_of_a_fork(tests: Sequence[str], folder: Path) -> None:
+    """Never returns."""
+    status = 1
+    try:
+        os.setsid()
+        _forget_this_tree()
+        limit = MEMORY_GIB * 2**30
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.environ["TMPDIR"] = str(folder)
+        options = ["-q", "-x", "--tb=no", f"--basetemp={folder / 'pytest'}"]
+        options += ["-p", "no:cacheprovider", "-p", "no:xdist"]
+        options += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
+        status = int(pytest.main([*options, *tests], plugins=[_Names(folder / "test")]))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def _forget_this_tree() -> None:
+    """What the tests import comes from the current folder, this package too."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "verification"]:
+        del sys.modules[name]
+    sys.path[0] = str(Path.cwd())
+
+
+def _wait(pid: int, limit_s: float) -> int | None:
+    """The exit status of a fork; None if it was ended at the limit. Nothing of it is left."""
+    end = time.monotonic() + limit_s
+    status = None
+    while status is None and time.monotonic() < end:
+        done, code = os.waitpid(pid, os.WNOHANG)
+        if done:
+            status = os.waitstatus_to_exitcode(code)
+        else:
+            time.sleep(0.02)
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    if status is None:
+        os.waitpid(pid, 0)
+    return status
