@@ -8,13 +8,13 @@ import logging
 import sys
 
 
-def setup_logging(level: int = logging.INFO) -> None:
-    """Send everything from `level` up to standard output, warnings of libraries included."""
+def setup_logging() -> None:
+    """Send all but the finest records to standard output, warnings of libraries included."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold bytes that are no text
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         logging.Formatter("[%(asctime)s] %(name)s %(levelname)s: %(message)s", "%m/%d %H:%M:%S")
     )
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)

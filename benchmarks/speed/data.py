@@ -50,7 +50,6 @@ def measure(
     short: int,
     max_size: int,
     rounds: int,
-    warmup: int = 1,
 ) -> dict[str, Any]:
     """The content of a `data path` record."""
     files = [str(image.resolve()) for image in images]
@@ -59,7 +58,7 @@ def measure(
             arguments = [spec.kind, str(short), str(max_size), *files]
             workers.append(start(spec, "data_worker", arguments, threads=1))
             workers[-1].answer()
-        take_turns(workers, rounds=rounds, warmup=warmup)
+        take_turns(workers, rounds=rounds)
         gaps = [_NO_GAP]
         for number, worker in enumerate(workers):
             worker.ask(f"save {folder}/{number}")

@@ -33,9 +33,7 @@ def contents(options: Options) -> Iterator[dict[str, Any]]:
         yield measure(task, options.image.resolve(), engines, rounds=options.rounds)
 
 
-def measure(
-    task: Task, image: Path, specs: Sequence[EngineSpec], *, rounds: int, warmup: int = 1
-) -> dict[str, Any]:
+def measure(task: Task, image: Path, specs: Sequence[EngineSpec], *, rounds: int) -> dict[str, Any]:
     """The content of an `inference` record."""
     firsts = []
     with ended_at_last([]) as workers:
@@ -47,7 +45,7 @@ def measure(
             first_s = workers[-1].ask("run")["wall_s"]
             since_start_s = time.perf_counter() - workers[-1].started
             firsts.append({"first_s": first_s, "start_to_first_s": since_start_s})
-        take_turns(workers, rounds=rounds, warmup=warmup)
+        take_turns(workers, rounds=rounds)
         found = [worker.ask("detections") for worker in workers]
     exported = ["exported"] if any(spec.kind == "onnx" for spec in specs) else []
     return {

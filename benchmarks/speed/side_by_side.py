@@ -69,12 +69,12 @@ def ended_at_last(workers: list[Worker]) -> Iterator[list[Worker]]:
                 worker.process.kill()
 
 
-def take_turns(workers: Sequence[Worker], *, rounds: int, warmup: int) -> None:
-    """`warmup` rounds that do not count, then `rounds` that do."""
-    for number in range(warmup + rounds):
+def take_turns(workers: Sequence[Worker], *, rounds: int) -> None:
+    """One round that does not count, then `rounds` that do."""
+    for number in range(1 + rounds):
         for worker in workers:
             run = worker.ask("run")
-            if number >= warmup:
+            if number > 0:
                 worker.runs.append(run)
 
 

@@ -35,7 +35,6 @@ def measure(
     *,
     batch: int,
     rounds: int,
-    warmup: int = 1,
 ) -> dict[str, Any]:
     """The content of a `training` record."""
     numbers = [str(n) for n in (task.short, task.max_size, task.threads, batch)]
@@ -45,7 +44,7 @@ def measure(
             arguments = [spec.kind, spec.precision, task.config, *numbers, *files]
             workers.append(start(spec, "train_worker", arguments, threads=task.threads))
             workers[-1].answer()
-        take_turns(workers, rounds=rounds, warmup=warmup)
+        take_turns(workers, rounds=rounds)
     return {
         "key": [task.config, task.short, task.threads, batch],
         "config": task.config,

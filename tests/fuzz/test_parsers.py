@@ -26,6 +26,7 @@ TABLE = [pytest.param(parser, id=parser.name) for parser in parsers()]
 
 @pytest.mark.parametrize("parser", TABLE)
 def test_hostile_files_end_in_a_value_or_an_error_of_ours(parser: Parser, tmp_path: Path):
+    """`judge` raises an `UnexplainedError` for any other end."""
     path = tmp_path / parser.file_name
 
     @few

@@ -27,12 +27,12 @@ class Count:
     waits: Counter[str]
 
 
-def of_detection(name: str, *, batch_size: int = 1, precision: str = "bf16") -> Count:
+def of_detection(name: str, *, batch_size: int = 1) -> Count:
     """A batch of equally large images through `Predictor`, after a first one."""
     recipe = VARIANTS[name]
     with fake_gpu() as gpu:
         cfg, model = _model(recipe)
-        predictor = Predictor(model, cfg, batch_size=batch_size, precision=precision, consume=True)
+        predictor = Predictor(model, cfg, batch_size=batch_size, precision="bf16", consume=True)
         images = [recipe.image(0)] * batch_size
         predictor.detect(images)
         gpu.forget()

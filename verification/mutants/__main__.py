@@ -121,7 +121,7 @@ def _certain(change: Change, tests: Sequence[str], seconds: dict[str, float]) ->
 @cache
 def _passes(test: str) -> bool:
     """In a tree without changes."""
-    return run_tests([test], limit_s=300.0)[0] == SURVIVED
+    return run_tests([test], limit_s=120.0)[0] == SURVIVED
 
 
 def _record(seed: int, change: Change, verdict: Verdict) -> Record:

@@ -44,6 +44,8 @@ NAMES = {a: b for pair in _PAIRS for a, b in (pair.split(), pair.split()[::-1])}
 
 SHOWN = 25
 """Letters around a difference that are shown, too."""
+SYMMETRIC = {"min", "max", "minimum", "maximum", "equal", "logical_and", "logical_or"}
+"""Functions whose first two arguments may change places."""
 LOGGERS = {"logger", "logging", "warnings"}
 
 
@@ -254,12 +256,21 @@ def _calls(node: ast.Call) -> Iterator[ast.Call]:
         case ast.Attribute(value=value, attr=name) if name in NAMES:
             yield ast.Call(ast.Attribute(value, NAMES[name]), node.args, node.keywords)
     first = node.args[:2]
-    if len(first) == 2 and not any(isinstance(argument, ast.Starred) for argument in first):
+    starred = any(isinstance(argument, ast.Starred) for argument in first)
+    if len(first) == 2 and not starred and _name_of(node.func) not in SYMMETRIC:
         yield ast.Call(node.func, [*reversed(first), *node.args[2:]], node.keywords)
     for dropped in node.keywords:
         if dropped.arg not in (None, "strict"):
             others = [keyword for keyword in node.keywords if keyword is not dropped]
             yield ast.Call(node.func, node.args, others)
+
+
+def _name_of(function: ast.expr) -> str:
+    """Of a function or method that is called; "" if it has none."""
+    match function:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
 
 
 def _text(node: ast.expr) -> str:

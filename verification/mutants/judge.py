@@ -4,17 +4,18 @@ The process that calls `judge` has imported torch and pytest, and nothing of the
 of tests runs in a fork of it, so that it starts at once and meets the changed file.
 """
 
+import math
 import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -22,7 +23,8 @@ from verification.mutants.changes import Change
 
 FIRST = 20
 """Tests of the first fork: few files are read for them, and most changes are noticed there."""
-GRACE_S = 40.0
+GRACE_S = 30.0
+PATIENCE = 6
 MEMORY_GIB = 16
 KILLED, TIMEOUT, SURVIVED, UNREACHED = "killed", "time limit", "survived", "not reached"
 
@@ -44,7 +46,7 @@ def judge(change: Change, tests: Sequence[str], seconds: dict[str, float]) -> Ve
     with _changed(Path(change.file), change):
         for part in (tests[:FIRST], tests[FIRST:]):
             if part:
-                limit_s = GRACE_S + 5 * sum(seconds[test] for test in part)
+                limit_s = GRACE_S + 3 * sum(seconds[test] for test in part)
                 outcome, test = run_tests(part, limit_s)
                 if outcome != SURVIVED:
                     return Verdict(outcome, test, round(time.monotonic() - started, 1))
@@ -62,17 +64,20 @@ def _changed(path: Path, change: Change) -> Iterator[None]:
 
 
 def run_tests(tests: Sequence[str], limit_s: float) -> tuple[str, str]:
-    """Whether a fork in which they run one after the other fails, and at which test."""
-    with TemporaryDirectory(prefix="mutant-") as folder:
+    """Whether a fork in which they run one after the other fails, and at which test.
+
+    `limit_s` counts seconds of a processor; one that waits for something has more of them.
+    """
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         pid = os.fork()
         if pid == 0:
-            _tests_of_a_fork(tests, Path(folder))
-        status = _wait(pid, limit_s)
+            _tests_of_a_fork(tests, Path(folder), math.ceil(limit_s))
+        status = _wait(pid, PATIENCE * limit_s)
         if status == 0:
             return SURVIVED, ""
         test = Path(folder, "test")
         noticed = test.read_text(encoding="utf-8") if test.exists() else ""
-        return TIMEOUT if status is None else KILLED, noticed
+        return TIMEOUT if status in (None, -signal.SIGXCPU) else KILLED, noticed
 
 
 class _Names:
@@ -85,7 +90,7 @@ class _Names:
         self.path.write_text(nodeid, encoding="utf-8")
 
 
-def _tests_of_a_fork(tests: Sequence[str], folder: Path) -> None:
+def _tests_of_a_fork(tests: Sequence[str], folder: Path, limit_s: int) -> None:
     """Never returns."""
     status = 1
     try:
@@ -93,10 +98,11 @@ def _tests_of_a_fork(tests: Sequence[str], folder: Path) -> None:
         _forget_this_tree()
         limit = MEMORY_GIB * 2**30
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s + 5))
         log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        os.environ["TMPDIR"] = str(folder)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
         options = ["-q", "-x", "--tb=no", f"--basetemp={folder / 'pytest'}"]
         options += ["-p", "no:cacheprovider", "-p", "no:xdist"]
         options += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]

@@ -90,14 +90,14 @@ C4: list[Rule] = [(r"box_predictor\.cls_score\.weight$", "conv", (1.8, True))]
 
 
 def make_state_dict(
-    shapes: Mapping[str, Sequence[int]], *, overrides: Iterable[Rule] = (), salt: str = ""
+    shapes: Mapping[str, Sequence[int]], *, overrides: Iterable[Rule] = ()
 ) -> dict[str, Tensor]:
     """One float32 tensor for each name; counters of batch norms are zero."""
     rules = (*overrides, *RULES)
     return {
         name: torch.zeros((), dtype=torch.int64)
         if name.endswith("num_batches_tracked")
-        else _make_tensor(name, tuple(shape), rules, salt)
+        else _make_tensor(name, tuple(shape), rules)
         for name, shape in shapes.items()
     }
 
@@ -119,9 +119,9 @@ def digest(state: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def _make_tensor(name: str, shape: tuple[int, ...], rules: Sequence[Rule], salt: str) -> Tensor:
+def _make_tensor(name: str, shape: tuple[int, ...], rules: Sequence[Rule]) -> Tensor:
     kind, arguments = _rule(name, shape, rules)
-    seed = hashlib.sha256(f"{VERSION}|{salt}|{name}".encode()).digest()
+    seed = hashlib.sha256(f"{VERSION}||{name}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(seed[:7], "big"))
     uniform = torch.rand(shape, generator=generator) * 2.0 - 1.0
     if kind != "conv":

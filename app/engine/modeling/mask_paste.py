@@ -15,11 +15,11 @@ from app.engine.structures.boxes import Size
 _MAX_PIXELS = 256_000_000
 
 
-def paste_masks(masks: Tensor, boxes: Tensor, size: Size, *, threshold: float = 0.5) -> Tensor:
+def paste_masks(masks: Tensor, boxes: Tensor, size: Size) -> Tensor:
     """Stretch masks over their boxes: (R, 1, S, S) in [0, 1], (R, 4) -> (R, height, width) bool.
 
     A pixel belongs to the object when the mask, read bilinearly at the pixel's centre, is at
-    least `threshold`.
+    least a half.
     """
     height, width = size
     pasted = torch.zeros((len(masks), height, width), dtype=torch.bool, device=masks.device)
@@ -29,12 +29,12 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: Size, *, threshold: float = 
             x0, y0, x1, y1 = _reach(boxes[i], size)
             if x0 < x1 and y0 < y1:
                 soft = _sample(masks[i : i + 1], boxes[i : i + 1], (x0, y0, x1, y1))
-                pasted[i, y0:y1, x0:x1] = soft[0] >= threshold
+                pasted[i, y0:y1, x0:x1] = soft[0] >= 0.5
         return pasted
     step = max(1, _MAX_PIXELS // max(height * width, 1))
     for start in range(0, len(masks), step):
         piece = slice(start, start + step)
-        pasted[piece] = _sample(masks[piece], boxes[piece], (0, 0, width, height)) >= threshold
+        pasted[piece] = _sample(masks[piece], boxes[piece], (0, 0, width, height)) >= 0.5
     return pasted
 
 

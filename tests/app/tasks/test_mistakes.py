@@ -21,10 +21,12 @@ Change = Callable[[Any], None]
 """Makes the mistake in a tree of six training and two validation images with ark files."""
 
 
-def _rewrite(name: str, change: Callable[[str], str]) -> Change:
+def _rewrite(change: Callable[[str], str]) -> Change:
+    """Change every line of the training index."""
+
     def make(tree: Any) -> None:
-        lines = (tree.root / "in" / name).read_text().splitlines()
-        tree.write_index(name, [change(line) for line in lines])
+        lines = (tree.root / "in/train-index.tsv").read_text().splitlines()
+        tree.write_index("train-index.tsv", [change(line) for line in lines])
 
     return make
 
@@ -73,13 +75,13 @@ REFUSED = [
         id="index missing",
     ),
     pytest.param(
-        _rewrite("train-index.tsv", lambda line: "\t".join(reversed(line.split("\t")))),
+        _rewrite(lambda line: "\t".join(reversed(line.split("\t")))),
         {},
         "columns swapped",
         id="columns swapped",
     ),
     pytest.param(
-        _rewrite("train-index.tsv", lambda line: line.replace("/in/", "/not/here/")),
+        _rewrite(lambda line: line.replace("/in/", "/not/here/")),
         {},
         "/not/here",
         id="paths that are not in the container",
@@ -95,9 +97,7 @@ REFUSED = [
 ]
 
 TOLD = [
-    pytest.param(
-        _rewrite("train-index.tsv", lambda s: s.replace("\t", " ")), {}, "TAB", id="blanks for TABs"
-    ),
+    pytest.param(_rewrite(lambda s: s.replace("\t", " ")), {}, "TAB", id="blanks for TABs"),
     pytest.param(
         _nothing,
         {"class_names": ["Red Box", "BLUE BOX"]},

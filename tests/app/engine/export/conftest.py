@@ -12,11 +12,11 @@ from app.engine.export import EXPORTERS, ExportJob
 from app.engine.modeling.build import build_detector
 
 
-def tiny_cfg(architecture="RetinaNet"):
+def tiny_cfg():
     """18 layers of a few channels, two levels, three classes."""
     cfg = get_config()
     model = cfg.MODEL
-    model.DEVICE, model.META_ARCHITECTURE = "cpu", architecture
+    model.DEVICE, model.META_ARCHITECTURE = "cpu", "RetinaNet"
     model.BACKBONE.NAME = "build_resnet_fpn_backbone"
     model.RESNETS.DEPTH, model.RESNETS.RES2_OUT_CHANNELS = 18, 64
     model.RESNETS.OUT_FEATURES = model.FPN.IN_FEATURES = ["res4", "res5"]

@@ -5,12 +5,12 @@ import torchvision
 from app.engine.layers.nms import batched_nms, batched_nms_of_images, nms_of_sorted_groups
 
 
-def _random(number: int, *, seed: int = 0, num_classes: int = 5):
+def _random(number: int, *, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
     corner = torch.rand(number, 2, generator=generator) * 60 - 10
     boxes = torch.cat((corner, corner + torch.rand(number, 2, generator=generator) * 30), dim=1)
     scores = torch.rand(number, generator=generator)
-    classes = torch.randint(0, num_classes, (number,), generator=generator)
+    classes = torch.randint(0, 5, (number,), generator=generator)
     return boxes, scores, classes
 
 

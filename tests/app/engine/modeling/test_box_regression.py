@@ -5,9 +5,9 @@ from app.engine.errors import ConfigError
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss, LinearBoxCoder
 
 
-def random_boxes(count: int, mean_side: float = 40.0) -> torch.Tensor:
+def random_boxes(count: int) -> torch.Tensor:
     corners = torch.rand(count, 2) * 100
-    return torch.cat((corners, corners + 1 + torch.rand(count, 2) * mean_side), dim=1)
+    return torch.cat((corners, corners + 1 + torch.rand(count, 2) * 40), dim=1)
 
 
 @pytest.mark.parametrize(

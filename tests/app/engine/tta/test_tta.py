@@ -96,10 +96,10 @@ def mirrored(sample: Sample) -> Sample:
     return Sample(sample.image.flip(-1), sample.original_size)
 
 
-def assert_alike(found: Detections, expected: Detections, *, pixels: float = 1e-3) -> None:
+def assert_alike(found: Detections, expected: Detections) -> None:
     assert found.image_size == expected.image_size
     assert len(found) == len(expected)
-    torch.testing.assert_close(found.boxes, expected.boxes, atol=pixels, rtol=0)
+    torch.testing.assert_close(found.boxes, expected.boxes, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.scores, expected.scores, atol=1e-4, rtol=1e-4)
     assert torch.equal(found.classes, expected.classes)
     for ours, theirs in ((found.masks, expected.masks), (found.keypoints, expected.keypoints)):

@@ -18,8 +18,8 @@ def model():
     return FCOS.from_config(cfg)
 
 
-def _points(model, size=128):
-    maps = [torch.zeros(1, 1, -(-size // s), -(-size // s)) for s in (8, 16, 32, 64, 128)]
+def _points(model):
+    maps = [torch.zeros(1, 1, -(-128 // s), -(-128 // s)) for s in (8, 16, 32, 64, 128)]
     return model.anchor_generator(maps)
 
 
