@@ -20,7 +20,7 @@ pytest := OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n 2 --dist loadfile
 install = $(bin)/uv pip install -q --python $(bin)/python --require-hashes -r $(1) \
     || $(bin)/python -m pip install -qq --require-hashes -r $(1)
 
-.PHONY: demo test check lint generate lock licences image image-test sbom clean
+.PHONY: demo test check lint mutants nightly generate lock licences image image-test sbom clean
 
 ## demo       train, mine and infer on aerial photographs of trees; ends with a picture
 demo: $(VENV)/.runtime
@@ -42,6 +42,20 @@ lint: $(VENV)/.dev
 	$(bin)/lint-imports
 	$(bin)/hadolint Dockerfile
 	$(bin)/shellcheck $(wildcard docker/*.sh) .ci/run
+
+## mutants    change the product in 200 places, one at a time: the tests must notice it
+mutants: $(VENV)/.dev
+	$(bin)/python -m verification.mutants
+	$(bin)/python -m verification.mutants --report > docs/mutants.md
+
+## nightly    what takes too long for every change: mutants, hostile input, killed runs, long lists
+nightly: mutants
+	$(bin)/python -m verification.fuzz
+	rm -f build/nightly.jsonl build/growth.jsonl
+	$(bin)/python -m verification.reliability kill --seconds 600 --records build/nightly.jsonl
+	$(bin)/python -m verification.reliability stop --seconds 200 --records build/nightly.jsonl
+	$(bin)/python -m verification.reliability disk --seconds 600 --records build/nightly.jsonl
+	$(bin)/python -m verification.growth --lines 1000 20000 --records build/growth.jsonl
 
 ## generate   write what follows from the tables of extensions: templates, copies, lists in documents
 generate: $(VENV)/.dev

@@ -1,6 +1,6 @@
 """Which parts of the product are changed."""
 
-PRODUCT = ("app", "executor")
+PRODUCT = ("app", "common", "executor")
 
 ROOMS = (
     "app/engine/layers",
@@ -9,6 +9,7 @@ ROOMS = (
     "app/engine/mining",
     "app/engine/evaluation",
     "executor",
+    "common",
 )
 
 
