@@ -27,12 +27,12 @@ def small_table(values: Mapping[str, float]) -> str:
     return pipe_table([list(values.values())], list(values))
 
 
-def per_class_table(values: Mapping[str, float]) -> str:
-    """Class names and average precisions in up to three pairs of columns."""
+def per_class_table(values: Mapping[str, float], *, column: str = "AP") -> str:
+    """Class names and numbers in up to three pairs of columns."""
     num_columns = min(6, 2 * len(values))
     cells: list[Cell] = list(chain.from_iterable(values.items()))
     rows = list(zip_longest(*(cells[i::num_columns] for i in range(num_columns))))
-    return pipe_table(rows, ["category", "AP"] * (num_columns // 2), align="left")
+    return pipe_table(rows, ["category", column] * (num_columns // 2), align="left")
 
 
 def _cell(value: Cell) -> str:
