@@ -253,7 +253,7 @@ class TrainHyperparameters(Hyperparameters):
         return _checked_size(size)
 
 
-class _CandidateHyperparameters(Hyperparameters):
+class _CandidateTaskHyperparameters(Hyperparameters):
     """Keys that mining and infer share: both run the detector over candidates."""
 
     model_params_path: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = _platform(())
@@ -288,7 +288,7 @@ def _without(option: str) -> list[str]:
     return [name for name in get_args(MiningAlgorithm) if name not in USERS[option]]
 
 
-class InferHyperparameters(_CandidateHyperparameters):
+class InferHyperparameters(_CandidateTaskHyperparameters):
     """What an inference can be told."""
 
     @field_validator("precision")
@@ -302,7 +302,7 @@ class InferHyperparameters(_CandidateHyperparameters):
         return precision
 
 
-class MiningHyperparameters(_CandidateHyperparameters):
+class MiningHyperparameters(_CandidateTaskHyperparameters):
     """What a mining can be told; holds infer's keys, as runs of both get only this template."""
 
     mining_algorithm: MiningAlgorithm = Field(
