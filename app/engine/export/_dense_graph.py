@@ -26,12 +26,12 @@ from app.engine.modeling.meta_arch.fcos import FCOS
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
 
 _FINE = 2
-"""Levels whose boxes are computed near candidates only; the others have few cells."""
+"""Levels whose boxes are computed near the best pairs only; the others have few cells."""
 
 _Maps = tuple[Sequence[Tensor], Sequence[Tensor | None], Sequence[Tensor | None]]
 
 
-class _Candidates(NamedTuple):
+class _BestPairs(NamedTuple):
     """The best of one level or, joined, of all.
 
     probs    (N, B, K) of the best anchors
@@ -63,11 +63,11 @@ class DenseGraph(nn.Module):
         detector = self.detector
         maps = detector.backbone(normalized(detector, images, sizes))
         features = [maps[name] for name in detector.in_features]
-        levels: list[_Candidates] = []
+        levels: list[_BestPairs] = []
         for level, predicted in enumerate(zip(features, *self._predict(features), strict=True)):
             num_before = sum(of_level.probs.shape[1] for of_level in levels)
-            levels.append(self._candidates(level, num_before, *predicted, score_threshold))
-        joined = _Candidates(*(torch.cat(parts, dim=1) for parts in zip(*levels, strict=True)))
+            levels.append(self._best_pairs(level, num_before, *predicted, score_threshold))
+        joined = _BestPairs(*(torch.cat(parts, dim=1) for parts in zip(*levels, strict=True)))
         found = to_original(self._found(joined, score_threshold), sizes, original_sizes)
         return found.boxes, found.scores, found.classes, found.class_probs
 
@@ -85,7 +85,7 @@ class DenseGraph(nn.Module):
             deltas.append(detector.head.level_deltas(features[level], level))
         return logits, deltas[: len(features)], [None] * len(features)
 
-    def _candidates(
+    def _best_pairs(
         self,
         level: int,
         num_before: int,
@@ -94,7 +94,7 @@ class DenseGraph(nn.Module):
         deltas: Tensor | None,
         centerness: Tensor | None,
         score_threshold: Tensor,
-    ) -> _Candidates:
+    ) -> _BestPairs:
         """Those of a level; `num_before` are the best anchors of the levels before.
 
         The best pairs of anchor and class are sought among the anchors whose best class is best:
@@ -117,7 +117,7 @@ class DenseGraph(nn.Module):
             deltas_at = rows_at(by_anchor(deltas, 4), index)
         pairs = probs.flatten(1)
         scores, pair = pairs.topk(torch.sym_min(topk, pairs.shape[1]), dim=1)
-        return _Candidates(
+        return _BestPairs(
             probs,
             deltas_at,
             anchors_at(self.detector.anchor_generator, level, index, logits.shape[3]),
@@ -138,12 +138,12 @@ class DenseGraph(nn.Module):
         deltas: Tensor = rows.view(-1, 4)[place]
         return deltas
 
-    def _found(self, candidates: _Candidates, score_threshold: Tensor) -> Found:
+    def _found(self, best: _BestPairs, score_threshold: Tensor) -> Found:
         """The best that no better one suppresses: (N, D), in the network's input."""
         num_classes, selection = self.detector.num_classes, self.detector.selection
-        scores = candidates.scores
-        place, classes = divide(candidates.pairs, num_classes)
-        boxes = decoded(self.detector.coder, candidates.deltas, candidates.anchors)
+        scores = best.scores
+        place, classes = divide(best.pairs, num_classes)
+        boxes = decoded(self.detector.coder, best.deltas, best.anchors)
         boxes = rows_at(boxes, place)
         one_hot = classes[:, None, :] == torch.arange(num_classes)[None, :, None]
         takes_part = one_hot & (scores > score_threshold)[:, None, :]
@@ -155,7 +155,7 @@ class DenseGraph(nn.Module):
             rows_at(boxes, index),
             scores,
             classes.gather(1, index),
-            rows_at(candidates.probs, place.gather(1, index)),
+            rows_at(best.probs, place.gather(1, index)),
         )
 
 

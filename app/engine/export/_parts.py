@@ -1,6 +1,7 @@
 """What the graphs of all architectures share: pixels in, padded lists of detections out.
 
-N: images, S: candidates, D: detections of an image at most, K: classes, A: anchors at a cell
+N: images, S: pairs of anchor and class, D: detections of an image at most, K: classes,
+A: anchors at a cell
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Choosing detections among the scores of all cells.
 
-N: images, K: classes, A: anchors at a cell, S: candidates of an image
+N: images, K: classes, A: anchors at a cell, S: pairs of anchor and class that are looked at further
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class BestPairs:
     """The best (anchor, class) pairs of one level.
 
     scores   (N, S) what they were ranked by; -inf fills the rows of images with fewer
@@ -44,8 +44,8 @@ class Candidates:
     classes: Tensor
 
 
-def best_candidates(scores: Tensor, *, threshold: float, topk: int) -> Candidates:
-    """The `topk` scores of each image above `threshold`: (N, H * W * A, K) -> Candidates."""
+def best_pairs(scores: Tensor, *, threshold: float, topk: int) -> BestPairs:
+    """The `topk` scores of each image above `threshold`: (N, H * W * A, K) -> BestPairs."""
     num_classes = scores.shape[2]
     flat = scores.flatten(1)
     if flat.device.type == "cpu":
@@ -57,7 +57,7 @@ def best_candidates(scores: Tensor, *, threshold: float, topk: int) -> Candidate
         values, index = flat.topk(min(topk, flat.shape[1]), dim=1)
         values = values.float().masked_fill(~(values > threshold), -torch.inf)
     anchors = index.div(num_classes, rounding_mode="floor")
-    return Candidates(values, anchors, index - anchors * num_classes)
+    return BestPairs(values, anchors, index - anchors * num_classes)
 
 
 def _best_of_row(row: Tensor, threshold: float, topk: int) -> tuple[Tensor, Tensor]:
@@ -76,7 +76,7 @@ def take(values: Tensor, index: Tensor) -> Tensor:
 
 
 def decode(coder: Coder, deltas: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes of candidates in float32: (N, S, 4), (N, S, 4) -> (N, S, 4)."""
+    """Boxes of the best pairs in float32: (N, S, 4), (N, S, 4) -> (N, S, 4)."""
     return coder.decode(deltas.flatten(0, 1), anchors.flatten(0, 1)).view(deltas.shape)
 
 

@@ -33,7 +33,7 @@ from app.engine.modeling.box_regression import BoxLoss, LinearBoxCoder
 from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
 from app.engine.modeling.meta_arch._selection import (
     Selection,
-    best_candidates,
+    best_pairs,
     by_anchor,
     choose_detections,
     decode,
@@ -186,15 +186,15 @@ class FCOS(DenseDetector):
             *self.predict(features), self.anchor_generator(features), strict=True
         ):
             scores = by_anchor(_scores(logits, centerness), self.num_classes)
-            candidates = best_candidates(
+            best = best_pairs(
                 scores, threshold=self.selection.score_thresh, topk=self.selection.topk
             )
-            all_deltas.append(take(by_anchor(deltas, 4), candidates.anchors))
-            all_points.append(points[candidates.anchors])
-            all_scores.append(candidates.scores)
-            all_classes.append(candidates.classes)
+            all_deltas.append(take(by_anchor(deltas, 4), best.anchors))
+            all_points.append(points[best.anchors])
+            all_scores.append(best.scores)
+            all_classes.append(best.classes)
             if self.keep_class_probs:
-                all_probs.append(take(scores, candidates.anchors))
+                all_probs.append(take(scores, best.anchors))
         return choose_detections(
             samples,
             boxes=decode(self.coder, torch.cat(all_deltas, dim=1), torch.cat(all_points, dim=1)),

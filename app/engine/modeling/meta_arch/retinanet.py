@@ -20,7 +20,7 @@ from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
 from app.engine.modeling.meta_arch._selection import (
     Selection,
-    best_candidates,
+    best_pairs,
     by_anchor,
     choose_detections,
     decode,
@@ -145,26 +145,24 @@ class RetinaNet(DenseDetector):
         for level, anchors in enumerate(self.anchor_generator(features)):
             logits = by_anchor(self.head.level_logits(features[level], level), self.num_classes)
             # Logits rank as scores do; a hair's breadth lower, for the exact test comes later.
-            candidates = best_candidates(
+            best = best_pairs(
                 logits,
                 threshold=_logit(self.selection.score_thresh) - 1e-3,
                 topk=self.selection.topk,
             )
             if self.keep_class_probs:
-                all_probs.append(take(logits, candidates.anchors).float().sigmoid())
+                all_probs.append(take(logits, best.anchors).float().sigmoid())
             del logits
             deltas = by_anchor(self.head.level_deltas(features[level], level), 4)
-            all_deltas.append(take(deltas, candidates.anchors))
-            all_anchors.append(anchors[candidates.anchors])
-            all_scores.append(candidates.scores)
-            all_classes.append(candidates.classes)
-        logits_of_candidates = torch.cat(all_scores, dim=1)
+            all_deltas.append(take(deltas, best.anchors))
+            all_anchors.append(anchors[best.anchors])
+            all_scores.append(best.scores)
+            all_classes.append(best.classes)
+        logits_of_best = torch.cat(all_scores, dim=1)
         return choose_detections(
             samples,
             boxes=decode(self.coder, torch.cat(all_deltas, dim=1), torch.cat(all_anchors, dim=1)),
-            scores=logits_of_candidates.sigmoid().masked_fill(
-                logits_of_candidates.isneginf(), -torch.inf
-            ),
+            scores=logits_of_best.sigmoid().masked_fill(logits_of_best.isneginf(), -torch.inf),
             classes=torch.cat(all_classes, dim=1),
             class_probs=torch.cat(all_probs, dim=1) if self.keep_class_probs else None,
             selection=self.selection,

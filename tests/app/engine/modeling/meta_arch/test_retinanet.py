@@ -6,7 +6,7 @@ import torch
 from app.engine.config import get_config, load_config
 from app.engine.errors import ConfigError
 from app.engine.modeling.build import build_detector
-from app.engine.modeling.meta_arch._selection import best_candidates, by_anchor
+from app.engine.modeling.meta_arch._selection import best_pairs, by_anchor
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
 
@@ -112,9 +112,9 @@ def test_the_anchor_is_the_slow_channel_index():
         pytest.param(9.0, 10, [[], []], id="none"),
     ],
 )
-def test_best_candidates(threshold, topk, expected):
+def test_best_pairs(threshold, topk, expected):
     scores = torch.tensor([[0, 0.5, 0.1, 0.7, 0.2, 0.9], [0.0, 0, 0, 0, 0.6, 0.3]]).view(2, 3, 2)
-    found = best_candidates(scores, threshold=threshold, topk=topk)
+    found = best_pairs(scores, threshold=threshold, topk=topk)
     for i, cells in enumerate(expected):
         present = found.scores[i] > -torch.inf
         flat = (found.anchors[i] * 2 + found.classes[i])[present]
