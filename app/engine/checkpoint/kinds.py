@@ -4,13 +4,16 @@ import re
 import zipfile
 from pathlib import Path
 
+from app.engine import file_kinds
+
 HEAD = 1024
 """So many first bytes tell."""
 
 _COPY_AGAIN = "copy or download it again"
-_SIGNS: tuple[tuple[str, str, str], ...] = (
+_SIGNS: tuple[tuple[str | tuple[file_kinds.Signature, ...], str, str], ...] = (
+    # How files begin, as a regular expression or as signatures; what they are; what to do.
     (
-        r"\s*version https://git-lfs",
+        (file_kinds.GIT_LFS,),
         "a pointer of git-lfs, not the file itself",
         "run `git lfs pull` where it comes from and copy it again",
     ),
@@ -35,16 +38,20 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         "JSON text",
         "download the file again, or choose the one with the weights",
     ),
-    (r"\x1f\x8b", "a gzip archive", "unpack it"),
+    ((file_kinds.GZIP,), "a gzip archive", "unpack it"),
     (r"BZh\d", "a bzip2 archive", "unpack it"),
     (r"\xfd7zXZ\0", "an xz archive", "unpack it"),
     (r"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it"),
-    (r"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
-    (r"Rar!", "a RAR archive", "unpack it"),
-    (r".{257}ustar", "a tar archive", "unpack it"),
-    (r"\x89HDF\r\n", "an HDF5 file (Keras)", "use weights that torch.save wrote"),
-    (r"\x93NUMPY", "a numpy array", "use weights that torch.save wrote"),
-    (r"\x89PNG|\xff\xd8\xff|GIF8|%PDF|II\*\0|MM\0\*", "a picture or document", _COPY_AGAIN),
+    ((file_kinds.SEVEN_ZIP,), "a 7z archive", "unpack it"),
+    ((file_kinds.RAR,), "a RAR archive", "unpack it"),
+    ((file_kinds.TAR,), "a tar archive", "unpack it"),
+    ((file_kinds.HDF5,), "an HDF5 file (Keras)", "use weights that torch.save wrote"),
+    ((file_kinds.NUMPY,), "a numpy array", "use weights that torch.save wrote"),
+    (
+        (file_kinds.PNG, file_kinds.JPEG, file_kinds.GIF, file_kinds.PDF, *file_kinds.TIFF),
+        "a picture or document",
+        _COPY_AGAIN,
+    ),
     (r"\x7fELF|MZ", "a program", _COPY_AGAIN),
     (r".{4}TFL3", "a TensorFlow Lite model", "use weights that torch.save wrote"),
     (
@@ -53,16 +60,22 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         "use the .pth file that it was exported from",
     ),
     (
-        r"\0\x05\x16\x07",
+        (file_kinds.APPLE_DOUBLE,),
         "a Mac's side file (AppleDouble)",
         "copy the file of the name without `._`",
     ),
     (r"#!|import |from ", "a script", "choose the file with the weights"),
 )
-_PATTERNS = tuple(
-    (re.compile(sign.encode("latin1"), re.DOTALL | re.IGNORECASE), kind, remedy)
-    for sign, kind, remedy in _SIGNS
-)
+
+
+def _pattern(sign: str | tuple[file_kinds.Signature, ...]) -> re.Pattern[bytes]:
+    if isinstance(sign, str):
+        return re.compile(sign.encode("latin1"), re.DOTALL | re.IGNORECASE)
+    starts = (b".{%d}" % offset + re.escape(content) for offset, content in sign)
+    return re.compile(b"|".join(starts), re.DOTALL)
+
+
+_PATTERNS = tuple((_pattern(sign), kind, remedy) for sign, kind, remedy in _SIGNS)
 
 
 def foreign_kind(path: Path) -> str | None:

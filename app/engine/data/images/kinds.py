@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from app.engine import file_kinds
 from app.engine.errors import ImageError
 
 _CR2 = b"CR\x02\0"  # behind the eight bytes of a TIFF file's head
@@ -63,7 +64,7 @@ _STARTS: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"\0MRM", Kind("a RAW camera file (MRW)", _DEVELOP)),
     (0, b"8BPS", Kind("a Photoshop document (PSD)", _CONVERT)),
     (0, b"gimp xcf", Kind("a GIMP document (XCF)", _CONVERT)),
-    (0, b"%PDF", Kind("a PDF document", _RENDER)),
+    (*file_kinds.PDF, Kind("a PDF document", _RENDER)),
     (0, b"%!PS", Kind("a PostScript file (EPS)", _RENDER)),
     (0, b"\xc5\xd0\xd3\xc6", Kind("a PostScript file (EPS)", _RENDER)),
     (0, b"AT&TFORM", Kind("a DjVu document", _RENDER)),
@@ -88,8 +89,8 @@ _STARTS: tuple[tuple[int, bytes, Kind], ...] = (
     (128, b"DICM", Kind("a DICOM file", _PIXELS)),
     (0, b"SIMPLE  =", Kind("a FITS file", _PIXELS)),
     (344, b"n+1\0", Kind("a NIfTI file", _PIXELS)),
-    (0, b"\x93NUMPY", Kind("a NumPy array", _PIXELS)),
-    (0, b"\x89HDF", Kind("an HDF5 file", _PIXELS)),
+    (*file_kinds.NUMPY, Kind("a NumPy array", _PIXELS)),
+    (*file_kinds.HDF5, Kind("an HDF5 file", _PIXELS)),
     (0, b"MATLAB 5", Kind("a MATLAB file", _PIXELS)),
     (8, b"AVI ", Kind("a video (AVI)", _FRAMES)),
     (0, b"\x1a\x45\xdf\xa3", Kind("a video (Matroska or WebM)", _FRAMES)),
@@ -103,21 +104,20 @@ _STARTS: tuple[tuple[int, bytes, Kind], ...] = (
     (4, b"wide", Kind("a video (QuickTime)", _FRAMES)),
     (0, b"PK\3\4", ZIP),
     (0, b"PK\5\6", ZIP),
-    (0, b"\x1f\x8b", Kind("a gzip archive", _UNPACK)),
-    (0, b"7z\xbc\xaf\x27\x1c", Kind("a 7z archive", _UNPACK)),
-    (0, b"Rar!", Kind("a RAR archive", _UNPACK)),
-    (257, b"ustar", Kind("a tar archive", _UNPACK)),
-    (0, b"\0\5\x16\7", Kind("what macOS keeps beside a picture (a file '._...')", _LEAVE_OUT)),
-    (0, b"\0\0\0\1Bud1", Kind("the folder settings of macOS (.DS_Store)", _LEAVE_OUT)),
+    (*file_kinds.GZIP, Kind("a gzip archive", _UNPACK)),
+    (*file_kinds.SEVEN_ZIP, Kind("a 7z archive", _UNPACK)),
+    (*file_kinds.RAR, Kind("a RAR archive", _UNPACK)),
+    (*file_kinds.TAR, Kind("a tar archive", _UNPACK)),
     (
-        0,
-        b"version https://git-lfs",
-        Kind("a pointer of Git LFS", "fetch the picture with `git lfs pull`"),
+        *file_kinds.APPLE_DOUBLE,
+        Kind("what macOS keeps beside a picture (a file '._...')", _LEAVE_OUT),
     ),
+    (0, b"\0\0\0\1Bud1", Kind("the folder settings of macOS (.DS_Store)", _LEAVE_OUT)),
+    (*file_kinds.GIT_LFS, Kind("a pointer of Git LFS", "fetch the picture with `git lfs pull`")),
     # What is read, but not so.
-    (0, b"\xff\xd8\xff", Kind("a JPEG image with a damaged header", _AGAIN)),
-    (0, b"\x89PNG", Kind("a PNG image with a damaged header", _AGAIN)),
-    (0, b"GIF8", Kind("a GIF image with a damaged header", _AGAIN)),
+    (*file_kinds.JPEG, Kind("a JPEG image with a damaged header", _AGAIN)),
+    (*file_kinds.PNG, Kind("a PNG image with a damaged header", _AGAIN)),
+    (*file_kinds.GIF, Kind("a GIF image with a damaged header", _AGAIN)),
     (0, b"BM", Kind("a BMP image of a kind that is not read", _CONVERT)),
     (8, b"WEBP", Kind("a WebP image with a damaged header", _AGAIN)),
     (4, b"jP  ", Kind("a JPEG 2000 image of a kind that is not read", _CONVERT)),
@@ -145,7 +145,7 @@ _BOX_KINDS = (
 )
 
 _BIG_TIFF = (b"II+\0", b"MM\0+")
-_TIFF = (b"II*\0", b"MM\0*", *_BIG_TIFF)
+_TIFF = (*(content for _, content in file_kinds.TIFF), *_BIG_TIFF)
 _HEAD = 4096  # bytes
 
 
