@@ -9,9 +9,10 @@ import ast
 import inspect
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from app.engine.config import rules, traits
 from app.engine.data.formats import FORMATS
@@ -21,6 +22,7 @@ from app.engine.modeling.backbones import BODIES
 from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.necks import NECKS
 from app.engine.modeling.roi_heads import ROI_HEADS
+from executor.hyperparameters import MiningHyperparameters
 
 ROOT = Path(__file__).parent
 
@@ -30,22 +32,26 @@ def generated_files() -> dict[str, str]:
     return {
         "app/engine/config/declared.py": declared(),
         "executor/engine_words.py": engine_words(),
+        "docs/adding.md": with_tables("docs/adding.md", {"rooms": rooms_table()}),
+        "docs/mining.md": with_tables("docs/mining.md", {"strategies": strategies_table()}),
     }
 
 
 def declared() -> str:
-    """The traits of bodies, necks and architectures, as they stand in their files."""
-    tables: dict[str, tuple[str, Mapping[str, object]]] = {
-        "BODIES": ("Body", BODIES),
-        "NECKS": ("Neck", NECKS),
-        "ARCHITECTURES": ("Architecture", META_ARCHITECTURES),
+    """The traits of bodies, necks, architectures and exports, as they stand in their files."""
+    exports = {name: ROOT / f"app/engine/export/{name}.py" for name in EXPORTERS}
+    tables: dict[str, tuple[str, Mapping[str, Path]]] = {
+        "BODIES": ("Body", _files(BODIES)),
+        "NECKS": ("Neck", _files(NECKS)),
+        "ARCHITECTURES": ("Architecture", _files(META_ARCHITECTURES)),
+        "FORMS": ("Form", exports),
     }
     lines: list[str] = []
     words: set[str] = set()
-    for table, (kind, room) in tables.items():
+    for table, (kind, files) in tables.items():
         lines.append(f"{table}: dict[str, {kind}] = {{")
-        for name, extension in room.items():
-            source, used = traits_source(extension)
+        for name, file in files.items():
+            source, used = traits_source(file)
             lines.append(f"{name!r}: {source},")
             words |= used
         lines.append("}")
@@ -62,18 +68,21 @@ def declared() -> str:
     )
 
 
-def traits_source(extension: object) -> tuple[str, set[str]]:
+def _files(room: Mapping[str, Callable[..., object]]) -> dict[str, Path]:
+    """The file of each extension of a room."""
+    return {name: Path(inspect.getfile(extension)) for name, extension in room.items()}
+
+
+def traits_source(file: Path) -> tuple[str, set[str]]:
     """What the file of an extension assigns to TRAITS, and the names that are used in it."""
-    module = inspect.getmodule(extension)
-    assert module is not None
-    source = inspect.getsource(module)
+    source = file.read_text(encoding="utf-8")
     value = assigned(source, "TRAITS")
     if value is None:
-        sys.exit(f"{module.__file__}: there is no TRAITS; see docs/adding.md")
+        sys.exit(f"{file}: there is no TRAITS; see docs/adding.md")
     names = {node.id for node in ast.walk(value) if isinstance(node, ast.Name)}
     if unknown := sorted(names - _defined(rules) - _defined(traits)):
         sys.exit(
-            f"{module.__file__}: TRAITS uses {', '.join(unknown)}; only words of "
+            f"{file}: TRAITS uses {', '.join(unknown)}; only words of "
             "app/engine/config/traits.py and rules.py can be copied"
         )
     return str(ast.get_source_segment(source, value)), names
@@ -107,7 +116,6 @@ def engine_words() -> str:
     options = dict.fromkeys(option for each in STRATEGIES.values() for option in each.uses)
     users = {o: tuple(name for name, s in STRATEGIES.items() if o in s.uses) for o in options}
     words = [word for known in FORMATS.values() for word in known.words]
-    forms = {name: form for name in EXPORTERS if (form := _form_of_trainings(name))}
     return formatted(
         '"""What settings can name of the engine; `make generate` writes it from its tables."""\n'
         "from typing import Literal\n"
@@ -118,7 +126,7 @@ def engine_words() -> str:
         f"ExportFormat = Literal{['', *words]!r}\n"
         f"ANNOTATIONS = {tuple(w for w in words if not w.startswith('det-'))!r}\n"
         '"""Its words in messages: of two for one format the shorter."""\n'
-        f"EXPORT_FORMS = {forms!r}\n"
+        f"EXPORT_FORMS = {_forms_of_trainings()!r}\n"
         '"""Form -> its name with the condition under which it is made."""\n'
     )
 
@@ -132,14 +140,60 @@ def _in_words() -> tuple[str, ...]:
     )
 
 
-def _form_of_trainings(name: str) -> str | None:
-    """A form of export in words; None where trainings do not end with it."""
-    file = ROOT / "app/engine/export" / f"{name}.py"  # not imported: its libraries take seconds
-    condition = assigned(file.read_text(encoding="utf-8"), "OF_TRAININGS")
-    if condition is None:
-        return None
-    words = ast.literal_eval(condition)
-    return f"{name} ({words})" if words else name
+def _forms_of_trainings() -> dict[str, str]:
+    """The forms of export that a training can end with, in words."""
+    tables: dict[str, Any] = {}
+    exec(declared(), tables)
+    return {
+        name: f"{name} ({form.condition})" if form.condition else name
+        for name, form in tables["FORMS"].items()
+        if form.of_trainings
+    }
+
+
+def with_tables(name: str, tables: Mapping[str, str]) -> str:
+    """A document with these tables between their marks."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for table, content in tables.items():
+        before, start, rest = text.partition(f"<!-- generated: {table} -->\n")
+        _, end, after = rest.partition("<!-- end of what is generated -->\n")
+        if not start or not end:
+            sys.exit(f"{name}: there is no place for the table {table}")
+        text = f"{before}{start}\n{content}\n{end}{after}"
+    return text
+
+
+ROOMS: dict[str, tuple[str, Mapping[str, object]]] = {
+    "bodies": ("app.engine.modeling.backbones.BODIES", BODIES),
+    "necks": ("app.engine.modeling.necks.NECKS", NECKS),
+    "detectors": ("app.engine.modeling.build.META_ARCHITECTURES", META_ARCHITECTURES),
+    "heads inside proposals": ("app.engine.modeling.roi_heads.ROI_HEADS", ROI_HEADS),
+    "mining strategies": ("app.engine.mining.STRATEGIES", STRATEGIES),
+    "annotation formats": ("app.engine.data.formats.FORMATS", FORMATS),
+    "forms of export": ("app.engine.export.EXPORTERS", EXPORTERS),
+}
+"""What there can be more of, and where its table is."""
+
+
+def rooms_table() -> str:
+    """Every table with its names."""
+    rows = [
+        f"| {room} | `{table}` | {', '.join(f'`{name}`' for name in names)} |\n"
+        for room, (table, names) in ROOMS.items()
+    ]
+    return f"| room | table | its names |\n| --- | --- | --- |\n{''.join(rows)}"
+
+
+def strategies_table() -> str:
+    """Every mining strategy, what its score is and what it is good for."""
+    default = MiningHyperparameters.model_fields["mining_algorithm"].default
+    rows = [
+        f"| `{name}`{' (default)' if name == default else ''} | {each.about} | {each.passes} "
+        f"| {each.advice} |\n"
+        for name, each in STRATEGIES.items()
+    ]
+    head = "| `mining_algorithm` | score of an image | forward passes | use it |\n"
+    return f"{head}| --- | --- | --- | --- |\n{''.join(rows)}"
 
 
 def assigned(source: str, name: str) -> ast.expr | None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from app.engine.config import CfgNode, Fault, inspect_config
+from app.engine.config.declared import FORMS
 from app.engine.config.exportable import export_faults
 from app.engine.config.smells import unknown_smells
 from app.tasks.args_options import ORIGIN, inspect_args_options
@@ -88,11 +89,15 @@ def _export_problems(
     inputs: InputPaths,
 ) -> Iterator[Problem]:
     """What an export would refuse at the end of the training."""
-    for fault in export_faults(dict(cfg.leaves())) if hp.export_forms else ():
+    for fault in export_faults(dict(cfg.leaves()), hp.export_forms):
         key = "args_options" if fault.key in asked else "config_file"
         yield _problem(document, "export", f"export, {key} {fault.key}", f"export: {fault.text}")
-    if "int8" in hp.export_forms and not _count_lines(inputs.val_index_file, most=1):
-        text = "export: int8 is measured on a validation set, and there is none; leave int8 out"
+    measured = [form for form in hp.export_forms if FORMS[form].needs_validation]
+    if measured and not _count_lines(inputs.val_index_file, most=1):
+        form = measured[0]
+        text = (
+            f"export: {form} is measured on a validation set, and there is none; leave {form} out"
+        )
         yield _problem(document, "export", "export", text)
 
 

@@ -29,8 +29,7 @@ def run(options: Options) -> None:
     unknown = [name for name in options.formats if name not in EXPORTERS]
     if unknown:
         raise ConfigError(f"--format {unknown[0]} is unknown; choose from {', '.join(EXPORTERS)}")
-    if {"onnx", "int8"} & set(options.formats):
-        refuse(export_faults(dict(cfg.leaves())))
+    refuse(export_faults(dict(cfg.leaves()), options.formats))
     weights = require_weights(cfg, options)
     model = open_model(cfg, weights)
     cfg.MODEL.DEVICE = wanted_device

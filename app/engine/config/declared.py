@@ -17,7 +17,7 @@ from app.engine.config.rules import (
     one_of,
     whole,
 )
-from app.engine.config.traits import Architecture, Body, Keys, Neck
+from app.engine.config.traits import Architecture, Body, Form, Keys, Neck
 
 BODIES: dict[str, Body] = {
     "resnet": Body(
@@ -138,6 +138,17 @@ ARCHITECTURES: dict[str, Architecture] = {
         results=("sem_seg",),
         norms={"MODEL.SEM_SEG_HEAD.NORM": ("MODEL.SEM_SEG_HEAD.CONVS_DIM",)},
     ),
+}
+FORMS: dict[str, Form] = {
+    "detectron2": Form(),
+    "onnx": Form(of_trainings=True, needs_graph=True),
+    "int8": Form(
+        of_trainings=True,
+        condition="with a validation set; left out if it loses over one point of AP",
+        needs_graph=True,
+        needs_validation=True,
+    ),
+    "safetensors": Form(),
 }
 ROI_HEADS = ("CascadeROIHeads", "Res5ROIHeads", "StandardROIHeads")
 _ALL: tuple[Architecture | Body | Neck, ...] = (

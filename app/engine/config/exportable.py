@@ -1,16 +1,18 @@
 """What an export form cannot do, known from the config alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from app.engine.config.declared import ARCHITECTURES
+from app.engine.config.declared import ARCHITECTURES, FORMS
 from app.engine.config.faults import Fault, Leaves
 
 _DETECTORS = [name for name, traits in ARCHITECTURES.items() if traits.has_graph]
 _FORMATS = ("BGR", "RGB", "L")
 
 
-def export_faults(leaves: Leaves) -> Iterator[Fault]:
-    """Why the model of a config cannot be written as ONNX, of which int8 is made as well."""
+def export_faults(leaves: Leaves, forms: Iterable[str]) -> Iterator[Fault]:
+    """Why the model of a config cannot be exported in these forms: some need an ONNX graph."""
+    if not any(FORMS[form].needs_graph for form in forms):
+        return
     architecture = leaves["MODEL.META_ARCHITECTURE"]
     if architecture not in _DETECTORS:
         yield Fault(

@@ -1,4 +1,4 @@
-"""What bodies, necks and architectures declare about themselves, for readers who do not build them.
+"""What extensions declare about themselves, for readers who do not import them.
 
 A check of settings must not import torch, which their files do. So each declares `TRAITS`, plain
 data made with the words of this file and of `rules.py`, and `make generate` copies these lines to
@@ -74,3 +74,19 @@ class Architecture:
     norms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     has_roi_heads: bool = False
     has_graph: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A form of export.
+
+    of_trainings      `export` of a training can name it
+    condition         under which a training makes it, in words for that setting
+    needs_graph       it is made from an ONNX graph, which not every model has
+    needs_validation  it is measured on validation images
+    """
+
+    of_trainings: bool = False
+    condition: str = ""
+    needs_graph: bool = False
+    needs_validation: bool = False

@@ -26,4 +26,4 @@ EXPORTERS: dict[str, Exporter] = {
     "int8": _on_use("int8"),
     "safetensors": _on_use("safetensors"),
 }
-"""What `export --format` can name. Those whose file says `OF_TRAININGS` a training can end with."""
+"""What `export --format` can name; the traits of each say what else can."""

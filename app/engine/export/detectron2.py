@@ -7,11 +7,14 @@ from pathlib import Path
 from app.engine.checkpoint.detectron2_file import detectron2_yaml, save_detectron2
 from app.engine.config import CfgNode, portable
 from app.engine.config.defaults import DETECTRON2
+from app.engine.config.traits import Form
 from app.engine.data.images.depth import Depth
 from app.engine.export._job import ExportJob
 from common.files import write_atomically
 
 logger = logging.getLogger(__name__)
+
+TRAITS = Form()
 
 FILE_NAME = "model_final.pth"
 

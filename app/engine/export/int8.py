@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import onnx
 
+from app.engine.config.traits import Form
 from app.engine.errors import CheckpointError, ConfigError, ExportError
 from app.engine.export import onnx as onnx_export
 from app.engine.export._accuracy import coco_metrics
@@ -27,11 +28,14 @@ from common.files import sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
 
+TRAITS = Form(
+    of_trainings=True,
+    condition="with a validation set; left out if it loses over one point of AP",
+    needs_graph=True,
+    needs_validation=True,
+)
+
 FILE_NAME = FILE_NAMES["int8"]
-
-OF_TRAININGS = "with a validation set; left out if it loses over one point of AP"
-"""A training can end with it; the condition, for the setting's description."""
-
 REPORT_NAME = "model.int8.json"
 MAX_AP_LOSS = 1.0
 """Points of AP (0..100) that integers may cost."""

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from app.engine.config.exportable import export_faults
+from app.engine.config.traits import Form
 from app.engine.errors import ExportError, ImageError
 from app.engine.export._graphs import Graph, graph_of
 from app.engine.export._job import ExportJob, time_passing
@@ -20,10 +21,9 @@ from common.files import sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
 
-FILE_NAME = FILE_NAMES["fp32"]
-OF_TRAININGS = ""
-"""A training can end with it; the condition, for the setting's description."""
+TRAITS = Form(of_trainings=True, needs_graph=True)
 
+FILE_NAME = FILE_NAMES["fp32"]
 NUM_COMPARED = 8
 """Photographs on which file and engine are compared."""
 
@@ -65,7 +65,7 @@ def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
 def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
     """What the file will say about itself."""
     cfg = job.cfg
-    for fault in export_faults(dict(cfg.leaves())):
+    for fault in export_faults(dict(cfg.leaves()), ["onnx"]):
         raise ExportError(fault.text)
     return OnnxCard(
         class_names=tuple(job.class_names),

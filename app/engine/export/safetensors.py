@@ -5,10 +5,13 @@ from pathlib import Path
 
 from safetensors.torch import save
 
+from app.engine.config.traits import Form
 from app.engine.export._job import ExportJob
 from common.files import write_atomically
 
 logger = logging.getLogger(__name__)
+
+TRAITS = Form()
 
 FILE_NAME = "model.safetensors"
 
