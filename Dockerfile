@@ -58,7 +58,7 @@ ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
     NVIDIA_REQUIRE_CUDA="cuda>=13.0"
 COPY --from=weights /opt/weights /opt/weights
 COPY docker/weights /opt/weights
-COPY --chmod=0755 docker/start.sh /usr/bin/start.sh
+COPY --chmod=0755 docker/start.sh docker/entry.sh docker/detex /usr/bin/
 COPY LICENSE /app/LICENSE
 COPY configs /app/configs
 COPY common /app/common
@@ -74,8 +74,8 @@ RUN python3 -m executor.templates /img-man "${OBJECT_TYPE}" \
 USER 10001:0
 STOPSIGNAL SIGTERM
 # No HEALTHCHECK: a task ends by itself and tells how far it is in monitor.txt; docs/image.md.
-# tini alone: `docker run IMAGE cat /img-man/manifest.yaml` prints the file and nothing else.
-ENTRYPOINT ["/usr/bin/tini", "--"]
+# `docker run IMAGE cat /img-man/manifest.yaml` prints the file and nothing else.
+ENTRYPOINT ["/usr/bin/tini", "--", "/usr/bin/entry.sh"]
 CMD ["/bin/bash", "/usr/bin/start.sh"]
 ARG VERSION=0.1.0
 ARG REVISION=unknown

@@ -20,10 +20,18 @@ pytest := OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n 2 --dist loadfile
 install = $(bin)/uv pip install -q --python $(bin)/python --require-hashes -r $(1) \
     || $(bin)/python -m pip install -qq --require-hashes -r $(1)
 
-.PHONY: demo test check lint mutants nightly generate lock licences image image-test sbom clean
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint mutants nightly generate lock licences image image-test sbom clean
+
+## help       this list
+help:
+	@sed -n 's/^## /  make /p' $(firstword $(MAKEFILE_LIST))
+
+## setup      make .venv and the command .venv/bin/detex
+setup: $(bin)/detex
 
 ## demo       train, mine and infer on aerial photographs of trees; ends with a picture
-demo: $(VENV)/.runtime
+demo: $(bin)/detex
 	$(bin)/python -m demo.run
 
 ## test       every test that this machine can run
@@ -84,6 +92,7 @@ sbom: $(VENV)/.dev
 	DOCKER=$(DOCKER) $(bin)/python docker/documents.py sbom \
 	  $$($(DOCKER) image inspect -f '$(IMAGE)' $(IMAGE) 2>/dev/null || true)
 
+## clean      delete .venv, downloads, caches and the demo's results
 clean:
 	rm -rf $(VENV) .cache demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
@@ -95,6 +104,11 @@ $(VENV)/.runtime: requirements.txt requirements-uv.txt
 	@$(call install,requirements.txt)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
+# The image's script, with this clone and its Python in place of the image's.
+$(bin)/detex: docker/detex $(VENV)/.runtime
+	@sed -e '1s|.*|#!$(abspath $(bin))/python|' -e 's|"/app"|"$(CURDIR)"|' $< > $@
+	@chmod 755 $@
+
+$(VENV)/.dev: $(bin)/detex requirements-dev.txt
 	@$(call install,requirements-dev.txt)
 	@touch $@

@@ -7,19 +7,37 @@ the log says so). Exit statuses: executor/errors.py.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.stop_signals import StopSignals
+
+if TYPE_CHECKING:
+    from executor.errors import ExecutorError
 
 
 def main(task_command: Sequence[str] | None = None) -> int:
     """Run what env.yaml asks for with `task_command` (default: `app.tasks`); the exit status."""
+    error = run(task_command)
+    return 0 if error is None else error.exit_status
+
+
+def run(
+    task_command: Sequence[str] | None = None,
+    *,
+    on_progress: Callable[[float], None] = lambda fraction: None,
+) -> "ExecutorError | None":
+    """The same; why it failed, if it did.
+
+    on_progress  is told the fraction of the work that is done, 0 to 1, whenever the task reports it
+    """
     signals = StopSignals()
     # Imported only now: until handlers are installed, the first process of a container is deaf.
     from app.supervisor import Settings, supervise
+    from executor.mounts import mounted
 
-    env_file = Path(os.environ.get("DEFAULT_ENV_FILE_PATH") or "/in/env.yaml")
+    env_file = Path(os.environ.get("DEFAULT_ENV_FILE_PATH") or mounted("/in/env.yaml"))
     command = task_command or (sys.executable, "-m", "app.tasks")
     settings = Settings(
         env_file=env_file,
@@ -27,6 +45,7 @@ def main(task_command: Sequence[str] | None = None) -> int:
         environ=dict(os.environ),
         grace_s=_seconds("EXECUTOR_GRACE_S", 8.0),
         stall_s=_seconds("EXECUTOR_STALL_S", 600.0),
+        on_progress=on_progress,
     )
     return supervise(settings, signals)
 

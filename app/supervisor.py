@@ -9,7 +9,7 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ class Settings:
 
     grace_s  seconds from the first stop signal until the task is killed
     stall_s  seconds without a report after which the log says so
+    on_progress  is told the fraction of the work that is done, 0 to 1, with each report of the task
     """
 
     env_file: Path
@@ -48,20 +49,27 @@ class Settings:
     environ: Mapping[str, str]
     grace_s: float
     stall_s: float
+    on_progress: Callable[[float], None] = lambda fraction: None
 
 
-def supervise(settings: Settings, signals: StopSignals) -> int:
-    """Do what env.yaml asks for; the exit status."""
+def supervise(settings: Settings, signals: StopSignals) -> ExecutorError | None:
+    """Do what env.yaml asks for; why it failed, if it did, which is the log's last word."""
     setup_logging()
+    error = _outcome(settings, signals)
+    _last_words(error)
+    return error
+
+
+def _outcome(settings: Settings, signals: StopSignals) -> ExecutorError | None:
     env, error = _read_env(settings.env_file)
     output = env.output
     launch = several_processes(settings.environ)
     if launch is not None:
         error = ConfigError(launch.refusal("a task uses every GPU of gpu_id by itself"))
         if launch.rank:
-            return _last_words(error)  # the first of the processes writes monitor.txt
+            return error  # the first of the processes writes monitor.txt
     if error is not None and env == Env() and not output.root_dir.is_dir():
-        return _last_words(error)  # not in a container: nobody waits for a monitor.txt in /out
+        return error  # not in a container: nobody waits for a monitor.txt in /out
     try:
         _make_folders(output)
         holder = f"process {os.getpid()} of {socket.gethostname()} since {time.ctime()}"
@@ -77,7 +85,7 @@ def supervise(settings: Settings, signals: StopSignals) -> int:
                 remove_journals(output.root_dir)
     except OutputError as output_problem:
         error = error or output_problem
-    return _last_words(error)
+    return error
 
 
 def _read_env(path: Path) -> tuple[Env, ExecutorError | None]:
@@ -223,6 +231,7 @@ class _Watch:
                     self._report_time, self._stall = time.monotonic(), ""
                     if report.progress is not None:
                         self._fraction = max(self._fraction, report.progress)
+                        self._settings.on_progress(self._fraction)
                     self._failure = report.failure or self._failure
             return False
         return True
@@ -255,14 +264,13 @@ class _Watch:
             process.dump_stacks()
 
 
-def _last_words(error: ExecutorError | None) -> int:
-    """Log the outcome as the last lines; the exit status."""
+def _last_words(error: ExecutorError | None) -> None:
+    """Log the outcome as the last lines."""
     if error is None:
         logger.info("done")
-        return 0
+        return
     for line in str(error).splitlines():
         logger.error("%s", line)
     with suppress(OSError):
         if _TERMINATION_LOG.is_file():
             _TERMINATION_LOG.write_text(one_line(str(error), 4000))
-    return error.exit_status

@@ -4,6 +4,7 @@ Three tasks through the platform's folders: a training from ImageNet weights, th
 inference in one run with the model that the training left. Everything lands in `demo-out/`.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -16,6 +17,8 @@ import yaml
 from demo import downloads
 from demo.platform import REPOSITORY, Task
 from demo.tiles import Tile, cut
+from executor.errors import OutputError
+from executor.output_lock import output_lock
 
 OUTPUT = REPOSITORY / "demo-out"
 PHOTOGRAPHS = REPOSITORY / ".cache" / "demo"
@@ -44,7 +47,17 @@ SHOWN_SCORE_THRESH = 0.35
 
 
 def main() -> None:
-    """Run the demo and say what it produced."""
+    """Run the demo and say what it produced; a demo that runs is left alone."""
+    OUTPUT.mkdir(exist_ok=True)
+    holder = f"process {os.getpid()} since {time.ctime()}"
+    try:
+        with output_lock(OUTPUT, holder):
+            _run()
+    except OutputError as error:
+        sys.exit(f"a demo runs already, and this one would delete its results: {error}")
+
+
+def _run() -> None:
     started = time.monotonic()
     try:
         downloads.fetch("mobilenet_v2", WEIGHTS)

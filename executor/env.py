@@ -4,6 +4,7 @@ Every key may be missing; the folders' defaults follow `root_dir`. A relative pa
 folder that holds `root_dir` (so `in/models` is /in/models).
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from executor.errors import ConfigError
+from executor.mounts import TASK_VARIABLE, mounted
 from executor.validation import Problem, config_error, misspelt, validate, validated
 from executor.yaml_reader import Document, Location, read_yaml
 
@@ -143,14 +145,34 @@ class Env(BaseModel):
 
 
 def load_env(path: Path) -> Env:
-    """The `Env` in a file; ConfigError naming every wrong key."""
+    """The `Env` in a file; ConfigError naming every wrong key.
+
+    Without a container the file may be missing, or leave out the task.
+    """
+    default = _default_task()
+    if default is not None and not path.exists():
+        return Env(protocol_version=Dialect.STAGE_FOLDERS.value, **{f"run_{default.value}": True})
     document = read_yaml(path)
     result = validate(document, document.value, Env)
     problems = list(_misspelt_keys(document))
     problems += result if isinstance(result, list) else ()
     if problems or isinstance(result, list):
         raise config_error(path.name, problems)
-    return result
+    if default is None or result.tasks == (default,):
+        return result
+    if result.tasks:
+        asked = " and ".join(task.value for task in result.tasks)
+        raise ConfigError(
+            f"{path.name} asks for {asked}, the command for {default.value}; correct one of them,"
+            " or use `detex run`, which does what env.yaml says"
+        )
+    return result.model_copy(update={f"run_{default.value}": True})
+
+
+def _default_task() -> Task | None:
+    """The task that a command names, where no platform writes an env.yaml."""
+    name = os.environ.get(TASK_VARIABLE)
+    return Task(name) if name else None
 
 
 def _misspelt_keys(document: Document) -> Iterator[Problem]:
@@ -199,11 +221,15 @@ def _resolved(
     for key, field in model.model_fields.items():
         given = values.get(key)
         if isinstance(given, str | Path) and given not in _UNSET:
-            paths[key] = root.parent / given
+            paths[key] = _mounted(root.parent / given)
         elif key in values and given in _UNSET and key.endswith(may_be_unset or ("\0",)):
             paths[key] = None
         elif key not in values or given in _UNSET:
-            paths[key] = root / Path(field.default).relative_to(default_root)
+            paths[key] = _mounted(root / Path(field.default).relative_to(default_root))
         else:
             paths[key] = given
     return paths
+
+
+def _mounted(path: Path) -> Path:
+    return Path(mounted(str(path)))

@@ -21,6 +21,7 @@ from executor.engine_words import (
     MiningAlgorithm,
 )
 from executor.env import Task
+from executor.mounts import mounted
 from executor.validation import validated
 from executor.yaml_reader import Value, read_yaml
 
@@ -51,8 +52,11 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def _listed(value: Any) -> Any:
-    """One path where a list is expected is a list of one."""
-    return [value] if isinstance(value, str | Path) else value
+    """One path where a list is expected is a list of one; /in is where `mounts` says."""
+    paths = [value] if isinstance(value, str | Path) else value
+    if not isinstance(paths, list | tuple):
+        return paths
+    return [mounted(str(path)) if isinstance(path, str | Path) else path for path in paths]
 
 
 def _switch_word(value: Any) -> Any:

@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
 
+from executor.mounts import mounted
+
 _BLANK = " \t\r\n\v\f\u00a0\u200b\u3000\ufeff"
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d"}
 _ODD_ENDS = frozenset(_BLANK) | frozenset("\"'\u201d")
@@ -25,12 +27,12 @@ def file_of(text: str, folder: Path | None) -> tuple[Path, str]:
 
     `folder` holds the index: relative paths may start there.
     """
-    exact = Path(text)
+    exact = Path(mounted(text))
     if not is_odd(text) or is_there(exact):
         return exact, ""
     for meant, how in _meanings(text):
-        if how and is_there(Path(meant)):
-            return Path(meant), how
+        if how and is_there(Path(mounted(meant))):
+            return Path(mounted(meant)), how
         if folder is not None and not Path(meant).is_absolute() and is_there(folder / meant):
             start = "from the index's folder"
             return folder / meant, f"{how}, {start}" if how else start

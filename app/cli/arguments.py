@@ -60,9 +60,9 @@ class Options:
         return self.data or Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
 
 
-def parse(arguments: Sequence[str]) -> Options:
+def parse(arguments: Sequence[str], *, prog: str = "app.cli") -> Options:
     """Options of a command line; ends the program with status 2 where they make no sense."""
-    parser = argparse.ArgumentParser(prog="app.cli")
+    parser = argparse.ArgumentParser(prog=prog)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, help_text in VERBS.items():
         _add_options(verbs.add_parser(verb, help=help_text, description=help_text), verb)
@@ -74,6 +74,13 @@ def parse(arguments: Sequence[str]) -> Options:
     for key, value in given.items():
         given[key] = tuple(value) if isinstance(value, list) else value
     return Options(**given)
+
+
+def verb_parser(verb: str, *, prog: str = "app.cli") -> argparse.ArgumentParser:
+    """The options of one verb, to be shown and completed by another command."""
+    parser = argparse.ArgumentParser(prog=f"{prog} {verb}", add_help=False)
+    _add_options(parser, verb)
+    return parser
 
 
 def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:

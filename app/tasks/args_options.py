@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from app.engine.config import CLASS_SECTIONS, Fault
 from executor.env import Task
 from executor.errors import ConfigError
+from executor.mounts import mounted
 from executor.other_words import instead_of, remark_on
 
 OWNED_KEYS = {
@@ -85,7 +86,7 @@ def inspect_args_options(text: str) -> tuple[EngineOptions, list[Fault]]:
         if wrong:
             faults.append(wrong)
         else:
-            overrides[key] = value
+            overrides[key] = mounted(value)
     flat = tuple(part for pair in overrides.items() for part in pair)
     return EngineOptions("--resume" in flags, flat), faults
 

@@ -14,6 +14,7 @@ from app.places import CONFIG_ROOT
 from app.tasks.args_options import EngineOptions
 from executor.errors import ConfigError, ObjectTypeError
 from executor.hyperparameters import INSTANCE_SEGMENTATION, TrainHyperparameters
+from executor.mounts import mounted
 
 _FAMILIES = {
     "mask|seg": "configs/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml",
@@ -37,8 +38,9 @@ def config_path(config_file: str) -> Path:
 
     Raises ConfigError when there is none, or when the path leads elsewhere.
     """
-    path = (CONFIG_ROOT / config_file).resolve()
-    is_inside = any(path.is_relative_to(f) for f in (CONFIG_ROOT / "configs", Path("/in")))
+    path = (CONFIG_ROOT / mounted(config_file)).resolve()
+    folders = (CONFIG_ROOT / "configs", Path(mounted("/in")))
+    is_inside = any(path.is_relative_to(folder) for folder in folders)
     if is_inside and path.is_file():
         return path
     wrong = "is no file" if is_inside else "lies outside configs/ and /in, where it must be"

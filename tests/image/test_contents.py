@@ -25,13 +25,32 @@ def test_the_templates_are_the_repository_s_and_nothing_else_is_said(
 
 
 def test_commands_replace_the_executor(runner: Any) -> None:
-    """tini alone is the entry point, and nothing probes the container while it works."""
-    assert runner.inspect(".Config.Entrypoint") == ["/usr/bin/tini", "--"]
+    """The entry point adds nothing to a command, and nothing probes the container at work."""
+    entry = ["/usr/bin/tini", "--", "/usr/bin/entry.sh"]
+    assert runner.inspect(".Config.Entrypoint") == entry
     assert runner.inspect(".Config.Cmd") == ["/bin/bash", "/usr/bin/start.sh"]
     assert runner.inspect(".Config.StopSignal") == "SIGTERM"
     assert runner.inspect(".Config.Healthcheck") is None
     assert runner.inspect(".Config.Volumes") is None
     assert runner.inspect(".Config.ExposedPorts") is None
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "word"),
+    [
+        pytest.param(("--help",), 0, "Commands:", id="options are detex's"),
+        pytest.param(("--hlep",), 2, "No such option: --hlep", id="wrong ones, too"),
+        pytest.param(("detex", "schema", "mining"), 0, "mining_algorithm", id="detex by its name"),
+        pytest.param(("detex", "doctor", "--out", "/tmp"), 0, "processors", id="its doctor"),
+        pytest.param(("sh", "-c", "echo $0 $#", "-x"), 0, "-x 0", id="options of another command"),
+        pytest.param(("/bin/false",), 1, "", id="the status of another command"),
+    ],
+)
+def test_detex_has_options_and_its_name(
+    runner: Any, command: tuple[str, ...], status: int, word: str
+) -> None:
+    done = runner.run(*command, options=HARDENED)
+    assert (done.returncode, word in done.stdout + done.stderr) == (status, True), done.stderr
 
 
 def test_labels(runner: Any) -> None:
@@ -73,7 +92,7 @@ def test_history_and_variables_tell_no_secret(runner: Any) -> None:
 
 
 def test_everything_belongs_to_root_and_everybody_may_read_it(runner: Any) -> None:
-    places = "/app /opt /img-man /usr/bin/start.sh"
+    places = "/app /opt /img-man /usr/bin/start.sh /usr/bin/entry.sh /usr/bin/detex"
     odd = r"\( ! -user root -o ! -type l \( -perm /022 -o ! -perm -o=r \) \)"
     assert runner.run("sh", "-c", f"find {places} {odd}").stdout == ""
 

@@ -42,13 +42,14 @@ def _run(env_file: Path) -> None:
         grace_s=1.0,
         stall_s=600.0,
     )
-    status = supervise(settings, _signals())
+    error = supervise(settings, _signals())
     lines = (out / "monitor.txt").read_text().split("\n")
     fields = lines[0].split("\t")
     assert len(fields) == _FIELDS, lines
     assert fields[3] == "4", lines
     assert int(fields[4]) >= 160004, lines
-    assert 0 < status < 128, status
+    assert error is not None
+    assert 0 < error.exit_status < 128, error
     assert "report it" not in fields[5] or "ended without" in fields[5], lines
 
 

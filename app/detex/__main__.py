@@ -1,0 +1,186 @@
+"""`detex VERB ...`, also as `python -m app.detex VERB ...`; the statuses of docs/contract.md."""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from app.detex import VERSION
+from app.detex.engine_verb import EngineVerb
+
+app = typer.Typer(
+    name="detex",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_IN = typer.Option("--in", metavar="DIR", help="the folder that a task calls /in")
+_OUT = typer.Option("--out", metavar="DIR", help="the folder that a task calls /out")
+_JSON = typer.Option("--json", help="progress and result as JSON lines; the log goes to stderr")
+_WORDS = typer.Argument(metavar="...", hidden=True)
+
+In = Annotated[Path, _IN]
+Out = Annotated[Path, _OUT]
+Json = Annotated[bool, _JSON]
+Words = Annotated[list[str] | None, _WORDS]
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"detex {VERSION}, torch {version('torch')}, Python {sys.version.split()[0]}")
+        raise typer.Exit
+
+
+@app.callback()
+def _detex(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_say_version, help="Show versions and exit."
+        ),
+    ] = False,
+) -> None:
+    """Train object detectors, choose which images to label next, and detect.
+
+    `detex VERB --help` has the options of a verb.
+    """
+
+
+@app.command()
+def run(input_dir: In, output_dir: Out, as_json: Json = False) -> None:
+    """Do what env.yaml asks for, as the container does it."""
+    _run_task("", input_dir, output_dir, as_json=as_json)
+
+
+@app.command(cls=EngineVerb, context_settings={"ignore_unknown_options": True})
+def train(
+    words: Words = None,
+    input_dir: Annotated[Path | None, _IN] = None,
+    output_dir: Annotated[Path | None, _OUT] = None,
+    as_json: Json = False,
+) -> None:
+    """Learn from labelled images.
+
+    Either from a task's folders (--in, --out), which have all settings in config.yaml, or from data
+    sets in detectron2's way, whose options follow below.
+    """
+    from app.detex.engine_verb import run_verb, what_is_wrong
+
+    if input_dir is None and output_dir is None and words:
+        if as_json:
+            _refuse("--json goes with --in and --out; detectron2's options have no such form")
+        raise typer.Exit(run_verb("train", words))
+    if words:
+        _refuse(what_is_wrong(words))
+    if input_dir is None or output_dir is None:
+        missing = "--in DIR" if input_dir is None else "--out DIR"
+        if input_dir is output_dir:
+            missing = "--in DIR and --out DIR, a task's folders, or --config-file FILE, as below"
+        _refuse(f"what to train on is not said; add {missing} (`detex train --help`)")
+    _run_task("training", input_dir, output_dir, as_json=as_json)
+
+
+@app.command()
+def mine(input_dir: In, output_dir: Out, as_json: Json = False) -> None:
+    """Rank unlabelled images: which to label first."""
+    _run_task("mining", input_dir, output_dir, as_json=as_json)
+
+
+@app.command()
+def infer(input_dir: In, output_dir: Out, as_json: Json = False) -> None:
+    """Detect objects in the images of an index."""
+    _run_task("infer", input_dir, output_dir, as_json=as_json)
+
+
+_ALL_WORDS = {"ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(cls=EngineVerb, context_settings=_ALL_WORDS)
+def evaluate(words: Words = None) -> None:
+    """Measure a model on data sets, in detectron2's way."""
+    _run_engine("evaluate", words)
+
+
+@app.command(cls=EngineVerb, context_settings=_ALL_WORDS)
+def detect(words: Words = None) -> None:
+    """Write what a model finds in images, in detectron2's way."""
+    _run_engine("detect", words)
+
+
+@app.command(cls=EngineVerb, context_settings=_ALL_WORDS)
+def export(words: Words = None) -> None:
+    """Write a model for detectron2, ONNX, safetensors."""
+    _run_engine("export", words)
+
+
+@app.command()
+def doctor(
+    output_dir: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="where results are to go")
+    ] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Look at this machine: what is ok, and what to do if not."""
+    from app.detex.doctor import report
+
+    raise typer.Exit(report(output_dir, as_json=as_json))
+
+
+@app.command()
+def configs(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PART OF A NAME]...", help="such as Mobile or mask_rcnn"),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="time each on this machine, as it detects")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for each")] = False,
+) -> None:
+    """List the models: what for, how large, weights at hand or not."""
+    from app.detex.configs import report
+
+    raise typer.Exit(report(names or [], measure=measure, as_json=as_json))
+
+
+@app.command()
+def schema(
+    task: Annotated[
+        Literal["training", "mining", "infer"] | None,
+        typer.Argument(help="all three by name, if none is named", show_default=False),
+    ] = None,
+) -> None:
+    """Print the JSON schema of config.yaml."""
+    from app.detex.schema import report
+
+    report(task)
+
+
+def _run_task(task: str, input_dir: Path, output_dir: Path, *, as_json: bool) -> NoReturn:
+    from app.detex.task_folders import run_task
+
+    raise typer.Exit(run_task(task, input_dir, output_dir, as_json=as_json))
+
+
+def _run_engine(verb: str, words: list[str] | None) -> NoReturn:
+    from app.detex.engine_verb import run_verb
+
+    raise typer.Exit(run_verb(verb, words or []))
+
+
+def _refuse(sentence: str) -> NoReturn:
+    typer.echo(f"detex: {sentence}", err=True)
+    raise typer.Exit(2)
+
+
+def main() -> None:
+    """Ends the process with the verb's status."""
+    app(prog_name="detex")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""`detex configs`: the models that `config_file` can name, and what each is for."""
+
+import json
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from app.engine.checkpoint.weights import local_weights
+from app.engine.config import CfgNode, load_config
+from app.engine.config.yaml_file import read_config
+from app.places import CONFIG_ROOT, weights_folders
+from app.tasks.config_file import finds, suggested_config
+from executor.errors import ConfigError
+from executor.hyperparameters import BOXES, INSTANCE_SEGMENTATION
+
+if TYPE_CHECKING:
+    from app.engine.modeling.detector import Detector
+
+_NUM_TIMES = 3
+_PICTURE = (480, 640)
+"""Height and width of what a model looks at to be timed."""
+
+_NOTES = """
+weights     here: a training starts without a network; else the file that is looked for
+*           not for a task's folders: `detex train --config-file ...` (detectron2's way)"""
+
+_TASKS = {BOXES: "boxes", INSTANCE_SEGMENTATION: "masks"}
+_COMMAND_LINE_ONLY = (
+    ("MODEL.KEYPOINT_ON", "keypoints"),
+    ("MODEL.LOAD_PROPOSALS", "boxes"),
+)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A model.
+
+    finds        boxes, masks (and boxes), keypoints, ...
+    in_tasks     whether a task's config.yaml may name it
+    parameters   their number, with as many classes as the file says
+    weights      what a training starts from: "here", "none", or the file that is not here
+    about        what the file says of itself
+    seconds      for one picture of 640 x 480, with random weights; None: not measured
+    """
+
+    config_file: str
+    finds: str
+    in_tasks: bool
+    parameters: int
+    weights: str
+    about: str
+    seconds: float | None = None
+
+
+def report(names: Sequence[str], *, measure: bool, as_json: bool) -> int:
+    """Print the models whose path holds one of `names`, all where none is given; the status."""
+    chosen = [path for path in named_configs() if _is_meant(path, names)]
+    if not chosen:
+        near = suggested_config(names[0])
+        typer.echo(f"detex: no config is named so; did you mean {near}?", err=True)
+        return ConfigError.exit_status
+    if not as_json:
+        speed = "  s/image" if measure else ""
+        typer.echo(f"{'config_file':72}  {'finds':10} {'parameters':>10}{speed}  weights")
+    for path in chosen:
+        described = describe(path, measure=measure)
+        line = json.dumps(asdict(described), ensure_ascii=False) if as_json else _row(described)
+        typer.echo(line)
+    if not as_json:
+        typer.echo(_NOTES)
+    return 0
+
+
+def _is_meant(path: Path, names: Sequence[str]) -> bool:
+    return not names or any(name.lower() in str(path).lower() for name in names)
+
+
+def _row(described: Described) -> str:
+    speed = "" if described.seconds is None else f"  {described.seconds:7.3f}"
+    finds = described.finds if described.in_tasks else f"{described.finds} *"
+    size = f"{described.parameters / 1e6:8.1f} M"
+    row = f"{described.config_file:72}  {finds:10} {size}{speed}  {described.weights}"
+    return f"{row} ({described.about})" if described.about else row
+
+
+def named_configs() -> Iterator[Path]:
+    """Every config that is a model, by name; not the bases and detectron2's own test configs."""
+    for path in sorted((CONFIG_ROOT / "configs").rglob("*.yaml")):
+        if not path.name.startswith("Base") and "quick_schedules" not in path.parts:
+            yield path
+
+
+def at_hand(path: Path) -> str | None:
+    """Where a config's weights are; '' where it starts without, None where they are elsewhere."""
+    wanted = _weights_of(path)
+    if not wanted:
+        return ""
+    found = local_weights(wanted, weights_folders())
+    return None if found is None else str(found)
+
+
+@cache
+def _weights_of(path: Path) -> str:
+    return str(read_config(path).values.get("MODEL", {}).get("WEIGHTS") or "")
+
+
+def describe(path: Path, *, measure: bool) -> Described:
+    """What a config is for, how large its network is and, if asked, how fast."""
+    cfg = load_config(path)
+    kinds = [word for number, word in _TASKS.items() if finds(cfg, number)]
+    place = at_hand(path)
+    wanted = _weights_of(path)
+    weights = "none" if place == "" else "here" if place else wanted.rpartition("/")[2]
+    return Described(
+        config_file=str(path.relative_to(CONFIG_ROOT)),
+        finds=kinds[-1] if kinds else _other_kind(cfg),
+        in_tasks=bool(kinds),
+        parameters=sum(parameter.numel() for parameter in _network(cfg).parameters()),
+        weights=weights,
+        about=_about(path),
+        seconds=_measured(cfg) if measure else None,
+    )
+
+
+def _about(path: Path) -> str:
+    """The comment in the first line."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip().rstrip(".") if first.startswith("#") else ""
+
+
+def _other_kind(cfg: CfgNode) -> str:
+    """What a model finds that only detectron2's way of the command line can use."""
+    leaves: dict[str, Any] = dict(cfg.leaves())
+    for key, word in _COMMAND_LINE_ONLY:
+        if leaves[key]:
+            return word
+    words = {
+        "PanopticFPN": "panoptic",
+        "SemanticSegmentor": "semantic",
+        "ProposalNetwork": "proposals",
+    }
+    return words.get(str(cfg.MODEL.META_ARCHITECTURE), str(cfg.MODEL.META_ARCHITECTURE))
+
+
+def _network(cfg: CfgNode) -> "Detector":
+    """The network without memory for its weights."""
+    import torch
+
+    from app.engine.modeling.build import build_blank_detector
+
+    blank = cfg.clone()
+    blank.defrost()
+    blank.MODEL.DEVICE = "meta"
+    with torch.device("meta"):
+        return build_blank_detector(blank)
+
+
+def _measured(cfg: CfgNode) -> float:
+    """Seconds for one picture, the median of a few, on the device that a task would choose."""
+    import numpy as np
+    import torch
+
+    from app.engine.modeling.build import build_detector
+    from app.engine.predictor import Predictor
+
+    own = cfg.clone()
+    own.defrost()
+    own.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+    predictor = Predictor(build_detector(own).eval(), own, consume=True)
+    picture = np.random.default_rng(0).integers(0, 256, (*_PICTURE, 3), dtype=np.uint8)
+    times = []
+    for _ in range(1 + _NUM_TIMES):  # the first one prepares
+        start = time.perf_counter()
+        predictor.detect([picture])
+        times.append(time.perf_counter() - start)
+    return round(statistics.median(times[1:]), 4)

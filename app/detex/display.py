@@ -1,0 +1,175 @@
+"""How a task that runs is shown: the plain log, a progress bar below it, or JSON lines beside it.
+
+The log is what the task and its supervisor write to standard output, and it is the container's. A
+bar needs the last line of the terminal for itself, so the log then goes through a pipe and is
+printed above it; for JSON it goes to standard error.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+Show = Callable[[float], None]
+"""Told the fraction of the work that is done, 0 to 1."""
+
+_JSON_INTERVAL_S = 1.0
+_DRAIN_S = 5.0
+
+
+def wants_bar() -> bool:
+    """Whether somebody looks at a terminal that can move its cursor."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+@contextmanager
+def plain() -> Iterator[Show]:
+    """The log alone."""
+    yield lambda fraction: None
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Show]:
+    """The log, and below it how far the task is, how fast it goes, and how long it will take."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
+    console = Console(file=terminal, force_terminal=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:5.1f} %  {task.fields[pace]}"),
+        TimeElapsedColumn(),
+    )
+    drawn = Progress(*columns, console=console, expand=True, redirect_stdout=False)
+    line = drawn.add_task(title, total=1.0, pace="")
+    pace = Pace()
+
+    def show(fraction: float) -> None:
+        pace.note(fraction)
+        drawn.update(line, completed=fraction, pace=pace.text())
+
+    def print_line(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    with terminal, drawn, _piped(print_line):
+        yield show
+
+
+@contextmanager
+def json_lines() -> Iterator[tuple[Show, Callable[[dict[str, Any]], None]]]:
+    """The log on standard error; on standard output what `Show` and the second function are told,
+    one object a line.
+    """
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    kept = os.dup(1)
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    pace, last = Pace(), 0.0
+
+    def write(content: dict[str, Any]) -> None:
+        print(json.dumps(content, ensure_ascii=False), file=stream, flush=True)
+
+    def show(fraction: float) -> None:
+        nonlocal last
+        pace.note(fraction)
+        now = time.monotonic()
+        if now - last >= _JSON_INTERVAL_S or fraction >= 1.0:
+            last = now
+            write({"event": "progress", "fraction": round(fraction, 4), **pace.numbers()})
+
+    with stream:
+        try:
+            yield show, write
+        finally:
+            sys.stdout.flush()
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+class Pace:
+    """How fast a task goes, from the reports of the last minute."""
+
+    WINDOW_S = 60.0
+    LEAST_S = 2.0  # a shorter time tells nothing
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._start = clock()
+        self._seen: list[tuple[float, float]] = []
+
+    def note(self, fraction: float) -> None:
+        """The task is at `fraction` now."""
+        now = self._clock()
+        self._seen.append((now, fraction))
+        while len(self._seen) > 2 and now - self._seen[0][0] > self.WINDOW_S:
+            del self._seen[0]
+
+    @property
+    def per_second(self) -> float:
+        """Share of the work that is done in a second; 0 where nothing is known yet."""
+        if not self._seen:
+            return 0.0
+        (start, first), (end, last) = self._seen[0], self._seen[-1]
+        return (last - first) / (end - start) if end - start >= self.LEAST_S else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the end; None where nothing is known yet."""
+        if not self._seen or self.per_second <= 0:
+            return None
+        end, fraction = self._seen[-1]
+        return max((1.0 - fraction) / self.per_second - (self._clock() - end), 0.0)
+
+    def numbers(self) -> dict[str, float | None]:
+        """For programs."""
+        left = self.left_s
+        return {
+            "per_minute": round(60 * self.per_second, 4),
+            "elapsed_s": round(self._clock() - self._start, 1),
+            "left_s": None if left is None else round(left, 1),
+        }
+
+    def text(self) -> str:
+        """For people: `2.5 %/min, 0:12:30 left`."""
+        left = self.left_s
+        if left is None:
+            return ""
+        minutes, seconds = divmod(round(left), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{6000 * self.per_second:.1f} %/min, {hours}:{minutes:02}:{seconds:02} left"
+
+
+@contextmanager
+def _piped(print_line: Callable[[str], None]) -> Iterator[None]:
+    """Hand over all that this process and those it starts write, line by line."""
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = {number: os.dup(number) for number in (1, 2)}
+    for number in kept:
+        os.dup2(writer, number)
+    os.close(writer)
+    stream = os.fdopen(reader, encoding="utf-8", errors="backslashreplace")
+    thread = threading.Thread(target=_hand_over, args=(stream, print_line), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, descriptor in kept.items():
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        # A process that outlives the task may hold the other end.
+        thread.join(_DRAIN_S)
+
+
+def _hand_over(stream: TextIO, print_line: Callable[[str], None]) -> None:
+    for line in stream:
+        print_line(line.rstrip("\n"))

@@ -1,0 +1,97 @@
+"""`detex run`, `train`, `mine`, `infer`: the container's job on two folders, without a container.
+
+The supervisor of the container runs in this process, with the folders in place of /in and /out
+(`executor.mounts`). Log, results, monitor.txt and exit status are those of the container.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+
+from app.detex.display import bar, json_lines, plain, wants_bar
+from app.places import CONFIG_ROOT
+from executor.mounts import IN_VARIABLE, OUT_VARIABLE, TASK_VARIABLE, mounted
+
+
+def run_task(task: str, input_dir: Path, output_dir: Path, *, as_json: bool) -> int:
+    """Do a task, or what env.yaml asks for where `task` is ''; the exit status."""
+    wrong = _what_is_wrong(task, input_dir, output_dir)
+    if wrong:
+        typer.echo(f"detex: {wrong}", err=True)
+        return 2
+    with suppress(OSError):  # told by the supervisor, with its status
+        output_dir.mkdir(parents=True, exist_ok=True)
+    os.environ.pop("DEFAULT_ENV_FILE_PATH", None)
+    os.environ[IN_VARIABLE] = str(input_dir.resolve())
+    os.environ[OUT_VARIABLE] = str(output_dir.resolve())
+    os.environ[TASK_VARIABLE] = task
+    # As in the container: a relative path means the same file wherever one stands.
+    os.chdir(CONFIG_ROOT)
+    return _as_json() if as_json else _for_people(task or "task")
+
+
+def _what_is_wrong(task: str, input_dir: Path, output_dir: Path) -> str | None:
+    if not input_dir.is_dir():
+        what = "is no folder" if input_dir.exists() else "is not there"
+        return f"--in {input_dir}: {what}; name the folder that holds config.yaml and the index"
+    if output_dir.exists() and output_dir.samefile(input_dir):
+        return f"--out {output_dir} is the folder of --in; results need a folder of their own"
+    if not task and not (input_dir / "env.yaml").exists():
+        return (
+            f"{input_dir} has no env.yaml that says which task; write one, or say it:"
+            " `detex train`, `detex mine` or `detex infer` with the same options"
+        )
+    return None
+
+
+def _for_people(title: str) -> int:
+    from app.start import run
+
+    with bar(title) if wants_bar() else plain() as show:
+        error = run(on_progress=show)
+    return 0 if error is None else error.exit_status
+
+
+def _as_json() -> int:
+    from app.start import run
+    from executor.env import load_env
+    from executor.errors import ConfigError
+
+    with json_lines() as (show, write):
+        error = run(on_progress=show)
+        status = 0 if error is None else error.exit_status
+        result: dict[str, Any] = {
+            "event": "result",
+            "status": status,
+            "code": 0 if error is None else error.code,
+            "error": None if error is None else str(error),
+        }
+        if error is None:
+            with suppress(ConfigError):
+                result |= _results(load_env(Path(mounted("/in/env.yaml"))))
+        write(result)
+    return status
+
+
+def _results(env: Any) -> dict[str, Any]:
+    """Which tasks were done, the files with their results, and a training's stages."""
+    from executor.env import Task
+
+    files = {
+        Task.TRAINING: env.output.training_result_file,
+        Task.MINING: env.output.mining_result_file,
+        Task.INFER: env.output.infer_result_file,
+    }
+    told: dict[str, Any] = {"results": {task.value: str(files[task]) for task in env.tasks}}
+    if Task.TRAINING in env.tasks:
+        content = yaml.safe_load(files[Task.TRAINING].read_text(encoding="utf-8"))
+        told["best_stage"] = content.get("best_stage_name")
+        told["stages"] = {
+            name: {"mAP": stage["mAP"], "folder": str(env.output.models_dir / name)}
+            for name, stage in content.get("model_stages", {}).items()
+        }
+    return told
