@@ -12,12 +12,12 @@ from app.engine.config.exportable import export_faults
 from app.engine.config.smells import unknown_smells
 from app.tasks.args_options import ORIGIN, inspect_args_options
 from app.tasks.config_file import config_path, learning_rate_for, wrong_kinds
+from common.limited_yaml import Document
 from executor.config_check import Findings, Settings, check_config
 from executor.env import Env, InputPaths, Task
 from executor.errors import ConfigError, ObjectTypeError
 from executor.hyperparameters import TrainHyperparameters, given, words_of
 from executor.validation import Problem
-from executor.yaml_reader import Document
 
 _ODD_RATE = 10.0
 """A learning rate so many times the one that would be chosen is warned of."""

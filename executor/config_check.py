@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.limited_yaml import Document
 from executor.env import Task
 from executor.errors import ObjectTypeError
 from executor.hyperparameters import (
@@ -18,7 +19,7 @@ from executor.hyperparameters import (
 )
 from executor.other_words import instead_of, remark_on
 from executor.validation import Problem, config_error, misspelt, shown, validate
-from executor.yaml_reader import Document, read_yaml
+from executor.yaml_reader import read_yaml
 
 # Set by platforms for their own ends; heard, and of no effect here.
 _FOREIGN_KEYS = frozenset(

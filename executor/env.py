@@ -12,10 +12,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.limited_yaml import Document, Location
 from executor.errors import ConfigError
 from executor.mounts import TASK_VARIABLE, mounted
 from executor.validation import Problem, config_error, misspelt, validate, validated
-from executor.yaml_reader import Document, Location, read_yaml
+from executor.yaml_reader import read_yaml
 
 _FROZEN = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 

@@ -1,7 +1,7 @@
 """config.yaml: what a user may set, one model per task.
 
 Docstrings below fields become the comments of the templates that users see. Values arrive as text
-(see yaml_reader) or as numbers; an empty value means "not set", because web forms drop such keys.
+(see limited_yaml) or as numbers; an empty value means "not set", because web forms drop such keys.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ from unicodedata import category, normalize
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from common.limited_yaml import Value
 from executor.engine_words import (
     ANNOTATIONS,
     EXPORT_FORMS,
@@ -23,7 +24,7 @@ from executor.engine_words import (
 from executor.env import Task
 from executor.mounts import mounted
 from executor.validation import validated
-from executor.yaml_reader import Value, read_yaml
+from executor.yaml_reader import read_yaml
 
 MAX_CLASSES = 10_000
 

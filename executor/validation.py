@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from common.limited_yaml import Document, Location, Mark
 from common.text import shortened
 from executor.errors import ConfigError
-from executor.yaml_reader import Document, Location, Mark
 
 Model = TypeVar("Model", bound=BaseModel)
 

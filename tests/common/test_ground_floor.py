@@ -13,7 +13,7 @@ before = set(sys.modules)
 for name in sys.argv[1:]:
     importlib.import_module(f"common.{name}")
 tops = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(*sorted(tops - sys.stdlib_module_names - {"common", "__mp_main__"}))
+print(*sorted(tops - sys.stdlib_module_names))
 """
 
 
@@ -21,4 +21,6 @@ def test_nothing_else_is_imported() -> None:
     done = subprocess.run(
         [sys.executable, "-c", CODE, *MODULES], capture_output=True, text=True, check=True
     )
-    assert set(done.stdout.split()) <= {"yaml", "_yaml"}
+    # Cython's are made by PyYAML's extension.
+    foreign = {name for name in done.stdout.split() if "cython" not in name}
+    assert foreign <= {"common", "yaml", "_yaml", "__mp_main__"}

@@ -6,12 +6,12 @@ for, at least as far as both go.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from app.engine.data.formats._text import decode
 from app.engine.data.problems import Effect, Problems
 from app.engine.structures.class_names import folded_name
+from common.limited_yaml import parse_yaml
 
 OTHER_ORDER = "class list beside the labels with the same names at other numbers than class_names"
 OTHER_NAMES = "class list beside the labels with other names than class_names (numbers count)"
@@ -73,11 +73,10 @@ def _read(path: Path) -> list[str]:
         if path.suffix not in (".yaml", ".yml"):
             return [line.strip() for line in text.splitlines() if line.strip()]
         # Names stay as they are written: `no` is no truth value, `1e3` no number.
-        content = yaml.load(text, Loader=yaml.BaseLoader)
-        names = content.get("names") if isinstance(content, dict) else None
+        names: Any = parse_yaml(text, path).value.get("names")
         if isinstance(names, dict):
             names = [name for _, name in sorted((int(key), name) for key, name in names.items())]
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError):
+    except (OSError, ValueError, TypeError):
         return []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return []
