@@ -129,11 +129,7 @@ def require_test_sets(cfg: CfgNode, options: Options) -> dict[str, Dataset]:
 
 def for_one(cfg: CfgNode, name: str) -> CfgNode:
     """`cfg` as if DATASETS.TEST named only this one: rules of evaluation depend on it."""
-    own = cfg.clone()
-    own.defrost()
-    own.DATASETS.TEST = (name,)
-    own.freeze()
-    return own
+    return cfg.with_values({"DATASETS.TEST": (name,)})
 
 
 def _own(cfg: CfgNode, options: Options, part: str) -> dict[str, Load]:

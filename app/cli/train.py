@@ -79,11 +79,7 @@ def run(options: Options) -> None:
 def _as_used(cfg: CfgNode, saved: SavedModel) -> CfgNode:
     """With the rates and the seed that the model was in fact trained with."""
     stored = load_config(saved.config)
-    used = cfg.clone()
-    used.defrost()
-    used.SOLVER, used.SEED = stored.SOLVER, stored.SEED
-    used.freeze()
-    return used
+    return cfg.with_values({"SOLVER": stored.SOLVER, "SEED": stored.SEED})
 
 
 def _tell_objects(dataset: Dataset) -> None:

@@ -61,20 +61,30 @@ class CfgNode(dict[str, Any]):
     def dump(self) -> str:
         """The whole tree as YAML that `merge_from_file` reads back to the same values."""
         text = {key: value for key, value in self.leaves() if isinstance(value, str)}
-        quoted = self.clone()
-        quoted.defrost()
-        for key, value in text.items():
-            if isinstance(decode(value), str) and decode(value) != value:
-                *sections, leaf = key.split(".")
-                node = quoted
-                for name in sections:
-                    node = node[name]
-                node[leaf] = repr(value)  # else reading would strip the value's own quotes
-        return dump_yaml(quoted)
+        # Else reading would strip a value's own quotes.
+        quoted = {
+            key: repr(value)
+            for key, value in text.items()
+            if isinstance(decode(value), str) and decode(value) != value
+        }
+        return dump_yaml(self.with_values(quoted))
 
     def clone(self) -> Self:
         """An independent copy, frozen as this one."""
         return copy.deepcopy(self)
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """A frozen copy in which the dotted keys have these values; nothing checks them."""
+        changed = self.clone()
+        changed.defrost()
+        for key, value in values.items():
+            node = changed
+            *sections, leaf = key.split(".")
+            for name in sections:
+                node = node[name]
+            node[leaf] = value
+        changed.freeze()
+        return changed
 
     def freeze(self) -> None:
         """Refuse every later change, here and below."""

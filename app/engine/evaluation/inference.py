@@ -15,6 +15,7 @@ import torch
 
 from app.engine.errors import is_out_of_memory
 from app.engine.evaluation.evaluator import Evaluator
+from app.engine.layers.precision import autocast
 from app.engine.modeling.detector import Detector
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import ImageRecord, Sample
@@ -51,7 +52,7 @@ def run_inference(
     """
     logger.info("Start inference on %d batches", num_batches)
     clock, num_images = _Clock(num_batches), 0
-    with _eval_mode(model), torch.no_grad(), _autocast(model.device, dtype):
+    with _eval_mode(model), torch.no_grad(), autocast(model.device, dtype):
         for index, samples in enumerate(clock.timed(batches)):
             with clock.part("compute"):
                 detections = detect(model, samples) if samples else []
@@ -97,10 +98,6 @@ def _eval_mode(model: Detector) -> Iterator[None]:
         yield
     finally:
         model.train(training)
-
-
-def _autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
-    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 class _Clock:

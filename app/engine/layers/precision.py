@@ -1,4 +1,4 @@
-"""How exactly a GPU multiplies float32 numbers."""
+"""In which number format a network computes."""
 
 import torch
 
@@ -9,3 +9,8 @@ def set_float32_precision(cfg: CfgNode) -> None:
     """FLOAT32_PRECISION, for the whole process; '' leaves it as it is."""
     if cfg.FLOAT32_PRECISION:
         torch.set_float32_matmul_precision(cfg.FLOAT32_PRECISION)
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
+    """A context that computes in `dtype`; None changes nothing."""
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)

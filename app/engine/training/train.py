@@ -54,7 +54,8 @@ def _train_with_restarts(request: TrainRequest, devices: Sequence[torch.device])
             if len(devices) == 1 or too_many or not restarts_left:
                 raise _out_of_memory(error) from error
             logger.warning("Out of memory: starting again with SOLVER.ACCUMULATE %d", parts)
-            request = replace(request, cfg=_accumulating(request.cfg, parts), resume=True)
+            cfg = request.cfg.with_values({"SOLVER.ACCUMULATE": parts})
+            request = replace(request, cfg=cfg, resume=True)
         # Outside the handlers, whose tracebacks hold on to tensors.
         torch.cuda.empty_cache()
     raise AssertionError("the last round returns or raises")
@@ -67,14 +68,6 @@ def _out_of_memory(error: Exception) -> OutOfMemoryError:
         f"memory is too small ({first_line(error)}); lower SOLVER.IMS_PER_BATCH, "
         "INPUT.MIN_SIZE_TRAIN or DATALOADER.NUM_WORKERS, or free the device of other programs"
     )
-
-
-def _accumulating(cfg: CfgNode, parts: int) -> CfgNode:
-    smaller = cfg.clone()
-    smaller.defrost()
-    smaller.SOLVER.ACCUMULATE = parts
-    smaller.freeze()
-    return smaller
 
 
 def _check_devices(devices: Sequence[torch.device]) -> None:

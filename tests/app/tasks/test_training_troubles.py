@@ -69,7 +69,7 @@ def test_want_of_memory_beside_the_training_ends_it_as_such(
         return [job.directory / "model.onnx"]
 
     monkeypatch.setitem(EXPORTERS, "onnx", export)
-    monkeypatch.setattr("app.engine.training.loop.trainer.losses_are_finite", lambda *_, **__: True)
+    monkeypatch.setattr("app.engine.training.loop.hooks.losses_are_finite", lambda *_, **__: True)
     with monkeypatch.context() as short:
         short.setattr(place, refuse)
         error = trained(export="onnx")

@@ -89,11 +89,7 @@ def without_false_flips(cfg: CfgNode) -> CfgNode:
         _PAIRS,
         mirror.unpaired[0],
     )
-    own = cfg.clone()
-    own.defrost()
-    own.INPUT.RANDOM_FLIP = "none"
-    own.freeze()
-    return own
+    return cfg.with_values({"INPUT.RANDOM_FLIP": "none"})
 
 
 def _listed(names: Sequence[str]) -> str:

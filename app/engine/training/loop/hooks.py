@@ -12,11 +12,14 @@ import torch
 
 from app.engine.training.loop.loss_watch import LossWatch
 from app.engine.training.loop.train_loop import Hook, Iteration
+from app.engine.training.process.ranks import Ranks
 from app.engine.training.reporting.log_line import log_line
 from app.engine.training.reporting.pictures import PictureBook
 from app.engine.training.reporting.progress import ProgressMeter
 from app.engine.training.reporting.writers import Writers
+from app.engine.training.state.divergence import DivergingError
 from app.engine.training.state.run import Finished, Run
+from app.engine.training.validation.losses import losses_are_finite
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +58,24 @@ def log(watch: LossWatch, writers: Writers, *, max_iter: int, device: torch.devi
 
 def _peak_memory_mib(device: torch.device) -> float | None:
     return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
+
+
+def require_finite_outputs(
+    ranks: Ranks, *, dtype: torch.dtype | None, is_due: Callable[[Run], bool]
+) -> Hook:
+    """Before a model is evaluated, or the last: finite weights may give no numbers."""
+
+    def hook(run: Run, iteration: Iteration) -> None:
+        if not is_due(run):
+            return
+        finite = losses_are_finite(run.best_model, iteration.samples[:1], dtype=dtype)
+        (is_lost,) = ranks.any((not finite,))
+        if is_lost:
+            raise DivergingError(
+                f"The outputs of the model after iteration {run.iteration} are infinite or NaN"
+            )
+
+    return hook
 
 
 def unless_stopping(work: Callable[[Run], None]) -> Hook:

@@ -2,19 +2,16 @@
 
 import logging
 import time
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 
 from app.engine.checkpoint.store import CheckpointStore
-from app.engine.config import CfgNode
 from app.engine.data.loading.damaged import report_met
 from app.engine.data.loading.loader import Loader, build_train_loader
 from app.engine.evaluation.evaluator import verify_results
-from app.engine.structures.sample import Sample
 from app.engine.training.loop import hooks
 from app.engine.training.loop.loss_watch import LossWatch
-from app.engine.training.loop.train_loop import Hook, Iteration, train_loop
+from app.engine.training.loop.train_loop import Hook, train_loop
 from app.engine.training.process.precision import set_backend_flags, training_dtype
 from app.engine.training.process.ranks import Ranks
 from app.engine.training.reporting.pictures import PictureBook
@@ -29,7 +26,6 @@ from app.engine.training.state.identity import identity
 from app.engine.training.state.run import Finished, Run
 from app.engine.training.state.settings import settings_of
 from app.engine.training.summary import TrainSummary
-from app.engine.training.validation.losses import losses_are_finite
 from app.engine.training.validation.model_selector import ModelSelector, evaluated_after
 from app.engine.training.validation.validator import Validator
 
@@ -48,7 +44,7 @@ class Trainer:
 
     def __init__(self, ranks: Ranks, request: TrainRequest) -> None:
         self.ranks = ranks
-        self.cfg = _on_device(request.cfg, ranks)
+        self.cfg = request.cfg.with_values({"MODEL.DEVICE": str(ranks.device)})
         self.request = request = replace(request, cfg=self.cfg)
         self.max_iter = int(self.cfg.SOLVER.MAX_ITER)
         self.dtype = training_dtype(self.cfg, ranks.device)
@@ -74,7 +70,7 @@ class Trainer:
         self.selector = ModelSelector(
             request,
             self.validator,
-            first_batches=lambda: self._loader(skip_batches=0),
+            first_batches=lambda: iter(self._loader(skip_batches=0)),
             meter=self.meter,
             scalars=self.watch.scalars,
             book=self.book,
@@ -120,7 +116,8 @@ class Trainer:
         try:
             self.checkpoints.save(self.run)
             self._evaluate_if_due(self.run)  # one that was cut short is made up for
-            with closing(self._batches()) as batches:
+            loader = self._loader(skip_batches=self.run.images // self.run.ims_per_batch)
+            with closing(iter(loader)) as batches:
                 train_loop(
                     self.run,
                     batches,
@@ -147,23 +144,16 @@ class Trainer:
             ]
         return [
             *chosen,
-            self._require_finite_outputs,
+            hooks.require_finite_outputs(
+                self.ranks,
+                dtype=self.dtype,
+                is_due=lambda run: run.iteration == self.max_iter or self.selector.is_due(run),
+            ),
             hooks.save(self._save, period=period, max_iter=self.max_iter),
             hooks.report_progress(self.meter),
             hooks.unless_stopping(self._evaluate_if_due),
             hooks.stop_when_asked(),
         ]
-
-    def _require_finite_outputs(self, run: Run, iteration: Iteration) -> None:
-        """A hook, before a model is evaluated or the last: finite weights may give no numbers."""
-        if run.iteration != self.max_iter and not self.selector.is_due(run):
-            return
-        finite = losses_are_finite(run.best_model, iteration.samples[:1], dtype=self.dtype)
-        (is_lost,) = self.ranks.any((not finite,))
-        if is_lost:
-            raise DivergingError(
-                f"The outputs of the model after iteration {run.iteration} are infinite or NaN"
-            )
 
     def _tell_of_damage(self) -> None:
         for name, met, records in (
@@ -184,9 +174,6 @@ class Trainer:
             self._save(run)
             self.selector.evaluate(run)
 
-    def _batches(self) -> Generator[list[Sample]]:
-        return iter(self._loader(skip_batches=self.run.images // self.run.ims_per_batch))
-
     def _loader(self, *, skip_batches: int) -> Loader:
         loader = build_train_loader(
             self.cfg,
@@ -200,19 +187,16 @@ class Trainer:
         loader.problems = self.run.damaged
         return loader
 
-    @contextmanager
-    def _writing(self) -> Iterator[Writers | None]:
+    def _writing(self) -> AbstractContextManager[Writers | None]:
         """Writers in the first process, None in the others."""
         if not self.ranks.is_first:
-            yield None
-            return
-        with Writers(
+            return nullcontext()
+        return Writers(
             self.watch.scalars,
             metrics_file=self.request.output_dir / "metrics.json",
             tensorboard_dir=self.request.tensorboard_dir,
             start_iteration=self.run.iteration,
-        ) as writers:
-            yield writers
+        )
 
     def _progress_meter(self) -> ProgressMeter:
         num_batches = len(self.request.val_records) / self.cfg.SOLVER.IMS_PER_BATCH
@@ -222,12 +206,3 @@ class Trainer:
             evaluations=evaluated_after(self.request),
             evaluation_cost=_EVALUATION_COST * num_batches,
         )
-
-
-def _on_device(cfg: CfgNode, ranks: Ranks) -> CfgNode:
-    """A frozen copy of `cfg` for this process's device."""
-    own = cfg.clone()
-    own.defrost()
-    own.MODEL.DEVICE = str(ranks.device)
-    own.freeze()
-    return own

@@ -24,11 +24,6 @@ def training_dtype(cfg: CfgNode, device: torch.device) -> torch.dtype | None:
     return torch.float16 if name == "float16" else torch.bfloat16
 
 
-def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
-    """A context that computes in `dtype`; None changes nothing."""
-    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
-
-
 def set_backend_flags(cfg: CfgNode) -> None:
     """CUDNN_BENCHMARK and FLOAT32_PRECISION, for the whole process."""
     torch.backends.cudnn.benchmark = bool(cfg.CUDNN_BENCHMARK)

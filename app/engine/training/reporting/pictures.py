@@ -15,6 +15,9 @@ from app.engine.structures.sample import ImageRecord, Sample
 Picture = npt.NDArray[np.uint8]
 
 _CELL = (480, 640)
+_MAX_SAMPLES = 9  # of a training batch
+_MAX_IMAGES = 6  # of an evaluation
+_SCORE_THRESH = 0.3
 
 
 class PictureBook:
@@ -27,10 +30,10 @@ class PictureBook:
         self.class_names = class_names
         self.image_format = image_format
 
-    def training_batch(self, samples: Sequence[Sample], *, limit: int = 9) -> Picture:
+    def training_batch(self, samples: Sequence[Sample]) -> Picture:
         """Samples as the network sees them, with their labels."""
         pictures = []
-        for sample in samples[:limit]:
+        for sample in samples[:_MAX_SAMPLES]:
             labels = Detections.empty(sample.size)
             truth = sample.ground_truth
             if truth is not None:
@@ -39,9 +42,7 @@ class PictureBook:
             pictures.append(draw(self._pixels(sample), labels, self.class_names))
         return mosaic(pictures, cell=_CELL)
 
-    def detections(
-        self, sample: Sample, found: Detections, record: ImageRecord, *, score_thresh: float
-    ) -> Picture:
+    def detections(self, sample: Sample, found: Detections, record: ImageRecord) -> Picture:
         """What was found in one image, and the labels as dashed outlines."""
         height, width = sample.size
         ratio_y, ratio_x = height / sample.original_size[0], width / sample.original_size[1]
@@ -52,7 +53,7 @@ class PictureBook:
             self._pixels(sample),
             placed,
             self.class_names,
-            score_thresh=score_thresh,
+            score_thresh=_SCORE_THRESH,
             gt_boxes=gt_boxes,
         )
 
@@ -64,19 +65,11 @@ class PictureBook:
 class Collector:
     """Keeps pictures of the first few images of an evaluation."""
 
-    def __init__(
-        self,
-        book: PictureBook,
-        records: Sequence[ImageRecord],
-        *,
-        limit: int = 6,
-        score_thresh: float = 0.3,
-    ) -> None:
+    def __init__(self, book: PictureBook, records: Sequence[ImageRecord]) -> None:
         self.book = book
         # Images without objects say little: take labelled ones where there are any.
         chosen = [record for record in records if len(record)] or list(records)
-        self.records = {record.image_id: record for record in chosen[:limit]}
-        self.score_thresh = score_thresh
+        self.records = {record.image_id: record for record in chosen[:_MAX_IMAGES]}
         self.pictures: list[Picture] = []
 
     def __call__(self, samples: list[Sample], detections: list[Detections]) -> None:
@@ -84,10 +77,7 @@ class Collector:
         for sample, found in zip(samples, detections, strict=True):
             record = self.records.get(sample.image_id)
             if record is not None:
-                picture = self.book.detections(
-                    sample, found, record, score_thresh=self.score_thresh
-                )
-                self.pictures.append(picture)
+                self.pictures.append(self.book.detections(sample, found, record))
 
     def sheet(self) -> Picture | None:
         """All pictures side by side; None without any."""

@@ -56,13 +56,13 @@ def take_up(run: Run, state: dict[str, Any], settings: Settings, request: TrainR
 
 def config_as_used(cfg: CfgNode, run: Run) -> CfgNode:
     """The config of a saved model: with the rates and the seed that the run has in fact."""
-    used = cfg.clone()
-    used.defrost()
-    used.SOLVER.BASE_LR *= run.rate_factor
-    used.SOLVER.BASE_LR_END *= run.rate_factor
-    if used.SEED >= 0:
-        used.SEED = run.seed
-    return used
+    return cfg.with_values(
+        {
+            "SOLVER.BASE_LR": cfg.SOLVER.BASE_LR * run.rate_factor,
+            "SOLVER.BASE_LR_END": cfg.SOLVER.BASE_LR_END * run.rate_factor,
+            "SEED": run.seed if cfg.SEED >= 0 else cfg.SEED,
+        }
+    )
 
 
 def _settings_of_first_release(state: dict[str, Any]) -> Settings:

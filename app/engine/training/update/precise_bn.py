@@ -5,22 +5,41 @@ statistics are taken anew with the weights as they are (https://arxiv.org/abs/21
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from itertools import islice
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from app.engine.layers.precision import autocast
+from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import Sample
-from app.engine.training.process.precision import autocast
+from app.engine.training.process.rng import rng_preserved
 
 logger = logging.getLogger(__name__)
 
 
-def has_batch_norm(model: nn.Module) -> bool:
-    """Whether `model` has batch norms that are being trained."""
-    return bool(_trained_norms(model))
+def measure_norms(
+    model: Detector,
+    batches: Callable[[], Generator[list[Sample]]],
+    *,
+    num_batches: int,
+    dtype: torch.dtype | None,
+) -> None:
+    """Set the statistics of a model's batch norms anew; nothing else changes.
+
+    batches  training batches from their beginning, in the order in which the run began
+    """
+    model.train()
+    if not _trained_norms(model):
+        logger.info("PreciseBN is disabled: the model trains no batch norm.")
+        return
+    state = model.training_state()
+    with rng_preserved(), closing(batches()) as chosen:
+        update_statistics(model, chosen, num_batches=num_batches, device=model.device, dtype=dtype)
+    model.load_training_state(state)
 
 
 @torch.no_grad()

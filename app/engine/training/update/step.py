@@ -12,8 +12,8 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from app.engine.errors import OutOfMemoryError, is_out_of_memory
+from app.engine.layers.precision import autocast
 from app.engine.structures.sample import Sample
-from app.engine.training.process.precision import autocast
 from app.engine.training.process.ranks import delay_gradients
 from common.text import first_line
 

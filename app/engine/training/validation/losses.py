@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from app.engine.evaluation.inference import in_halves
+from app.engine.layers.precision import autocast
 from app.engine.modeling.detector import Detector
 from app.engine.structures.sample import Sample
-from app.engine.training.process.precision import autocast
 from app.engine.training.process.rng import rng_preserved
 
 

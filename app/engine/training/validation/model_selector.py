@@ -2,13 +2,11 @@
 
 import logging
 import math
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
 
 from app.engine.checkpoint.saved_model import SavedModel, save_model
-from app.engine.data.loading.loader import Loader
 from app.engine.evaluation.evaluator import Evaluation
-from app.engine.training.process.rng import rng_preserved
+from app.engine.structures.sample import Sample
 from app.engine.training.reporting.pictures import Collector, PictureBook
 from app.engine.training.reporting.progress import ProgressMeter
 from app.engine.training.reporting.scalars import Scalars
@@ -16,7 +14,7 @@ from app.engine.training.reporting.writers import Writers
 from app.engine.training.request import TrainRequest
 from app.engine.training.state.resume import config_as_used
 from app.engine.training.state.run import Finished, Run
-from app.engine.training.update.precise_bn import has_batch_norm, update_statistics
+from app.engine.training.update.precise_bn import measure_norms
 from app.engine.training.validation.outcome import Validation
 from app.engine.training.validation.validator import Validator
 
@@ -26,7 +24,7 @@ logger = logging.getLogger(__name__)
 class ModelSelector:
     """Evaluates a run after the iterations `evaluated_after`; keeps the best model.
 
-    first_batches  makes a loader of training data from its beginning, to measure norms on
+    first_batches  training batches from their beginning, to measure norms on
     writers        for numbers and pictures; None except in the first process
     """
 
@@ -35,7 +33,7 @@ class ModelSelector:
         request: TrainRequest,
         validator: Validator,
         *,
-        first_batches: Callable[[], Loader],
+        first_batches: Callable[[], Generator[list[Sample]]],
         meter: ProgressMeter,
         scalars: Scalars,
         book: PictureBook,
@@ -94,22 +92,13 @@ class ModelSelector:
 
     def _measure_norms(self, run: Run) -> None:
         settings = self.cfg.TEST.PRECISE_BN
-        if not settings.ENABLED:
-            return
-        model = run.best_model.train()
-        if not has_batch_norm(model):
-            logger.info("PreciseBN is disabled: the model trains no batch norm.")
-            return
-        state = model.training_state()
-        with rng_preserved(), closing(iter(self.first_batches())) as batches:
-            update_statistics(
-                model,
-                batches,
+        if settings.ENABLED:
+            measure_norms(
+                run.best_model,
+                self.first_batches,
                 num_batches=settings.NUM_ITER,
-                device=model.device,
                 dtype=self.validator.dtype,
             )
-        model.load_training_state(state)
 
     def _write(
         self, run: Run, evaluation: Evaluation, collector: Collector, writers: Writers

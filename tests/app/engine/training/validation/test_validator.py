@@ -56,7 +56,7 @@ def test_want_of_memory_in_an_evaluation_costs_only_that(
 ):
     out_of_memory(monkeypatch, tiny, method, above=0)
     # The last look at the outputs is no evaluation.
-    monkeypatch.setattr("app.engine.training.loop.trainer.losses_are_finite", lambda *_, **__: True)
+    monkeypatch.setattr("app.engine.training.loop.hooks.losses_are_finite", lambda *_, **__: True)
     summary = tiny.tiny_train(tmp_path / "run", tiny.tiny_config(*SHORT))
     assert summary.iteration == 4
     assert summary.last.weights.exists()
