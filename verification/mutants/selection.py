@@ -35,11 +35,19 @@ class Selection:
                 self.runs[file, line].update(self.seconds.keys() & tests)
 
     def tests(self, change: Change) -> list[str]:
-        """Those that ran a line of its reach or one that uses what it defines, else its file."""
+        """Those that ran a line of its reach; of a definition, a line that uses it.
+
+        What a definition says may also be read by a test alone: those of the file that is named
+        after the module are added. Where all that finds none, any that ran a line of the file.
+        """
         lines = {(change.file, line) for line in (change.line, *change.reach)}
         if not change.reach:
             lines = {place for name in change.names for place in self.uses.get(name, ())}
-        if not (found := self._that_ran(lines)):
+        found = self._that_ran(lines)
+        if not change.reach:
+            own = f"/test_{Path(change.file).stem.lstrip('_')}.py::"
+            found |= {test for test in self.seconds if own in test}
+        if not found:
             found = self._that_ran(place for place in self.runs if place[0] == change.file)
         return self._within_budget(found)
 

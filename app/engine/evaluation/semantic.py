@@ -61,11 +61,11 @@ class SemanticEvaluator:
     def results(self) -> Results:
         """`sem_seg`; nan for classes that do not occur."""
         tp, gt, pred = _marginals(self.counts[0])
-        iou, accuracy = _ratio(tp, gt + pred - tp, gt > 0), _ratio(tp, gt, gt > 0)
+        iou = np.where(gt > 0, _ratio(tp, gt + pred - tp), np.nan)
+        accuracy = _ratio(tp, gt)
         results = {"mIoU": _mean(iou), "fwIoU": 100 * float(np.nansum(iou * gt / max(gt.sum(), 1)))}
         border_tp, border_gt, border_pred = _marginals(self.counts[1])
-        union = border_gt + border_pred - border_tp
-        border_iou = _ratio(border_tp, union, union > 0)
+        border_iou = _ratio(border_tp, border_gt + border_pred - border_tp)
         for k, name in enumerate(self.class_names):
             results[f"IoU-{name}"] = 100 * float(iou[k])
             if self.with_borders:
@@ -106,9 +106,10 @@ def _marginals(counts: Counts) -> tuple[Shares, Shares, Shares]:
     return counts.diagonal()[:-1].astype(np.float64), inner.sum(axis=0), inner.sum(axis=1)
 
 
-def _ratio(part: Shares, whole: Shares, valid: npt.NDArray[np.bool_]) -> Shares:
+def _ratio(part: Shares, whole: Shares) -> Shares:
+    """nan of nothing."""
     shares = np.full(len(part), np.nan)
-    np.divide(part, whole, out=shares, where=valid & (whole > 0))
+    np.divide(part, whole, out=shares, where=whole > 0)
     return shares
 
 

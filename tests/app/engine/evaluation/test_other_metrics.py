@@ -73,6 +73,22 @@ def test_voc_curves(recall, precision, eleven_point, expected):
     assert ap == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("box", "ap50", "ap"),
+    [
+        pytest.param([0, 0, 10, 10], 100, 100, id="the object"),
+        pytest.param([0, 0, 10, 6], 100, 20, id="IoU 0.6: right at 0.5 and 0.55"),
+        pytest.param([0, 4, 10, 14], 0, 0, id="IoU 0.43"),
+        pytest.param([11, 0, 21, 10], 0, 0, id="beside it"),
+    ],
+)
+def test_voc_overlaps(box, ap50, ap):
+    labelled = record([[0, 0, 10, 10]], [0])
+    pair = (labelled, found([box], [0.9], [0]))
+    row = results(VocEvaluator([labelled], ["a"], eleven_point=False), pair)["bbox"]
+    assert (row["AP50"], row["AP"]) == pytest.approx((ap50, ap))
+
+
 def test_voc_difficult_and_doubles():
     # Boxes that differ by less than VOC's rounding of coordinates.
     labelled = record([[0, 0, 10, 10], [20, 0, 30, 10]], [0, 0], difficult=np.array([False, True]))
