@@ -26,10 +26,10 @@ def find_images(file: CocoFile, folder: Path, problems: Problems) -> list[Found]
         for key, header in headers.items()
         if isinstance(header, ImageError) and _is_absent(paths[key])
     }
-    inside = ""
+    listing = ""
     if absent:
         files = _image_files(folder)
-        inside = f"{folder} holds {f'for example {files[0]}' if files else 'no image'}"
+        listing = f"{folder} holds {f'for example {files[0]}' if files else 'no image'}"
         taken = {path for key, path in paths.items() if key not in absent}
         moved = match_images(
             [path for path in files if path not in taken], [named[key] for key in absent], problems
@@ -47,7 +47,7 @@ def find_images(file: CocoFile, folder: Path, problems: Problems) -> list[Found]
         if header is None:
             problems.add(NAMELESS, f"id {key} in {file.path}", Effect.BROKEN)
         elif key in absent:
-            problems.add(NOT_THERE, f"{image.name}; {inside}", Effect.BROKEN)
+            problems.add(NOT_THERE, f"{image.name}; {listing}", Effect.BROKEN)
         else:
             problems.add(NO_IMAGE, str(header), Effect.BROKEN)
         count_lost(file, image, problems)

@@ -182,7 +182,7 @@ class ObjectReader:
         elif angle:
             self.count(ROTATED, entry, f"by {angle:g} degrees", Effect.CHANGED)
             # Corners of a turned box may lie beyond the picture, that of the object seldom does.
-            return _inside(enclosing(box, math.radians(angle)), size)
+            return _clipped(enclosing(box, math.radians(angle)), size)
         return box
 
     def is_ignored(self, entry: Entry) -> bool:
@@ -223,7 +223,7 @@ def parse_box(value: Any) -> Box | None:
         return None
 
 
-def _inside(box: Box, size: Size) -> Box:
+def _clipped(box: Box, size: Size) -> Box:
     """As far as a box lies in a picture of `size`; all of it where its centre is outside."""
     x0, y0, x1, y1 = box
     height, width = map(float, size)

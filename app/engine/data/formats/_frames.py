@@ -100,9 +100,9 @@ class FrameMap:
         else:  # x becomes y
             bits = bits.T
             x, y = np.floor(columns / xy), np.floor(rows / yx)
-        inside_y = np.clip(y, 0, bits.shape[0] - 1).astype(np.int64)
-        inside_x = np.clip(x, 0, bits.shape[1] - 1).astype(np.int64)
-        moved: npt.NDArray[np.uint8] = bits[inside_y[:, None], inside_x]
+        y = np.clip(y, 0, bits.shape[0] - 1).astype(np.int64)
+        x = np.clip(x, 0, bits.shape[1] - 1).astype(np.int64)
+        moved: npt.NDArray[np.uint8] = bits[y[:, None], x]
         return moved
 
 

@@ -4,13 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from app.engine.data.formats import FORMATS, Conventions, Reading
 from app.engine.data.formats._class_list import OTHER_ORDER
-from app.engine.data.formats._records import ONE_PIXEL, SHARED
+from app.engine.data.formats._records import ONE_PIXEL
 from app.engine.data.formats._text import NO_TEXT
 from app.engine.data.formats.ark import FOREIGN
 from app.engine.data.problems import Effect, Problems
@@ -54,15 +52,6 @@ def test_whole_image_and_one_pixel_are_boxes(save_image) -> None:
     (record,) = _read(save_image(), "0,0,0,31,23\n0,5,5,5,5", problems)
     assert record.boxes.tolist() == [[0, 0, 32, 24], [5, 5, 6, 6]]
     assert problems.counts == {ONE_PIXEL: 1}
-
-
-def test_empty_file_is_an_image_without_objects(save_image) -> None:
-    problems = Problems()
-    (record,) = _read(save_image(), "", problems)
-    assert record.boxes.shape == (0, 4)
-    assert record.classes.shape == (0,)
-    assert record.segmentations is None
-    assert problems.total == 0
 
 
 @pytest.mark.parametrize(
@@ -151,28 +140,6 @@ def test_facts_have_what_is_dropped(save_image) -> None:
     assert reading.facts.class_numbers == {1: 1, 2: 1, 0: 1}
 
 
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        pytest.param("0,1,1,9,9", 2, id="objects of three images"),
-        pytest.param("", 0, id="no objects"),
-    ],
-)
-@pytest.mark.parametrize("word", ["ark", "yolo", "voc"])
-def test_one_file_for_several_images_is_told(
-    save_image, tmp_path: Path, word: str, text: str, count: int
-) -> None:
-    label = tmp_path / "label"
-    corners = "<xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>"
-    cat = f"<object><name>cat</name><bndbox>{corners}</bndbox></object>" if text else ""
-    yolo = "0 .5 .5 .5 .5" if text else ""
-    label.write_text({"ark": text, "yolo": yolo, "voc": f"<annotation>{cat}</annotation>"}[word])
-    pairs = [(save_image(f"{number}.png"), label) for number in range(3)]
-    reading = Reading(NAMES)
-    assert len(FORMATS[word](pairs, reading)) == 3
-    assert reading.problems.counts.get(SHARED, 0) == count
-
-
 def test_a_class_list_beside_ark_counts_as_beside_yolo(save_image, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("dog\ncat\n")
     problems = Problems()
@@ -188,51 +155,3 @@ def test_boxes_of_the_stored_picture_are_turned(save_image) -> None:
     reading = Reading(NAMES, Conventions(frame="stored"))
     (record,) = FORMATS["ark"]([(image, image.with_suffix(".txt"))], reading)
     assert record.boxes.tolist() == [[10, 3, 20, 13]]
-
-
-def test_missing_and_unreadable_files_leave_the_image_out(save_image, tmp_path: Path) -> None:
-    good, broken = save_image("good.png"), tmp_path / "broken.jpg"
-    broken.write_bytes(b"<html>")
-    label = tmp_path / "label.txt"
-    label.write_text("0,1,1,2,2")
-    problems = Problems()
-    pairs = [
-        (good, tmp_path / "missing.txt"),
-        (broken, label),
-        (tmp_path / "gone.jpg", label),
-        (save_image("other.png"), label),
-        (tmp_path / "other.png", label),
-        (save_image("third.png"), tmp_path),
-    ]
-    records = FORMATS["ark"](pairs, Reading(NAMES, problems=problems))
-    assert [record.path.name for record in records] == ["other.png"]
-    assert problems.counts == {
-        "image listed twice (first entry kept)": 1,
-        "unreadable image (left out)": 2,
-        "annotation file missing or unreadable (image left out)": 2,
-    }
-
-
-def test_many_images_keep_their_order(save_image, tmp_path: Path) -> None:
-    label = tmp_path / "label.txt"
-    label.write_text("0,1,1,2,2")
-    pairs = [(save_image(f"{i}.bmp", size=(4, i + 4)), label) for i in range(70)]
-    records = FORMATS["ark"](pairs, Reading(NAMES))
-    assert [record.width for record in records] == list(range(4, 74))
-    assert [record.image_id for record in records] == list(range(70))
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    data=st.one_of(
-        st.binary(max_size=200),
-        st.text(alphabet="0123456789.,- \nnaif\te", max_size=120).map(str.encode),
-    )
-)
-def test_no_content_raises(save_image, data: bytes) -> None:
-    for record in _read(save_image(), data):
-        height, width = record.size
-        assert (record.boxes >= 0).all()
-        assert (record.boxes <= [width, height, width, height]).all()
-        assert (record.boxes[:, 2:] - record.boxes[:, :2] >= 1).all()
-        assert ((record.classes >= 0) & (record.classes < 2)).all()

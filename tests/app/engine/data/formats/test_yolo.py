@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from app.engine.data.formats import FORMATS, Conventions, Reading, looks_like_yolo
@@ -52,14 +50,6 @@ def test_box(save_image, line: str | bytes) -> None:
     (remark,) = reading.remarks
     assert "YOLO" in remark
     assert "0 cat, 1 dog" in remark
-
-
-def test_empty_files_are_images_without_objects(save_image) -> None:
-    reading = Reading(NAMES)
-    (record,) = _read(save_image(), "", reading)
-    assert len(record) == 0
-    assert reading.remarks == []
-    assert reading.problems.total == 0
 
 
 @pytest.mark.parametrize(
@@ -269,19 +259,3 @@ def test_recognised_over_the_set(tmp_path: Path, texts: Sequence[str], is_yolo: 
         paths.append(tmp_path / f"{number}.txt")
         paths[-1].write_text(text)
     assert looks_like_yolo(paths) == is_yolo
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    data=st.one_of(
-        st.binary(max_size=200),
-        st.text(alphabet="0123456789.,- \nnaif\te", max_size=120).map(str.encode),
-    )
-)
-def test_no_content_raises(save_image, data: bytes) -> None:
-    for record in _read(save_image(), data):
-        height, width = record.size
-        assert (record.boxes >= 0).all()
-        assert (record.boxes <= [width, height, width, height]).all()
-        assert (record.boxes[:, 2:] - record.boxes[:, :2] >= 0.99).all()
-        assert ((record.classes >= 0) & (record.classes < 2)).all()
