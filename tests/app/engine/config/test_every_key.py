@@ -143,15 +143,15 @@ solver.optimizer:
 solver.schedule:
     SOLVER.LR_SCHEDULER_NAME +MAX_ITER +BASE_LR +BASE_LR_END +GAMMA +STEPS +NUM_DECAYS
     +WARMUP_FACTOR +WARMUP_ITERS +WARMUP_METHOD +RESCALE_INTERVAL +REFERENCE_WORLD_SIZE
-training.build_run:
+training.state.build_run:
     SOLVER.IMS_PER_BATCH +ACCUMULATE +DDP_FP16_COMPRESSION +WINOGRAD SOLVER.EMA.ENABLED +DECAY
-training.judge:
+training.validation.model_selector:
     TEST.EVAL_PERIOD TEST.PRECISE_BN.ENABLED +NUM_ITER TEST.METRIC +PATIENCE
-training.precision:
+training.process.precision:
     SOLVER.AMP.ENABLED +DTYPE CUDNN_BENCHMARK
 training.train:
     OUTPUT_DIR SEED
-training.trainer:
+training.loop.trainer:
     SOLVER.CHECKPOINT_PERIOD TEST.EXPECTED_RESULTS VIS_PERIOD
 tta.views:
     TEST.AUG.MIN_SIZES +MAX_SIZE +FLIP
