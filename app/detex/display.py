@@ -12,10 +12,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 Show = Callable[[float], None]
 """Told the fraction of the work that is done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has to do: so many `images` or `iterations`; 0 where nobody knows yet."""
+
+    amount: int = 0
+    unit: str = ""
+
+
+_MAIN_SHARE = 0.97
+"""Of the progress, about what goes by images or iterations; the rest is opening and writing."""
 
 _JSON_INTERVAL_S = 1.0
 _DRAIN_S = 5.0
@@ -33,7 +46,7 @@ def plain() -> Iterator[Show]:
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Show]:
+def bar(title: str, work: Work) -> Iterator[Show]:
     """The log, and below it how far the task is, how fast it goes, and how long it will take."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -48,7 +61,7 @@ def bar(title: str) -> Iterator[Show]:
     )
     drawn = Progress(*columns, console=console, expand=True, redirect_stdout=False)
     line = drawn.add_task(title, total=1.0, pace="")
-    pace = Pace()
+    pace = Pace(work)
 
     def show(fraction: float) -> None:
         pace.note(fraction)
@@ -62,7 +75,7 @@ def bar(title: str) -> Iterator[Show]:
 
 
 @contextmanager
-def json_lines() -> Iterator[tuple[Show, Callable[[dict[str, Any]], None]]]:
+def json_lines(work: Work) -> Iterator[tuple[Show, Callable[[dict[str, Any]], None]]]:
     """The log on standard error; on standard output what `Show` and the second function are told,
     one object a line.
     """
@@ -70,7 +83,7 @@ def json_lines() -> Iterator[tuple[Show, Callable[[dict[str, Any]], None]]]:
     kept = os.dup(1)
     sys.stdout.flush()
     os.dup2(2, 1)
-    pace, last = Pace(), 0.0
+    pace, last = Pace(work), 0.0
 
     def write(content: dict[str, Any]) -> None:
         print(json.dumps(content, ensure_ascii=False), file=stream, flush=True)
@@ -98,7 +111,8 @@ class Pace:
     WINDOW_S = 60.0
     LEAST_S = 2.0  # a shorter time tells nothing
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, work: Work, clock: Callable[[], float] = time.monotonic) -> None:
+        self._work = work
         self._clock = clock
         self._start = clock()
         self._seen: list[tuple[float, float]] = []
@@ -126,23 +140,32 @@ class Pace:
         end, fraction = self._seen[-1]
         return max((1.0 - fraction) / self.per_second - (self._clock() - end), 0.0)
 
-    def numbers(self) -> dict[str, float | None]:
+    def numbers(self) -> dict[str, Any]:
         """For programs."""
         left = self.left_s
+        rate, unit = self._rate()
         return {
-            "per_minute": round(60 * self.per_second, 4),
+            "rate": None if left is None else round(rate, 4),
+            "unit": unit,
             "elapsed_s": round(self._clock() - self._start, 1),
             "left_s": None if left is None else round(left, 1),
         }
 
+    def _rate(self) -> tuple[float, str]:
+        """How fast, and in what."""
+        if self._work.amount:
+            return self.per_second * self._work.amount / _MAIN_SHARE, f"{self._work.unit}/s"
+        return 6000 * self.per_second, "%/min"
+
     def text(self) -> str:
-        """For people: `2.5 %/min, 0:12:30 left`."""
+        """For people: `12.5 images/s, 0:12:30 left`."""
         left = self.left_s
         if left is None:
             return ""
         minutes, seconds = divmod(round(left), 60)
         hours, minutes = divmod(minutes, 60)
-        return f"{6000 * self.per_second:.1f} %/min, {hours}:{minutes:02}:{seconds:02} left"
+        rate, unit = self._rate()
+        return f"{rate:.1f} {unit}, {hours}:{minutes:02}:{seconds:02} left"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 import yaml
 
-from app.detex.display import bar, json_lines, plain, wants_bar
+from app.detex.display import Work, bar, json_lines, plain, wants_bar
 from app.places import CONFIG_ROOT
 from executor.mounts import IN_VARIABLE, OUT_VARIABLE, TASK_VARIABLE, mounted
 
@@ -51,7 +51,7 @@ def _what_is_wrong(task: str, input_dir: Path, output_dir: Path) -> str | None:
 def _for_people(title: str) -> int:
     from app.start import run
 
-    with bar(title) if wants_bar() else plain() as show:
+    with bar(title, _work()) if wants_bar() else plain() as show:
         error = run(on_progress=show)
     return 0 if error is None else error.exit_status
 
@@ -61,7 +61,7 @@ def _as_json() -> int:
     from executor.env import load_env
     from executor.errors import ConfigError
 
-    with json_lines() as (show, write):
+    with json_lines(_work()) as (show, write):
         error = run(on_progress=show)
         status = 0 if error is None else error.exit_status
         result: dict[str, Any] = {
@@ -75,6 +75,24 @@ def _as_json() -> int:
                 result |= _results(load_env(Path(mounted("/in/env.yaml"))))
         write(result)
     return status
+
+
+def _work() -> Work:
+    """How many images or iterations there are; whatever is wrong is told by the run itself."""
+    from executor.env import Task, load_env
+    from executor.errors import ConfigError
+    from executor.hyperparameters import TrainHyperparameters, load_hyperparameters
+
+    try:
+        env = load_env(Path(mounted("/in/env.yaml")))
+        if Task.TRAINING in env.tasks:
+            settings = load_hyperparameters(env.input.config_file, TrainHyperparameters)
+            return Work(settings.max_iter, "iterations")
+        index = env.input.candidate_index_file or Path(os.devnull)
+        with index.open("rb") as lines:
+            return Work(len(env.tasks) * sum(not line.isspace() for line in lines), "images")
+    except (ConfigError, OSError):
+        return Work()
 
 
 def _results(env: Any) -> dict[str, Any]:

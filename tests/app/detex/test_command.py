@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 import time
 import tomllib
 
@@ -10,6 +13,8 @@ import pytest
 from app.cli.arguments import VERBS, verb_parser
 from app.detex import VERSION
 from tests.app.detex.conftest import REPOSITORY, Detex
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 
 ALL_VERBS = {
     *("run", "train", "mine", "infer", "evaluate", "detect", "export"),
@@ -128,6 +133,33 @@ def test_shells_complete(detex: Detex, line: str, offered: set[str]) -> None:
     words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     done = detex(_DETEX_COMPLETE="complete_bash", **words)
     assert offered <= set(done.stdout.split())
+
+
+@needs_make
+def test_the_clone_s_script_works_from_any_folder(tmp_path) -> None:
+    """Made by make's own rule; a folder called `app` where one stands is not this product."""
+    bin_dir = tmp_path / "venv/bin"
+    bin_dir.mkdir(parents=True)
+    (bin_dir / "python").symlink_to(sys.executable)
+    (tmp_path / "venv/.runtime").touch()
+    make = ["make", "-s", "-o", f"{tmp_path}/venv/.runtime", f"VENV={tmp_path}/venv"]
+    subprocess.run([*make, f"{bin_dir}/detex"], cwd=REPOSITORY, check=True)
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/__init__.py").write_text("raise SystemExit('the wrong one')")
+    command = [sys.executable, str(bin_dir / "detex"), "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(f"detex {VERSION}"), done.stderr
+    first_line = (bin_dir / "detex").read_text().splitlines()[0]
+    assert first_line == f"#!{bin_dir}/python"
+
+
+@needs_make
+def test_make_alone_lists_its_targets() -> None:
+    shown = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    targets = set(re.findall(r"^  make (\S+)", shown.stdout, re.MULTILINE))
+    phony = re.search(r"^\.PHONY: (.*)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert targets == set(phony[1].split())
 
 
 def test_schemas(detex: Detex, tmp_path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.detex.display import Pace
+from app.detex.display import Pace, Work
 from tests.app.detex.conftest import REPOSITORY, Detex
 from verification.reliability.trees import COLOURS, LIGHT, annotate, paint
 
@@ -43,7 +43,7 @@ def folders(tmp_path: Path) -> Path:
     """An `in` with settings for mining and infer, and nothing to look at."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in/config.yaml").write_text("conf_threshold: 0.5\n")
-    (tmp_path / "in/candidate-index.tsv").write_text("")
+    (tmp_path / "in/candidate-index.tsv").write_text("/in/a.jpg\n\n/in/b.jpg\n")
     return tmp_path
 
 
@@ -170,7 +170,7 @@ def test_a_terminal_gets_a_bar_below_the_log(folders: Path) -> None:
     assert process.wait(timeout=20) == 0, shown
     assert "speaking" in shown
     assert "25.0 %" in shown
-    assert "%/min" in shown
+    assert " images/s, 0:00:" in shown
     assert " left" in shown
     assert "INFO: done" in shown
 
@@ -206,11 +206,31 @@ time.sleep(60)
 )
 def test_pace(reports: list[tuple[float, float]], per_second: float, left_s: float | None) -> None:
     now = 0.0
-    pace = Pace(clock=lambda: now)
+    pace = Pace(Work(), clock=lambda: now)
     for now, fraction in reports:  # noqa: B007
         pace.note(fraction)
     assert pace.per_second == pytest.approx(per_second)
     assert pace.left_s == pytest.approx(left_s)
+
+
+@pytest.mark.parametrize(
+    ("work", "text", "rate", "unit"),
+    [
+        pytest.param(Work(), "120.0 %/min, 0:00:45 left", 120.0, "%/min", id="unknown work"),
+        pytest.param(
+            Work(970, "images"), "20.0 images/s, 0:00:45 left", 20.0, "images/s", id="images"
+        ),
+    ],
+)
+def test_how_fast_it_goes(work: Work, text: str, rate: float, unit: str) -> None:
+    now = 0.0
+    pace = Pace(work, clock=lambda: now)
+    pace.note(0.0)
+    assert (pace.text(), pace.numbers()["rate"]) == ("", None)
+    now = 5.0
+    pace.note(0.1)
+    assert pace.text() == text
+    assert pace.numbers() == {"rate": rate, "unit": unit, "elapsed_s": 5.0, "left_s": 45.0}
 
 
 Make = Callable[[Path, str], Path]
