@@ -73,7 +73,7 @@ def test_files_and_modules_that_a_document_names_exist(path: Path) -> None:
 def test_the_commands_of_the_readme_are_understood() -> None:
     """As are their options, all before the KEY VALUE pairs."""
     whole_lines = README.replace("\\\n", " ")
-    commands = re.findall(r"^python -m app\.cli (.*)$", whole_lines, flags=re.MULTILINE)
+    commands = re.findall(r"^detex (.*)$", whole_lines, flags=re.MULTILINE)
     assert len(commands) == 7
     for command in commands:
         options = arguments.parse(command.split())
