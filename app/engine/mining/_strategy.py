@@ -83,14 +83,15 @@ Score = Callable[[Sequence[Candidate], MiningModel, MiningOptions], list[float |
 class Strategy:
     """One way to choose, with what settings and documents have to know of it.
 
-    score        the formula
-    prefers      which images it puts first, in a few words
-    about        what the score of an image is
-    advice       when to choose it
-    uses         which of `aggregate`, `empty_policy`, `class_weights` and `seed` change the scores
-    passes       how often the model looks at an image
-    uses_model   False: candidates come without pixels, and the model never runs
-    usual_range  the lowest and highest score of images with detections
+    score           the formula
+    prefers         which images it puts first, in a few words
+    about           what the score of an image is
+    advice          when to choose it
+    uses            which of `aggregate`, `empty_policy`, `class_weights`, `seed` change the scores
+    passes          how often the model looks at an image
+    uses_model      False: candidates come without pixels, and the model never runs
+    is_uncertainty  images of which the model is unsure come before those of which it is sure
+    usual_range     the lowest and highest score of images with detections
     """
 
     score: Score
@@ -100,6 +101,7 @@ class Strategy:
     uses: tuple[str, ...] = ()
     passes: str = "1"
     uses_model: bool = True
+    is_uncertainty: bool = True
     usual_range: tuple[float, float] = (0.0, 1.0)
 
 

@@ -19,4 +19,5 @@ STRATEGY = Strategy(
     uses=("seed",),
     passes="0",
     uses_model=False,
+    is_uncertainty=False,
 )

@@ -4,6 +4,8 @@ The table is held against the code itself: models are built, a run is trained an
 config that notes who reads it.
 """
 
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,9 @@ from app.engine.data.loading.samplers import train_stream
 from app.engine.data.transforms.augmentation import train_augmentations
 from app.engine.errors import ConfigError
 from app.engine.evaluation.evaluate import build_evaluators, evaluate
-from app.engine.modeling.build import build_detector
+from app.engine.modeling.backbones import BODIES
+from app.engine.modeling.build import META_ARCHITECTURES, build_detector
+from app.engine.modeling.necks import NECKS
 from app.engine.predictor import Predictor
 from app.engine.solver import build_optimizer, build_schedule
 from app.engine.structures.sample import ImageRecord
@@ -71,22 +75,12 @@ modeling.anchors:
     MODEL.ANCHOR_GENERATOR.NAME +SIZES +ASPECT_RATIOS +OFFSET
 modeling.backbones:
     MODEL.BACKBONE.NAME
-modeling.backbones.efficientnet:
-    MODEL.EFFICIENTNET.VARIANT +OUT_FEATURES +NORM
-modeling.backbones.mobilenet:
-    MODEL.MOBILENETV2.OUT_FEATURES +NORM
-modeling.backbones.regnet:
-    MODEL.REGNETS.STEM_WIDTH +DEPTH +W_A +W_0 +W_M +GROUP_WIDTH +SE_RATIO +NORM +OUT_FEATURES
 modeling.backbones.resnet:
     MODEL.BACKBONE.FREEZE_AT MODEL.RESNETS.DEPTH +OUT_FEATURES +NUM_GROUPS +NORM
     +WIDTH_PER_GROUP +STRIDE_IN_1X1 +RES5_DILATION +RES2_OUT_CHANNELS +STEM_OUT_CHANNELS
     +DEFORM_ON_PER_STAGE +DEFORM_MODULATED +DEFORM_NUM_GROUPS
 modeling.build:
     MODEL.DEVICE +META_ARCHITECTURE
-modeling.meta_arch.fcos:
-    MODEL.FCOS.NUM_CLASSES +IN_FEATURES +NUM_CONVS +NORM +PRIOR_PROB +CENTER_SAMPLING_RADIUS
-    +FOCAL_LOSS_ALPHA +FOCAL_LOSS_GAMMA +SCORE_THRESH_TEST +TOPK_CANDIDATES_TEST
-    +NMS_THRESH_TEST
 modeling.meta_arch.generalized_rcnn:
     MODEL.PIXEL_MEAN +PIXEL_STD
 modeling.meta_arch.panoptic_fpn:
@@ -144,19 +138,20 @@ solver.schedule:
     SOLVER.LR_SCHEDULER_NAME +MAX_ITER +BASE_LR +BASE_LR_END +GAMMA +STEPS +NUM_DECAYS
     +WARMUP_FACTOR +WARMUP_ITERS +WARMUP_METHOD +RESCALE_INTERVAL +REFERENCE_WORLD_SIZE
 training.state.build_run:
-    SOLVER.IMS_PER_BATCH +ACCUMULATE +DDP_FP16_COMPRESSION +WINOGRAD SOLVER.EMA.ENABLED +DECAY
+    SEED SOLVER.IMS_PER_BATCH +ACCUMULATE +DDP_FP16_COMPRESSION +WINOGRAD SOLVER.EMA.ENABLED +DECAY
 training.validation.model_selector:
     TEST.EVAL_PERIOD TEST.PRECISE_BN.ENABLED +NUM_ITER TEST.METRIC +PATIENCE
 training.process.precision:
     SOLVER.AMP.ENABLED +DTYPE CUDNN_BENCHMARK
-training.train:
-    OUTPUT_DIR SEED
 training.loop.trainer:
     SOLVER.CHECKPOINT_PERIOD TEST.EXPECTED_RESULTS VIS_PERIOD
 tta.views:
     TEST.AUG.MIN_SIZES +MAX_SIZE +FLIP
 """
-"""Module of app.engine: keys that take effect there (`+` stands for the last key's section)."""
+"""Module of app.engine: keys that take effect there (`+` stands for the last key's section). The
+keys that an extension declares take effect in its own file."""
+
+EXTENSIONS = {**BODIES, **NECKS, **META_ARCHITECTURES}
 
 ONLY_DEFAULT = {
     "MODEL.ANCHOR_GENERATOR.ANGLES": ("[[0]]", "rotated boxes are not part of this engine"),
@@ -175,6 +170,7 @@ OUTSIDE = {
     "MODEL.STUFF_IDS": "app/cli/detect.py",
     "MODEL.STUFF_NAMES": "app/cli/names.py",
     "MODEL.WEIGHTS": "app/tasks/start_weights.py",
+    "OUTPUT_DIR": "app/cli/train.py",
     "VERSION": "app/engine/config/upgrade.py",
 }
 """Key -> the file outside the engine's rooms that reads it."""
@@ -197,7 +193,19 @@ def where() -> dict[str, str]:
         section = key.rpartition(".")[0]
         assert key not in table, key
         table[key] = module
+    for extension in EXTENSIONS.values():
+        traits = sys.modules[extension.__module__].TRAITS
+        for key in traits.keys:
+            table[f"{traits.section}.{key}"] = extension.__module__.removeprefix("app.engine.")
     return table
+
+
+def shown_in(name: str) -> str:
+    """A config file that names an extension which declares keys."""
+    words = re.compile(rf"_{name}_|META_ARCHITECTURE: {name}\b")
+    paths = sorted((ROOT / "configs").rglob("*.yaml"))
+    path = next(path for path in paths if words.search(path.read_text(encoding="utf-8")))
+    return str(path.relative_to(ROOT / "configs"))
 
 
 @dataclass(frozen=True)
@@ -210,7 +218,6 @@ class Build:
 
 BUILDS = [
     Build("COCO-Detection/retinanet_R_50_FPN_1x.yaml"),
-    Build("COCO-Detection/fcos_R_50_FPN_1x.yaml"),
     Build("COCO-Detection/rpn_R_50_FPN_1x.yaml"),
     Build("COCO-Detection/fast_rcnn_R_50_FPN_1x.yaml"),
     Build("COCO-InstanceSegmentation/mask_rcnn_R_50_C4_1x.yaml"),
@@ -224,8 +231,11 @@ BUILDS = [
             ("MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE", "True"),
         ),
     ),
-    Build("EfficientNet/retinanet_efficientnet_b4_FPN.yaml"),
-    Build("COCO-InstanceSegmentation/mask_rcnn_regnety_4gf_dds_fpn_1x.yaml"),
+    *(
+        Build(shown_in(name))
+        for name, extension in EXTENSIONS.items()
+        if sys.modules[extension.__module__].TRAITS.keys
+    ),
 ]
 LIGHT = "Mobile/retinanet_mobilenetv2_FPN_light.yaml"
 RUN = {
