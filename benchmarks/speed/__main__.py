@@ -7,7 +7,7 @@
     throughput  images per second on a CPU or GPU by size of the batch, beside torchvision
     cost      how time and memory grow with classes, boxes and image size
     images    the same with the number of images, from the records of verification.growth
-    savings   work left out that no detection depends on
+    savings   what each detour of app/engine/cpu gains: it is taken out
     floor     arithmetic of each model over the fastest kernel of this machine
     accuracy  average precision of a trained model in each precision
     pipeline  a whole infer task beside the model alone

@@ -1,7 +1,7 @@
 """How near the machine's limit a model runs: its arithmetic over the fastest kernel known.
 
 The floor is what a detection would take if every multiplication ran as fast as the best sustained
-convolution (3x3, 256 channels, a 100 x 152 map, weights packed) and all the rest cost nothing.
+convolution (3x3, 256 channels, a 100 x 152 map) and all the rest cost nothing.
 """
 
 import statistics
@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from app.engine.cpu.packed import PackedConv2d
 from app.engine.cpu.prepare import PRECISIONS
 from app.engine.data.loading.mapper import TestMapper
 from benchmarks.speed.engine_ours import build, build_model
@@ -65,7 +64,7 @@ def count_flops(task: Task, pixels: Array) -> int:
     """Operations of convolutions and matrix products, 2 for each multiply-add."""
     model, cfg = build_model(task)
     sample = TestMapper.from_config(cfg).from_pixels(pixels)
-    # Counted where nothing is packed: packed operators are unknown to the counter.
+    # Counted where nothing is replaced: private operators are unknown to the counter.
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.detect([sample])
     return int(counter.get_total_flops())
@@ -96,11 +95,7 @@ def peak_kernel(precision: str, device: str = "cpu") -> tuple[Callable[[], Any],
     """The fastest sustained convolution of this machine, and its operations."""
     count, dtype = (1 if device == "cpu" else _MAPS_ON_GPU), PRECISIONS[precision]
     conv = nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1)
-    layer = (
-        PackedConv2d(conv, dtype=dtype)
-        if device == "cpu"
-        else conv.to(torch.device(device), dtype).to(memory_format=torch.channels_last)
-    )
+    layer = conv.to(torch.device(device), dtype).to(memory_format=torch.channels_last)
     x = torch.rand((count, _CHANNELS, _HEIGHT, _WIDTH), device=device)
     x = x.to(dtype, memory_format=torch.channels_last)
 

@@ -149,7 +149,7 @@ def _floor(records: Sequence[Record]) -> Iterable[str]:
     yield "## The floor\n"
     yield (
         "Operations of a model (2 for each multiply-add of its convolutions and matrix products, "
-        "summed directly) over the fastest sustained kernel of the machine, a packed direct 3x3 "
+        "summed directly) over the fastest sustained kernel of the machine, a direct 3x3 "
         "convolution of 256 channels that takes turns with the model. Wide 3x3 "
         "convolutions run by Winograd's tiles with a quarter of the products, so more than 100 % "
         "is possible. What is left: 1x1 and narrow convolutions whose memory traffic shows, the "

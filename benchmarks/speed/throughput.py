@@ -149,7 +149,7 @@ CALLS: dict[tuple[str, str], Callable[[Job, Batch], Call]] = {
 
 
 def _flops_of(job: Job, image: LabelledImage) -> int:
-    """Of an image, where nothing is packed: packed operators are unknown to the counter."""
+    """Of an image, where nothing is replaced: the counter does not know private operators."""
     model, cfg = engine_ours.build_model(job.task, job.device)
     sample = train_ours.sample(image, masks=cfg.MODEL.MASK_ON)
     with FlopCounterMode(display=False) as counter:

@@ -36,7 +36,7 @@ def build(model: Detector, cfg: CfgNode, precision: str) -> Stepper:
     """What makes a step, as the trainer has it."""
     cfg.SOLVER.BASE_LR = LEARNING_RATE
     dtype = PRECISIONS[precision]
-    prepare_for_training(model, dtype)
+    prepare_for_training(model)
     return Stepper(
         model.train(),
         build_optimizer(cfg, model),

@@ -51,10 +51,10 @@ class _Step:
     weights: Tensor
 
     @classmethod
-    def of(cls, matrix: Matrix, kinds: Tensor, rows: Tensor, inside: Tensor) -> "_Step":
-        """Sum i takes row `rows[i, k]` times `matrix[kinds[i], k]` over the k that are inside."""
-        weights = torch.tensor(matrix, dtype=torch.float32)[kinds] * inside
-        return cls((rows * inside).int(), weights)
+    def of(cls, matrix: Matrix, kinds: Tensor, rows: Tensor, exists: Tensor) -> "_Step":
+        """Sum i takes row `rows[i, k]` times `matrix[kinds[i], k]` over the k that exist."""
+        weights = torch.tensor(matrix, dtype=torch.float32)[kinds] * exists
+        return cls((rows * exists).int(), weights)
 
     def then(self, last: "_Step") -> "_Step":
         """Both in one."""
@@ -110,17 +110,14 @@ def writing(window: Window, *, by_product: bool = False) -> Transform:
 
 
 def _writing_steps(window: Window, by_product: bool) -> tuple[_Step, _Step]:
-    (down, across), (height, width), (tall, wide) = window.tiles, window.result, window.sheet
+    (down, across), (height, width) = window.tiles, window.result
     places, always = torch.arange(SIDE), torch.ones((), dtype=torch.bool)
-    sheet, line, row, tile, place = _grid(window.sheets, tall, height, across, SIDE)
-    row = line * (height + 1) + row
-    tile = (sheet * down + row // TILE) * across + tile
-    tile_step, step = (1, window.sheets * down * across) if by_product else (PRODUCTS, 1)
+    image, row, tile, place = _grid(window.count, height, across, SIDE)
+    tile = (image * down + row // TILE) * across + tile
+    tile_step, step = (1, window.count * down * across) if by_product else (PRODUCTS, 1)
     values = tile_step * tile + step * place
     first = _Step.of(OUTPUT, row % TILE, values[:, None] + step * SIDE * places, always)
-    image, row, column = _grid(window.count, height, width)
-    row = image // wide * height + row
-    column = image % wide * (width + 1) + column
+    row, column = _grid(window.count * height, width)
     values = (row * across + column // TILE) * SIDE
     return first, _Step.of(OUTPUT, column % TILE, values[:, None] + places, always)
 
@@ -143,27 +140,20 @@ def _gathering_steps(
     window: Window, matrix: Matrix, size: tuple[int, int], margin: tuple[int, int], by_product: bool
 ) -> tuple[_Step, _Step]:
     """From cells of maps of a size to the values of the tiles, which begin a margin before."""
-    (height, width), (tall, wide), places = size, window.sheet, torch.arange(len(matrix[0]))
-    sheet, tile, kind, beside, column = _grid(window.sheets, window.tiles[0], SIDE, wide, width)
-    line, row, inside = _in_sheet((TILE * tile - margin[0])[:, None] + places, height, tall)
-    image = (sheet[:, None] * tall + line) * wide + beside[:, None]
-    cells = (image * height + row) * width + column[:, None]
-    first = _Step.of(matrix, kind, cells, inside & (image < window.count))
+    (height, width), places = size, torch.arange(len(matrix[0]))
+    image, tile, kind, column = _grid(window.count, window.tiles[0], SIDE, width)
+    row = (TILE * tile - margin[0])[:, None] + places
+    cells = (image[:, None] * height + row) * width + column[:, None]
+    first = _Step.of(matrix, kind, cells, (row >= 0) & (row < height))
     line, tile, place, kind = _grid_of_values(window, by_product)
-    beside, column, inside = _in_sheet((TILE * tile - margin[1])[:, None] + places, width, wide)
-    cells = ((line * SIDE + place)[:, None] * wide + beside) * width + column
-    return first, _Step.of(matrix, kind, cells, inside)
-
-
-def _in_sheet(places: Tensor, side: int, maps: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of places along a sheet: the map, the cell in it, and whether there is one."""
-    number, cell = places // (side + 1), places % (side + 1)
-    return number, cell, (number >= 0) & (number < maps) & (cell < side)
+    columns = (TILE * tile - margin[1])[:, None] + places
+    cells = (line * SIDE + place)[:, None] * width + columns
+    return first, _Step.of(matrix, kind, cells, (columns >= 0) & (columns < width))
 
 
 def _grid_of_values(window: Window, by_product: bool) -> tuple[Tensor, ...]:
     """Of each value: the line of tiles, the tile in it, its row and its column in the tile."""
-    lines, tiles = window.sheets * window.tiles[0], window.tiles[1]
+    lines, tiles = window.count * window.tiles[0], window.tiles[1]
     if by_product:
         place, kind, line, tile = _grid(SIDE, SIDE, lines, tiles)
         return line, tile, place, kind

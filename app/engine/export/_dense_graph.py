@@ -21,7 +21,7 @@ from app.engine.export._parts import (
     rows_at,
     to_original,
 )
-from app.engine.modeling.meta_arch._selection import by_anchor
+from app.engine.modeling.meta_arch._dense_filter import by_anchor
 from app.engine.modeling.meta_arch.fcos import FCOS
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
 
@@ -100,7 +100,7 @@ class DenseGraph(nn.Module):
         The best pairs of anchor and class are sought among the anchors whose best class is best:
         no other anchor can hold one of them.
         """
-        num_classes, topk = self.detector.num_classes, self.detector.selection.topk
+        num_classes, topk = self.detector.num_classes, self.detector.detection_filter.topk
         rows = by_anchor(logits, num_classes)
         best = rows.amax(dim=2)
         if centerness is not None:
@@ -140,7 +140,7 @@ class DenseGraph(nn.Module):
 
     def _found(self, best: _BestPairs, score_threshold: Tensor) -> Found:
         """The best that no better one suppresses: (N, D), in the network's input."""
-        num_classes, selection = self.detector.num_classes, self.detector.selection
+        num_classes, chosen = self.detector.num_classes, self.detector.detection_filter
         scores = best.scores
         place, classes = divide(best.pairs, num_classes)
         boxes = decoded(self.detector.coder, best.deltas, best.anchors)
@@ -148,8 +148,8 @@ class DenseGraph(nn.Module):
         one_hot = classes[:, None, :] == torch.arange(num_classes)[None, :, None]
         takes_part = one_hot & (scores > score_threshold)[:, None, :]
         of_class = torch.where(takes_part, scores[:, None, :], 0.0)
-        kept = nms_mask(boxes, of_class, selection.nms_thresh, selection.limit).any(dim=1)
-        limit = torch.sym_min(selection.limit, scores.shape[1])
+        kept = nms_mask(boxes, of_class, chosen.nms_thresh, chosen.max_detections).any(dim=1)
+        limit = torch.sym_min(chosen.max_detections, scores.shape[1])
         scores, index = torch.where(kept, scores, 0.0).topk(limit, dim=1)
         return Found(
             rows_at(boxes, index),

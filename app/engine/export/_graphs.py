@@ -33,9 +33,9 @@ def graph_of(model: Detector) -> Graph:
     """The graph of a model; ExportError that says why there is none."""
     detector = fold_batch_norm(model)
     if isinstance(detector, RetinaNet | FCOS):
-        selection = detector.selection
-        detector.selection = replace(selection, score_thresh=0.0)
-        return Graph(DenseGraph(detector), _BOXES, selection.score_thresh)
+        dense = detector.detection_filter
+        detector.detection_filter = replace(dense, score_thresh=0.0)
+        return Graph(DenseGraph(detector), _BOXES, dense.score_thresh)
     if type(detector) is GeneralizedRCNN:
         return _two_stage(detector)
     raise ExportError(

@@ -41,10 +41,10 @@ def normalized(detector: Detector, images: Tensor, sizes: Tensor) -> Tensor:
         for values in (detector.pixel_mean, detector.pixel_std)
     )
     rows = (images.reshape(num_images, height, width * channels).float() - mean) / std
-    inside_y = torch.arange(height)[None, :] < sizes[:, :1]
-    inside_x = torch.arange(width)[None, :] < sizes[:, 1:]
-    inside_row = inside_x[:, :, None].expand(-1, -1, channels).reshape(num_images, 1, -1)
-    rows = rows * (inside_y[:, :, None] & inside_row).float()
+    in_rows = torch.arange(height)[None, :] < sizes[:, :1]
+    in_columns = torch.arange(width)[None, :] < sizes[:, 1:]
+    in_row = in_columns[:, :, None].expand(-1, -1, channels).reshape(num_images, 1, -1)
+    rows = rows * (in_rows[:, :, None] & in_row).float()
     return rows.view(images.shape).permute(0, 3, 1, 2)
 
 

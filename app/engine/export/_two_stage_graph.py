@@ -24,7 +24,7 @@ from app.engine.export._parts import (
     to_original,
 )
 from app.engine.layers.roi_pool import ROIPooler, assign_levels
-from app.engine.modeling.meta_arch._selection import by_anchor
+from app.engine.modeling.meta_arch._dense_filter import by_anchor
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.modeling.roi_heads.box_predictor import BoxPredictions, BoxPredictor
 from app.engine.modeling.roi_heads.cascade import CascadeROIHeads
@@ -94,11 +94,11 @@ class TwoStageGraph(nn.Module):
         maps = [features[name] for name in self.heads.in_features]
         found = self._detect(maps, proposals, present, sizes, score_threshold)
         outputs = tuple(to_original(found, sizes, original_sizes))
-        inside = self.heads.masks
-        if inside is None:
+        branch = self.heads.masks
+        if branch is None:
             return outputs
-        crops = inside.stem(pooled(inside.pooler, maps, found.boxes))
-        masks = inside.head.detect(crops, found.classes.flatten())
+        crops = branch.stem(pooled(branch.pooler, maps, found.boxes))
+        masks = branch.head.detect(crops, found.classes.flatten())
         return *outputs, masks.view(*found.scores.shape, *masks.shape[2:])
 
     def _propose(self, features: Mapping[str, Tensor], sizes: Tensor) -> tuple[Tensor, Tensor]:

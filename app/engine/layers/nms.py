@@ -4,7 +4,6 @@ N: number of images, P: number of boxes. Whether a box stays depends on better b
 the first `limit` survivors are found in a prefix of the sorted boxes.
 """
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -70,27 +69,6 @@ def batched_nms_of_images(
             row, column = (kept & (count <= limit)).nonzero(as_tuple=True)
             return row, order[row, column]
         size = min(num_boxes, 4 * size)
-
-
-def nms_of_sorted_groups(
-    boxes: Tensor, scores: Tensor, sizes: Sequence[int], iou_threshold: float, *, limit: int
-) -> Tensor:
-    """`batched_nms` of groups in a row, each sorted already: fewer pairs are compared."""
-    order = scores.float().argsort(descending=True, stable=True)
-    group_of = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    groups = torch.split(boxes.double(), list(sizes))
-    size = min(len(order), 2 * limit)
-    while True:
-        # The best of all groups are the first of each.
-        counts = group_of[order[:size]].bincount(minlength=len(sizes)).tolist()
-        stays = torch.zeros(len(order), dtype=torch.bool)
-        marks = torch.split(stays, list(sizes))
-        for group, mark, count in zip(groups, marks, counts, strict=True):
-            mark[nms_sorted(group[:count], iou_threshold)] = True
-        kept = order[stays[order]]
-        if size == len(order) or len(kept) >= limit:
-            return kept[:limit]
-        size = min(len(order), 2 * size)
 
 
 def nms_sorted(boxes: Tensor, iou_threshold: float) -> Tensor:

@@ -101,26 +101,6 @@ class AnchorGenerator(nn.Module):
         return torch.stack((x, y, x, y), dim=-1).reshape(-1, 4)
 
 
-def split_by_level(
-    image: Tensor, anchor: Tensor, sizes: Sequence[int], num_anchors: int
-) -> tuple[Tensor, list[Tensor], Tensor]:
-    """Where the heads say something about some anchors: (S,) image and (S,) index of all levels.
-
-    `sizes` are the anchors of each level. An order (S,) that sorts by level; for each level the
-    cells of its anchors, in that order, as indices in the order (N, H, W); and which of its cell's
-    anchors each of them is, in that order, too.
-    """
-    ends = torch.tensor(sizes, device=anchor.device).cumsum(0)
-    level = torch.bucketize(anchor, ends, right=True)
-    order = level.argsort(stable=True)
-    starts = ends - ends.new_tensor(sizes)
-    within = (anchor - starts[level])[order]
-    size = ends.new_tensor(sizes)[level[order]]
-    cells = (image[order] * size + within) // num_anchors
-    counts = torch.bincount(level, minlength=len(sizes)).tolist()
-    return order, list(torch.split(cells, counts)), within % num_anchors
-
-
 def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
     """Anchors around the origin: (A, 4) float32, not rounded."""
     anchors = []

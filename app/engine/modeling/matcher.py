@@ -14,9 +14,8 @@ from app.engine.errors import ConfigError
 from app.engine.structures import boxes as box_ops
 
 # Above this many pairs the overlaps are computed piece by piece: crowded images must not
-# exhaust the memory (4 bytes a pair, several tensors of them), nor leave the cache of a CPU.
+# exhaust the memory (4 bytes a pair, several tensors of them).
 _MAX_PAIRS = 16_000_000
-_MAX_PAIRS_ON_CPU = 1 << 18
 
 
 class Matcher:
@@ -61,10 +60,9 @@ class Matcher:
 
     def match_boxes(self, gt_boxes: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """As calling with the IoU of (G, 4) and (N, 4), in bounded memory."""
-        most = _MAX_PAIRS_ON_CPU if boxes.device.type == "cpu" else _MAX_PAIRS
-        if len(gt_boxes) * len(boxes) <= most:
+        if len(gt_boxes) * len(boxes) <= _MAX_PAIRS:
             return self(box_ops.pairwise_iou(gt_boxes, boxes))
-        pieces = torch.split(boxes, max(1, most // len(gt_boxes)))
+        pieces = torch.split(boxes, max(1, _MAX_PAIRS // len(gt_boxes)))
         return self._of_pieces([_Piece.of(box_ops.pairwise_iou(gt_boxes, p)) for p in pieces])
 
     def _of_pieces(self, pieces: Sequence["_Piece"]) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.errors import DatasetError, DivergedError
-from app.engine.layers.nms import batched_nms, nms_of_sorted_groups
+from app.engine.layers.nms import batched_nms
 from app.engine.modeling.box_regression import Coder
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
@@ -107,14 +107,7 @@ class ProposalFilter:
         return torch.cat(scores, dim=1), torch.cat(levels), boxes.view(together.shape)
 
     def _of_image(self, size: Size, boxes: Tensor, logits: Tensor, level_of: Tensor) -> Proposals:
-        # Level by level a third of the pairs are compared, but a GPU would wait for every level.
-        if boxes.device.type == "cpu":
-            sizes = level_of.bincount(minlength=1).tolist()
-            kept = nms_of_sorted_groups(
-                boxes, logits, sizes, self.nms_thresh, limit=self.post_nms_topk
-            )
-        else:
-            kept = batched_nms(boxes, logits, level_of, self.nms_thresh, limit=self.post_nms_topk)
+        kept = batched_nms(boxes, logits, level_of, self.nms_thresh, limit=self.post_nms_topk)
         return Proposals(size, boxes[kept], logits[kept])
 
 

@@ -14,9 +14,8 @@ from torch.nn import functional as F
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
-from app.engine.layers.conv import Conv2d
 from app.engine.layers.shape_spec import ShapeSpec
-from app.engine.modeling.anchors import AnchorGenerator, split_by_level
+from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.proposals import ProposalFilter
@@ -25,9 +24,6 @@ from app.engine.modeling.sampling import sample_labels
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
 from app.engine.structures.targets import GroundTruth, Proposals
-
-# A sample's patch is nine cells, and its matrix product is slower than a convolution's.
-_CELLS_FOR_A_SAMPLE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +129,23 @@ class RPN(nn.Module):
         ground_truth: Sequence[GroundTruth],
     ) -> tuple[list[Proposals], dict[str, Tensor]]:
         """Proposals to train the next stage on, and `loss_rpn_cls`, `loss_rpn_loc`."""
-        inputs = [features[name] for name in self.in_features]
-        anchors = self.anchor_generator(inputs)
+        anchors = self.anchor_generator([features[name] for name in self.in_features])
         samples = self._sample(torch.cat(anchors), sizes, ground_truth)
-        if self._are_few(samples, inputs):
-            # Before all cells are seen: what autocast keeps of the weights then has gradients.
-            found = self._at_cells(samples, inputs, [len(level) for level in anchors])
-            with torch.no_grad():
-                predictions = self.predict(features)
-        else:
-            predictions = self.predict(features)
-            found = _at_anchors(samples, predictions)
-        losses = self._losses(samples, *found, num_images=len(ground_truth))
+        predictions, logits, deltas = self.predict_with_samples(features, samples)
+        losses = self._losses(samples, logits, deltas, num_images=len(ground_truth))
         return self._filtered(self.train_filter, predictions, sizes), losses
+
+    def predict_with_samples(
+        self, features: Mapping[str, Tensor], samples: "AnchorSamples"
+    ) -> tuple[AnchorPredictions, Tensor, Tensor]:
+        """What the head says about every anchor; logits (S,) and deltas (S, 4) of the samples.
+
+        Gradients flow through those of the samples.
+        """
+        predictions = self.predict(features)
+        logits, deltas = (torch.cat(v, dim=1) for v in (predictions.logits, predictions.deltas))
+        chosen = samples.image, samples.anchor
+        return predictions, logits[chosen], deltas[chosen]
 
     def objectness(self, features: Mapping[str, Tensor]) -> list[Tensor]:
         """Probability of the likeliest anchor at each cell: L tensors (N, 1, H, W)."""
@@ -159,28 +159,8 @@ class RPN(nn.Module):
             predictions.anchors, predictions.logits, predictions.deltas, self.coder, sizes
         )
 
-    def _are_few(self, samples: "_Samples", inputs: Sequence[Tensor]) -> bool:
-        """Whether gradients at the sampled cells alone are cheaper than at all of them."""
-        if inputs[0].device.type != "cpu":
-            return False  # they cost a GPU five waits
-        num_cells = sum(feature[:, 0].numel() for feature in inputs)
-        single = isinstance(self.rpn_head.conv, Conv2d)
-        return single and len(samples.anchor) * _CELLS_FOR_A_SAMPLE <= num_cells
-
-    def _at_cells(
-        self, samples: "_Samples", inputs: Sequence[Tensor], sizes: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
-        """Logits (S,) and deltas (S, 4) of the samples; `sizes` are the levels' anchors."""
-        num_anchors = self.rpn_head.objectness_logits.out_channels
-        order, cells, kind = split_by_level(samples.image, samples.anchor, sizes, num_anchors)
-        logits, deltas = self.rpn_head.at_cells(inputs, cells)
-        back = order.argsort()
-        rows = torch.arange(len(kind), device=kind.device)
-        deltas = deltas.view(len(kind), num_anchors, 4)
-        return logits[rows, kind][back], deltas[rows, kind][back]
-
     def _losses(
-        self, samples: "_Samples", logits: Tensor, deltas: Tensor, *, num_images: int
+        self, samples: "AnchorSamples", logits: Tensor, deltas: Tensor, *, num_images: int
     ) -> dict[str, Tensor]:
         """From logits (S,) and deltas (S, 4) of the samples."""
         targets = torch.zeros_like(logits, dtype=torch.float32)
@@ -199,7 +179,7 @@ class RPN(nn.Module):
     @torch.no_grad()
     def _sample(
         self, anchors: Tensor, sizes: Sequence[Size], ground_truth: Sequence[GroundTruth]
-    ) -> "_Samples":
+    ) -> "AnchorSamples":
         """Of all images, each image's objects first."""
         matched = [self.matcher.match_boxes(truth.boxes, anchors) for truth in ground_truth]
         if self.boundary_thresh >= 0:
@@ -218,11 +198,11 @@ class RPN(nn.Module):
             gt_boxes = ground_truth[i].boxes[matched[i][0][positive]]
             parts.append((torch.full_like(anchor, i), anchor, rows, anchors[positive], gt_boxes))
             num_earlier += len(anchor)
-        return _Samples(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+        return AnchorSamples(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Samples:
+class AnchorSamples:
     """The S anchors that are trained on; P of them are positive.
 
     image     (S,) int64
@@ -237,13 +217,6 @@ class _Samples:
     positive: Tensor
     boxes: Tensor
     gt_boxes: Tensor
-
-
-def _at_anchors(samples: _Samples, predictions: AnchorPredictions) -> tuple[Tensor, Tensor]:
-    """Logits (S,) and deltas (S, 4) of the samples, where all anchors have theirs."""
-    logits = torch.cat(predictions.logits, dim=1)
-    deltas = torch.cat(predictions.deltas, dim=1)
-    return logits[samples.image, samples.anchor], deltas[samples.image, samples.anchor]
 
 
 def build_proposal_generator(cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> RPN | None:

@@ -1,17 +1,15 @@
-"""What the region proposal network computes at each cell: densely, or at chosen cells only.
+"""What the region proposal network computes at each cell.
 
-N: images, L: levels, A: anchors at one cell, C: channels, S: chosen cells
+N: images, L: levels, A: anchors at one cell, C: channels
 """
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, init_normal
-from app.engine.layers.conv_cells import patches_of_cells
 
 
 class RPNHead(nn.Module):
@@ -47,22 +45,4 @@ class RPNHead(nn.Module):
             hidden = self.conv(feature)
             logits.append(self.objectness_logits(hidden))
             deltas.append(self.anchor_deltas(hidden))
-        return logits, deltas
-
-    def at_cells(
-        self, features: Sequence[Tensor], cells: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """What `forward` says at some cells only: logits (S, A) and deltas (S, A * 4).
-
-        L maps (N, C, H, W) and, for each, indices (S_l,) of cells in the order (N, H, W).
-        """
-        conv, pairs = self.conv, zip(features, cells, strict=True)
-        assert isinstance(conv, Conv2d), "only a single convolution can be evaluated by cells"
-        patches = torch.cat([patches_of_cells(feature, of_level) for feature, of_level in pairs])
-        weight = conv.weight.permute(0, 2, 3, 1).flatten(1)
-        hidden = F.relu_(F.linear(patches, weight, conv.bias))
-        logits, deltas = (
-            F.linear(hidden, layer.weight.flatten(1), layer.bias)
-            for layer in (self.objectness_logits, self.anchor_deltas)
-        )
         return logits, deltas

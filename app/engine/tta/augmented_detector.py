@@ -17,7 +17,7 @@ from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.modeling.meta_arch.panoptic_fpn import PanopticFPN
 from app.engine.modeling.postprocess import to_original
-from app.engine.modeling.roi_heads.inside import InsideBoxes
+from app.engine.modeling.roi_heads.instance_maps import InstanceMaps
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
@@ -109,14 +109,14 @@ class AugmentedDetector(Detector):
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:
         """One answer for each image, in pixels of its `original_size`."""
-        return [self._detect_in_one(sample, inside=True) for sample in samples]
+        return [self._detect_in_one(sample, boxes_only=False) for sample in samples]
 
     @torch.no_grad()
     def detect_boxes(self, samples: list[Sample]) -> list[Detections]:
         """`detect` without masks, keypoints and panoptic segments."""
-        return [self._detect_in_one(sample, inside=False) for sample in samples]
+        return [self._detect_in_one(sample, boxes_only=True) for sample in samples]
 
-    def _detect_in_one(self, sample: Sample, *, inside: bool) -> Detections:
+    def _detect_in_one(self, sample: Sample, *, boxes_only: bool) -> Detections:
         self.model.keep_class_probs = self.keep_class_probs
         groups = list(self.views(sample))
         found: list[Detections] = []
@@ -131,43 +131,43 @@ class AugmentedDetector(Detector):
         merged = self.merge(found, sample.original_size)
         if probs is not None:
             merged = replace(merged, semantic=(probs / len(found)).log())
-        if not inside or not isinstance(self.model, GeneralizedRCNN):
+        if boxes_only or not isinstance(self.model, GeneralizedRCNN):
             return merged
-        merged = self._with_insides(self.model, groups, merged)
+        merged = self._with_maps(self.model, groups, merged)
         return self.model.merged(merged) if isinstance(self.model, PanopticFPN) else merged
 
     def _boxes(self, group: Sequence[View]) -> list[Detections]:
         return self.model.detect_boxes([view.sample for view in group])
 
-    def _with_insides(
+    def _with_maps(
         self, model: GeneralizedRCNN, groups: Sequence[Sequence[View]], merged: Detections
     ) -> Detections:
         """Add masks and keypoints, means over the views."""
-        if not model.looks_inside:
+        if not model.has_instance_maps:
             return merged
         merged = merged.to(self.device)
         # Without objects one view tells how large nothing is.
         asked = groups if len(merged) else [groups[0][:1]]
-        inside = _mean(
-            view.upright_inside(of_view, self.views.keypoint_flip)
+        maps = _mean(
+            view.upright_maps(of_view, self.views.keypoint_flip)
             for group in asked
             for view, of_view in zip(
                 group,
-                model.look_inside([v.sample for v in group], [v.place(merged) for v in group]),
+                model.instance_maps([v.sample for v in group], [v.place(merged) for v in group]),
                 strict=True,
             )
         )
         size = merged.image_size
-        return to_original(inside.put_into(merged), size, size)
+        return to_original(maps.put_into(merged), size, size)
 
 
-def _mean(insides: Iterable[InsideBoxes]) -> InsideBoxes:
+def _mean(views: Iterable[InstanceMaps]) -> InstanceMaps:
     count, masks, heatmaps = 0, None, None
-    for inside in insides:
+    for maps in views:
         count += 1
-        masks = _add(masks, inside.masks)
-        heatmaps = _add(heatmaps, inside.heatmaps)
-    return InsideBoxes(
+        masks = _add(masks, maps.masks)
+        heatmaps = _add(heatmaps, maps.heatmaps)
+    return InstanceMaps(
         None if masks is None else masks / count, None if heatmaps is None else heatmaps / count
     )
 

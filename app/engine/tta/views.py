@@ -18,7 +18,7 @@ from app.engine.data.transforms.geometric import resize
 from app.engine.data.transforms.keypoints import require_mirror
 from app.engine.data.transforms.transform import Pixels
 from app.engine.errors import ConfigError
-from app.engine.modeling.roi_heads.inside import InsideBoxes
+from app.engine.modeling.roi_heads.instance_maps import InstanceMaps
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
@@ -59,15 +59,15 @@ class View:
             semantic=None if semantic is None else semantic.flip(-1),
         )
 
-    def upright_inside(self, inside: InsideBoxes, keypoint_flip: Sequence[int]) -> InsideBoxes:
+    def upright_maps(self, maps: InstanceMaps, keypoint_flip: Sequence[int]) -> InstanceMaps:
         """Masks and heatmaps of the view -> as they are in the image.
 
         keypoint_flip  index of each keypoint's mirror image
         """
         if not self.mirrored:
-            return inside
-        masks, heatmaps = inside.masks, inside.heatmaps
-        return InsideBoxes(
+            return maps
+        masks, heatmaps = maps.masks, maps.heatmaps
+        return InstanceMaps(
             None if masks is None else masks.flip(-1),
             None if heatmaps is None else heatmaps[:, list(keypoint_flip)].flip(-1),
         )

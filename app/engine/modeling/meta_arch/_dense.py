@@ -12,20 +12,15 @@ from torch import Tensor, nn
 
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, init_normal
-from app.engine.layers.conv_cells import convs_at_cells, reach
-from app.engine.layers.focal import focal_loss_of_classes
+from app.engine.layers.focal import FocalLoss
 from app.engine.layers.norm import PerLevelBatchNorm, get_norm
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbones import Backbone
 from app.engine.modeling.detector import Detector
-from app.engine.modeling.meta_arch._selection import by_anchor
-from app.engine.modeling.positives import Positives
+from app.engine.modeling.meta_arch._dense_filter import by_anchor
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
-
-# Matrix products on gathered cells are that much slower than a convolution of the map.
-_DENSE = 3
 
 
 class DenseDetector(Detector):
@@ -59,8 +54,7 @@ class DenseDetector(Detector):
         self.in_features = tuple(in_features)
         self.anchor_generator = anchor_generator
         self.num_classes = num_classes
-        self.focal_alpha = focal_alpha
-        self.focal_gamma = focal_gamma
+        self.focal_loss = FocalLoss(alpha=focal_alpha, gamma=focal_gamma)
         self.loss_normalizer: float | Tensor = loss_normalizer
 
     def training_state(self) -> dict[str, float]:
@@ -101,11 +95,12 @@ class DenseDetector(Detector):
             all_boxes.append(boxes)
         return torch.stack(all_classes), torch.stack(all_boxes)
 
-    def positives(self, classes: Tensor) -> Positives:
-        """The anchors of foreground classes (N, R); moves the normaliser on."""
-        found = Positives.of((classes >= 0) & (classes < self.num_classes))
-        self.loss_normalizer = 0.9 * self.loss_normalizer + 0.1 * found.number
-        return found
+    def positives(self, classes: Tensor) -> Tensor:
+        """Which anchors are of foreground classes (N, R); moves the normaliser on."""
+        is_positive = (classes >= 0) & (classes < self.num_classes)
+        number = is_positive.sum().clamp(min=1).double()
+        self.loss_normalizer = 0.9 * self.loss_normalizer + 0.1 * number
+        return is_positive
 
     def normalized(self, loss: Tensor) -> Tensor:
         """A sum over positive anchors, divided by their moving number."""
@@ -116,12 +111,7 @@ class DenseDetector(Detector):
         by_level = [by_anchor(level, self.num_classes) for level in logits]
         sizes = [level.shape[1] for level in by_level]
         parts = [
-            focal_loss_of_classes(
-                level.flatten(0, 1),
-                level_classes.flatten(),
-                alpha=self.focal_alpha,
-                gamma=self.focal_gamma,
-            )
+            self.focal_loss(level.flatten(0, 1), level_classes.flatten())
             for level, level_classes in zip(
                 by_level, torch.split(classes, sizes, dim=1), strict=True
             )
@@ -184,32 +174,6 @@ class DenseHead(nn.Module):
         """What `bbox_pred` says of one level: (N, A * 4, H, W)."""
         deltas: Tensor = self.bbox_pred(_run(self.bbox_subnet, feature, level))
         return deltas
-
-    def box_deltas_at(self, features: Sequence[Tensor], cells: Sequence[Tensor]) -> Tensor:
-        """Box deltas of some cells only: L maps (N, C, H, W), L indices (S_l,) -> (S, A * 4).
-
-        Indices of cells are in the order (N, H, W). Equal to what `bbox_pred` says of them; a level
-        of which nothing is asked costs nothing.
-        """
-        found = [
-            self._deltas_of_level(feature, of_level, level)
-            for level, (feature, of_level) in enumerate(zip(features, cells, strict=True))
-            # All weights keep their place in the graph of the gradients.
-            if len(of_level) or (level == len(features) - 1 and not any(map(len, cells)))
-        ]
-        return torch.cat(found)
-
-    def _deltas_of_level(self, feature: Tensor, cells: Tensor, level: int) -> Tensor:
-        batch, _, *size = feature.shape
-        convs = [module for module in self.bbox_subnet if isinstance(module, nn.Conv2d)]
-        if 2 * len(convs) == len(self.bbox_subnet):  # no norm, which would ask for the whole map
-            convs.append(self.bbox_pred)
-            reached = reach(cells, (batch, *size), len(convs))
-            if len(reached[0]) * _DENSE <= batch * math.prod(size):
-                rows = convs_at_cells(convs, feature, reached)
-                return rows[torch.searchsorted(reached[-1], cells)]
-        deltas: Tensor = self.bbox_pred(_run(self.bbox_subnet, feature, level))
-        return deltas.permute(0, 2, 3, 1).reshape(batch * math.prod(size), -1)[cells]
 
 
 def _tower_norm(norm: str, channels: int, num_levels: int) -> nn.Module:

@@ -31,14 +31,14 @@ from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxLoss, LinearBoxCoder
 from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
-from app.engine.modeling.meta_arch._selection import (
-    Selection,
+from app.engine.modeling.meta_arch._dense_filter import (
+    DenseFilter,
     best_pairs,
     by_anchor,
-    choose_detections,
     decode,
     take,
 )
+from app.engine.modeling.positives import sum_where, targets_where
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
@@ -95,7 +95,7 @@ class FCOS(DenseDetector):
         *,
         strides: Sequence[int],
         center_sampling_radius: float,
-        selection: Selection,
+        detection_filter: DenseFilter,
         **kwargs: Any,
     ) -> None:
         points = AnchorGenerator(
@@ -106,7 +106,7 @@ class FCOS(DenseDetector):
         self.center_sampling_radius = center_sampling_radius
         self.coder = LinearBoxCoder()
         self.box_loss = BoxLoss("giou")
-        self.selection = selection
+        self.detection_filter = detection_filter
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
@@ -131,11 +131,11 @@ class FCOS(DenseDetector):
             num_classes=fcos.NUM_CLASSES,
             focal_alpha=fcos.FOCAL_LOSS_ALPHA,
             focal_gamma=fcos.FOCAL_LOSS_GAMMA,
-            selection=Selection(
+            detection_filter=DenseFilter(
                 score_thresh=fcos.SCORE_THRESH_TEST,
                 topk=fcos.TOPK_CANDIDATES_TEST,
                 nms_thresh=fcos.NMS_THRESH_TEST,
-                limit=cfg.TEST.DETECTIONS_PER_IMAGE,
+                max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
             ),
             pixel_mean=cfg.MODEL.PIXEL_MEAN,
             pixel_std=cfg.MODEL.PIXEL_STD,
@@ -158,50 +158,45 @@ class FCOS(DenseDetector):
         logits, deltas, centerness = self.predict(features)
         points = torch.cat(self.anchor_generator(features))
         classes, gt_boxes = self.labels(samples, points)
-        positives = self.positives(classes)
-        targets = positives.take_targets(gt_boxes, points)
-        of_positives = positives.take(points.expand_as(gt_boxes))
-        all_deltas = torch.cat([by_anchor(level, 4) for level in deltas], dim=1)
+        is_positive = self.positives(classes).flatten()
+        boxes = points.expand_as(gt_boxes).flatten(0, 1)
+        targets = targets_where(is_positive, gt_boxes.flatten(0, 1), boxes)
+        all_deltas = torch.cat([by_anchor(level, 4) for level in deltas], dim=1).flatten(0, 1)
         all_centerness = torch.cat([by_anchor(level, 1) for level in centerness], dim=1)
-        box_losses = self.box_loss.each(
-            self.coder, positives.take(all_deltas).float(), of_positives, targets
-        )
+        box_losses = self.box_loss.each(self.coder, all_deltas.float(), boxes, targets)
         centerness_losses = F.binary_cross_entropy_with_logits(
-            positives.take(all_centerness)[:, 0].float(),
-            gt_centerness(self.coder.encode(of_positives, targets)),
+            all_centerness.flatten().float(),
+            gt_centerness(self.coder.encode(boxes, targets)),
             reduction="none",
         )
         return {
             "loss_fcos_cls": self.normalized(self.classification_loss(logits, classes)),
-            "loss_fcos_loc": self.normalized(positives.sum(box_losses)),
-            "loss_fcos_ctr": self.normalized(positives.sum(centerness_losses)),
+            "loss_fcos_loc": self.normalized(sum_where(is_positive, box_losses)),
+            "loss_fcos_ctr": self.normalized(sum_where(is_positive, centerness_losses)),
         }
 
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:
-        """At most `limit` detections of each image, in original pixels."""
+        """At most `max_detections` of each image, in original pixels."""
         features = self.features(samples)
         all_scores, all_deltas, all_points, all_classes, all_probs = [], [], [], [], []
         for logits, deltas, centerness, points in zip(
             *self.predict(features), self.anchor_generator(features), strict=True
         ):
             scores = by_anchor(_scores(logits, centerness), self.num_classes)
-            best = best_pairs(
-                scores, threshold=self.selection.score_thresh, topk=self.selection.topk
-            )
+            best = best_pairs(scores, self.detection_filter.topk)
+            all_scores.append(best.scores)
             all_deltas.append(take(by_anchor(deltas, 4), best.anchors))
             all_points.append(points[best.anchors])
-            all_scores.append(best.scores)
             all_classes.append(best.classes)
             if self.keep_class_probs:
                 all_probs.append(take(scores, best.anchors))
-        return choose_detections(
+        return self.detection_filter(
             samples,
             boxes=decode(self.coder, torch.cat(all_deltas, dim=1), torch.cat(all_points, dim=1)),
             scores=torch.cat(all_scores, dim=1),
             classes=torch.cat(all_classes, dim=1),
             class_probs=torch.cat(all_probs, dim=1) if self.keep_class_probs else None,
-            selection=self.selection,
         )
 
     @torch.no_grad()

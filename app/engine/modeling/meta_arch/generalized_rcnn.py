@@ -17,7 +17,7 @@ from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch._batch import ground_truths, originals
 from app.engine.modeling.proposals import precomputed_proposals
 from app.engine.modeling.roi_heads import ROIHeads, build_roi_heads
-from app.engine.modeling.roi_heads.inside import InsideBoxes
+from app.engine.modeling.roi_heads.instance_maps import InstanceMaps
 from app.engine.modeling.rpn import RPN, build_proposal_generator
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
@@ -88,16 +88,16 @@ class GeneralizedRCNN(Detector):
         return originals(found, samples)
 
     @property
-    def looks_inside(self) -> bool:
+    def has_instance_maps(self) -> bool:
         """Whether there are heads for masks or keypoints."""
-        return self.roi_heads.looks_inside
+        return self.roi_heads.has_instance_maps
 
-    def look_inside(
+    def instance_maps(
         self, samples: list[Sample], detections: Sequence[Detections]
-    ) -> list[InsideBoxes]:
+    ) -> list[InstanceMaps]:
         """Masks and keypoints inside given boxes, in the coordinates of the network's input."""
         features = self.backbone(self.preprocess(samples).tensor)
-        return self.roi_heads.look_inside(features, detections)
+        return self.roi_heads.instance_maps(features, detections)
 
     def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
         """Probability of any object at each cell: one (N, 1, H, W) for each level."""
@@ -136,7 +136,7 @@ class GeneralizedRCNN(Detector):
     ) -> list[Detections]:
         """Detections in the network's input, masks unpasted."""
         found = self._detect_boxes(features, sizes, samples)
-        return self.roi_heads.detect_inside(features, found)
+        return self.roi_heads.add_instance_maps(features, found)
 
     def _detect_boxes(
         self, features: Mapping[str, Tensor], sizes: Sequence[Size], samples: Sequence[Sample]

@@ -3,7 +3,6 @@
 N: images, K: classes, A: anchors at a cell, R: anchors of all levels
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -13,20 +12,20 @@ from torch import Tensor
 from app.engine.config import CfgNode
 from app.engine.config.traits import Architecture
 from app.engine.errors import ConfigError
-from app.engine.modeling.anchors import AnchorGenerator, split_by_level
+from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
-from app.engine.modeling.meta_arch._selection import (
-    Selection,
+from app.engine.modeling.meta_arch._dense_filter import (
+    BestPairs,
+    DenseFilter,
     best_pairs,
     by_anchor,
-    choose_detections,
     decode,
     take,
 )
-from app.engine.modeling.positives import Positives
+from app.engine.modeling.positives import sum_where, targets_where
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
@@ -51,14 +50,14 @@ class RetinaNet(DenseDetector):
         coder: BoxCoder,
         matcher: Matcher,
         box_loss: BoxLoss,
-        selection: Selection,
+        detection_filter: DenseFilter,
         **kwargs: Any,
     ) -> None:
         super().__init__(loss_normalizer=100.0, **kwargs)
         self.coder = coder
         self.matcher = matcher
         self.box_loss = box_loss
-        self.selection = selection
+        self.detection_filter = detection_filter
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
@@ -90,11 +89,11 @@ class RetinaNet(DenseDetector):
             num_classes=retinanet.NUM_CLASSES,
             focal_alpha=retinanet.FOCAL_LOSS_ALPHA,
             focal_gamma=retinanet.FOCAL_LOSS_GAMMA,
-            selection=Selection(
+            detection_filter=DenseFilter(
                 score_thresh=retinanet.SCORE_THRESH_TEST,
                 topk=retinanet.TOPK_CANDIDATES_TEST,
                 nms_thresh=retinanet.NMS_THRESH_TEST,
-                limit=cfg.TEST.DETECTIONS_PER_IMAGE,
+                max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
             ),
             pixel_mean=cfg.MODEL.PIXEL_MEAN,
             pixel_std=cfg.MODEL.PIXEL_STD,
@@ -108,65 +107,55 @@ class RetinaNet(DenseDetector):
     def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
         """`loss_cls` (focal) and `loss_box_reg`, over the moving number of positive anchors."""
         features = self.features(samples)
-        logits = self.head.class_logits(features)
-        by_level = self.anchor_generator(features)
-        anchors = torch.cat(by_level)
+        anchors = torch.cat(self.anchor_generator(features))
         classes, gt_boxes = self.labels(samples, anchors)
-        positives = self.positives(classes)
-        box_losses = self.box_loss.each(
-            self.coder,
-            self._deltas_at(positives, features, [len(level) for level in by_level]).float(),
-            positives.take(anchors.expand_as(gt_boxes)),
-            positives.take_targets(gt_boxes, anchors),
-        )
+        is_positive = self.positives(classes)
+        logits = self.head.class_logits(features)
         return {
             "loss_cls": self.normalized(self.classification_loss(logits, classes)),
-            "loss_box_reg": self.normalized(positives.sum(box_losses)),
+            "loss_box_reg": self.normalized(
+                self.box_losses(features, anchors, gt_boxes, is_positive)
+            ),
         }
 
-    def _deltas_at(
-        self, positives: Positives, features: Sequence[Tensor], sizes: Sequence[int]
+    def box_losses(
+        self, features: Sequence[Tensor], anchors: Tensor, gt_boxes: Tensor, is_positive: Tensor
     ) -> Tensor:
-        """Deltas (P, 4) of positive anchors alone: the branch is computed where they are."""
-        if positives.index is None:
-            maps = [self.head.bbox_pred(x) for x in self.head.box_features(features)]
-            return positives.take(torch.cat([by_anchor(level, 4) for level in maps], dim=1))
-        num_anchors = self.head.bbox_pred.out_channels // 4
-        order, cells, kind = split_by_level(*positives.index, sizes, num_anchors)
-        deltas = self.head.box_deltas_at(features, cells).view(len(kind), num_anchors, 4)
-        return deltas[torch.arange(len(kind)), kind][order.argsort()]
+        """Sum over positive anchors: L maps, (R, 4), (N, R, 4), (N, R) bool -> scalar."""
+        maps = [self.head.bbox_pred(x) for x in self.head.box_features(features)]
+        deltas = torch.cat([by_anchor(level, 4) for level in maps], dim=1).flatten(0, 1)
+        boxes = anchors.expand_as(gt_boxes).flatten(0, 1)
+        targets = targets_where(is_positive.flatten(), gt_boxes.flatten(0, 1), boxes)
+        losses = self.box_loss.each(self.coder, deltas.float(), boxes, targets)
+        return sum_where(is_positive.flatten(), losses)
 
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:
-        """At most `limit` detections of each image, in original pixels."""
+        """At most `max_detections` of each image, in original pixels."""
         features = self.features(samples)
-        all_scores, all_deltas, all_anchors, all_classes, all_probs = [], [], [], [], []
+        all_logits, all_deltas, all_anchors, all_classes, all_probs = [], [], [], [], []
         # Level by level: the logits of the finest are the largest thing in memory.
         for level, anchors in enumerate(self.anchor_generator(features)):
             logits = by_anchor(self.head.level_logits(features[level], level), self.num_classes)
-            # Logits rank as scores do; a hair's breadth lower, for the exact test comes later.
-            best = best_pairs(
-                logits,
-                threshold=_logit(self.selection.score_thresh) - 1e-3,
-                topk=self.selection.topk,
-            )
+            best = best_pairs(logits, self.detection_filter.topk)  # logits rank as scores do
             if self.keep_class_probs:
                 all_probs.append(take(logits, best.anchors).float().sigmoid())
             del logits
-            deltas = by_anchor(self.head.level_deltas(features[level], level), 4)
-            all_deltas.append(take(deltas, best.anchors))
+            all_logits.append(best.scores)
+            all_deltas.append(self.deltas_of(features[level], level, best))
             all_anchors.append(anchors[best.anchors])
-            all_scores.append(best.scores)
             all_classes.append(best.classes)
-        logits_of_best = torch.cat(all_scores, dim=1)
-        return choose_detections(
+        return self.detection_filter(
             samples,
             boxes=decode(self.coder, torch.cat(all_deltas, dim=1), torch.cat(all_anchors, dim=1)),
-            scores=logits_of_best.sigmoid().masked_fill(logits_of_best.isneginf(), -torch.inf),
+            scores=torch.cat(all_logits, dim=1).float().sigmoid(),
             classes=torch.cat(all_classes, dim=1),
             class_probs=torch.cat(all_probs, dim=1) if self.keep_class_probs else None,
-            selection=self.selection,
         )
+
+    def deltas_of(self, feature: Tensor, level: int, best: BestPairs) -> Tensor:
+        """Deltas (N, S, 4) of the best anchors of a level."""
+        return take(by_anchor(self.head.level_deltas(feature, level), 4), best.anchors)
 
     @torch.no_grad()
     def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
@@ -194,9 +183,3 @@ def _same_number(num_anchors: list[int]) -> int:
             "share one head; give each level as many SIZES times ASPECT_RATIOS"
         )
     return num_anchors[0]
-
-
-def _logit(probability: float) -> float:
-    if not 0 < probability < 1:
-        return -math.inf if probability <= 0 else math.inf
-    return math.log(probability / (1 - probability))

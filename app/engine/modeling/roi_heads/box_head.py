@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, init_kaiming, init_xavier
-from app.engine.layers.map_linear import MapLinear
 from app.engine.layers.norm import get_norm
 
 
@@ -49,8 +48,7 @@ class FastRCNNConvFCHead(nn.Module):
             channels = conv_dim
         self.out_dim = channels * side * side
         for i in range(num_fc):
-            fc = MapLinear(channels, side, fc_dim) if i == 0 else nn.Linear(self.out_dim, fc_dim)
-            self.add_module(f"fc{i + 1}", fc)
+            self.add_module(f"fc{i + 1}", nn.Linear(self.out_dim, fc_dim))
             self.out_dim = fc_dim
         for layer in self.children():
             (init_xavier if isinstance(layer, nn.Linear) else init_kaiming)(layer)
@@ -72,5 +70,5 @@ class FastRCNNConvFCHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(M, C, S, S) -> (M, out_dim)."""
         for name, layer in self.named_children():
-            x = F.relu_(layer(x)) if name.startswith("fc") else layer(x)
+            x = F.relu_(layer(x.flatten(1))) if name.startswith("fc") else layer(x)
         return x.flatten(1)

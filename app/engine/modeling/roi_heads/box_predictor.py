@@ -4,7 +4,7 @@ M: boxes of all images, K: foreground classes (background is K), k: K, or 1 if c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from app.engine.config import CfgNode
 from app.engine.layers.conv import init_normal
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
-from app.engine.modeling.positives import Positives
+from app.engine.modeling.positives import sum_where, targets_where
 from app.engine.modeling.roi_heads.assignment import LabelledProposals
 from app.engine.modeling.roi_heads.class_loss import (
     ClassLoss,
@@ -22,7 +22,7 @@ from app.engine.modeling.roi_heads.class_loss import (
     SoftmaxLoss,
     draw_federated_classes,
 )
-from app.engine.modeling.roi_heads.selection import DetectionFilter
+from app.engine.modeling.roi_heads.detection_filter import DetectionFilter
 from app.engine.structures.detections import Detections
 from app.engine.structures.targets import Proposals
 
@@ -124,15 +124,16 @@ class BoxPredictor(nn.Module):
     def _box_loss(
         self, deltas: Tensor, classes: Tensor, proposals: Sequence[LabelledProposals]
     ) -> Tensor:
-        foreground = Positives.of(((classes >= 0) & (classes < self.spec.num_classes))[None])
+        is_foreground = (classes >= 0) & (classes < self.spec.num_classes)
         boxes = torch.cat([p.boxes for p in proposals])
+        gt_boxes = torch.cat([p.gt_boxes for p in proposals])
         losses = self.spec.box_loss.each(
             self.spec.coder,
-            foreground.take(self._deltas_of(deltas, classes)[None]),
-            foreground.take(boxes[None]),
-            foreground.take_targets(torch.cat([p.gt_boxes for p in proposals])[None], boxes),
+            self._deltas_of(deltas, classes),
+            boxes,
+            targets_where(is_foreground, gt_boxes, boxes),
         )
-        loss = foreground.sum(losses)
+        loss = sum_where(is_foreground, losses)
         # Not by the number of foreground boxes: each of them then weighs as much in an image
         # of few objects as in one of many.
         return loss / max(len(classes), 1) * self.spec.box_loss_weight
@@ -174,10 +175,11 @@ class BoxPredictor(nn.Module):
             torch.split(predictions.deltas, counts),
             strict=True,
         ):
-            chosen = self.detection_filter(
+            detections, kept = self.detection_filter(
                 image_probs, deltas, of_image.boxes, of_image.image_size, self.spec.coder
             )
             if keep_class_probs:
-                chosen = chosen.with_class_probs(self.class_loss.class_vectors(image_probs))
-            found.append(chosen.detections)
+                vectors = self.class_loss.class_vectors(image_probs)[kept]
+                detections = replace(detections, class_probs=vectors)
+            found.append(detections)
         return found

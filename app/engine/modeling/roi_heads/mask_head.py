@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from app.engine.config import CfgNode
 from app.engine.errors import DatasetError
 from app.engine.layers.conv import Conv2d, init_kaiming, init_normal
-from app.engine.layers.doubling import Doubling
 from app.engine.layers.norm import get_norm
 from app.engine.modeling.roi_heads.assignment import LabelledProposals
 
@@ -48,8 +47,8 @@ class MaskHead(nn.Module):
             self.add_module(f"mask_fcn{i + 1}", conv)
             convs.append(conv)
             channels = conv_dim
-        self.deconv = Doubling(channels, conv_dim)
-        self.predictor = _MaskPredictor(conv_dim, 1 if class_agnostic else num_classes, 1)
+        self.deconv = nn.ConvTranspose2d(channels, conv_dim, 2, stride=2)
+        self.predictor = nn.Conv2d(conv_dim, 1 if class_agnostic else num_classes, 1)
         for layer in (*convs, self.deconv):
             init_kaiming(layer)
         init_normal(self.predictor, std=0.001)
@@ -69,9 +68,11 @@ class MaskHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, C, S, S) -> logits (M, K or 1, 2 S, 2 S)."""
-        for layer in self.children():
-            x = layer(x)
-        return x
+        *convs, deconv, predictor = self.children()
+        for conv in convs:
+            x = conv(x)
+        logits: Tensor = predictor(F.relu_(deconv(x)))
+        return logits
 
     def loss(self, x: Tensor, proposals: Sequence[LabelledProposals]) -> Tensor:
         """Cross entropy of the pixels of the true class's mask, mean over foreground proposals.
@@ -83,35 +84,18 @@ class MaskHead(nn.Module):
             return logits.sum() * 0.0
         classes = torch.cat([p.classes for p in proposals])
         targets = torch.cat([_targets(p, logits.shape[-1]) for p in proposals if len(p)])
-        chosen = self._of_classes(logits, classes)
+        chosen = self._of_classes(logits, classes)[:, 0]
         return F.binary_cross_entropy_with_logits(chosen, targets.to(chosen.device, chosen.dtype))
 
     def detect(self, x: Tensor, classes: Tensor) -> Tensor:
         """(M, C, S, S), (M,) -> probability that a pixel is object: (M, 1, 2 S, 2 S)."""
-        for name, layer in self.named_children():
-            if name.startswith("mask_fcn"):
-                x = layer(x)
-        rows = torch.zeros_like(classes) if self.class_agnostic else classes
-        cells = self.deconv.quarters(x)
-        logits = self.predictor.of_classes(cells.flatten(1, 3), rows).float()
-        # (M, S, S, 4) is each cell's own square of two by two.
-        logits = logits.view(cells.shape[:-1]).permute(0, 3, 1, 2)
-        return F.pixel_shuffle(logits, 2).sigmoid()
+        return self._of_classes(self(x).float(), classes).sigmoid()
 
     def _of_classes(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """Each box's own: (M, K or 1, 2 S, 2 S), (M,) -> (M, 1, 2 S, 2 S)."""
         if self.class_agnostic:
-            return logits[:, 0]
-        return logits[torch.arange(len(logits), device=logits.device), classes]
-
-
-class _MaskPredictor(nn.Conv2d):
-    """A pointwise convolution, of all classes or of one for each box."""
-
-    def of_classes(self, cells: Tensor, classes: Tensor) -> Tensor:
-        """(M, cells, C), (M,) -> (M, cells)."""
-        assert self.bias is not None
-        weight = self.weight.flatten(1)[classes].to(cells.dtype)
-        return torch.bmm(weight[:, None], cells.mT)[:, 0] + self.bias[classes][:, None]
+            return logits
+        return logits.gather(1, classes[:, None, None, None].expand(-1, 1, *logits.shape[2:]))
 
 
 def _targets(proposals: LabelledProposals, side: int) -> Tensor:

@@ -16,7 +16,7 @@ from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones.resnet import StageSpec, make_stage
 from app.engine.modeling.roi_heads.assignment import ProposalSampler
 from app.engine.modeling.roi_heads.box_predictor import BoxPredictor
-from app.engine.modeling.roi_heads.inside import InsideBoxes
+from app.engine.modeling.roi_heads.instance_maps import InstanceMaps
 from app.engine.modeling.roi_heads.mask_head import MaskHead
 from app.engine.structures.detections import Detections
 from app.engine.structures.targets import GroundTruth, Proposals
@@ -93,26 +93,26 @@ class Res5ROIHeads(nn.Module):
         return self.box_predictor.detect(predictions, proposals, keep_class_probs=keep_class_probs)
 
     @property
-    def looks_inside(self) -> bool:
+    def has_instance_maps(self) -> bool:
         """Whether there is a head for masks."""
         return self.mask_head is not None
 
-    def detect_inside(
+    def add_instance_maps(
         self, features: Mapping[str, Tensor], detections: Sequence[Detections]
     ) -> list[Detections]:
         """The same detections with masks (R, 1, S, S) where there is a head."""
-        inside = self.look_inside(features, detections)
-        return [maps.put_into(d) for maps, d in zip(inside, detections, strict=True)]
+        maps = self.instance_maps(features, detections)
+        return [of_image.put_into(d) for of_image, d in zip(maps, detections, strict=True)]
 
-    def look_inside(
+    def instance_maps(
         self, features: Mapping[str, Tensor], detections: Sequence[Detections]
-    ) -> list[InsideBoxes]:
+    ) -> list[InstanceMaps]:
         """Masks inside the boxes of N images."""
         if self.mask_head is None:
-            return [InsideBoxes() for _ in detections]
+            return [InstanceMaps() for _ in detections]
         x = self._crops(features, [d.boxes for d in detections])
         masks = self.mask_head.detect(x, torch.cat([d.classes for d in detections]))
-        return [InsideBoxes(m) for m in torch.split(masks, [len(d) for d in detections])]
+        return [InstanceMaps(m) for m in torch.split(masks, [len(d) for d in detections])]
 
     def set_image_counts(self, counts: Tensor) -> None:
         """In how many training images each class occurs (K,), for the federated loss."""

@@ -17,7 +17,7 @@ from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.roi_heads.assignment import LabelledProposals, ProposalSampler
 from app.engine.modeling.roi_heads.box_head import FastRCNNConvFCHead
 from app.engine.modeling.roi_heads.box_predictor import BoxPredictions, BoxPredictor
-from app.engine.modeling.roi_heads.inside import InsideBoxes
+from app.engine.modeling.roi_heads.instance_maps import InstanceMaps
 from app.engine.modeling.roi_heads.keypoint_head import KeypointHead, with_visible_keypoints
 from app.engine.modeling.roi_heads.mask_head import MaskHead
 from app.engine.structures.detections import Detections
@@ -129,34 +129,34 @@ class StandardROIHeads(nn.Module):
         return self._detect_boxes(maps, proposals, keep_class_probs=keep_class_probs)
 
     @property
-    def looks_inside(self) -> bool:
+    def has_instance_maps(self) -> bool:
         """Whether there are heads for masks or keypoints."""
         return self.mask_head is not None or self.keypoint_head is not None
 
-    def detect_inside(
+    def add_instance_maps(
         self, features: Mapping[str, Tensor], detections: Sequence[Detections]
     ) -> list[Detections]:
         """The same detections with masks (R, 1, S, S) and keypoints where there is a head."""
-        inside = self.look_inside(features, detections)
-        return [maps.put_into(d) for maps, d in zip(inside, detections, strict=True)]
+        maps = self.instance_maps(features, detections)
+        return [of_image.put_into(d) for of_image, d in zip(maps, detections, strict=True)]
 
-    def look_inside(
+    def instance_maps(
         self, features: Mapping[str, Tensor], detections: Sequence[Detections]
-    ) -> list[InsideBoxes]:
+    ) -> list[InstanceMaps]:
         """Masks and heatmaps inside the boxes of N images."""
         maps = [features[name] for name in self.in_features]
         boxes, counts = [d.boxes for d in detections], [len(d) for d in detections]
-        inside = [InsideBoxes() for _ in detections]
+        found = [InstanceMaps() for _ in detections]
         if self.mask_head is not None and self.mask_pooler is not None:
             classes = torch.cat([d.classes for d in detections])
             masks = self.mask_head.detect(self.mask_pooler(maps, boxes), classes)
             split = torch.split(masks, counts)
-            inside = [replace(i, masks=m) for i, m in zip(inside, split, strict=True)]
+            found = [replace(f, masks=m) for f, m in zip(found, split, strict=True)]
         if self.keypoint_head is not None and self.keypoint_pooler is not None:
             heatmaps = self.keypoint_head(self.keypoint_pooler(maps, boxes)).float()
             split = torch.split(heatmaps, counts)
-            inside = [replace(i, heatmaps=h) for i, h in zip(inside, split, strict=True)]
-        return inside
+            found = [replace(f, heatmaps=h) for f, h in zip(found, split, strict=True)]
+        return found
 
     def set_image_counts(self, counts: Tensor) -> None:
         """In how many training images each class occurs (K,), for the federated loss."""

@@ -84,5 +84,5 @@ def _build_model(
         # After the weights: a file's counts are those of other images.
         counts = count_images(request.train_records, len(request.class_names))
         model.set_image_counts(torch.from_numpy(counts))
-    prepare_for_training(model, dtype, by_tiles=cfg.SOLVER.WINOGRAD)
+    prepare_for_training(model, by_tiles=cfg.SOLVER.WINOGRAD)
     return model

@@ -118,7 +118,7 @@ modeling.roi_heads.keypoint_head:
     MODEL.ROI_KEYPOINT_HEAD.CONV_DIMS +NORMALIZE_LOSS_BY_VISIBLE_KEYPOINTS +LOSS_WEIGHT
 modeling.roi_heads.mask_head:
     MODEL.ROI_MASK_HEAD.NUM_CONV +CONV_DIM +NORM +CLS_AGNOSTIC_MASK
-modeling.roi_heads.selection:
+modeling.roi_heads.detection_filter:
     MODEL.ROI_HEADS.SCORE_THRESH_TEST +NMS_THRESH_TEST
 modeling.roi_heads.standard:
     MODEL.MASK_ON +KEYPOINT_ON MODEL.ROI_HEADS.IN_FEATURES MODEL.ROI_BOX_HEAD.NAME

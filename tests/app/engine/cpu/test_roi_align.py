@@ -4,7 +4,8 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
-from app.engine.cpu.roi_align import gathered_roi_align
+from app.engine.cpu.roi_align import GatheringROIPooler, gathered_roi_align
+from app.engine.layers.roi_pool import POOLER_TYPES, ROIPooler
 
 WIDTH, HEIGHT, SCALE = 40, 24, 0.25
 
@@ -102,3 +103,26 @@ def test_every_map_gets_a_gradient(rois):
     gather(features, rois, torch.ones(len(rois)), side=2).sum().backward()
     assert all(feature.grad is not None for feature in features)
     assert not features[0].grad.any()
+
+
+@pytest.mark.parametrize("strides", [[4], [4, 8]], ids=str)
+@pytest.mark.parametrize("pooler_type", POOLER_TYPES)
+def test_a_pooler_gives_what_the_plain_one_gives(pooler_type, strides):
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.rand(2, 5, 96 // s, 160 // s, generator=generator) for s in strides]
+    boxes = [ROIS[ROIS[:, 0] == i, 1:] for i in range(2)]
+    plain, gathering = (
+        kind(strides, side=7, sampling_ratio=0, pooler_type=pooler_type)(features, boxes)
+        for kind in (ROIPooler, GatheringROIPooler)
+    )
+    torch.testing.assert_close(gathering, plain, atol=1e-5, rtol=0)
+    assert gathering.shape == (len(ROIS), 5, 7, 7)
+
+
+def test_boxes_of_negative_area_on_one_map_are_finite():
+    pooler = GatheringROIPooler([1], side=2, sampling_ratio=0, pooler_type="ROIAlignV2")
+    feature = torch.rand(1, 2, 8, 8, requires_grad=True)
+    pooled = pooler([feature], [torch.tensor([[3.0, 3, 3, 3], [4, 4, 3, 5]])])
+    pooled.sum().backward()
+    assert pooled.isfinite().all()
+    assert feature.grad.isfinite().all()

@@ -89,8 +89,8 @@ def test_the_same_bits_every_time():
 def layers():
     torch.manual_seed(0)
     return nn.Sequential(
-        Conv2d(64, 64, 3, padding=1, bias=False, norm=FrozenBatchNorm2d(64), activation=F.relu_),
-        Conv2d(64, 8, 3, padding=1),
+        Conv2d(128, 128, 3, padding=1, bias=False, norm=FrozenBatchNorm2d(128), activation=F.relu_),
+        Conv2d(128, 8, 3, padding=1),
     )
 
 
@@ -104,7 +104,7 @@ def test_prepared_layers_learn_the_same(monkeypatch):
     calls = []
     whole = winograd_training._convolved
     monkeypatch.setattr(winograd_training, "_convolved", lambda *a: calls.append(1) or whole(*a))
-    x = torch.randn(2, 64, 40, 44)
+    x = torch.randn(2, 128, 40, 44)
     for model in (direct, tiled):
         model(x).square().mean().backward()
     assert len(calls) == 1  # x needs no gradient
@@ -116,7 +116,7 @@ def test_prepared_layers_learn_the_same(monkeypatch):
 def test_prepared_layers_evaluate_as_others_do():
     model = layers()
     prepare_for_training(model)
-    x = torch.randn(1, 64, 40, 44)
+    x = torch.randn(1, 128, 40, 44)
     with torch.no_grad():
         expected = layers().eval()(x)
         assert bool((model.eval()(x) == expected).all())
@@ -127,5 +127,5 @@ def test_prepared_layers_evaluate_as_others_do():
 def test_small_maps_are_summed_directly():
     model = layers().train()
     prepare_for_training(model)
-    x = torch.randn(1, 64, 8, 8)
+    x = torch.randn(1, 128, 8, 8)
     assert bool((model(x) == layers().train()(x)).all())

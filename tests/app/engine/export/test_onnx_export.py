@@ -234,7 +234,8 @@ def test_a_model_that_is_sure_of_nothing_is_compared_by_its_guesses(
     job, onnx_file, monkeypatch, tmp_path, bias
 ):
     model, unsure = onnx.load(onnx_file), replace(job, model=deepcopy(job.model))
-    unsure.model.selection = replace(unsure.model.selection, score_thresh=0.999)
+    chosen = unsure.model.detection_filter
+    unsure.model.detection_filter = replace(chosen, score_thresh=0.999)
     with torch.no_grad():
         unsure.model.head.cls_score.bias.add_(bias)
     card = replace(OnnxPredictor(onnx_file).card, score_thresh=0.999)

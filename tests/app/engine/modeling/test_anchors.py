@@ -57,3 +57,42 @@ def test_anchors_take_the_number_format_of_the_model():
     features = [torch.zeros(1, 1, 2, 2)]
     assert generator(features)[0].dtype == torch.float32
     assert generator.double()(features)[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(lambda g, f: g([torch.zeros(1, 1, 3, 2), f[1]]), id="another height"),
+        pytest.param(lambda g, f: g([torch.zeros(1, 1, 2, 3), f[1]]), id="another width"),
+        pytest.param(lambda g, f: g([f[0], torch.zeros(1, 1, 2, 2)]), id="another coarse level"),
+        pytest.param(lambda g, f: g.double()(f), id="another number format"),
+        pytest.param(lambda g, f: g.to("meta")(f), id="another device"),
+    ],
+)
+def test_remembered_anchors_are_those_of_what_is_asked_for(again):
+    def fresh():
+        return AnchorGenerator(sizes=[[8], [16]], aspect_ratios=[1.0], strides=[4, 8])
+
+    features = [torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 1)]
+    used = fresh()
+    assert used(features)[0] is used(features)[0]
+    for found, expected in zip(again(used, features), again(fresh(), features), strict=True):
+        assert found.shape == expected.shape
+        assert found.dtype == expected.dtype
+        assert found.device == expected.device
+        assert found.device.type == "meta" or torch.equal(found, expected)
+
+
+def test_anchors_of_inference_are_not_those_of_training():
+    generator = AnchorGenerator(sizes=[[8]], aspect_ratios=[1.0], strides=[4])
+    features = [torch.zeros(1, 1, 2, 2)]
+    with torch.inference_mode():
+        assert generator(features)[0].is_inference()
+    assert not generator(features)[0].is_inference()
+
+
+def test_a_caller_may_change_its_list():
+    generator = AnchorGenerator(sizes=[[8]], aspect_ratios=[1.0], strides=[4])
+    features = [torch.zeros(1, 1, 2, 2)]
+    generator(features).clear()
+    assert len(generator(features)) == 1

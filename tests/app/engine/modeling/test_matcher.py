@@ -63,7 +63,7 @@ def test_bounded_memory_changes_nothing(monkeypatch, objects, low_quality, pairs
     gt_boxes = torch.cat((boxes[:57], apart))[objects]
     matcher = Matcher([0.3, 0.7], [0, -1, 1], allow_low_quality_matches=low_quality)
     expected = matcher(pairwise_iou(gt_boxes, boxes))
-    monkeypatch.setattr(matcher_module, "_MAX_PAIRS_ON_CPU", pairs)
+    monkeypatch.setattr(matcher_module, "_MAX_PAIRS", pairs)
     found = matcher.match_boxes(gt_boxes, boxes)
     assert [torch.equal(*pair) for pair in zip(expected, found, strict=True)] == [True, True]
 

@@ -4,7 +4,6 @@ import torch
 from app.engine.config import get_config
 from app.engine.errors import ConfigError, DivergedError
 from app.engine.layers.shape_spec import ShapeSpec
-from app.engine.modeling import rpn as rpn_module
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.backbones.resnet import make_stage, stage_specs
 from app.engine.modeling.rpn import RPN
@@ -121,34 +120,6 @@ def test_anchors_that_leave_the_image_can_be_left_out():
     )
     assert sorted(anywhere.anchor.tolist()) == [0, 1, 2]
     assert sorted(within.anchor.tolist()) == [1, 2]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("num_samples", [pytest.param(6, id="some"), pytest.param(0, id="none")])
-def test_few_samples_train_as_if_all_cells_did(monkeypatch, dtype, num_samples):
-    truths = [
-        GroundTruth(torch.tensor([[0.0, 0, 9, 8], [20, 18, 32, 32]]), torch.zeros(2).long()),
-        GroundTruth(torch.tensor([[4.0, 4, 21, 19]]), torch.zeros(1).long()),
-    ]
-    results = []
-    for cells_for_a_sample in (0, 10**9):  # by cells; everywhere
-        monkeypatch.setattr(rpn_module, "_CELLS_FOR_A_SAMPLE", cells_for_a_sample)
-        rpn = small_rpn(BATCH_SIZE_PER_IMAGE=num_samples, CONV_DIMS=[-1])
-        features = {name: map_.requires_grad_() for name, map_ in small_features().items()}
-        torch.manual_seed(3)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-            proposals, losses = rpn.losses(features, [(32, 32)] * 2, truths)
-        total = losses["loss_rpn_cls"] * 2 + losses["loss_rpn_loc"]
-        if num_samples:
-            total.backward()
-            inputs = [*rpn.parameters(), *features.values()]
-            assert all(tensor.grad is not None for tensor in inputs)
-            results.append([total.detach(), *(tensor.grad for tensor in inputs)])
-        assert len(proposals) == 2
-    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
-    for few, everywhere in zip(*results, strict=True) if results else ():
-        scale = float(everywhere.abs().max())
-        torch.testing.assert_close(few, everywhere, rtol=tolerance, atol=tolerance * scale)
 
 
 def test_infinite_predictions_stop_training_and_are_dropped_in_testing():

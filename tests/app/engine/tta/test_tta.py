@@ -11,7 +11,7 @@ from app.engine.cpu.prepare import prepare_for_inference
 from app.engine.errors import ConfigError
 from app.engine.evaluation.evaluate import evaluate
 from app.engine.modeling.build import build_detector
-from app.engine.modeling.roi_heads.inside import InsideBoxes
+from app.engine.modeling.roi_heads.instance_maps import InstanceMaps
 from app.engine.predictor import Predictor
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
@@ -213,13 +213,13 @@ def test_masks_are_averaged_and_unflipped(monkeypatch: pytest.MonkeyPatch) -> No
             Detections(s.size, one, torch.ones(1), torch.zeros(1).long()) for s in samples[:1]
         ] + [Detections.empty(s.size) for s in samples[1:]]
 
-    def inside(samples, detections):
+    def maps(samples, detections):
         assert [d.boxes[0].tolist() for d in detections] == [[10, 10, 50, 50], [46, 10, 86, 50]]
         # The mirrored view has the object's half on the other side.
-        return [InsideBoxes(left), InsideBoxes(left.flip(-1))]
+        return [InstanceMaps(left), InstanceMaps(left.flip(-1))]
 
     monkeypatch.setattr(model.model, "detect_boxes", boxes)
-    monkeypatch.setattr(model.model, "look_inside", inside)
+    monkeypatch.setattr(model.model, "instance_maps", maps)
     (found,) = model.detect([picture()])
     expected = torch.zeros((64, 96), dtype=torch.bool)
     expected[10:50, 10:30] = True

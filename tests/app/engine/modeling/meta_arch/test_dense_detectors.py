@@ -8,7 +8,6 @@ import torch
 from app.engine.config import load_config
 from app.engine.cpu.fold import fold_batch_norm
 from app.engine.modeling.build import build_detector
-from app.engine.modeling.meta_arch import _dense
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
 
@@ -169,45 +168,14 @@ def test_autocast_trains_and_detects_in_float32(model):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_limits(name):
     section = "RETINANET" if name.startswith("retinanet") else "FCOS"
-    (everything,) = _model(name).eval().detect([_sample(64, 64)])
-    (found,) = _model(name, "TEST.DETECTIONS_PER_IMAGE", "1").eval().detect([_sample(64, 64)])
+
+    def detect(*opts):
+        model = _model(name, *opts).eval()
+        torch.nn.init.zeros_(model.head.bbox_pred.weight)  # no box may leave the image
+        torch.nn.init.constant_(model.head.bbox_pred.bias, 0.5)
+        return model.detect([_sample(64, 64)])[0]
+
+    everything, found = detect(), detect("TEST.DETECTIONS_PER_IMAGE", "1")
+    assert len(found) == 1
     assert torch.equal(found.scores, everything.scores[:1])
-    model = _model(name, f"MODEL.{section}.SCORE_THRESH_TEST", "1.0")
-    assert len(model.eval().detect([_sample(64, 64)])[0]) == 0
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("with_objects", [True, False])
-def test_boxes_are_learned_at_few_cells_as_at_all(monkeypatch, dtype, with_objects):
-    torch.manual_seed(0)
-    head = _dense.DenseHead(
-        num_levels=2,
-        in_channels=4,
-        channels=6,
-        num_convs=2,
-        num_anchors=3,
-        num_classes=2,
-        norm="",
-        prior_prob=0.01,
-    )
-    features = [
-        torch.rand(2, 4, 24, 32).requires_grad_(),
-        torch.rand(2, 4, 12, 16).requires_grad_(),
-    ]
-    cells = [torch.tensor([3, 3, 800, 1500]), torch.tensor([], dtype=torch.int64)]
-    if not with_objects:
-        cells[0] = cells[0][:0]
-    inputs = [*head.bbox_subnet.parameters(), *head.bbox_pred.parameters(), features[0]]
-    results = []
-    for dense in (0, 10**9):
-        monkeypatch.setattr(_dense, "_DENSE", dense)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-            deltas = head.box_deltas_at(features, cells)
-        assert deltas.shape == (len(cells[0]), 12)
-        gradients = torch.autograd.grad(deltas.float().sin().sum(), inputs, allow_unused=True)
-        results.append([deltas.detach().float(), *(g for g in gradients if g is not None)])
-    assert len(results[0]) == len(results[1]) >= 7
-    tolerance = 1e-5 if dtype == torch.float32 else 3e-2
-    for few, everywhere in zip(*results, strict=True):
-        scale = float(everywhere.abs().max()) if everywhere.numel() else 0.0
-        torch.testing.assert_close(few, everywhere, rtol=tolerance, atol=tolerance * scale)
+    assert len(detect(f"MODEL.{section}.SCORE_THRESH_TEST", "1.0")) == 0

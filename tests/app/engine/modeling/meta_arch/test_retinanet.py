@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from app.engine.config import get_config, load_config
 from app.engine.errors import ConfigError
 from app.engine.modeling.build import build_detector
-from app.engine.modeling.meta_arch._selection import best_pairs, by_anchor
+from app.engine.modeling.meta_arch._dense_filter import best_pairs, by_anchor
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
 
@@ -105,21 +106,18 @@ def test_the_anchor_is_the_slow_channel_index():
 
 
 @pytest.mark.parametrize(
-    ("threshold", "topk", "expected"),
+    ("topk", "expected"),
     [
-        pytest.param(0.5, 10, [[5, 3], [4]], id="above the threshold, strictly"),
-        pytest.param(0.5, 1, [[5], [4]], id="only the best"),
-        pytest.param(9.0, 10, [[], []], id="none"),
+        pytest.param(1, [[5], [4]], id="only the best"),
+        pytest.param(3, [[5, 3, 1], [4, 5, 2]], id="several of one anchor"),
+        pytest.param(10, [[5, 3, 1, 4, 2, 0], [4, 5, 2, 3, 1, 0]], id="all"),
     ],
 )
-def test_best_pairs(threshold, topk, expected):
-    scores = torch.tensor([[0, 0.5, 0.1, 0.7, 0.2, 0.9], [0.0, 0, 0, 0, 0.6, 0.3]]).view(2, 3, 2)
-    found = best_pairs(scores, threshold=threshold, topk=topk)
-    for i, cells in enumerate(expected):
-        present = found.scores[i] > -torch.inf
-        flat = (found.anchors[i] * 2 + found.classes[i])[present]
-        order = found.scores[i][present].argsort(descending=True)
-        assert flat[order].tolist() == cells
+def test_best_pairs(topk, expected):
+    scores = torch.tensor([[0, 0.5, 0.1, 0.7, 0.2, 0.9], [0.0, 0.1, 0.25, 0.2, 0.6, 0.3]])
+    found = best_pairs(scores.view(2, 3, 2), topk)
+    assert (found.anchors * 2 + found.classes).tolist() == expected
+    assert torch.equal(found.scores, scores.gather(1, torch.tensor(expected)))
 
 
 @pytest.mark.parametrize("threshold", ["0.0", "1.0"])
@@ -148,3 +146,31 @@ def test_wrong_keys_are_refused(key, value, words):
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", key, value])
     with pytest.raises(ConfigError, match=words):
         build_detector(cfg)
+
+
+def _spread_scores(model):
+    """Random scores all over (0, 1)."""
+    torch.manual_seed(3)
+    torch.nn.init.normal_(model.head.cls_score.weight, std=0.5)
+    torch.nn.init.normal_(model.head.cls_score.bias, std=0.5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5, 0.7, 0.95])
+def test_the_threshold_is_one_of_scores(threshold):
+    """Suppression looks at better boxes only: a higher threshold cuts the list off."""
+    opts = ["MODEL.RETINANET.NUM_CLASSES", "2", "TEST.DETECTIONS_PER_IMAGE", "5000"]
+    opts += ["MODEL.RETINANET.TOPK_CANDIDATES_TEST", "5000"]
+    sample = Sample(torch.randint(0, 256, (3, 64, 64)).byte(), (64, 64))
+    model = _spread_scores(_build(*opts, "MODEL.RETINANET.SCORE_THRESH_TEST", "0.0"))
+    (everything,) = model.detect([sample])
+    assert everything.scores.min() < 0.05
+    assert everything.scores.max() > 0.95
+    above = everything.scores > threshold
+    # The worst one above stays, and goes with a threshold that equals its score.
+    worst = float(everything.scores[above].min())
+    for limit, expected in ((threshold, above), (worst, everything.scores > worst)):
+        model.detection_filter = replace(model.detection_filter, score_thresh=limit)
+        (found,) = model.detect([sample])
+        assert torch.equal(found.scores, everything.scores[expected])
+        assert torch.equal(found.boxes, everything.boxes[expected])

@@ -17,7 +17,7 @@ from app.engine.modeling.roi_heads.class_loss import (
     SoftmaxLoss,
     draw_federated_classes,
 )
-from app.engine.modeling.roi_heads.selection import DetectionFilter
+from app.engine.modeling.roi_heads.detection_filter import DetectionFilter
 from app.engine.structures.targets import GroundTruth, Proposals
 
 

@@ -9,7 +9,7 @@ from app.engine.modeling.box_regression import BoxCoder
 from app.engine.modeling.roi_heads import StandardROIHeads
 from app.engine.modeling.roi_heads.assignment import LabelledProposals
 from app.engine.modeling.roi_heads.box_predictor import BoxPredictor, BoxPredictorSpec
-from app.engine.modeling.roi_heads.selection import DetectionFilter
+from app.engine.modeling.roi_heads.detection_filter import DetectionFilter
 from app.engine.modeling.rpn import RPN
 from app.engine.structures.masks import BitMasks
 from app.engine.structures.targets import GroundTruth

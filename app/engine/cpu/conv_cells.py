@@ -16,10 +16,10 @@ from torch.nn import functional as F
 def patches_of_cells(feature: Tensor, cells: Tensor) -> Tensor:
     """The 3x3 neighbourhoods of cells (S,), zero beyond the map: (N, C, H, W) -> (S, 9 * C)."""
     channels, height, width = feature.shape[1:]
-    index, inside = neighbours(cells, height, width)
+    index, on_map = neighbours(cells, height, width)
     table = feature.permute(0, 2, 3, 1).reshape(-1, channels)
-    found = table.index_select(0, index.masked_fill(~inside, 0).flatten())
-    return found.masked_fill(~inside.flatten()[:, None], 0.0).view(-1, 9 * channels)
+    found = table.index_select(0, index.masked_fill(~on_map, 0).flatten())
+    return found.masked_fill(~on_map.flatten()[:, None], 0.0).view(-1, 9 * channels)
 
 
 def neighbours(cells: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -27,10 +27,10 @@ def neighbours(cells: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     steps = torch.arange(-1, 2, device=cells.device)
     rows = (cells // width % height)[:, None] + steps
     columns = (cells % width)[:, None] + steps
-    rows_inside = ((rows >= 0) & (rows < height))[:, :, None]
-    inside = rows_inside & ((columns >= 0) & (columns < width))[:, None, :]
+    rows_on_map = ((rows >= 0) & (rows < height))[:, :, None]
+    on_map = rows_on_map & ((columns >= 0) & (columns < width))[:, None, :]
     index = cells[:, None, None] + steps[:, None] * width + steps
-    return index.flatten(1), inside.flatten(1)
+    return index.flatten(1), on_map.flatten(1)
 
 
 def reach(cells: Tensor, size: Sequence[int], depth: int) -> list[Tensor]:
@@ -59,8 +59,8 @@ def convs_at_cells(convs: Sequence[nn.Conv2d], x: Tensor, reached: Sequence[Tens
         # Where each cell's row is; the last one is zero and stands for all that is off the map.
         place = reached[0].new_zeros(batch * height * width)
         place[reached[number]] = torch.arange(len(rows), device=x.device)
-        index, inside = neighbours(reached[number + 1], height, width)
-        index = place[index.masked_fill(~inside, 0)].masked_fill(~inside, len(rows))
+        index, on_map = neighbours(reached[number + 1], height, width)
+        index = place[index.masked_fill(~on_map, 0)].masked_fill(~on_map, len(rows))
         padded = torch.cat((rows, rows.new_zeros((1, rows.shape[1]))))
         patches = padded.index_select(0, index.flatten()).view(len(index), 9 * rows.shape[1])
         rows = F.linear(patches, conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from app.engine.layers.conv_cells import convs_at_cells, patches_of_cells, reach
+from app.engine.cpu.conv_cells import convs_at_cells, patches_of_cells, reach
 
 CELLS = [
     pytest.param([0], id="corner"),

@@ -1,4 +1,4 @@
-"""What the heads see inside boxes, before it is put into the image.
+"""What heads for masks and keypoints give for boxes, before it is put into the image.
 
 R: boxes of one image, J: keypoints of an object, S: side of masks or heatmaps
 """
@@ -12,7 +12,7 @@ from app.engine.structures.detections import Detections
 
 
 @dataclass(frozen=True, slots=True)
-class InsideBoxes:
+class InstanceMaps:
     """Small maps stretched over the boxes of one image; None where a model has no such head.
 
     masks     (R, 1, S, S) probability that a pixel is object

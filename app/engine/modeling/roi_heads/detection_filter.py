@@ -3,7 +3,7 @@
 P: proposals, R: detections, K: foreground classes, k: K, or 1 if class-agnostic
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from torch import Tensor
@@ -14,19 +14,6 @@ from app.engine.modeling.box_regression import Coder
 from app.engine.structures import boxes as box_ops
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Detections, and the proposal each of them came from: (R,) int64."""
-
-    detections: Detections
-    proposals: Tensor
-
-    def with_class_probs(self, probs: Tensor) -> Self:
-        """Add the class vectors of proposals (P, ...) to the detections."""
-        kept = replace(self.detections, class_probs=probs[self.proposals])
-        return replace(self, detections=kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +40,15 @@ class DetectionFilter:
 
     def __call__(
         self, probs: Tensor, deltas: Tensor, boxes: Tensor, size: Size, coder: Coder
-    ) -> Selection:
-        """probs (P, K + 1), deltas (P, k * 4), boxes (P, 4); one proposal may show several classes.
+    ) -> tuple[Detections, Tensor]:
+        """Detections, and the proposal each of them came from: (R,) int64.
 
-        Proposals with anything infinite or NaN are dropped.
+        From probs (P, K + 1), deltas (P, k * 4), boxes (P, 4); one proposal may show several
+        classes. Proposals with anything infinite or NaN are dropped.
         """
         finite = probs.isfinite().all(dim=1) & deltas.isfinite().all(dim=1)
-        candidates = (probs[:, :-1] > self.score_thresh) & finite[:, None]
-        proposals, classes = candidates.nonzero(as_tuple=True)
+        likely = (probs[:, :-1] > self.score_thresh) & finite[:, None]
+        proposals, classes = likely.nonzero(as_tuple=True)
         scores = probs[proposals, classes]
         class_agnostic = deltas.shape[1] == 4
         chosen = deltas.view(len(deltas), deltas.shape[1] // 4, 4)[
@@ -70,5 +58,4 @@ class DetectionFilter:
         found = box_ops.clip(coder.decode(chosen, boxes[proposals]), size)
         limit = None if self.max_detections < 0 else self.max_detections
         kept = batched_nms(found, scores, classes, self.nms_thresh, limit=limit)
-        detections = Detections(size, found[kept], scores[kept], classes[kept])
-        return Selection(detections, proposals[kept])
+        return Detections(size, found[kept], scores[kept], classes[kept]), proposals[kept]

@@ -1,0 +1,105 @@
+"""From what a head says of all anchors to the detections of each image.
+
+N: images, K: classes, A: anchors at a cell, R: anchors of a level, S: best pairs of an image
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from app.engine.layers.nms import batched_nms_of_images
+from app.engine.modeling.box_regression import Coder
+from app.engine.modeling.postprocess import to_original
+from app.engine.structures.detections import Detections
+from app.engine.structures.sample import Sample
+
+
+def by_anchor(maps: Tensor, num_values: int) -> Tensor:
+    """(N, A * V, H, W) -> (N, H * W * A, V); a view where the memory is channels-last."""
+    return maps.permute(0, 2, 3, 1).reshape(maps.shape[0], -1, num_values)
+
+
+class BestPairs(NamedTuple):
+    """The best (anchor, class) pairs of one level.
+
+    scores   (N, S), descending
+    anchors  (N, S) int64 index into the anchors of the level
+    classes  (N, S) int64
+    """
+
+    scores: Tensor
+    anchors: Tensor
+    classes: Tensor
+
+
+def best_pairs(scores: Tensor, topk: int) -> BestPairs:
+    """The `topk` best pairs of each image: (N, R, K) -> BestPairs.
+
+    They are sought among the `topk` anchors whose best class is best: no other can hold one.
+    """
+    num_classes = scores.shape[2]
+    rows = scores.amax(dim=2).topk(min(topk, scores.shape[1]), dim=1).indices
+    pairs = take(scores, rows).flatten(1)
+    best, pair = pairs.topk(min(topk, pairs.shape[1]), dim=1)
+    row = pair.div(num_classes, rounding_mode="floor")
+    return BestPairs(best, rows.gather(1, row), pair % num_classes)
+
+
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """Rows of each image: (N, R, V), (N, S) -> (N, S, V)."""
+    return values.gather(1, index[:, :, None].expand(-1, -1, values.shape[2]))
+
+
+def decode(coder: Coder, deltas: Tensor, anchors: Tensor) -> Tensor:
+    """Boxes of some anchors in float32: (N, S, 4), (N, S, 4) -> (N, S, 4)."""
+    return coder.decode(deltas.flatten(0, 1), anchors.flatten(0, 1)).view(deltas.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class DenseFilter:
+    """Which pairs of anchor and class become detections.
+
+    score_thresh    scores must exceed it
+    topk            best pairs of each level that go into suppression
+    nms_thresh      overlap within a class above which the worse one goes
+    max_detections  of one image
+    """
+
+    score_thresh: float
+    topk: int
+    nms_thresh: float
+    max_detections: int
+
+    def __call__(
+        self,
+        samples: list[Sample],
+        *,
+        boxes: Tensor,
+        scores: Tensor,
+        classes: Tensor,
+        class_probs: Tensor | None,
+    ) -> list[Detections]:
+        """Detections in original pixels, on the CPU: (N, S, 4), (N, S), (N, S) [, (N, S, K)].
+
+        Boxes that are not finite do not take part.
+        """
+        takes_part = (scores > self.score_thresh) & boxes.isfinite().all(dim=2)
+        image, index = batched_nms_of_images(
+            boxes.masked_fill(~takes_part[:, :, None], 0.0),
+            scores.masked_fill(~takes_part, -torch.inf),
+            classes,
+            self.nms_thresh,
+            limit=self.max_detections,
+        )
+        values = [boxes, scores, classes, *([] if class_probs is None else [class_probs])]
+        # Here they leave the device: what is left to do with so few costs a GPU more than a CPU.
+        chosen = [value[image, index].cpu() for value in values]
+        counts = torch.bincount(image.cpu(), minlength=len(samples)).tolist()
+        return [
+            to_original(Detections(sample.size, *of_image), sample.size, sample.original_size)
+            for sample, *of_image in zip(
+                samples, *(torch.split(value, counts) for value in chosen), strict=True
+            )
+        ]
