@@ -67,7 +67,7 @@ nightly: mutants
 
 ## generate   write what follows from the tables of extensions: templates, copies, lists in documents
 generate: $(VENV)/.dev
-	$(bin)/python -m generate
+	$(bin)/python -m docker.generate
 
 ## lock       pin the whole closure of requirements*.in, with hashes
 lock: $(VENV)/.dev

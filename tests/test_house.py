@@ -29,7 +29,7 @@ from app.engine.modeling.backbones import BODIES
 from app.engine.modeling.build import META_ARCHITECTURES, build_detector
 from app.engine.modeling.necks import NECKS
 from app.engine.modeling.roi_heads import ROI_HEADS
-from generate import generated_files
+from docker.generate import generated_files
 from verification.reliability.trees import COLOURS, LIGHT, paint
 
 ROOT = Path(__file__).parents[1]
@@ -122,9 +122,8 @@ def test_the_page_adds_to_every_room() -> None:
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the product with the page's examples, after `make generate`."""
     root = tmp_path_factory.mktemp("product")
-    for name in ("app", "common", "configs", "docker/img-man", "docs", "executor"):
+    for name in ("app", "common", "configs", "docker", "docs", "executor"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "generate.py", root)
     shutil.copy(ROOT / "pyproject.toml", root)
     for match in FILE.finditer(PAGE):
         path = root / match["path"]
@@ -138,7 +137,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
             head = head.replace("\nfrom app.", f"\n{match['imported']}\nfrom app.", 1)
         entries = entries.replace("\n}", f"\n{match['line']}\n}}", 1)
         path.write_text(head + opening + entries, encoding="utf-8")
-    _python(root, "-m", "generate")
+    _python(root, "-m", "docker.generate")
     return root
 
 

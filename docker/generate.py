@@ -24,7 +24,7 @@ from app.engine.modeling.necks import NECKS
 from app.engine.modeling.roi_heads import ROI_HEADS
 from executor.hyperparameters import MiningHyperparameters
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 
 
 def generated_files() -> dict[str, str]:
