@@ -70,7 +70,11 @@ def report(names: Sequence[str], *, measure: bool, as_json: bool) -> int:
         typer.echo(f"{'config_file':72}  {'finds':10} {'parameters':>10}{speed}  weights")
     for path in chosen:
         described = describe(path, measure=measure)
-        line = json.dumps(asdict(described), ensure_ascii=False) if as_json else _row(described)
+        line = (
+            json.dumps(asdict(described), ensure_ascii=False)
+            if as_json
+            else _row(described, measure)
+        )
         typer.echo(line)
     if not as_json:
         typer.echo(_NOTES)
@@ -81,8 +85,9 @@ def _is_meant(path: Path, names: Sequence[str]) -> bool:
     return not names or any(name.lower() in str(path).lower() for name in names)
 
 
-def _row(described: Described) -> str:
-    speed = "" if described.seconds is None else f"  {described.seconds:7.3f}"
+def _row(described: Described, measure: bool) -> str:
+    speed = "-" if described.seconds is None else f"{described.seconds:.3f}"
+    speed = f"  {speed:>7}" if measure else ""
     finds = described.finds if described.in_tasks else f"{described.finds} *"
     size = f"{described.parameters / 1e6:8.1f} M"
     row = f"{described.config_file:72}  {finds:10} {size}{speed}  {described.weights}"
@@ -161,8 +166,12 @@ def _network(cfg: CfgNode) -> "Detector":
         return build_blank_detector(blank)
 
 
-def _measured(cfg: CfgNode) -> float:
-    """Seconds for one picture, the median of a few, on the device that a task would choose."""
+def _measured(cfg: CfgNode) -> float | None:
+    """Seconds for one picture, the median of a few, on the device that a task would choose; None
+    for a model that needs more than a picture.
+    """
+    if cfg.MODEL.LOAD_PROPOSALS:
+        return None
     import numpy as np
     import torch
 

@@ -73,6 +73,11 @@ def test_the_size_is_that_of_the_network_and_speed_is_measured() -> None:
     assert described.seconds > 0
 
 
+def test_a_model_that_needs_more_than_a_picture_is_not_measured() -> None:
+    name = "configs/COCO-Detection/fast_rcnn_R_50_FPN_1x.yaml"
+    assert configs.describe(CONFIG_ROOT / name, measure=True).seconds is None
+
+
 def test_the_table_and_its_lines_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert configs.report(["retinanet_mobilenetv2_FPN_l"], measure=False, as_json=False) == 0
     table = capsys.readouterr().out.splitlines()
