@@ -1,6 +1,6 @@
 """From files to batches: image files, annotations, data sets, augmentation, loading.
 
-formats/ reads annotations as records, datasets/ whole data sets; smells/ tells which of them cannot
-be meant so. loading/ makes batches of samples of them, with images/ and transforms/. Nothing here
-knows a model.
+formats/ reads annotation files as records; datasets/ reads whole data sets; smells/ finds signs of
+mistakes in them. loading/ makes batches of samples from records, with images/ and transforms/.
+Nothing here depends on a model.
 """

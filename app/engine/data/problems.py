@@ -23,7 +23,7 @@ class Effect(Enum):
 
 
 class Problems:
-    """Counts of what was skipped or changed, with up to three examples of each kind."""
+    """Counts of problems by kind, with up to three examples of each kind."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -34,11 +34,11 @@ class Problems:
     def add(
         self, kind: str, example: str, effect: Effect = Effect.TOLD, *, remedy: str = ""
     ) -> bool:
-        """One more of `kind` ("unknown class"), seen at `example` (a path, a class name).
+        """Count a problem of `kind` ("unknown class") found at `example` (a path, a class name).
 
-        One image or one object for the effects that speak of them. A kind has one effect, and one
-        remedy: what its user can do. True when the example is kept: the first three different ones
-        are.
+        Each call counts one image or one object, as `effect` says. All problems of a kind have the
+        same effect and the same remedy (what the user can do). Returns whether the example is kept:
+        the first three different examples are.
         """
         if len(example) > _MAX_LENGTH:
             example = f"{example[:_MAX_LENGTH]}..."
@@ -53,11 +53,11 @@ class Problems:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many of each kind."""
+        """The number of problems of each kind."""
         return dict(self._counts)
 
     def with_effect(self, *effects: Effect) -> dict[str, int]:
-        """How many of each kind that has one of these effects, the most frequent first."""
+        """The number of problems of each kind with one of these effects, most frequent first."""
         return {
             kind: count
             for kind, count in self._counts.most_common()
@@ -70,7 +70,7 @@ class Problems:
 
     @property
     def total(self) -> int:
-        """How many of all kinds."""
+        """The number of problems of all kinds."""
         return self._counts.total()
 
     def lines(self) -> list[str]:
@@ -85,6 +85,6 @@ class Problems:
         return f"{kind}, for example {'; '.join(map(printable, examples))}"
 
     def report(self, logger: logging.Logger) -> None:
-        """One warning for each kind."""
+        """Log one warning for each kind."""
         for line in self.lines():
             logger.warning("data: %s", line)

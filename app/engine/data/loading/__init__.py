@@ -1,3 +1,3 @@
-"""From records to batches: which images are visited, what is made of each, and the worker processes
-that make it.
+"""From records to batches: samplers choose images, mappers make their samples, worker processes run
+the mappers.
 """

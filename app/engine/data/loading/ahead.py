@@ -12,7 +12,7 @@ _POLL_S = 0.2
 
 
 def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
-    """The same items; up to `depth` of them are made before they are asked for."""
+    """Yield the same items; a thread makes up to `depth` of them in advance."""
     ready: Queue[tuple[bool, T | BaseException | None]] = Queue(depth)
     stop = threading.Event()
 
@@ -29,7 +29,7 @@ def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
                 if stop.is_set():
                     break
             put((False, None))
-        except BaseException as error:  # handed to the thread that asks
+        except BaseException as error:  # raised again in the consuming thread
             put((False, error))
         finally:
             close = getattr(items, "close", None)

@@ -1,7 +1,7 @@
-"""Picks to samples: one batch at a time, by a pure function that any process may run.
+"""Make the samples of one batch from its picks, by a pure function that any process may run.
 
-An image that cannot be used costs a sentence, never a run: training takes another one of the same
-orientation in its place, inference goes without it.
+An image that cannot be used is reported and does not end the run: training replaces it by another
+image of the same orientation, inference leaves it out.
 """
 
 from abc import ABC, abstractmethod
@@ -18,13 +18,13 @@ from app.engine.errors import DatasetError, DoesNotFitError, ImageError, Storage
 from app.engine.structures.sample import Sample
 
 Batch = tuple[list[Sample], list[ImageError]]
-"""Samples, and why each image that is missing among them could not be used."""
+"""Samples, and an error for each image that could not be used."""
 
 
 class MakeBatch(ABC):
-    """Makes one batch; picklable and pure, so that any process may do it.
+    """Makes one batch; picklable and pure, so that any process may call it.
 
-    banned  records that crash the process which reads them: not to be touched again
+    banned  indices of records that crash the process that reads them; they are not read again
     """
 
     def __init__(self, mapper: Mapper, records: PackedRecords) -> None:
@@ -39,7 +39,7 @@ class MakeBatch(ABC):
     def _sample(
         self, index: int, failures: list[ImageError], rng: np.random.Generator | None = None
     ) -> Sample | None:
-        """The sample of one record; None, with the reason in `failures`, where there is none."""
+        """Return the sample of one record; on an error append it to `failures` and return None."""
         record = self._records[index]
         if index in self.banned:
             failures.append(
@@ -52,14 +52,14 @@ class MakeBatch(ABC):
         try:
             return self._mapper(record, rng)
         except DoesNotFitError:
-            raise  # going on without large images would be another training
+            raise  # a training without its large images would have other results
         except ImageError as error:
             failures.append(error)
             return None
 
 
 class TrainBatch(MakeBatch):
-    """One sample for every pick; an unreadable image is replaced by one of its group."""
+    """Makes one sample for every pick; replaces an unreadable image by another of its group."""
 
     def __init__(
         self, mapper: Mapper, records: PackedRecords, groups: Sequence[int], seed: int
@@ -83,16 +83,16 @@ class TrainBatch(MakeBatch):
         raise _none_in_a_row(failures[before:])
 
     def _neighbours(self, index: int) -> Iterator[int]:
-        """`index`, then the following records of its group, around the list once."""
+        """Yield `index`, then the following records of its group, once around the list."""
         count = len(self._records)
         around = ((index + step) % count for step in range(count))
         return (other for other in around if self._groups[other] == self._groups[index])
 
 
 class TestBatch(MakeBatch):
-    """At most one sample for every pick; images that cannot be read are missing."""
+    """Makes at most one sample for every pick; leaves out images that cannot be read."""
 
-    __test__ = False  # not a test case, whatever pytest makes of its name
+    __test__ = False  # pytest would collect the class because of its name
 
     def __call__(self, picks: list[Pick]) -> Batch:
         """See `MakeBatch`."""

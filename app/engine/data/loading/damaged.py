@@ -1,6 +1,6 @@
-"""Images of which something is wrong that shows only when they are decoded: each is counted once.
+"""Count images whose damage shows only when they are decoded, each of them once.
 
-An image is met again in every epoch, and by then nobody remembers the warnings of the first.
+Every epoch decodes an image again, and the warnings of the first epoch are far up in the log.
 """
 
 import logging
@@ -15,7 +15,7 @@ from common.text import printable
 logger = logging.getLogger(__name__)
 
 Met = Mapping[str, Iterable[str]]
-"""Kind of problem -> a sentence for each image that has it, in the order of first appearance."""
+"""Kind of problem -> a sentence for each image with it, in the order of first appearance."""
 
 _TOLD = {
     UNREADABLE: "could not be read and others were taken in their place",
@@ -34,7 +34,7 @@ class MetImages(Problems):
     def add(
         self, kind: str, example: str, effect: Effect = Effect.TOLD, *, remedy: str = ""
     ) -> bool:
-        """See `Problems`; False for an example that was met before."""
+        """See `Problems`; returns False for an example that was counted before."""
         met = self._met.setdefault(kind, {})
         if example in met:
             return False
@@ -42,19 +42,19 @@ class MetImages(Problems):
         return super().add(kind, example, effect, remedy=remedy)
 
     def met(self, *kinds: str) -> dict[str, list[str]]:
-        """See `Met`; of these kinds, or of all where none is named."""
+        """See `Met`: the problems of these kinds, or of all kinds if none is given."""
         return {kind: list(self._met.get(kind, ())) for kind in kinds or self._met}
 
     def restore(self, met: Met) -> None:
-        """Go on with what an interrupted run has met."""
+        """Add the problems that an interrupted run has counted."""
         for kind, sentences in met.items():
             self._met.setdefault(kind, {}).update(dict.fromkeys(sentences))
 
 
 class DamagedImages(MetImages):
-    """Those of a training: too many unreadable images end it.
+    """The problems of a training set; too many unreadable images end the training.
 
-    num_images  of the training set
+    num_images  number of images in the training set
     """
 
     def __init__(self, num_images: int) -> None:
@@ -64,8 +64,8 @@ class DamagedImages(MetImages):
     def add(
         self, kind: str, example: str, effect: Effect = Effect.TOLD, *, remedy: str = ""
     ) -> bool:
-        """See `MetImages`. DatasetError once more than 5 % of the images (and more than one) are
-        unreadable: the rule for files whose damage shows at the start."""
+        """See `MetImages`. Raises DatasetError once more than 5 % of the images (and more than one)
+        are unreadable; the same limit holds for files whose damage shows at the start."""
         is_kept = super().add(kind, example, effect, remedy=remedy)
         num_unreadable = len(self._met.get(UNREADABLE, ()))
         if kind == UNREADABLE and too_many_broken(num_unreadable, self._num_images):
@@ -78,7 +78,7 @@ class DamagedImages(MetImages):
 
 
 def report_met(name: str, met: Iterable[Met], num_images: int) -> None:
-    """A warning for each kind of problem that a run's processes have met in the images of a set."""
+    """Log a warning for each kind of problem that a run's processes found in a set's images."""
     everywhere = MetImages()
     for one in met:
         everywhere.restore(one)

@@ -36,7 +36,7 @@ class GroundTruthMapper:
 
     mask_format        "polygon", "bitmask", or "" for no masks
     keypoint_flip      index of each keypoint's mirror image, or None for no keypoints
-    recompute_boxes    take boxes anew from the (cropped) masks
+    recompute_boxes    whether boxes are computed from the (cropped) masks
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class GroundTruthMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """As MODEL and INPUT say."""
+        """Read the arguments from MODEL and INPUT."""
         cropped = cfg.INPUT.CROP.ENABLED or cfg.INPUT.RECOMPUTE_BOXES
         return cls(
             mask_format=cfg.INPUT.MASK_FORMAT if cfg.MODEL.MASK_ON else "",
@@ -64,7 +64,7 @@ class GroundTruthMapper:
     def __call__(
         self, record: ImageRecord, transforms: Sequence[Transform], size: Size
     ) -> GroundTruth:
-        """Objects that are no crowd and still have an area (and a mask, if masks are asked for)."""
+        """Return the objects that are no crowds and still have an area (and a mask, if needed)."""
         kept = self._usable(record)
         boxes = torch.from_numpy(transform_boxes(transforms, record.boxes[kept]))
         masks = self._masks(record, kept, transforms, size) if self.mask_format else None
@@ -141,7 +141,7 @@ def _bitmap(
 
 
 def _keypoint_flip(cfg: CfgNode) -> Sequence[int]:
-    """As the config says; without a word nothing changes sides (and nothing may be mirrored)."""
+    """Return the config's keypoint mirror; the identity if unknown (no image is mirrored then)."""
     mirror = keypoint_mirror(cfg)
     return range(cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS) if mirror is None else mirror.indices
 
@@ -162,7 +162,7 @@ def map_semantic(record: ImageRecord, transforms: Sequence[Transform]) -> Tensor
 
 
 def semantic_labels(record: ImageRecord) -> npt.NDArray[Any]:
-    """(H, W) class of every pixel as the model numbers them; values of no class are kept."""
+    """(H, W) class of every pixel, as the model numbers them; keeps values that are no class."""
     labels = read_labels(record.extra["sem_seg_path"])
     table = record.extra.get("sem_seg_table")
     if table is None:

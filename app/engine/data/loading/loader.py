@@ -1,7 +1,7 @@
 """Batches of samples for training (endless, shuffled) and for inference (each image once).
 
-What a batch contains is a pure function of the seed and of its place in the stream: not of the
-number of workers, and not of where a run was interrupted. `skip_batches` replays indices only.
+The content of a batch depends on the seed and on its position in the stream only, not on the number
+of workers or on where a run was interrupted. `skip_batches` replays indices and reads no images.
 """
 
 import logging
@@ -40,16 +40,16 @@ LOST = "image not given by its storage"
 CLIPPED = "image with values beyond white or black"
 """Kinds of `Loader.problems`."""
 
-_BATCHES_AHEAD = 2  # batches queued at each worker: it starts the next while one is fetched
+_BATCHES_AHEAD = 2  # batches queued at each worker, so that it works while one is fetched
 
 
 class Loader:
-    """Iterable of batches, made in this process or by workers; iterating again starts anew.
+    """Iterable of batches, made in this process or by workers; each iteration starts anew.
 
-    problems     images met so far that cannot be read, or whose values were clipped; counted
-    num_batches  None when endless
-    pass_length  images until each has come once: more than 5 % of so many that their storage does
-                 not give (and more than one) end the iteration with a DatasetError
+    problems     counts of the images so far that could not be read, or whose values were clipped
+    num_batches  number of batches; None for an endless loader
+    pass_length  number of images in one pass over the records; iterating raises DatasetError once
+                 more than 5 % of them (and more than one) cannot be read from their storage
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Loader:
         return islice(self._plan(), self._skip + done, None)
 
     def _recovering(self) -> Generator[list[Sample]]:
-        """Batches; when workers die, on with fewer of them, without the images that kill them."""
+        """Yield batches; if workers die, go on with fewer and without images that crash them."""
         done, workers, suspect, deaths = 0, self._num_workers, -1, 0
         while workers > 0:
             pool = WorkerPool(self._make_batch, workers)
@@ -114,7 +114,7 @@ class Loader:
             yield self._checked(self._make_batch(picks))
 
     def _ban_killers(self, picks: list[Pick]) -> bool:
-        """Make the samples of a deadly batch one by one; ban those that kill. Whether any did."""
+        """Make a batch's samples one by one, ban those that crash a worker; return if any did."""
         banned = set(self._make_batch.banned)
         for pick in picks:
             pool = WorkerPool(self._make_batch, 1)
@@ -144,7 +144,7 @@ class Loader:
         return samples
 
     def _watch_storage(self, num_read: int, failures: Sequence[ImageError]) -> None:
-        """DatasetError once so many images of one pass are lost that it is another data set."""
+        """Raise DatasetError if too many images of one pass cannot be read from their storage."""
         self._in_pass += num_read
         if self._in_pass > self._pass_length:
             self._in_pass = num_read
@@ -156,13 +156,13 @@ class Loader:
 
 
 def _in_order(pool: WorkerPool[list[Pick], Batch], plan: Iterator[list[Pick]]) -> Iterator[Batch]:
-    """Answers in the order of `plan`; batch k belongs to worker k mod n."""
+    """Yield answers in the order of `plan`; worker k mod n makes batch k."""
     waiting: deque[int] = deque()
     for number, picks in enumerate(plan):
         worker = number % len(pool)
         if len(waiting) >= _BATCHES_AHEAD * len(pool):
             yield pool.receive(waiting.popleft())
-        # Whether the worker is dead, and by which batch, is seen when its answers are read.
+        # `receive` raises for a dead worker, and only then is the batch known that killed it.
         with suppress(WorkerDiedError):
             pool.submit(worker, picks)
         waiting.append(worker)
@@ -180,7 +180,7 @@ def build_train_loader(
     skip_batches: int = 0,
     num_workers: int | None = None,
 ) -> Loader:
-    """Endless batches of this rank's share of IMS_PER_BATCH images.
+    """Return a loader of endless batches with this rank's share of IMS_PER_BATCH images.
 
     seed           not negative; the same on every rank
     skip_batches   batches (of this rank) that an interrupted run has already used
@@ -220,9 +220,10 @@ def build_test_loader(
     num_workers: int | None = None,
     with_ground_truth: bool = False,
 ) -> Loader:
-    """This rank's contiguous share of the records, in order, each once.
+    """Return a loader of this rank's contiguous share of the records, in order, each once.
 
-    A batch lacks images that cannot be read (it may be empty); `Loader.problems` counts them.
+    Images that cannot be read are left out of their batch, which may be empty; `Loader.problems`
+    counts them.
     """
     shard = inference_shard(len(records), rank=rank, world_size=world_size)
     mapper = TestMapper.from_config(cfg, with_ground_truth=with_ground_truth)

@@ -1,4 +1,4 @@
-"""Images that a storage does not give: what they have in common, and how to tell it."""
+"""Images that cannot be read from their storage: their number, reasons and common folder."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,13 +7,13 @@ from pathlib import Path
 from app.engine.errors import StorageError
 
 MAX_LOST_SHARE = 0.05
-"""Of the images of a task, or of a pass over a set; with more, the storage must be at fault."""
+"""Share of the images of a task, or of a pass over a set; above it, the storage is at fault."""
 
 MAX_LOST_IN_A_ROW = 50
 
 
 class LostImages:
-    """How many, where, and why; memory does not grow with them."""
+    """Counts lost images by reason and keeps their common folder, but not the errors."""
 
     def __init__(self, errors: Iterable[StorageError] = ()) -> None:
         self._reasons: Counter[str] = Counter()
@@ -25,13 +25,13 @@ class LostImages:
         return self._reasons.total()
 
     def add(self, error: StorageError) -> None:
-        """One more."""
+        """Count one more lost image."""
         folder = Path(error.place).parent
         self._reasons[error.reason] += 1
         self._folder = _common_folder(self._folder or folder, folder)
 
     def told(self, which: str) -> str:
-        """A sentence about `which` ("3 of 20 images"), naming their folder; there must be some."""
+        """A sentence about `which` ("3 of 20 images") that names their folder; needs one error."""
         reason, _ = self._reasons.most_common(1)[0]
         return (
             f"{self._folder}: {which} cannot be read from this storage ({reason}); check"
@@ -40,7 +40,7 @@ class LostImages:
 
 
 def _common_folder(a: Path, b: Path) -> Path:
-    """The folder that holds both; where that says nothing, the second of them."""
+    """The deepest folder that contains both; `b` if that is the root or none."""
     shared: Sequence[str] = ()
     for first, second in zip(a.parts, b.parts, strict=False):
         if first != second:

@@ -1,4 +1,4 @@
-"""From a record (paths, boxes) to a sample (pixels, tensors): read, transform, label.
+"""Make a sample (pixels, tensors) from a record (paths, boxes): read, transform, label.
 
 H, W: size of the network's input
 """
@@ -35,10 +35,10 @@ from app.engine.structures.targets import Proposals
 class Mapper:
     """Record -> sample.
 
-    augmentations  what is done to images; their size is the network's input
-    depth          what is white in images with more than 8 bits
-    proposal_topk  best precomputed proposals that a sample gets; None for none
-    ground_truth   gives labels; None for none
+    augmentations  change the images; the size after them is the network's input size
+    depth          the stored value of white in images with more than 8 bits
+    proposal_topk  number of the best precomputed proposals that a sample gets; None for none
+    ground_truth   makes the labels; None for samples without labels
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class Mapper:
         self.ground_truth = ground_truth
 
     def __call__(self, record: ImageRecord, rng: np.random.Generator | None = None) -> Sample:
-        """The sample of a record; ImageError when the picture cannot be used.
+        """Return the sample of a record; raises ImageError if the image cannot be used.
 
-        rng  what is drawn by, where something is
+        rng  generator for the augmentations; a fixed one if None
         """
         pixels, deep = read_record_image(record, self.image_format, self.depth)
         transforms = self._draw(record.size, rng)
@@ -84,7 +84,7 @@ class TrainMapper(Mapper):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """As INPUT, MODEL and DATASETS say."""
+        """Read the arguments from INPUT, MODEL and DATASETS."""
         if cfg.MODEL.KEYPOINT_ON and cfg.INPUT.RANDOM_FLIP == "horizontal":
             require_mirror(cfg, "INPUT.RANDOM_FLIP")
         return cls(
@@ -97,15 +97,13 @@ class TrainMapper(Mapper):
 
 
 class TestMapper(Mapper):
-    """Record or pixels -> sample, resized and nothing else; with labels for losses on validation
-    data.
-    """
+    """Record or pixels -> resized sample; with labels if losses on validation data are computed."""
 
-    __test__ = False  # not a test case, whatever pytest makes of its name
+    __test__ = False  # pytest would collect the class because of its name
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, with_ground_truth: bool = False) -> Self:
-        """As INPUT.*_TEST says."""
+        """Read the arguments from INPUT.*_TEST."""
         return cls(
             [ShortestEdge((cfg.INPUT.MIN_SIZE_TEST,), cfg.INPUT.MAX_SIZE_TEST)],
             image_format=cfg.INPUT.FORMAT,
@@ -115,7 +113,7 @@ class TestMapper(Mapper):
         )
 
     def from_file(self, path: Path) -> Sample:
-        """The sample of an image that no record describes; ImageError when it cannot be used."""
+        """The sample of an image file without a record; raises ImageError if it cannot be used."""
         pixels, deep = read_deep_image(path, self.image_format, self.depth)
         return replace(self.from_pixels(pixels, path.name), deep=deep)
 
@@ -127,7 +125,7 @@ class TestMapper(Mapper):
 
 
 def _topk(cfg: CfgNode, part: str) -> int | None:
-    """Proposals of an image of DATASETS.TRAIN or TEST; None where the model makes its own."""
+    """Number of proposals of an image of TRAIN or TEST; None if the model makes its own."""
     if not cfg.MODEL.LOAD_PROPOSALS:
         return None
     return int(cfg.DATASETS[f"PRECOMPUTED_PROPOSAL_TOPK_{part}"])
@@ -136,9 +134,9 @@ def _topk(cfg: CfgNode, part: str) -> int | None:
 def read_record_image(
     record: ImageRecord, image_format: str, depth: Depth
 ) -> tuple[Pixels, Deep | None]:
-    """Pixels of the record's image, and what was met in them if they had more than 8 bits.
+    """Return the pixels of the record's image, and their value range if they had more than 8 bits.
 
-    ImageError when their size is not the annotated one.
+    Raises ImageError if the size is not the annotated size.
     """
     pixels, deep = read_deep_image(record.path, image_format, depth)
     size = (pixels.shape[0], pixels.shape[1])
@@ -163,7 +161,7 @@ def image_tensor(pixels: Pixels) -> Tensor:
 def map_proposals(
     record: ImageRecord, transforms: Sequence[Transform], size: Size, topk: int | None
 ) -> Proposals | None:
-    """Best `topk` of `extra["proposals"]` (boxes, logits; best first); None without topk."""
+    """The best `topk` of `extra["proposals"]` (boxes, logits; best first); None without topk."""
     if topk is None:
         return None
     found: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = record.extra.get("proposals")

@@ -1,6 +1,6 @@
 """Records in one block of bytes, so that forked workers share them without copying.
 
-A list of Python objects is copied page by page as reference counts change; this block is not.
+Memory pages of Python objects are copied as soon as reference counts change; this block's are not.
 """
 
 import pickle

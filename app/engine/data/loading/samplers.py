@@ -1,8 +1,8 @@
-"""In which order images are visited: infinite streams of indices, and batches of them.
+"""The order in which images are visited: infinite streams of indices, and batches of them.
 
-Every stream is a pure function of its seed. Training runs resume by replaying it, which costs
-indices only. A pick is (position in the stream, index of the record); the position is global, so
-what is drawn for it does not depend on the number of processes.
+Every stream is a pure function of its seed. A training run resumes by replaying the stream, without
+reading images. A pick is (position in the stream, index of the record); the position is global, so
+the random numbers drawn for it do not depend on the number of processes.
 """
 
 import logging
@@ -25,14 +25,14 @@ Pick = tuple[int, int]
 
 
 def shuffled(size: int, *, seed: int) -> Iterator[int]:
-    """Permutations of 0..size - 1, one after the other, without end."""
+    """Yield permutations of 0..size - 1, one after the other, without end."""
     generator = _generator(seed)
     while True:
         yield from torch.randperm(size, generator=generator).tolist()
 
 
 def shuffled_subset(size: int, ratio: float, *, seed: int) -> Iterator[int]:
-    """The same for a fixed random share of the indices."""
+    """Yield permutations of a fixed random share (`ratio`) of the indices, without end."""
     chosen = torch.randperm(size, generator=_generator(seed))[: max(int(size * ratio), 1)]
     logger.info("training on a random subset: %d of %d images", len(chosen), size)
     generator = _generator(seed)
@@ -41,9 +41,9 @@ def shuffled_subset(size: int, ratio: float, *, seed: int) -> Iterator[int]:
 
 
 def repeated(factors: Tensor, *, seed: int) -> Iterator[int]:
-    """Index i appears `factors[i]` times an epoch on average; (N,) float, shuffled, without end.
+    """Yield shuffled epochs without end; index i appears `factors[i]` (N,) times in one on average.
 
-    Whole parts always count; the fraction is the chance of one more (https://arxiv.org/abs/1908.03195).
+    The fraction of a factor is the chance of one more time (https://arxiv.org/abs/1908.03195).
     """
     generator = _generator(seed)
     whole = torch.trunc(factors)
@@ -57,9 +57,9 @@ def repeated(factors: Tensor, *, seed: int) -> Iterator[int]:
 def repeat_factors(
     classes: Sequence[Iterable[int]], threshold: float, *, root: bool = True
 ) -> Tensor:
-    """How often to show each image so that rare classes are seen: (N,) float32, at least 1.
+    """How often each image is repeated so that rare classes are seen: (N,) float32, at least 1.
 
-    classes    of each image
+    classes    class numbers in each image
     threshold  classes in a smaller share of the images are rare
     root       repeat by the square root of threshold / share
     """
@@ -71,7 +71,7 @@ def repeat_factors(
 
 
 def train_stream(cfg: CfgNode, records: Sequence[ImageRecord], *, seed: int) -> Iterator[int]:
-    """The stream that DATALOADER.SAMPLER_TRAIN names."""
+    """Return the stream of the sampler that DATALOADER.SAMPLER_TRAIN names."""
     loader = cfg.DATALOADER
     name = loader.SAMPLER_TRAIN
     if name == "TrainingSampler":
@@ -87,7 +87,7 @@ def train_stream(cfg: CfgNode, records: Sequence[ImageRecord], *, seed: int) -> 
 
 
 def _weights(records: Sequence[ImageRecord], factors: Sequence[tuple[str, float]]) -> Tensor:
-    """Factor of each record's data set (`extra["dataset"]`); 1 where none is given."""
+    """The factor of each record's data set (`extra["dataset"]`); 1 if none is given."""
     by_name = {name: float(factor) for name, factor in factors}
     known = {record.extra.get("dataset") for record in records}
     if unknown := sorted(by_name.keys() - known):
@@ -99,14 +99,14 @@ def _weights(records: Sequence[ImageRecord], factors: Sequence[tuple[str, float]
 
 
 def picks_of_rank(stream: Iterator[int], *, rank: int, world_size: int) -> Iterator[Pick]:
-    """Every `world_size`-th element of the stream, numbered by its place in it."""
+    """Every `world_size`-th element of the stream, with its position in the stream."""
     return islice(enumerate(stream), rank, None, world_size)
 
 
 def batches(picks: Iterable[Pick], batch_size: int, groups: Sequence[int]) -> Iterator[list[Pick]]:
-    """Batches whose records all belong to one group, each given out as soon as it is full.
+    """Yield batches whose records all belong to one group, each as soon as it is full.
 
-    groups  of every record, such as landscape and portrait
+    groups  number of each record's group, such as landscape or portrait
     """
     waiting: dict[int, list[Pick]] = {}
     for pick in picks:
@@ -118,7 +118,7 @@ def batches(picks: Iterable[Pick], batch_size: int, groups: Sequence[int]) -> It
 
 
 def inference_shard(size: int, *, rank: int, world_size: int) -> range:
-    """Contiguous share of 0..size - 1; the first `size mod world_size` ranks get one more."""
+    """This rank's contiguous share of 0..size - 1; the first size mod world_size get one more."""
     share, left = divmod(size, world_size)
     start = rank * share + min(rank, left)
     return range(start, start + share + (rank < left))

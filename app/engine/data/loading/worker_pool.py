@@ -1,10 +1,10 @@
-"""Forked workers that make batches; each has a socket of its own.
+"""Forked workers that make batches; each has its own socket.
 
-One socket a worker: its death is seen at once as the end of the stream, and it cannot leave a lock
-behind that others wait for. Tensors travel through the socket, not through /dev/shm, which in
-containers is often too small, and need no file descriptors.
+With its own socket, a worker's death shows at once as the end of the stream, and a dead worker
+leaves no lock behind for which others wait. Tensors are sent through the socket, not through
+/dev/shm, which is often too small in containers, and need no file descriptors.
 
-Workers leave SIGTERM and SIGINT to the parent, which decides when to stop, and die with it.
+Workers ignore SIGTERM and SIGINT: the parent decides when to stop. They end when the parent ends.
 """
 
 import gc
@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-_STALL_S = 60  # a worker silent for this long is worth a warning: often a slow network disk
-_SMALL = 4096  # bytes; below, copying into the head is cheaper than two system calls
+_STALL_S = 60  # a warning is logged if a worker does not answer; often the network disk is slow
+_SMALL = 4096  # bytes; copying smaller buffers into the head is cheaper than two system calls
 
 
 class WorkerDiedError(RuntimeError):
@@ -46,7 +46,7 @@ class WorkerDiedError(RuntimeError):
 
 
 class WorkerKilledError(WorkerDiedError):
-    """The system killed it, most likely because memory ran out."""
+    """The system killed a worker process, most likely because memory ran out."""
 
 
 class WorkerPool(Generic[T, R]):
@@ -60,7 +60,7 @@ class WorkerPool(Generic[T, R]):
             try:
                 self._start(work)
             except OSError as error:
-                # Limits on processes or memory: work with what there is.
+                # A limit on processes or memory is reached: go on with the workers started so far.
                 logger.warning("only %d of %d data workers: %s", len(self), count, error)
                 break
 
@@ -69,11 +69,11 @@ class WorkerPool(Generic[T, R]):
         process = multiprocessing.get_context("fork").Process(
             target=_serve, args=(work, theirs, ours, os.getpid()), daemon=True
         )
-        # Held back until the worker ignores them: none may strike in between.
+        # Signals are blocked until the worker ignores them, so that none arrives in between.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             with warnings.catch_warnings():
-                # Python warns of forks beside threads; workers touch nothing those may hold.
+                # Python warns of forks beside threads; workers use no lock that those may hold.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 process.start()
         except OSError:
@@ -101,7 +101,7 @@ class WorkerPool(Generic[T, R]):
             raise self._obituary(worker) from error
 
     def receive(self, worker: int) -> R:
-        """The worker's oldest unread answer; re-raises what went wrong in it."""
+        """Return the worker's oldest unread answer; re-raises an exception of the worker."""
         try:
             self._wait(worker)
             succeeded, answer = _receive(self._sockets[worker])
@@ -147,13 +147,13 @@ def _kill(processes: list[BaseProcess], sockets: list[socket.socket]) -> None:
 def _serve(
     work: Callable[[T], R], ours: socket.socket, parents: socket.socket, parent: int
 ) -> None:
-    """Life of a worker: requests in, answers out, until the parent closes the socket."""
+    """Answer requests in a worker process until the parent closes the socket."""
     parents.close()
     follow(parent)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    # What was inherited is never collected here: touching it would copy its memory pages.
+    # Collecting garbage among inherited objects would write to their memory pages and copy them.
     gc.freeze()
     while True:
         try:
@@ -165,7 +165,7 @@ def _serve(
             answer = (True, work(request))
         except EngineError as error:
             answer = (False, error)
-        except Exception as error:  # a defect in the work: the parent gets it with its origin
+        except Exception as error:  # a bug in `work`: the parent gets it with its traceback
             answer = (False, _portable(error))
         try:
             _send(ours, answer)
@@ -183,10 +183,10 @@ def _portable(error: Exception) -> Exception:
 
 
 class _Pickler(pickle.Pickler):
-    """Tensors leave as NumPy arrays, whose memory protocol 5 sends without copying."""
+    """Pickles tensors as NumPy arrays, whose memory protocol 5 sends without copying."""
 
     def reducer_override(self, obj: Any) -> Any:
-        # Where torch was never imported there are no tensors; it takes seconds to import.
+        # Importing torch takes seconds; without the import there are no tensors.
         if "torch" not in sys.modules or not isinstance(obj, sys.modules["torch"].Tensor):
             return NotImplemented
         strides = obj.stride()
@@ -202,7 +202,7 @@ def _tensor(dense: npt.NDArray[Any], order: list[int]) -> Any:
 
 
 def _send(end: socket.socket, value: Any) -> None:
-    """Sizes of head and buffers, then themselves."""
+    """Send the number and sizes of head and buffers, then head and buffers."""
     parts: list[memoryview] = []
 
     def is_small(buffer: pickle.PickleBuffer) -> bool:
@@ -228,7 +228,7 @@ def _receive(end: socket.socket) -> Any:
 
 
 def _exactly(end: socket.socket, size: int) -> memoryview:
-    """`size` bytes, writable; EOFError when the other side is gone."""
+    """Read `size` bytes into writable memory; raises EOFError if the other side has closed."""
     data = np.empty(size, dtype=np.uint8).data
     received = 0
     while received < size:
