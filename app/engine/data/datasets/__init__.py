@@ -1,3 +1,3 @@
-"""Data sets: COCO's, LVIS', PASCAL's and Cityscapes' as records with their classes, the account of
-what was read of them, and several of them in the numbers of one.
+"""Data sets: readers of COCO, LVIS, PASCAL VOC and Cityscapes, a report of what was read, and tools
+to concatenate data sets and to renumber their classes.
 """

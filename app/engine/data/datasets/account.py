@@ -1,6 +1,4 @@
-"""The account of a data set that was read: what became of each image and object, and whether
-training on it would be right.
-"""
+"""Report the images and objects of a data set that were used or left out; refuse broken sets."""
 
 import logging
 from collections.abc import Sequence
@@ -21,12 +19,12 @@ _CLASSES_NAMED = 20
 
 
 def settle(name: str, num_listed: int, records: Sequence[ImageRecord], reading: Reading) -> None:
-    """Log what became of all images and objects of a set; refuse one that cannot be right.
+    """Log how many images and objects of a set are used or left out; refuse a broken set.
 
-    name        which set this is: training, validation, or the name of a data set
-    num_listed  images that an index or an annotation file asks for
+    name        "training", "validation", or the name of a data set
+    num_listed  number of images in the index or annotation file
 
-    Raises DatasetError where the set cannot be read rightly, or where more than 5 % of its images
+    Raises DatasetError if a problem makes the whole set unusable, or if more than 5 % of its images
     (and more than one) are missing, damaged or of another size than annotated.
     """
     for line in reading.remarks:
@@ -40,7 +38,7 @@ def settle(name: str, num_listed: int, records: Sequence[ImageRecord], reading: 
 
 
 def table(num_listed: int, records: Sequence[ImageRecord], reading: Reading) -> list[str]:
-    """One line for each number: images, objects, and why some of them are left out."""
+    """One line for each count: images, objects, and those left out by reason."""
     problems = reading.problems
     left_out = problems.with_effect(Effect.BROKEN, Effect.LEFT_OUT, Effect.STOPS)
     dropped = problems.with_effect(Effect.DROPPED)
@@ -65,13 +63,13 @@ def table(num_listed: int, records: Sequence[ImageRecord], reading: Reading) -> 
 
 
 def missing_classes(records: Sequence[ImageRecord], class_names: Sequence[str]) -> list[str]:
-    """Names of the classes that no object to learn from has."""
+    """Names of the classes without any object to learn from (crowds do not count)."""
     counts = count_classes(records, len(class_names))
     return [name for name, count in zip(class_names, counts, strict=True) if not count]
 
 
 def too_many_broken(num_broken: int, num_images: int) -> bool:
-    """Whether a set is not the one that somebody meant to use: over 5 % broken, and over one."""
+    """Whether more than 5 % of the images, and more than one, are broken."""
     return num_broken > max(_MAX_BROKEN_SHARE * num_images, 1)
 
 
@@ -85,13 +83,13 @@ def _per_class(records: Sequence[ImageRecord], class_names: Sequence[str]) -> st
 
 
 def _refuse_what_stops(problems: Problems, name: str) -> None:
-    """DatasetError for the most frequent problem that leaves open what is right."""
+    """Raise DatasetError for the most frequent problem that makes the whole set unusable."""
     for kind, count in problems.with_effect(Effect.STOPS).items():
         raise DatasetError(f"{name} set: {count} x {problems.told(kind)}")
 
 
 def _refuse_a_broken_set(problems: Problems, num_listed: int, name: str) -> None:
-    """DatasetError where more than 5 % of the images (and more than one) cannot be used."""
+    """Raise DatasetError if more than 5 % of the images (and more than one) cannot be used."""
     broken = problems.with_effect(Effect.BROKEN)
     num_broken = sum(broken.values())
     if too_many_broken(num_broken, num_listed):

@@ -1,4 +1,4 @@
-"""Data sets by the names that detectron2's configs use, in the folders it expects them in."""
+"""Data sets by the names and in the folders that detectron2's configs use."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from app.engine.data.datasets.voc import load_voc
 from app.engine.errors import ConfigError
 
 Load = Callable[[Path], Dataset]
-"""Root folder of all data sets -> one of them."""
+"""Reads one data set, given the root folder of all data sets."""
 
 
 def _coco(images: str, annotations: str) -> Load:
@@ -113,9 +113,9 @@ DATASETS: dict[str, Load] = _builtin()
 
 
 def load_dataset(name: str, root: Path, own: Mapping[str, Load] | None = None) -> Dataset:
-    """One data set by name; `root` is the folder with coco, lvis, VOC2007, cityscapes, ...
+    """Read the data set `name`; `root` is the folder with coco, lvis, VOC2007, cityscapes, ...
 
-    `own` are loaders of the user's own, which go first.
+    `own` are the user's loaders; they override those of DATASETS.
     """
     known = {**DATASETS, **(own or {})}
     if name not in known:
@@ -127,7 +127,7 @@ def load_dataset(name: str, root: Path, own: Mapping[str, Load] | None = None) -
 
 
 def train_dataset(cfg: CfgNode, root: Path, own: Mapping[str, Load] | None = None) -> Dataset:
-    """All of DATASETS.TRAIN as one, with the proposals of PROPOSAL_FILES_TRAIN."""
+    """All data sets of DATASETS.TRAIN as one, with the proposals of PROPOSAL_FILES_TRAIN."""
     names, files = cfg.DATASETS.TRAIN, cfg.DATASETS.PROPOSAL_FILES_TRAIN
     return _load_all(cfg, names, files, "TRAIN", root, own)
 
@@ -135,7 +135,7 @@ def train_dataset(cfg: CfgNode, root: Path, own: Mapping[str, Load] | None = Non
 def evaluation_datasets(
     cfg: CfgNode, root: Path, own: Mapping[str, Load] | None = None
 ) -> dict[str, Dataset]:
-    """Each of DATASETS.TEST by name, with the proposals of PROPOSAL_FILES_TEST."""
+    """The data sets of DATASETS.TEST by name, with the proposals of PROPOSAL_FILES_TEST."""
     files = cfg.DATASETS.PROPOSAL_FILES_TEST
     return {
         name: _load_all(cfg, [name], files[i : i + 1], "TEST", root, own)

@@ -1,7 +1,7 @@
 """Cityscapes folders (leftImg8bit, gtFine): instances from instanceIds, classes from labelTrainIds.
 
-The polygon files overlap and would have to be cut against each other; the instance maps are what
-they are drawn to, so masks come from there, as run-length codes.
+The polygons overlap and would have to be cut against each other. Masks are therefore read from the
+instance maps, which were drawn from the polygons, and kept as run-length codes.
 """
 
 from collections.abc import Iterator
@@ -56,17 +56,17 @@ STUFF = (
 """Classes by train id."""
 
 VOID = (-1, 0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)
-"""Label ids that no benchmark judges."""
+"""Label ids that no benchmark evaluates."""
 
 GROUP_LIMIT = 1000
-"""Instance ids below are label ids: regions, or groups without single objects."""
+"""Smaller instance ids are label ids: of regions, or of groups of objects without own ids."""
 
 _IMAGE_SUFFIX = "_leftImg8bit.png"
 _THREADS = 8
 
 
 def load_cityscapes_instances(image_dir: Path, label_dir: Path) -> Dataset:
-    """Instances of eight classes; groups count as crowd. Reads every instance map once."""
+    """Read instances of eight classes, groups as crowds. Reads every instance map once."""
     pairs = list(_pairs(image_dir, label_dir, "_gtFine_instanceIds.png"))
     with ThreadPoolExecutor(_THREADS) as threads:
         records = list(threads.map(lambda pair: _instances(*pair), pairs))
@@ -74,9 +74,9 @@ def load_cityscapes_instances(image_dir: Path, label_dir: Path) -> Dataset:
 
 
 def load_cityscapes_semantic(image_dir: Path, label_dir: Path) -> Dataset:
-    """Label maps of train ids (made by the data set's own script), 255 where ignored.
+    """Read label maps of train ids (made by the data set's own script); ignored pixels are 255.
 
-    Instance maps, where they are there too, let the evaluation weigh objects.
+    If there are instance maps, too, the evaluation uses them to weight objects.
     """
     records = []
     for image, labels in _pairs(image_dir, label_dir, "_gtFine_labelTrainIds.png"):

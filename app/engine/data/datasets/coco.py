@@ -1,8 +1,8 @@
 """COCO's JSON files for users of the engine: instances, and persons with keypoints.
 
-One's own data is read as a platform's is: images are looked for, sizes compared, boxes checked.
-Data sets that their authors publish are read as detectron2 reads them: only the JSON file is
-opened, boxes stay as they are, and objects with broken masks are left out.
+A user's own data is checked like a platform's: are there images, of the annotated size, with boxes
+inside them? Published data sets are read as detectron2 reads them: only the JSON file is opened,
+boxes are not changed, and objects with broken masks are left out.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -58,13 +58,13 @@ def load_coco(
     accepted_smells: Collection[str] = (),
     is_published: bool = False,
 ) -> Dataset:
-    """Instances (and keypoints, where the file has them); images and classes sorted by id.
+    """Read instances (and keypoints, if the file has them); images and classes sorted by id.
 
-    name             which set this is in the log; "": the path of its file
-    is_published     whether detectron2 knows the data set by name, to be read as it does
-    accepted_smells  names of smells that the user knows to be wrong
+    name             name of the set in the log; "" for the path of its file
+    is_published     whether detectron2 has the data set by name; then it is read as detectron2 does
+    accepted_smells  names of smells that the user has found to be harmless
 
-    Raises DatasetError where the set cannot be right.
+    Raises DatasetError if the set is broken.
     """
     reading = Reading([], conventions or Conventions())
     name = name or str(json_path)
@@ -90,7 +90,7 @@ def coco_dataset(
     name: str = "",
     is_published: bool,
 ) -> Dataset:
-    """The same for what `read_content` gives."""
+    """Make the data set of `load_coco` from a file's content, as `read_content` returns it."""
     problems = reading.problems
     file = index_coco(content, json_path, problems)
     class_names, class_ids = _classes(file.categories, json_path, problems)
@@ -118,7 +118,7 @@ def coco_dataset(
 
 @contextmanager
 def shape_errors(json_path: Path) -> Iterator[None]:
-    """Whatever a well-formed JSON file of another shape breaks becomes a DatasetError."""
+    """Raise DatasetError for errors inside the block that JSON entries of other types cause."""
     try:
         yield
     except EngineError:
@@ -131,7 +131,7 @@ def shape_errors(json_path: Path) -> Iterator[None]:
 
 
 def empty_record(path: Path, size: Size, image_id: int | str) -> ImageRecord:
-    """An image without objects."""
+    """Make the record of an image without objects."""
     return record_of(path, size, [], [], image_id=image_id)
 
 
@@ -201,6 +201,6 @@ def _as_published(objects: ObjectReader, image: CocoImage, size: Size) -> Iterat
 
 
 def _is_moderate(x0: float, y0: float, x1: float, y1: float) -> bool:
-    """Whether all are numbers that single precision holds."""
+    """Whether all coordinates are small enough for float32."""
     m = MAX_COORDINATE
     return -m < x0 < m and -m < y0 < m and -m < x1 < m and -m < y1 < m

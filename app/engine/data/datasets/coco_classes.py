@@ -1,4 +1,4 @@
-"""COCO's 80 classes of objects with their ids, for models whose files do not name their classes."""
+"""COCO's 80 object classes with their ids, for models whose files have no class names."""
 
 _NAMES = """
 person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light
@@ -17,4 +17,4 @@ COCO_CLASSES: dict[int, str] = {
     for number, name in enumerate(_NAMES.strip().replace("\n", "|").split("|"), start=1)
     if name
 }
-"""Id -> name, by id; ten of the numbers up to 90 are not used."""
+"""Id -> name, sorted by id; ten of the numbers up to 90 are not used."""

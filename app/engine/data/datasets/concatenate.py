@@ -9,10 +9,10 @@ from app.engine.errors import DatasetError
 
 
 def concatenate(datasets: Sequence[Dataset], names: Sequence[str] = ()) -> Dataset:
-    """All records in one data set, by the rules of the first; `names` mark where a record is from.
+    """All records in one data set with the first set's evaluation; `names` mark a record's origin.
 
-    Classes, keypoints and label maps must have the same names; where their order differs, it is
-    the first one's. DatasetError where they do not.
+    Classes, keypoints and label maps must have the same names; the order is that of the first set.
+    Raises DatasetError if the names differ.
     """
     if not datasets:
         raise DatasetError("no data set is given; name at least one")
@@ -29,7 +29,7 @@ def concatenate(datasets: Sequence[Dataset], names: Sequence[str] = ()) -> Datas
 
 
 def _require_same_kinds(first: Dataset, other: Dataset, first_title: str, title: str) -> None:
-    """Both have classes or none, keypoints or none, label maps or none."""
+    """Raise DatasetError if only one of both has classes, keypoints or label maps."""
     for what, one, two in (
         ("classes", first.class_names, other.class_names),
         ("keypoints", first.keypoint_names, other.keypoint_names),

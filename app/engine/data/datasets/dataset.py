@@ -1,4 +1,4 @@
-"""A data set: its records and what must be known about all of them."""
+"""A data set: its records, and the names and ids of their classes."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from app.engine.structures.sample import ImageRecord
 
 Evaluation = Literal["coco", "lvis", "voc", "cityscapes", "semantic", "panoptic"]
-"""Whose definition of a good result applies."""
+"""The benchmark whose evaluation is used."""
 
 
 @dataclass(slots=True)
@@ -15,12 +15,12 @@ class Dataset:
 
     class_names     K names
     category_ids    the data set's own id of each class, for files in its format
-    keypoint_names  of one object
+    keypoint_names  names of an object's keypoints
     stuff_names     classes of `extra["sem_seg_path"]`, by value of the label map
-    evaluation      which evaluator the data set's authors mean
+    evaluation      the evaluation that the data set's authors use
     stuff_ids       the data set's own id of each stuff class from label 1 on (panoptic files)
     frequencies     'r', 'c' or 'f' of each class: rare, common, frequent (LVIS only)
-    absent          classes of a model that the data set itself does not have; their ids are free
+    absent          classes of a model that the data set lacks; their category ids are made up
     """
 
     records: list[ImageRecord]

@@ -1,4 +1,4 @@
-"""Which records a training run can learn from, and how its classes are distributed."""
+"""Select the records that a training run can learn from, and count the objects of each class."""
 
 import logging
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def usable_for_training(cfg: CfgNode, records: Sequence[ImageRecord]) -> list[ImageRecord]:
-    """Without images that teach nothing, where the config asks for that; never empty."""
+    """Remove images without objects to learn from, as configured; DatasetError if none is left."""
     kept = list(records)
     if not any(map(_has_object, kept)) and not any("sem_seg_path" in r.extra for r in kept):
         kept = []
@@ -60,7 +60,7 @@ def _log_removed(count: int, reason: str, left: int) -> None:
 
 
 def count_classes(records: Sequence[ImageRecord], num_classes: int) -> npt.NDArray[np.int64]:
-    """Objects of each class, crowds not counted: (K,)."""
+    """Count the objects of each class without crowds: (K,)."""
     counts = np.zeros(num_classes, dtype=np.int64)
     for record in records:
         classes = record.classes if record.crowd is None else record.classes[~record.crowd]
@@ -69,7 +69,7 @@ def count_classes(records: Sequence[ImageRecord], num_classes: int) -> npt.NDArr
 
 
 def count_images(records: Sequence[ImageRecord], num_classes: int) -> npt.NDArray[np.int64]:
-    """Images that show each class, crowds not counted: (K,)."""
+    """Count the images with an object of each class, without crowds: (K,)."""
     counts = np.zeros(num_classes, dtype=np.int64)
     for record in records:
         classes = record.classes if record.crowd is None else record.classes[~record.crowd]

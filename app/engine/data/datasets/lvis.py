@@ -9,10 +9,10 @@ from app.engine.data.formats._coco_file import Entry, id_key, read_content, with
 
 
 def load_lvis(json_path: Path, image_root: Path) -> Dataset:
-    """`image_root` holds train2017, val2017, ...
+    """Read an LVIS file; `image_root` contains train2017, val2017, ...
 
-    Each record's `extra` says what the annotators looked for: `neg_classes` are surely absent,
-    `not_exhaustive_classes` are present but not all of them marked.
+    Each record's `extra` has `neg_classes`, which are verified to be absent from the image, and
+    `not_exhaustive_classes`, of which not all objects are annotated.
     """
     with shape_errors(json_path), without_collecting():
         return _lvis_dataset(read_content(json_path), json_path, image_root)
@@ -39,7 +39,7 @@ def _lvis_dataset(content: Entry, json_path: Path, image_root: Path) -> Dataset:
 
 
 def _file(entry: Entry) -> str:
-    """Folder and name from the address, as train2017/000000000009.jpg."""
+    """Folder and name of an image from its URL, such as train2017/000000000009.jpg."""
     if "coco_url" in entry:
         return "/".join(str(entry["coco_url"]).split("/")[-2:])
     return str(entry["file_name"])

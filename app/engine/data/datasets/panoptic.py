@@ -1,4 +1,4 @@
-"""Label maps of COCO panoptic, as Panoptic FPN learns them."""
+"""COCO panoptic with the label maps that Panoptic FPN is trained on."""
 
 import logging
 from pathlib import Path
@@ -25,10 +25,10 @@ def load_panoptic(
     panoptic_dir: Path,
     semantic_dir: Path,
 ) -> Dataset:
-    """Instances from one file, stuff from label maps.
+    """Read instances from one file and stuff from label maps.
 
-    semantic_dir  label maps as `write_semantic` makes them: 0 for all things, then stuff; made
-                  when there is no such folder
+    semantic_dir  label maps of `write_semantic`: 0 for all things, then stuff; they are made if
+                  there is no such folder
     """
     dataset = load_coco(instances_json, image_dir, is_published=True)
     if not semantic_dir.is_dir():
@@ -65,7 +65,7 @@ def _add_segments(
 
 
 def stuff_only(dataset: Dataset) -> Dataset:
-    """Its label maps without its instances: what a semantic model learns from."""
+    """Return the data set without instances, with label maps only, for a semantic model."""
     records = []
     for record in dataset.records:
         bare = empty_record(record.path, record.size, record.image_id)
@@ -95,7 +95,7 @@ def _make_semantic(panoptic_json: Path, panoptic_dir: Path, semantic_dir: Path) 
 
 
 def write_semantic(panoptic_json: Path, panoptic_dir: Path, semantic_dir: Path) -> None:
-    """Label maps from panoptic ones: all things 0, stuff 1, 2, ... by category id, void 255."""
+    """Write label maps from panoptic maps: things 0, stuff 1, 2, ... by category id, void 255."""
     content = read_content(panoptic_json)
     label_of: dict[Key | None, int] = {}
     for category in read_categories(content["categories"], panoptic_json):
@@ -111,7 +111,7 @@ def write_semantic(panoptic_json: Path, panoptic_dir: Path, semantic_dir: Path) 
 
 
 def read_segments(path: Path) -> npt.NDArray[np.int64]:
-    """Segment ids of COCO's panoptic PNG, three bytes each with the lowest in red: (H, W)."""
+    """Read the segment ids of COCO's panoptic PNG, red + 256 green + 65536 blue: (H, W)."""
     pixels = read_image(path, "RGB").astype(np.int64)
     segments: npt.NDArray[np.int64] = pixels @ np.array([1, 256, 256 * 256])
     return segments

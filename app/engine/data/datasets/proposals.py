@@ -18,7 +18,7 @@ from app.engine.structures.sample import ImageRecord
 _DETECTRON_NAMES = {"indexes": "ids", "scores": "objectness_logits"}
 _XYXY, _XYWH = 0, 1
 
-# What readers of JSON, zip archives and numpy's headers are known to raise for damaged files.
+# Exceptions that the readers of JSON, zip archives and numpy's headers raise for damaged files.
 _DAMAGE = (
     *(OSError, ValueError, TypeError, LookupError, EOFError, RecursionError, MemoryError),
     *(SyntaxError, NotImplementedError, RuntimeError, OverflowError),
@@ -29,8 +29,8 @@ _DAMAGE = (
 def attach_proposals(records: Sequence[ImageRecord], path: Path) -> None:
     """Put each image's proposals, best first, into `extra["proposals"]`: boxes and logits.
 
-    The file holds `ids` of images, and for each `boxes` (P, 4) and `objectness_logits` (P,);
-    `bbox_mode` says whether boxes are corners (0, the default) or x y width height (1).
+    The file has `ids` of images, and for each image `boxes` (P, 4) and `objectness_logits` (P,);
+    `bbox_mode` is 0 (the default) for corners, 1 for x y width height.
     """
     table = {_DETECTRON_NAMES.get(key, key): value for key, value in _read(path).items()}
     for key in ("ids", "boxes", "objectness_logits"):
@@ -98,8 +98,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    """Plain arrays only; `boxes` and logits of all images in a row, `counts` for each image."""
-    # Opened here, as numpy leaves files of damaged archives open.
+    """Read plain arrays: `boxes` and logits of all images in a row, and `counts` of each image."""
+    # The file is opened here, because numpy does not close the files of damaged archives.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         table: dict[str, Any] = dict(arrays)
     if "counts" in table:

@@ -1,6 +1,6 @@
-"""A data set that numbers its classes in its own way, renumbered by name as a model numbers them.
+"""Renumber the classes of a data set by name, so that they are numbered as a model numbers them.
 
-So two files of one project fit each other, whatever ids and order each of them has.
+Files of one project then fit each other, even if their ids and the order of their classes differ.
 """
 
 import logging
@@ -27,7 +27,7 @@ Table = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a model tells apart, in the order of its outputs; empty where that is not known.
+    """Names of a model's classes, in the order of its outputs; empty if not known.
 
     stuff  classes of the label map, by value
     """
@@ -38,23 +38,23 @@ class Names:
 
 
 def names_of(dataset: Dataset) -> Names:
-    """Those that a model has which is trained on `dataset`."""
+    """The names of a model that is trained on `dataset`."""
     return Names(dataset.class_names, dataset.keypoint_names, dataset.stuff_names)
 
 
 def renumbered(
     dataset: Dataset, names: Names, *, title: str, whose: str = "the model", strict: bool = False
 ) -> Dataset:
-    """`dataset` in the numbers of `names`; its records are changed.
+    """Return `dataset` with classes numbered by their place in `names`; its records are changed.
 
-    Objects of other classes are left out, with their number; classes that it lacks are told.
+    Leaves out objects of other classes and logs their number, and the classes that are missing.
     Keypoints and label maps must have the same names in any order.
 
-    title   which set this is, for messages
-    whose   names those are, likewise
-    strict  whether its classes must be the same, too
+    title   name of the set in messages
+    whose   owner of `names` in messages
+    strict  whether the classes must have the same names, too
 
-    Raises DatasetError where names do not fit.
+    Raises DatasetError if the names do not fit.
     """
     if names.keypoints and dataset.keypoint_names:
         dataset = _with_keypoints(dataset, names.keypoints, title, whose)
@@ -114,7 +114,7 @@ def _refuse_fixed_order(dataset: Dataset, title: str) -> None:
 
 
 def _table(used: Sequence[str], asked: Sequence[str], title: str) -> Table:
-    """Number of each name of `used` among `asked`; what is read into a name is logged."""
+    """The number of each name of `used` in `asked`; logs names that match only roughly."""
     matches = match_names(asked, used)
     problems = Problems()
     for name in used:
@@ -127,7 +127,7 @@ def _table(used: Sequence[str], asked: Sequence[str], title: str) -> Table:
 
 
 def _renumber_objects(record: ImageRecord, table: Table) -> int:
-    """Put the model's numbers into a record; how many objects have none and are left out."""
+    """Renumber a record's classes; return the number of objects left out for having no number."""
     classes = table[record.classes]
     kept = np.flatnonzero(classes >= 0)
     num_dropped = len(classes) - len(kept)
@@ -156,7 +156,7 @@ def _select(record: ImageRecord, kept: npt.NDArray[np.int64]) -> None:
 
 
 def _ids(category_ids: Sequence[int], first_of: dict[int, int], count: int) -> list[int]:
-    """The data set's own id of each of the model's classes; ids that it does not use for others."""
+    """The category id of each of the model's classes; unused ids for classes the set lacks."""
     if not category_ids:
         return []
     free = max(category_ids) + 1
@@ -195,7 +195,7 @@ def _with_stuff(dataset: Dataset, names: Sequence[str], title: str, whose: str) 
 def _permutation(
     used: Sequence[str], asked: Sequence[str], what: str, title: str, whose: str
 ) -> Table | None:
-    """Number among `asked` of each of `used`; None where both are the same."""
+    """The number of each name of `used` in `asked`; None if both are the same."""
     if list(used) == list(asked):
         return None
     table = _table(used, asked, title)

@@ -1,7 +1,7 @@
 """PASCAL VOC folders (Annotations, ImageSets, JPEGImages) as their authors publish them.
 
-Pixel indices there start at 1 and maxima are inclusive, so a box from 1 to the width covers the
-whole image. Difficult objects are trained on and marked for evaluation.
+Their pixel indices start at 1 and maxima are inclusive, so a box from 1 to the width covers the
+whole image. Difficult objects are used in training and marked for evaluation.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ VOC_CLASSES = (
 
 
 def load_voc(folder: Path, split: str, class_names: Sequence[str] = VOC_CLASSES) -> Dataset:
-    """The images of ImageSets/Main/`split`.txt, in its order; image ids are the names in it."""
+    """Read the images of ImageSets/Main/`split`.txt, in its order; its names are the image ids."""
     listing = folder / "ImageSets" / "Main" / f"{split}.txt"
     try:
         lines = listing.read_text(encoding="utf-8-sig").splitlines()
@@ -72,7 +72,7 @@ def load_voc(folder: Path, split: str, class_names: Sequence[str] = VOC_CLASSES)
 def _record(
     image: Path, file: VocFile, finder: ClassFinder, reading: Reading
 ) -> ImageRecord | None:
-    """With the size that the file says; where it says none, the image must be readable."""
+    """Make a record with the file's size, else the image's; None if that cannot be read either."""
     try:
         size = file.size or image_size(image)
     except ImageError as error:
