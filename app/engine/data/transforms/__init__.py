@@ -1,3 +1,3 @@
-"""Augmentation: what is drawn at random for an image, and what it does to pixels, boxes, masks and
+"""Augmentations draw random transforms for an image; transforms change its pixels, boxes, masks and
 keypoints.
 """

@@ -1,6 +1,6 @@
-"""What is drawn at random for a training image; what it does is in `transforms.py`.
+"""Augmentations, which draw random transforms for a training image.
 
-A generator passed in is the only source of chance: the same generator gives the same sample.
+All random numbers come from the generator passed in: the same state gives the same transforms.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from app.engine.structures.size import Size, shortest_edge_size
 
 
 class Augmentation(Protocol):
-    """A recipe for transforms."""
+    """Draws transforms at random."""
 
     def draw(self, size: Size, rng: np.random.Generator) -> list[Transform]:
-        """Transforms for an image of `size`; may be none."""
+        """Draw the transforms of an image of `size`; the list may be empty."""
         ...
 
 
 @dataclass(frozen=True)
 class ShortestEdge:
-    """Resize the short side to one of `edges` (or an integer between two); 0 leaves the image.
+    """Resize the short side to one of `edges` (or an integer between two); 0 does not resize.
 
     max_size  cap on the long side
     sampling  "choice" or "range" (both ends included)
@@ -62,7 +62,7 @@ class RandomFlip:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Keep a window of random place.
+    """Keep a window at a random position.
 
     kind    "relative" (h, w) shares; "relative_range" shares from (h, w) to 1;
             "absolute" (h, w) pixels; "absolute_range" both sides within (min, max) pixels
@@ -115,7 +115,7 @@ class LargeScaleJitter:
 
 
 def scaled_to_fit(size: Size, target: Size, factor: float) -> Size:
-    """Size that fits `target` times `factor`, aspect ratio kept (large-scale jitter)."""
+    """The largest size with the same aspect ratio that fits into `target` times `factor`."""
     scale = min(target[0] * factor / size[0], target[1] * factor / size[1])
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
@@ -146,7 +146,7 @@ class ColorJitter:
 def draw(
     augmentations: Sequence[Augmentation], size: Size, rng: np.random.Generator
 ) -> list[Transform]:
-    """Transforms of all augmentations, in order."""
+    """Draw the transforms of all augmentations, in order."""
     transforms: list[Transform] = []
     for augmentation in augmentations:
         for transform in augmentation.draw(size, rng):
@@ -156,7 +156,7 @@ def draw(
 
 
 def train_augmentations(cfg: CfgNode) -> list[Augmentation]:
-    """Colour jitter, crop, resize (or large-scale jitter), flip: as INPUT says."""
+    """Colour jitter, crop, resize (or large-scale jitter) and flip, as set in INPUT."""
     settings = cfg.INPUT
     augmentations: list[Augmentation] = []
     if settings.COLOR_JITTER > 0:

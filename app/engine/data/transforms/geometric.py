@@ -12,7 +12,7 @@ from app.engine.data.transforms.transform import Labels, Pixels, Points, Transfo
 from app.engine.structures.size import Size
 
 LABEL_PADDING = 255
-"""Padding of label maps: no loss there."""
+"""Value of padding in label maps; the loss ignores it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +23,18 @@ class Resize(Transform):
     new: Size
 
     def pixels(self, pixels: Pixels) -> Pixels:
-        """Antialiased bilinear for uint8 (PIL's, to one level), plain bilinear for floats."""
+        """See `resize`."""
         return resize(pixels, self.new)
 
     def labels(self, labels: Labels) -> Labels:
-        """Nearest, at pixel centres as PIL."""
+        """Nearest neighbour at pixel centres, as PIL computes it."""
         rows = _nearest(labels.shape[0], self.new[0])
         columns = _nearest(labels.shape[1], self.new[1])
         picked: Labels = labels[rows[:, None], columns]
         return picked
 
     def points(self, points: Points) -> Points:
-        """Each axis by its own factor."""
+        """Scales each axis by its own factor."""
         return points * [self.new[1] / self.old[1], self.new[0] / self.old[0]]
 
     def size(self, size: Size) -> Size:
@@ -50,7 +50,7 @@ class FlipHorizontal(Transform):
     is_mirror: ClassVar[bool] = True
 
     def pixels(self, pixels: Pixels) -> Pixels:
-        """A copy: torch mirrors much faster than a reversed view can be read."""
+        """A copy, because torch mirrors much faster than a reversed view can be read."""
         return _as_pixels(torch.flip(_as_tensor(pixels), (3,)))
 
     def labels(self, labels: Labels) -> Labels:
@@ -99,15 +99,15 @@ class Crop(Transform):
         return labels[self.y0 : self.y0 + self.height, self.x0 : self.x0 + self.width]
 
     def points(self, points: Points) -> Points:
-        """Moved."""
+        """Moves the origin to the window's corner."""
         return points - [self.x0, self.y0]
 
     def ring(self, ring: Points) -> Points:
-        """What of the polygon lies in the window."""
+        """The part of the polygon inside the window."""
         return _cut(self.points(ring), self.width, self.height)
 
     def size(self, size: Size) -> Size:
-        """What is left of the window inside the image."""
+        """The size of the window's part inside the image."""
         return min(self.height, size[0] - self.y0), min(self.width, size[1] - self.x0)
 
 
@@ -120,15 +120,15 @@ class Pad(Transform):
     value: float = 128
 
     def pixels(self, pixels: Pixels) -> Pixels:
-        """Padded copy, or the same array when there is nothing to add."""
+        """A padded copy, or the same array if there is nothing to add."""
         return self._pad(pixels, self.value)
 
     def labels(self, labels: Labels) -> Labels:
-        """Padded with 255 (no loss); masks with False."""
+        """Pads label maps with 255 (ignored by the loss) and masks with False."""
         return self._pad(labels, 0 if labels.dtype == np.bool_ else LABEL_PADDING)
 
     def size(self, size: Size) -> Size:
-        """Larger by the padding."""
+        """The size with the padding."""
         return size[0] + self.bottom, size[1] + self.right
 
     def _pad(self, values: npt.NDArray[Any], fill: float) -> npt.NDArray[Any]:
@@ -143,11 +143,11 @@ class Pad(Transform):
 def resize(pixels: Pixels, size: Size) -> Pixels:
     """(H, W, C) -> (*size, C) by bilinear interpolation; uint8 is antialiased, floats are not.
 
-    torch's uint8 kernel is PIL's arithmetic: they differ by one level in under 1 % of the pixels.
+    torch's uint8 kernel computes as PIL does: they differ by one level in under 1 % of the pixels.
     """
     if pixels.shape[:2] == size:
         return pixels
-    # detectron2 gives uint8 to PIL, which antialiases, and floats to torch, which does not.
+    # detectron2 resizes uint8 with PIL, which antialiases, and floats with torch, which does not.
     antialias = pixels.dtype == np.uint8
     image = _as_tensor(pixels)
     resized = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=antialias)
@@ -155,7 +155,7 @@ def resize(pixels: Pixels, size: Size) -> Pixels:
 
 
 def _nearest(old: int, new: int) -> npt.NDArray[np.int64]:
-    """Index of the old pixel for each new one; summed up as PIL does, so that ties fall alike."""
+    """Index of the old pixel for each new pixel; summed up as PIL does, so that ties are equal."""
     steps = np.full(new, old / new)
     steps[0] /= 2
     return np.minimum(np.cumsum(steps).astype(np.int64), old - 1)
@@ -163,7 +163,7 @@ def _nearest(old: int, new: int) -> npt.NDArray[np.int64]:
 
 def _as_tensor(pixels: Pixels) -> torch.Tensor:
     """(H, W, C) -> (1, C, H, W) view whose strides torch recognises as channels-last."""
-    # torch takes neither negative strides nor read-only memory.
+    # torch supports neither negative strides nor read-only memory.
     if not pixels.flags.writeable or min(pixels.strides) < 0:
         pixels = pixels.copy()
     return torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
@@ -176,7 +176,7 @@ def _as_pixels(image: torch.Tensor) -> Pixels:
 
 
 def _cut(ring: Points, width: int, height: int) -> Points:
-    """Sutherland-Hodgman against the window (0, 0, width, height); (0, 2) when nothing is left."""
+    """Clip to (0, 0, width, height) by Sutherland-Hodgman; (0, 2) if nothing is left."""
     for axis, sign, limit in ((0, 1, 0), (0, -1, -width), (1, 1, 0), (1, -1, -height)):
         if not len(ring):
             break
@@ -188,7 +188,7 @@ def _cut(ring: Points, width: int, height: int) -> Points:
 
 
 def _cut_side(ring: Points, distance: npt.NDArray[np.float64]) -> Points:
-    """Part of the ring where `distance` (N,) is not negative."""
+    """The part of the ring where `distance` (N,) is not negative."""
     kept: list[Points] = []
     for i in range(len(ring)):
         before, here = distance[i - 1], distance[i]

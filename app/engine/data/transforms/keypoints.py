@@ -1,4 +1,4 @@
-"""Left and right of keypoints: which index becomes which when an image is mirrored."""
+"""The config's mirror images of keypoints, such as left_eye and right_eye."""
 
 import logging
 from collections.abc import Sequence
@@ -35,10 +35,10 @@ _PAIRS = "INPUT.KEYPOINT_FLIP_PAIRS"
 
 
 def keypoint_mirror(cfg: CfgNode) -> Mirror | None:
-    """The mirror images of the config's keypoints; None where nothing tells them.
+    """The mirror images of the config's keypoints; None if they are not known.
 
-    They are INPUT.KEYPOINT_FLIP_PAIRS, else what MODEL.KEYPOINT_NAMES tell, else COCO's person's
-    where there are 17. Raises ConfigError for settings that do not fit each other.
+    They are INPUT.KEYPOINT_FLIP_PAIRS, else derived from MODEL.KEYPOINT_NAMES, else those of COCO's
+    person if there are 17 keypoints. Raises ConfigError for settings that do not fit each other.
     """
     count = int(cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS)
     names = [str(name) for name in cfg.MODEL.KEYPOINT_NAMES]
@@ -55,9 +55,9 @@ def keypoint_mirror(cfg: CfgNode) -> Mirror | None:
 
 
 def require_mirror(cfg: CfgNode, key: str) -> Sequence[int]:
-    """Index of each keypoint's mirror image; ConfigError unless every one is known.
+    """Index of each keypoint's mirror image; raises ConfigError unless all are known.
 
-    `key` is what asks for mirrored images.
+    `key` is the setting that asks for mirrored images.
     """
     mirror = keypoint_mirror(cfg)
     if mirror is None:
@@ -76,7 +76,7 @@ def require_mirror(cfg: CfgNode, key: str) -> Sequence[int]:
 
 
 def without_false_flips(cfg: CfgNode) -> CfgNode:
-    """`cfg`, with INPUT.RANDOM_FLIP none where mirrored images would teach wrong sides (told)."""
+    """Turn INPUT.RANDOM_FLIP off, with a warning, if mirrored keypoints would get wrong sides."""
     if not cfg.MODEL.KEYPOINT_ON or cfg.INPUT.RANDOM_FLIP != "horizontal":
         return cfg
     mirror = keypoint_mirror(cfg)
@@ -110,7 +110,7 @@ def _mirror_of_pairs(
 
 
 def _index(item: str | int, names: Sequence[str], count: int) -> int:
-    """Of a keypoint that is named or numbered from 0."""
+    """The index of a keypoint that is given by name or by number from 0."""
     if isinstance(item, int):
         if 0 <= item < count:
             return item

@@ -1,8 +1,8 @@
-"""Which keypoints are mirror images of each other, told by their names.
+"""Find the keypoints that are mirror images of each other by their names.
 
-Understood are whole words and camel-case parts: `Left Eye`, `eye_l`, `rEye`, `1_left`, `linkes
-Auge`. Letters within a word say nothing (`tail`, `upright`), unless two names differ by nothing
-else (`lhip` and `rhip`).
+A side may be a whole word or a camel-case part: `Left Eye`, `eye_l`, `rEye`, `1_left`, `linkes
+Auge`. Letters within a word are no side (`tail`, `upright`), unless two names differ only in them
+(`lhip` and `rhip`).
 """
 
 import unicodedata
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 Key = tuple[str, ...]
-"""A name as its parts, in lower case; a part that says a side is LEFT or RIGHT."""
+"""The parts of a name in lower case; a part that means a side is LEFT or RIGHT."""
 
-LEFT, RIGHT = "<", ">"  # no part of a name looks so
+LEFT, RIGHT = "<", ">"  # parts of names never contain these characters
 
 _WORDS = {
     LEFT: "left lft links linke linken linker linkes gauche izquierda izquierdo izq sinistra"
@@ -30,10 +30,10 @@ _GLUED_LETTERS = (("l", "r"), ("r", "l"))
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """What becomes of keypoints when an image is mirrored.
+    """The mirror images of keypoints.
 
-    indices   index of each keypoint's mirror image; its own for a point in the middle
-    unpaired  names that say a side and have no partner, or may say one
+    indices   index of each keypoint's mirror image; its own index for a point in the middle
+    unpaired  names without a partner that mean a side, or may mean one
     """
 
     indices: tuple[int, ...]
@@ -41,20 +41,20 @@ class Mirror:
 
 
 def mirror_of(names: Sequence[str]) -> Mirror:
-    """The mirror images that the names tell."""
+    """Derive the mirror images from the names."""
     parts = [_parts(name) for name in names]
     keys = [_sided(own) for own in parts]
     partners: dict[int, int] = {}
     sided = [i for i, key in enumerate(keys) if _is_sided(key)]
     _pair(partners, sided, keys, _other_side)
-    # Running numbers differ between the sides: 1_left_eye, 2_right_eye.
+    # Numbers may differ between the sides: 1_left_eye, 2_right_eye.
     unnumbered = [tuple(part for part in key if not part.isdigit()) for key in keys]
     _pair(partners, sided, unnumbered, _other_side)
     middle = [i for i in range(len(names)) if i not in sided]
     _pair(partners, middle, parts, lambda key: _glued(key, _GLUED_WORDS))
     by_letters = dict(partners)
     _pair(by_letters, middle, parts, lambda key: _glued(key, _GLUED_LETTERS))
-    # Who writes `left_eye` may not mean a side by the l of `lock`, beside `rock`.
+    # Beside names such as `left_eye`, the l and r of `lock` and `rock` may not mean sides.
     doubtful = by_letters.keys() - partners.keys() if partners else set()
     partners = partners or by_letters
     return Mirror(
@@ -69,7 +69,7 @@ def mirror_of(names: Sequence[str]) -> Mirror:
 
 
 def key_of(name: str) -> Key:
-    """What names mean that are spelt differently: `Left Eye` and `l_eye` have one key."""
+    """The key of a name, independent of its spelling: that of `Left Eye` and `l_eye` is equal."""
     return _sided(_parts(name))
 
 
@@ -79,7 +79,7 @@ def _pair(
     keys: Sequence[Key],
     mirrored: Callable[[Key], Iterator[Key]],
 ) -> None:
-    """Add the pairs among `candidates` that are left, where there is one partner and no other."""
+    """Add the pairs among the unpaired `candidates` that have exactly one possible partner."""
     places: dict[Key, list[int]] = defaultdict(list)
     for i in candidates:
         if i not in partners:
@@ -100,7 +100,7 @@ def _other_side(key: Key) -> Iterator[Key]:
 
 
 def _glued(key: Key, swaps: Sequence[tuple[str, str]]) -> Iterator[Key]:
-    """The key with one part that begins or ends with a side, the other way round."""
+    """Yield the key with the side swapped in one part that begins or ends with a side."""
     for place, part in enumerate(key):
         for one, other in swaps:
             if part != one and part.startswith(one):

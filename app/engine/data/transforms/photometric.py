@@ -9,9 +9,9 @@ from app.engine.data.transforms.transform import Pixels, Transform
 
 @dataclass(frozen=True, slots=True)
 class ColorChange(Transform):
-    """Brightness, contrast and saturation times a factor each, in this order; 1 changes nothing.
+    """Multiply brightness, contrast and saturation by a factor each, in this order.
 
-    grey_weights  share of each channel in the grey value, in the channel order of the pixels
+    grey_weights  weight of each channel in the grey value, in the channel order of the pixels
     """
 
     brightness: float
@@ -20,7 +20,7 @@ class ColorChange(Transform):
     grey_weights: tuple[float, ...] = (0.299, 0.587, 0.114)
 
     def pixels(self, pixels: Pixels) -> Pixels:
-        """uint8 only; rounded and clipped to 0..255."""
+        """Pixels must be uint8; the result is rounded and clipped to 0..255."""
         assert pixels.dtype == np.uint8
         mean = float(pixels.mean()) * self.brightness
         scale = self.brightness * self.contrast

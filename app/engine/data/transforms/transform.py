@@ -1,6 +1,6 @@
-"""A change of one image, and of all that is drawn on it.
+"""Transforms of one image with its label maps, boxes, polygons and keypoints.
 
-Everything here is pure: random numbers are drawn elsewhere (`augmentation`) and passed in.
+All functions are pure: `augmentation` draws the random numbers.
 Points are continuous: pixel i covers [i, i + 1], so mirroring maps x to W - x.
 
 H, W, C: height, width, channels; N: number of boxes or points; G: number of objects
@@ -24,19 +24,19 @@ Points = npt.NDArray[np.float64]
 
 
 class Transform:
-    """One change, applied alike to pixels, label maps and points; this one changes nothing."""
+    """A change of pixels, label maps and points; this base class changes nothing."""
 
     __slots__ = ()
 
     is_mirror: ClassVar[bool] = False
-    """Whether left and right change places."""
+    """Whether the transform swaps left and right."""
 
     def pixels(self, pixels: Pixels) -> Pixels:
         """(H, W, C) -> (H', W', C); may be a view."""
         return pixels
 
     def labels(self, labels: Labels) -> Labels:
-        """(H, W) -> (H', W'), maybe a view; values are copied, never mixed."""
+        """(H, W) -> (H', W'), maybe a view; values are never interpolated."""
         return labels
 
     def points(self, points: Points) -> Points:
@@ -44,11 +44,11 @@ class Transform:
         return points
 
     def ring(self, ring: Points) -> Points:
-        """(N, 2) corners of a polygon -> (M, 2), cut where the image is; M is 0 for no part."""
+        """(N, 2) corners of a polygon -> (M, 2), clipped by crops; M is 0 if nothing is left."""
         return self.points(ring)
 
     def size(self, size: Size) -> Size:
-        """The image's size afterwards."""
+        """The image's size after the transform."""
         return size
 
 
@@ -67,7 +67,7 @@ def transform_labels(transforms: Sequence[Transform], labels: Labels) -> Labels:
 
 
 def transform_boxes(transforms: Sequence[Transform], boxes: npt.NDArray[Any]) -> Points:
-    """(N, 4) -> (N, 4) float64: the boxes around the moved corners, not clipped."""
+    """(N, 4) -> (N, 4) float64: the boxes around the transformed corners, not clipped."""
     corners = boxes.astype(np.float64)[:, [0, 1, 2, 1, 0, 3, 2, 3]].reshape(-1, 2)
     for transform in transforms:
         corners = transform.points(corners)
@@ -78,7 +78,7 @@ def transform_boxes(transforms: Sequence[Transform], boxes: npt.NDArray[Any]) ->
 
 
 def transform_polygons(transforms: Sequence[Transform], polygons: list[Polygon]) -> list[Polygon]:
-    """Moved rings; a crop cuts them, and what lies outside is gone."""
+    """Transform the rings; crops clip them and remove those outside."""
     for transform in transforms:
         moved = [transform.ring(polygon.reshape(-1, 2)) for polygon in polygons]
         polygons = [ring.reshape(-1) for ring in moved if len(ring) >= 3]
@@ -91,11 +91,11 @@ def transform_keypoints(
     size: Size,
     mirrored: Sequence[int],
 ) -> npt.NDArray[np.float32]:
-    """(G, num_keypoints, 3) -> the same in an image of `size`.
+    """(G, num_keypoints, 3) -> the same shape, in an image of `size`.
 
-    What leaves the image loses its visibility; what is not visible lies at 0, 0 (COCO's rule).
-    mirrored  index of each keypoint's mirror image; used where the image was mirrored an odd
-              number of times
+    Keypoints outside the image become invisible; invisible keypoints are at 0, 0 (COCO's rule).
+    mirrored  index of each keypoint's mirror image; used if the image was mirrored an odd number of
+              times
     """
     points = keypoints[..., :2].astype(np.float64).reshape(-1, 2)
     for transform in transforms:
