@@ -15,7 +15,7 @@ from app.engine.errors import ImageError
 from app.engine.structures.sample import ImageRecord
 
 _IMAGES_SEEN = 32
-_BOXES_SEEN = 8  # of each of them
+_BOXES_SEEN = 8  # in each image
 _MIN_IMAGES = 4
 _BLANK_RANGE = 8  # grey levels between the darkest and the brightest half percent of the pixels
 
@@ -25,7 +25,7 @@ def blank(scent: Scent) -> str | None:
     step = max(len(scent.records) // _IMAGES_SEEN, 1)
     sample = list(islice(scent.records, 0, None, step))[:_IMAGES_SEEN]
     paths = [record.path for record in sample]
-    # More than 8 bits are judged by what they hold: what a training makes of them is told by it.
+    # Images with more than 8 bits are judged by their own value range: a training logs its depth.
     depth = measured_depth(paths)
     ranges = [found for record in sample if (found := _grey_range(record, depth)) is not None]
     blank = sum(high - low < _BLANK_RANGE for low, high in ranges)
@@ -39,9 +39,10 @@ def blank(scent: Scent) -> str | None:
 
 
 def _grey_range(record: ImageRecord, depth: Depth) -> tuple[float, float] | None:
-    """Darkest and brightest grey value, None if unreadable: of the whole image without the
-    outermost half percent of its pixels, or of the surroundings of an object where that is more.
-    Small objects, such as stars, may be all that there is in an image.
+    """The darkest and the brightest grey value of an image; None if it cannot be read.
+
+    They are percentiles, of the whole image or of an object's surroundings, whichever range is
+    larger: an image may show nothing but small objects, such as stars.
     """
     try:
         grey = read_image(record.path, "L", depth)[:, :, 0]
@@ -54,7 +55,7 @@ def _grey_range(record: ImageRecord, depth: Depth) -> tuple[float, float] | None
 
 
 def _surroundings(grey: npt.NDArray[Any], boxes: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
-    """Parts of an image around some of its boxes, each twice as wide and high as its box."""
+    """The parts of an image around some of its boxes, twice as wide and high as the box."""
     parts = []
     for x0, y0, x1, y1 in boxes[:_BOXES_SEEN].tolist():
         right, down = max((x1 - x0) / 2, 1), max((y1 - y0) / 2, 1)

@@ -1,6 +1,6 @@
-"""Smells of boxes: their numbers mean something else than the format says.
+"""Smells of boxes whose numbers have another meaning than in their format.
 
-G: boxes of a set, before any check
+G: number of boxes in a set, before any check
 """
 
 from collections.abc import Iterable
@@ -11,16 +11,14 @@ from app.engine.data.formats._records import CLIPPED
 from app.engine.data.smells.scent import FEW, MANY, MIN_OBJECTS, SOME, Flags, Floats, Scent
 
 _FEWEST = 3
-"""With fewer boxes that do not fit, a share of 10 % may be one careless stroke."""
+"""Fewer boxes that do not fit may be single mistakes, even if they are 10 % of a small set."""
 
 _BEYOND = "reach beyond their images"
 _INVERTED = "end before they begin"
 
 
 def xyxy(scent: Scent) -> str | None:
-    """Corners where corner and size are due: the sizes are larger than the positions, and reach
-    beyond the image.
-    """
+    """Boxes are written as corners instead of corner and size, and so reach beyond the image."""
     as_corners = scent.boxes.copy()
     as_corners[:, 2:] -= scent.boxes[:, :2]
     words = (
@@ -30,7 +28,7 @@ def xyxy(scent: Scent) -> str | None:
 
 
 def xywh(scent: Scent) -> str | None:
-    """Corner and size where corners are due: the second corner lies above or left of the first."""
+    """Boxes are written as corner and size instead of corners: some end before they begin."""
     as_sizes = scent.boxes.copy()
     as_sizes[:, 2:] += scent.boxes[:, :2] - 1
     readings = [
@@ -42,14 +40,14 @@ def xywh(scent: Scent) -> str | None:
 
 
 def xxyy(scent: Scent) -> str | None:
-    """Both x before both y, where x and y of each corner are due."""
+    """Boxes are written as xmin xmax ymin ymax instead of xmin ymin xmax ymax."""
     words = "the numbers are taken as xmin xmax ymin ymax; write xmin ymin xmax ymax"
     inverted = np.asarray((scent.boxes[:, 2:] < scent.boxes[:, :2]).any(axis=1))
     return _fit_otherwise(scent, inverted, _INVERTED, [(scent.boxes[:, [0, 2, 1, 3]], words)])
 
 
 def swapped_axes(scent: Scent) -> str | None:
-    """y before x."""
+    """y is written before x."""
     return _fit_otherwise(
         scent,
         ~scent.fits(scent.boxes),
@@ -61,7 +59,7 @@ def swapped_axes(scent: Scent) -> str | None:
 
 
 def centred(scent: Scent) -> str | None:
-    """The centre of a box in place of its upper left corner, or the reverse."""
+    """Boxes have their centre instead of the upper left corner, or the reverse."""
     readings = [
         (
             _shifted(scent.boxes, share),
@@ -75,7 +73,7 @@ def centred(scent: Scent) -> str | None:
 
 
 def upside_down(scent: Scent) -> str | None:
-    """y counted from the bottom of the image."""
+    """y is counted from the bottom of the image."""
     x_inverted, y_inverted = (scent.boxes[:, 2:] < scent.boxes[:, :2]).T
     if y_inverted.mean() < 1 - FEW or x_inverted.mean() > FEW:
         return None
@@ -87,7 +85,7 @@ def upside_down(scent: Scent) -> str | None:
 
 
 def normalised(scent: Scent) -> str | None:
-    """Shares of width and height where pixels are due."""
+    """Boxes are written as shares of width and height instead of pixels."""
     has_area = (scent.boxes[:, 2:] != scent.boxes[:, :2]).all(axis=1)
     is_small = (np.abs(scent.boxes) <= 2).all(axis=1) & (scent.sizes > 16).all(axis=1)
     share = (has_area & is_small).mean()
@@ -100,7 +98,7 @@ def normalised(scent: Scent) -> str | None:
 
 
 def outside(scent: Scent) -> str | None:
-    """Boxes that were clipped."""
+    """Many boxes reach beyond their images and were clipped."""
     clipped = scent.problems.counts.get(CLIPPED, 0)
     total = len(scent.boxes)
     if clipped < MANY * total:
@@ -112,7 +110,7 @@ def outside(scent: Scent) -> str | None:
 
 
 def corner(scent: Scent) -> str | None:
-    """Boxes of smaller copies of the images: all of them lie in one corner."""
+    """Boxes were drawn in smaller copies of the images: all lie near the upper left corner."""
     fitting = scent.fits(scent.boxes)
     if fitting.sum() < 10 * MIN_OBJECTS:
         return None
@@ -134,11 +132,11 @@ def _fit_otherwise(
     least: float = SOME,
     fewest: int = 1,
 ) -> str | None:
-    """The sentence where boxes are wrong and nearly all fit if their numbers mean something else.
+    """The sentence if boxes are wrong and nearly all fit if their numbers mean something else.
 
-    wrong     (G,) which boxes are; at least `fewest` and a share of `least` must be
-    what      they do
-    readings  boxes as they would be, and words that complete "all fit if"
+    wrong     (G,) flags of the wrong boxes; at least `fewest` and a share of `least` are needed
+    what      words for what is wrong with these boxes
+    readings  boxes with another meaning of the numbers, and words that complete "all fit if"
     """
     if wrong.sum() < fewest or wrong.mean() < least:
         return None

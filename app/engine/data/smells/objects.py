@@ -1,4 +1,4 @@
-"""Smells of classes, and of what became of objects."""
+"""Smells of class numbers, and of dropped, doubled and crowd objects."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from common.text import printable
 
 
 def numbers_from_one(scent: Scent) -> str | None:
-    """Class numbers that begin at 1 where the first class is 0."""
+    """Class numbers begin at 1 instead of 0."""
     numbers = scent.reading.facts.class_numbers
     count = len(scent.reading.class_names)
     if not numbers or 0 in numbers or max(numbers) < count:
@@ -24,7 +24,7 @@ def numbers_from_one(scent: Scent) -> str | None:
 
 
 def numbers_beyond(scent: Scent) -> str | None:
-    """Class numbers that no class has, beside those that begin at 0."""
+    """Class numbers begin at 0, but some are larger than that of the last class."""
     numbers = scent.reading.facts.class_numbers
     count = len(scent.reading.class_names)
     beyond = sum(n for number, n in numbers.items() if number >= count)
@@ -38,7 +38,7 @@ def numbers_beyond(scent: Scent) -> str | None:
 
 
 def shifted_ids(scent: Scent) -> str | None:
-    """Files whose objects are numbered otherwise than their categories."""
+    """The category ids of a file's objects are shifted against its list of categories."""
     files = scent.problems.examples(SHIFTED_IDS)
     if not files:
         return None
@@ -50,7 +50,7 @@ def shifted_ids(scent: Scent) -> str | None:
 
 
 def dropped(scent: Scent) -> str | None:
-    """Objects of asked-for classes that cannot be used."""
+    """Many objects of the requested classes cannot be used."""
     dropped = scent.problems.with_effect(Effect.DROPPED)
     dropped.pop(UNKNOWN_CLASS, None)
     lost = sum(dropped.values())
@@ -65,7 +65,7 @@ def dropped(scent: Scent) -> str | None:
 
 
 def crowds(scent: Scent) -> str | None:
-    """Objects that are marked as crowds."""
+    """Many objects are marked as crowds."""
     flags = [record.crowd for record in scent.records if record.crowd is not None]
     crowds, total = sum(int(flag.sum()) for flag in flags), sum(map(len, scent.records))
     if total < MIN_OBJECTS or crowds < SOME * total:
@@ -77,7 +77,7 @@ def crowds(scent: Scent) -> str | None:
 
 
 def doubled(scent: Scent) -> str | None:
-    """Objects that are in an image twice."""
+    """Many objects are in an image twice."""
     total = sum(map(len, scent.records))
     doubled = sum(
         len(record) - len(np.unique(np.column_stack((record.boxes, record.classes)), axis=0))
@@ -90,7 +90,7 @@ def doubled(scent: Scent) -> str | None:
 
 
 def other_files(scent: Scent) -> str | None:
-    """Annotation files that say they are of another image of the set."""
+    """Annotation files name another image of the set as their image."""
     count = scent.problems.counts.get(OTHER_IMAGE, 0)
     if count < max(2, SOME / 2 * len(scent.records)):
         return None

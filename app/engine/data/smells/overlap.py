@@ -1,4 +1,4 @@
-"""The smell of validation images that are training images, too."""
+"""The smell that validation images are training images, too."""
 
 import hashlib
 import io
@@ -20,7 +20,7 @@ _THREADS = 16  # they hide the latency of network file systems
 def sniff_overlap(
     training: Sequence[ImageRecord], validation: Sequence[ImageRecord], accepted: Collection[str]
 ) -> None:
-    """Warn where validation images are training images, too, by path or by content."""
+    """Warn if validation images are training images, too, by path or by content."""
     if SmellName.OVERLAP in accepted:
         return
     shared = _shared(training, validation)
@@ -36,7 +36,7 @@ def sniff_overlap(
 
 
 def _shared(training: Sequence[ImageRecord], validation: Sequence[ImageRecord]) -> list[Path]:
-    """Validation images whose path or whose content a training image has."""
+    """The validation images with the path or the content of a training image."""
     learnt = {record.path for record in training}
     shared = [record.path for record in validation if record.path in learnt]
     others = [record.path for record in validation if record.path not in learnt]
@@ -58,7 +58,7 @@ def _file_size(path: Path) -> int:
 
 
 def _digest(path: Path) -> bytes:
-    """Of size and first 64 KB; of the path where it cannot be read."""
+    """Digest of a file's size and first 64 KB; its path if it cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(_HASHED_BYTES)

@@ -1,4 +1,4 @@
-"""A set of images as the smells look at it, and when shares of it say something."""
+"""The data of an image set that the smells examine, and their common thresholds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from app.engine.data.problems import Problems
 from app.engine.structures.sample import ImageRecord
 
 MIN_OBJECTS = 6
-"""With fewer objects, shares of them say nothing."""
+"""With fewer objects, shares are not meaningful."""
 
 MANY = 1 / 3
 SOME = 0.2
@@ -24,9 +24,9 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Scent:
-    """A set of images as the smells look at it.
+    """The data of an image set that the smells examine.
 
-    is_xywh  whether the format writes boxes as corner and size
+    is_xywh  whether the format has boxes as corner and size
     """
 
     records: Sequence[ImageRecord]
@@ -35,7 +35,7 @@ class Scent:
 
     @cached_property
     def boxes(self) -> Floats:
-        """(G, 4) x0 y0 x1 y1 before any check."""
+        """(G, 4) x0 y0 x1 y1 of all boxes before any check."""
         return np.array(self.reading.facts.boxes, dtype=np.float64).reshape(-1, 4)
 
     @cached_property
@@ -46,10 +46,10 @@ class Scent:
 
     @property
     def problems(self) -> Problems:
-        """What was wrong in it."""
+        """The problems found while the set was read."""
         return self.reading.problems
 
     def fits(self, boxes: Floats) -> Flags:
-        """(G,) which boxes have an area and end, up to a pixel, inside their images."""
+        """(G,) flags of the boxes that have an area and lie, up to a pixel, inside their images."""
         found = (boxes[:, :2] >= -1) & (boxes[:, 2:] <= self.sizes + 1)
         return np.asarray((found & (boxes[:, 2:] > boxes[:, :2])).all(axis=1))

@@ -1,4 +1,4 @@
-"""Which smells there are, and what is done where a set has one."""
+"""The table of smells, and the check of a set for them."""
 
 import logging
 from collections.abc import Callable, Collection
@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 class Smell:
     """A sign that something is wrong.
 
-    statistic  the sentence that says so, with numbers and a remedy; None where there is no sign
-    stops      whether a training is refused
-    of_shares  whether it speaks of shares of the boxes, which a few of them do not have
-    is_xywh    of sets whose format writes corner and size (True) or corners (False); None: of both
+    statistic  returns a sentence with numbers and a remedy; None if there is no sign
+    stops      whether a set with the smell cannot be trained on
+    of_shares  whether it is skipped for sets with few boxes, of which shares are not meaningful
+    is_xywh    applies to formats with corner and size (True) or corners (False) only; None: to both
     """
 
     statistic: Callable[[Scent], str | None]
@@ -29,7 +29,7 @@ class Smell:
     is_xywh: bool | None = None
 
     def sniff(self, scent: Scent) -> str | None:
-        """The sentence, if there is a sign in the set."""
+        """Return the sentence if the set has the smell."""
         if self.of_shares and len(scent.boxes) < MIN_OBJECTS:
             return None
         return self.statistic(scent) if self.is_xywh in (None, scent.is_xywh) else None
@@ -54,15 +54,15 @@ SMELLS = {
     SmellName.OTHER_IMAGES: Smell(objects.other_files, stops=True),
     SmellName.BLANK: Smell(blank, stops=True),
 }
-"""Smells of one set; OVERLAP, of two, is the only other one. Add a line for a new one."""
+"""Smells of one set; only OVERLAP compares two sets. Add a line for a new smell."""
 
 
 def sniff(name: str, scent: Scent, accepted: Collection[str], *, key: str) -> None:
-    """Warn of a set's smells; DatasetError with a line for each that stops.
+    """Warn of a set's smells; raise DatasetError with a line for each that stops the training.
 
-    name      which set this is, for the messages
-    accepted  names of smells that the user knows to be wrong
-    key       the setting that accepts them
+    name      name of the set in the messages
+    accepted  names of smells that the user has found to be harmless
+    key       name of the setting with the accepted smells
     """
     stopping = []
     for smell_name, smell in SMELLS.items():
