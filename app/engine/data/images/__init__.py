@@ -1,6 +1,6 @@
-"""Image files: one policy for what a file's pixels are, wherever they are used.
+"""Image files, decoded in the same way everywhere.
 
-The content decides, never the name. EXIF orientation is applied, also to sizes. Animations give
-their first frame, transparency is dropped (hidden pixels show), more than 8 bits become 8 as a
-`Depth` says.
+The format is recognised by the content, not by the name. EXIF orientation is applied, also to
+sizes. Of animations the first frame is read. Transparency is dropped, so that hidden pixels show.
+Values of more than 8 bits become 8 bits by a `Depth`.
 """

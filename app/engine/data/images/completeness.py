@@ -1,4 +1,4 @@
-"""Whether a file has all of its picture: copies and downloads are cut, or end in zeros."""
+"""Detect incomplete image files: interrupted copies are cut off or end in zeros."""
 
 import io
 from typing import IO
@@ -11,16 +11,16 @@ END_OF_JPEG = b"\xff\xd9"
 _END_OF_PNG = b"IEND\xaeB`\x82"
 _WITH_END = ("JPEG", "MPO", "PNG", "WEBP")
 _ZEROS = bytes(64)
-# Pictures alone: others may end with metadata, and that with zeros.
+# Chunks of files with nothing but a picture: other files may end with metadata that end in zeros.
 _PLAIN_WEBP = (b"VP8 ", b"VP8L")
 _PARTS = ((273, 279), (324, 325))  # TIFF's tags for the places and sizes of strips and of tiles
 
 
 def refuse_zeros(image: ImageFile, data: bytes) -> None:
-    """ImageError where a picture ends in space that was never written to.
+    """Raise ImageError if zeros replace the end of a picture, as interrupted copies leave them.
 
-    It decodes as grey or black; only behind the picture is it harmless. Where pixels are stored as
-    they are, it cannot be told from black ones.
+    They would be decoded as grey or black; zeros after the picture are harmless. In formats without
+    compression they cannot be told from black pixels.
     """
     if image.format not in _WITH_END or not data.endswith(_ZEROS):
         return
@@ -38,7 +38,7 @@ def refuse_zeros(image: ImageFile, data: bytes) -> None:
 
 
 def reaches_its_end(image: ImageFile, file: IO[bytes]) -> bool:
-    """Whether the file is as long as its format says; True where the format does not say it."""
+    """Whether the file has the length or end that its format demands; True if it demands none."""
     file_size = file.seek(0, io.SEEK_END)
     file.seek(max(file_size - 8, 0))
     tail = file.read()
@@ -54,7 +54,7 @@ def reaches_its_end(image: ImageFile, file: IO[bytes]) -> bool:
 
 
 def _stated_size(image: ImageFile, file: IO[bytes]) -> int:
-    """Bytes that a file must have by its header; 0 where that is not known."""
+    """The smallest number of bytes that the header demands; 0 if not known."""
     if image.format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
         places = (zip(tags.get(at, ()), tags.get(size, ()), strict=False) for at, size in _PARTS)

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to what Pillow decodes, or to an ImageError that says why not."""
+"""Decode an image file with Pillow, or raise an ImageError with the reason and a remedy."""
 
 import errno
 import io
@@ -23,15 +23,15 @@ from app.engine.errors import DoesNotFitError, ImageError, StorageError
 from common.text import printable
 
 MAX_PIXELS = 180_000_000
-"""Larger images are refused by their header, before any memory is taken."""
+"""Larger images are refused after their header is read, before memory is allocated."""
 
-# Pillow knows many more: some start other programs (EPS), most were never fuzzed by anyone.
+# Pillow has many more formats: some start other programs (EPS), most were never fuzzed.
 _FILE_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 
 _BYTES_A_PIXEL = 20
-"""That decoding may take (JPEG 2000, WebP)."""
+"""Memory that decoding may need (JPEG 2000, WebP)."""
 
-# What Pillow's decoders are known to raise for damaged files.
+# Exceptions that Pillow's decoders raise for damaged files.
 DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError),
     *(EOFError, MemoryError, RuntimeError, struct.error, zlib.error),
@@ -40,14 +40,14 @@ DECODER_ERRORS = (
 
 
 def image_suffixes() -> frozenset[str]:
-    """How the names of files end that can be read, in lower case: .jpg, .jp2, .pgm, ..."""
+    """The suffixes of files that can be read, in lower case: .jpg, .jp2, .pgm, ..."""
     Image.init()
     known = Image.registered_extensions().items()
     return frozenset(suffix for suffix, format in known if format in _FILE_FORMATS)
 
 
 def check_regular(path: Path) -> None:
-    """ImageError for what is no file with content, such as a pipe, which would never end."""
+    """Raise ImageError for empty files and for paths such as a pipe, whose reading never ends."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("not a regular file")
@@ -56,17 +56,17 @@ def check_regular(path: Path) -> None:
 
 
 def content_of(path: Path) -> bytes:
-    """All of a file."""
+    """Read all bytes of a file."""
     check_regular(path)
     return path.read_bytes()
 
 
 def open_image(file: IO[bytes]) -> ImageFile:
-    """Parse the header; refuse what would be too large to decode, or misread."""
-    # Pillow warns above its own limit: silence it below ours, in this process only.
+    """Parse the header; raise ImageError for images that are too large or would be misread."""
+    # Pillow warns above its own limit, which is lower.
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-    # What it says about odd metadata of readable images helps nobody. (`catch_warnings` would not
-    # do: sizes are read in threads.)
+    # Warnings about metadata of readable images are of no use. `catch_warnings` is not safe in the
+    # threads that read sizes.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     image = Image.open(file, formats=_FILE_FORMATS)
     width, height = image.size
@@ -81,7 +81,7 @@ def open_image(file: IO[bytes]) -> ImageFile:
 
 
 def decode(data: bytes) -> Stored:
-    """The picture in the content of a file."""
+    """Decode the picture from the content of a file."""
     image = open_image(io.BytesIO(data))
     refuse_zeros(image, data)
     low = low_half(image, lambda: open_image(io.BytesIO(data)))
@@ -96,9 +96,10 @@ def decode(data: bytes) -> Stored:
 
 
 def _load_without_end(data: bytes, error: OSError) -> Image.Image:
-    """A JPEG that lacks only its end marker is whole; one that lacks picture data is not.
+    """Decode a JPEG that lacks only its end marker; raise `error` if it lacks picture data, too.
 
-    Two different continuations tell them apart: only a decoder that still wants data reads them.
+    The file is decoded with two different continuations: they change the picture only if the
+    decoder needs more data.
     """
     data = data.removesuffix(b"\xff")
     images = []
@@ -116,7 +117,7 @@ def _load_without_end(data: bytes, error: OSError) -> Image.Image:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Whatever a decoder raises inside becomes an ImageError that says what is wrong."""
+    """Turn exceptions of decoders inside the block into an ImageError with reason and remedy."""
     try:
         yield
     except DECODER_ERRORS as error:
@@ -124,7 +125,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _refusal(path: Path, error: BaseException) -> ImageError:
-    # Decoders raise OSErrors without a number, but for EINVAL: an offset that no file can have.
+    # Decoders raise OSErrors without a number, or EINVAL for an offset that no file can have.
     number = error.errno if isinstance(error, OSError) else None
     if number not in (None, errno.EINVAL, errno.ENOMEM):
         return StorageError(printable(str(path)), os.strerror(number))
@@ -146,9 +147,9 @@ def _refusal(path: Path, error: BaseException) -> ImageError:
 
 
 def _lacks_memory(path: Path) -> bool:
-    """Whether memory is too small for an image that was not read: decoders seldom say so.
+    """Whether memory is too small for an image that was not read: decoders rarely report that.
 
-    A damaged one, which may ask for more than its pixels need, is not meant.
+    False for damaged images for which the decoder needs more memory than for their pixels.
     """
     try:
         check_regular(path)

@@ -1,7 +1,7 @@
-"""Images with more than 8 bits a value: which stored value is black, which is white.
+"""Convert images with more than 8 bits per value to 8 bits, given the value of white.
 
-A 12-bit camera stores 0..4095 in 16 bits, others 0..255 or shares of 1: the file does not say so.
-`depth_of_set` decides it once for a training; here it is applied.
+A 12-bit camera stores 0..4095 in 16 bits, others 0..255 or 0..1, and the file does not say which.
+`depth_of_set` decides the value of white for a training.
 """
 
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from app.engine.errors import ImageError
 from app.engine.structures.deep import Deep
 
 _FULL_BITS = 16
-"""Of integers, where nothing else is decided: 0 is black and 65535 white."""
+"""Bits of integers if not decided: 0 is black and 65535 white."""
 
 BITS = (8, 10, 12, 14, 16, 24, 32)
-"""What INPUT.BITS_PER_SAMPLE may be, beside 0."""
+"""Allowed values of INPUT.BITS_PER_SAMPLE, beside 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """What is white in images with more than 8 bits; 0 is black.
+    """The stored value of white in images with more than 8 bits; 0 is black.
 
-    bits         of integers that are significant: 2**bits - 1 is white; 0: not decided, as 16
-    float_white  the float that is white; 0: not decided: 1 in an image without larger values,
-                 255 in others
+    bits         significant bits of integers, white is 2**bits - 1; 0: not decided, used as 16
+    float_white  the float value of white; 0: not decided, used as 1 in an image without larger
+                 values, else 255
     """
 
     bits: int = 0
@@ -37,7 +37,7 @@ class Depth:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """As INPUT.BITS_PER_SAMPLE and INPUT.FLOAT_WHITE say."""
+        """Read INPUT.BITS_PER_SAMPLE and INPUT.FLOAT_WHITE."""
         return cls(int(cfg.INPUT.BITS_PER_SAMPLE), float(cfg.INPUT.FLOAT_WHITE))
 
 
@@ -45,9 +45,9 @@ UNDECIDED = Depth()
 
 
 def eight_bits(stored: Stored, depth: Depth) -> tuple[Image.Image, Deep | None]:
-    """A picture with 8 bits a value, and what was met in one with more.
+    """Return the picture with 8 bits per value, and the value range if it has more.
 
-    ImageError where the decided depth needs bits that cannot be decoded.
+    Raises ImageError if the depth needs low bytes that cannot be decoded.
     """
     if stored.has_wide_colours:
         return _of_colours(stored, depth)
@@ -61,7 +61,7 @@ def eight_bits(stored: Stored, depth: Depth) -> tuple[Image.Image, Deep | None]:
 
 
 def _of_colours(stored: Stored, depth: Depth) -> tuple[Image.Image, Deep]:
-    """The high bytes are the picture wherever they say enough: there is no second decoding."""
+    """Use the high bytes if they are enough, which saves decoding the file a second time."""
     if depth.bits in (0, _FULL_BITS):
         high = without_transparency(stored.image)
         largest = (int(high.max(initial=0)) << 8) | 0xFF

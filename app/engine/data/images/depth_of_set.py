@@ -1,7 +1,7 @@
-"""How many bits the images of a training set really have: decided once, told, kept in the config.
+"""Decide how many bits the images of a training set use, log it and write it to the config.
 
-A file says how many bits it stores, not how many are used. A sample of the set does: its largest
-value. Images of floats are treated alike, with 1 as one more candidate for white.
+A file's header has the number of stored bits, not of used bits, which follows from the largest
+value in a sample of the set. Images of floats are treated alike; their white may also be 1.
 """
 
 import logging
@@ -28,21 +28,21 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 NUM_HEADERS = 1000
-"""Images of which the header is read, at most, spread over the set."""
+"""Largest number of images whose header is read, spread over the set."""
 
 NUM_MEASURED = 64
-"""Images that are decoded, at most, of those with more than 8 bits."""
+"""Largest number of images with more than 8 bits that are decoded."""
 
 _VALUES_KEPT = 4096  # of each image, for the share of bright values
 _SHARE = 0.999
 _FLOAT_WHITES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
-_OVERSHOOT = 2.0  # shares of 1 that were resized or sharpened reach a little above it
-_THREADS = 16  # headers wait for the disk
+_OVERSHOOT = 2.0  # values of 0..1 that were resized or sharpened may exceed 1 a little
+_THREADS = 16  # reading headers waits for the disk
 
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """The values of one image: a sample of them, and the extremes of all."""
+    """A sample of the values of one image, and the smallest and largest of all."""
 
     is_float: bool
     smallest: float
@@ -51,12 +51,12 @@ class _Measured:
 
 
 def with_depth(cfg: CfgNode, paths: Iterable[Path]) -> CfgNode:
-    """The config with the depth that the images of a training set have; what a user set stays.
+    """Return the config with the depth of a training set's images; the user's settings are kept.
 
-    `cfg` itself where no image has more than 8 bits. What was found is told in one line for
-    integers and one for floats. DatasetError where no value could be white.
+    Returns `cfg` itself if no image has more than 8 bits. Logs one line for integers and one for
+    floats. Raises DatasetError if no value can be white.
     """
-    # As text, which sorts five times as fast.
+    # Strings sort five times as fast as paths.
     names = sorted({str(path) for path in paths})
     seen = [Path(name) for name in _spread(names, NUM_HEADERS)]
     deep = _deep_ones(seen)
@@ -84,7 +84,7 @@ def with_depth(cfg: CfgNode, paths: Iterable[Path]) -> CfgNode:
 
 
 def measured_depth(paths: Sequence[Path]) -> Depth:
-    """The depth that nearly all values of these images need; nothing is told or refused."""
+    """The depth that nearly all values of these images need; logs and raises nothing."""
     integers, floats = _measure(_deep_ones(paths))
     return Depth(
         bits=_bits_of(_bright(integers)) if integers else 0,
@@ -97,9 +97,9 @@ def _deep_ones(paths: Sequence[Path]) -> list[Path]:
 
 
 def _measure(deep: Sequence[Path]) -> tuple[list[_Measured], list[_Measured]]:
-    """A sample of images with more than 8 bits: those of integers, and those of floats.
+    """Measure a sample of the images with more than 8 bits: (integer images, float images).
 
-    Without those that cannot be measured.
+    Leaves out images that cannot be read.
     """
     found = _each(_measured, _spread(deep, NUM_MEASURED), threads=len(os.sched_getaffinity(0)))
     measured = [m for m in found if m is not None]
@@ -107,7 +107,7 @@ def _measure(deep: Sequence[Path]) -> tuple[list[_Measured], list[_Measured]]:
 
 
 def _bits(measured: Sequence[_Measured], asked: int, where: str) -> int:
-    """What was asked for, or the smallest number of bits that holds the largest value."""
+    """The number of bits that the user asked for, or else the fewest for the largest value."""
     _check_not_all_black(measured, "INPUT.BITS_PER_SAMPLE", where)
     largest = max(m.largest for m in measured)
     bits = asked or _bits_of(largest)
@@ -125,7 +125,7 @@ def _bits(measured: Sequence[_Measured], asked: int, where: str) -> int:
 
 
 def _float_white(measured: Sequence[_Measured], asked: float, where: str) -> float:
-    """What was asked for, or the smallest usual white that is not below the largest value."""
+    """The white that the user asked for, or else the smallest usual one for the largest value."""
     _check_not_all_black(measured, "INPUT.FLOAT_WHITE", where)
     largest = max(m.largest for m in measured)
     if not asked and largest > _FLOAT_WHITES[-1]:
@@ -171,7 +171,7 @@ def _tell(
 
 
 def _bright(measured: Sequence[_Measured]) -> float:
-    """What nearly all values do not exceed."""
+    """The value that 99.9 % of the values do not exceed."""
     return float(np.quantile(np.concatenate([m.sample for m in measured]), _SHARE))
 
 
@@ -184,7 +184,7 @@ def _check_not_all_black(measured: Sequence[_Measured], key: str, where: str) ->
 
 
 def _usual_white(largest: float) -> float:
-    """Of floats up to the largest, as far as there is one."""
+    """The smallest usual white of floats for the largest value, or 65535 if that is too small."""
     if largest <= _OVERSHOOT:
         return 1.0
     return next((white for white in _FLOAT_WHITES if white >= largest), _FLOAT_WHITES[-1])
@@ -195,7 +195,7 @@ def _bits_of(largest: float) -> int:
 
 
 def _spread(items: Sequence[T], count: int) -> list[T]:
-    """At most `count`, at equal distances."""
+    """At most `count` of the items, at equal distances."""
     if len(items) <= count:
         return list(items)
     return [items[index] for index in np.linspace(0, len(items) - 1, count).astype(int)]
@@ -210,7 +210,7 @@ def _is_deep(path: Path) -> bool:
     try:
         return is_deep(path)
     except ImageError:
-        return False  # reading the set has told it
+        return False  # reported when the set was read
 
 
 def _measured(path: Path) -> _Measured | None:

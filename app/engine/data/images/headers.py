@@ -1,4 +1,4 @@
-"""What the headers of image files say: size, orientation, depth."""
+"""Read size, orientation and depth from the headers of image files."""
 
 import io
 import struct
@@ -24,10 +24,10 @@ _HEADER = 1 << 16  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of an image file says.
+    """The header of an image file.
 
     size         (height, width) as displayed
-    orientation  EXIF's, 1..8; 1 where there is none
+    orientation  EXIF orientation, 1..8; 1 if there is none
     """
 
     size: Size
@@ -35,20 +35,20 @@ class Header:
 
     @property
     def stored_size(self) -> Size:
-        """(height, width) before EXIF's turn."""
+        """(height, width) before the EXIF orientation is applied."""
         return (self.size[1], self.size[0]) if self.orientation >= 5 else self.size
 
 
 def image_size(path: Path) -> Size:
-    """(height, width) as displayed, from the header alone wherever the file format allows."""
+    """(height, width) as displayed; reads only the header if the file format allows."""
     return image_header(path).size
 
 
 def image_header(path: Path, *, whole: bool = False) -> Header:
-    """Size and orientation, from the header alone wherever the file format allows.
+    """Read size and orientation; reads only the header if the file format allows.
 
-    whole  ImageError also where the file ends too early: the end is looked at, and only a file
-           that seems to lack it is decoded
+    whole  whether to raise ImageError also for a file that ends too early: its end is checked, and
+           the file is decoded only if that seems to be missing
     """
     with explained(path):
         check_regular(path)
@@ -62,14 +62,14 @@ def image_header(path: Path, *, whole: bool = False) -> Header:
             orientation = orientation_of(image)
             if whole and not reaches_its_end(image, file):
                 decode(path.read_bytes())
-            # Pillow turns TIFF sizes by itself.
+            # Pillow applies the orientation to TIFF sizes itself.
             if image.format != "TIFF" and orientation >= 5:
                 width, height = height, width
             return Header((height, width), orientation)
 
 
 def is_deep(path: Path) -> bool:
-    """Whether an image has more than 8 bits a value, as its header says."""
+    """Whether an image has more than 8 bits per value by its header."""
     with explained(path):
         check_regular(path)
         with path.open("rb") as file:
@@ -81,9 +81,9 @@ def is_deep(path: Path) -> bool:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation 1..8; 1 where the file says nothing sensible."""
+    """EXIF orientation 1..8; 1 if it is missing or invalid."""
     try:
-        # The base class's method: PNG's own would decode the whole image first.
+        # The base class's method is called, because PNG's method would decode the whole image.
         value = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
     except DECODER_ERRORS:
         return 1
@@ -91,7 +91,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def _has_late_metadata(file: IO[bytes]) -> bool:
-    """Whether a PNG carries chunks that may hold EXIF behind its pixels."""
+    """Whether a PNG has chunks after its pixels that may contain EXIF."""
     file.seek(8)
     seen_pixels = False
     while len(header := file.read(8)) == 8:

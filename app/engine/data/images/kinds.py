@@ -1,6 +1,6 @@
-"""What a file is that no decoder here takes, told by its content: so that a user knows what to do.
+"""Recognise files that cannot be decoded by their content, to name their kind and a remedy.
 
-Nothing here is decoded; a few kilobytes from the start of a file are looked at.
+Only a few kilobytes from the start of a file are read; nothing is decoded.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from app.engine import file_kinds
 from app.engine.errors import ImageError
 
-_CR2 = b"CR\x02\0"  # behind the eight bytes of a TIFF file's head
+_CR2 = b"CR\x02\0"  # after the eight bytes of the TIFF header
 
 _REPLACE = "replace the file or leave it out"
 _CONVERT = "convert it to JPEG or PNG"
@@ -29,7 +29,7 @@ _SAVE_PLAINLY = "save it as PNG, or as TIFF with 1 or 3 channels of 8 or 16 bits
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a file is, and what a user can do about it."""
+    """A kind of file, and the remedy for the user."""
 
     name: str
     remedy: str = _REPLACE
@@ -53,7 +53,7 @@ CR2 = Kind("a RAW camera file (CR2)", _DEVELOP)
 ZIP = Kind("a zip archive", _UNPACK)
 
 _STARTS: tuple[tuple[int, bytes, Kind], ...] = (
-    # Offset, content, kind: the first that fits.
+    # Offset, content, kind; the first that matches is used.
     (8, _CR2, CR2),
     (0, b"FUJIFILMCCD-RAW", Kind("a RAW camera file (RAF)", _DEVELOP)),
     (0, b"IIRO", Kind("a RAW camera file (ORF)", _DEVELOP)),
@@ -114,7 +114,7 @@ _STARTS: tuple[tuple[int, bytes, Kind], ...] = (
     ),
     (0, b"\0\0\0\1Bud1", Kind("the folder settings of macOS (.DS_Store)", _LEAVE_OUT)),
     (*file_kinds.GIT_LFS, Kind("a pointer of Git LFS", "fetch the picture with `git lfs pull`")),
-    # What is read, but not so.
+    # Formats that can be read: these files are damaged or of a rare variant.
     (*file_kinds.JPEG, Kind("a JPEG image with a damaged header", _AGAIN)),
     (*file_kinds.PNG, Kind("a PNG image with a damaged header", _AGAIN)),
     (*file_kinds.GIF, Kind("a GIF image with a damaged header", _AGAIN)),
@@ -125,7 +125,7 @@ _STARTS: tuple[tuple[int, bytes, Kind], ...] = (
 )
 
 _TEXTS = (
-    # How text begins, without blanks and in lower case.
+    # Beginning of the text, without leading blanks and in lower case.
     (b"<!doctype html", Kind("an HTML page", _DOWNLOAD)),
     (b"<html", Kind("an HTML page", _DOWNLOAD)),
     (b"<svg", Kind("an SVG drawing", _RENDER)),
@@ -136,7 +136,7 @@ _TEXTS = (
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _BOX_KINDS = (
-    # Brands of a file of ISO's boxes, its own and compatible ones; the first that fits.
+    # Major and compatible brands of ISO base media files; the first that matches is used.
     (_HEIC_BRANDS, HEIC),
     ({b"avif", b"avis"}, Kind("an AVIF image of a kind that is not read", _CONVERT)),
     ({b"mif1", b"msf1"}, Kind("a HEIF image", HEIC.remedy)),
@@ -150,7 +150,7 @@ _HEAD = 4096  # bytes
 
 
 def kind_of_file(path: Path) -> Kind:
-    """What a file is that cannot be opened as an image; UNKNOWN where its content tells nothing."""
+    """The kind of a file that cannot be opened as an image; UNKNOWN if it is not recognised."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -162,7 +162,7 @@ def kind_of_file(path: Path) -> Kind:
 
 
 def kind_of(head: bytes) -> Kind:
-    """`kind_of_file` of a file that starts so."""
+    """The kind of a file that starts with `head`."""
     if head[4:8] == b"ftyp":
         size = int.from_bytes(head[:4], "big")
         brands = {head[start : start + 4] for start in range(8, min(size, len(head)), 4)}
@@ -178,7 +178,7 @@ def kind_of(head: bytes) -> Kind:
 
 def _kind_of_text(head: bytes) -> Kind | None:
     try:
-        # The last character may be cut.
+        # The last character may be incomplete.
         text = head.decode("utf-8-sig", "ignore" if len(head) == _HEAD else "strict")
     except UnicodeDecodeError:
         return None
@@ -198,9 +198,9 @@ _NUMBERS = {1: "", 2: " with a sign", 3: " (floats)", 5: " (complex)", 6: " (com
 
 
 def check_tiff(image: Any) -> None:
-    """NoPictureError for an opened TIFF file of which Pillow would show something else.
+    """Raise NoPictureError for an opened TIFF file that Pillow would decode wrongly.
 
-    RAW camera files hold a small preview first; numbers of 8 bits with a sign are misread.
+    Of RAW camera files it would decode a small preview, and signed 8-bit numbers it would misread.
     """
     tags = image.tag_v2
     if raw := (CR2 if _is_cr2(image) else _raw_kind(tags)):
@@ -230,7 +230,7 @@ def _raw_kind(tags: Any) -> Kind | None:
 
 
 def _kind_of_tiff(file: Any, head: bytes) -> Kind:
-    """As its first directory says."""
+    """The kind of a TIFF file by its first directory."""
     order = "big-endian" if head.startswith(b"MM") else "little-endian"
     if head.startswith(b"MM\0+"):
         return Kind("a big-endian BigTIFF image, which is not read", _SAVE_PLAINLY)
@@ -249,5 +249,5 @@ def _kind_of_tiff(file: Any, head: bytes) -> Kind:
             f"photometric interpretation {photometric}, {order}",
             _SAVE_PLAINLY,
         )
-    except Exception:  # what a damaged directory makes Pillow raise is not stated anywhere
+    except Exception:  # Pillow does not document its exceptions for damaged directories
         return _DAMAGED_TIFF

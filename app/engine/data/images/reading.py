@@ -1,4 +1,4 @@
-"""The pixels of image files.
+"""Read the pixels of image files.
 
 H, W: height and width as displayed
 """
@@ -36,32 +36,33 @@ _TURN = {
 
 
 def read_image(path: Path, format: str = "BGR", depth: Depth = UNDECIDED) -> Pixels:
-    """Pixels as displayed: (H, W, 3) uint8, (H, W, 1) for "L", float64 for "YUV-BT.601".
+    """Read pixels as displayed: (H, W, 3) uint8, (H, W, 1) for "L", float64 for "YUV-BT.601".
 
-    `depth` says what is white in an image with more than 8 bits. Raises ImageError for everything
-    that is not a readable picture; one of them is StorageError, where the file cannot be had, and
-    one DoesNotFitError, where memory is too small for it.
+    `depth` has the value of white in images with more than 8 bits. Raises ImageError if the file is
+    not a readable picture; its subclasses are StorageError if the storage does not give the file,
+    and DoesNotFitError if memory is too small.
     """
     return read_deep_image(path, format, depth)[0]
 
 
 def read_deep_image(path: Path, format: str, depth: Depth) -> tuple[Pixels, Deep | None]:
-    """The same, and what was met in an image with more than 8 bits."""
+    """Read pixels as `read_image`, and the value range of an image with more than 8 bits."""
     with explained(path):
         picture, deep = _picture(path, format, depth)
         return pixels_of(picture, format), deep
 
 
 def read_picture(path: Path, format: str, depth: Depth) -> tuple[Image.Image, Deep | None]:
-    """The same before it becomes an array: in mode L for "L", RGB for all others."""
+    """Read the Pillow image for `read_deep_image`: of mode L for "L", else RGB."""
     with explained(path):
         return _picture(path, format, depth)
 
 
 def stored_values(path: Path) -> Values | None:
-    """The values of an image with more than 8 bits as they are stored; None for all others.
+    """Read the stored values of an image with more than 8 bits; None for other images.
 
-    (H, W) or (H, W, C) without transparency. ImageError also where no low bytes can be decoded.
+    (H, W) or (H, W, C) without transparency. Raises ImageError also if the low bytes cannot be
+    decoded.
     """
     with explained(path):
         stored = decode(content_of(path))
@@ -71,13 +72,13 @@ def stored_values(path: Path) -> Values | None:
 
 
 def pixels_of(picture: Image.Image, format: str) -> Pixels:
-    """The array of a picture as `read_picture` gives it for the same format."""
+    """Make the array of a picture that `read_picture` returned for the same format."""
     if format == "L":
         return np.array(picture)[:, :, None]
     if format == "RGB":
         return np.array(picture)
     if format == "BGR":
-        # Pillow writes BGR as fast as RGB; reversing an array afterwards is slow.
+        # Pillow can write BGR as fast as RGB; reversing the array afterwards would be slow.
         packed = np.frombuffer(picture.tobytes("raw", "BGR"), dtype=np.uint8)
         return packed.reshape(picture.height, picture.width, 3).copy()
     assert format == "YUV-BT.601"
@@ -86,7 +87,7 @@ def pixels_of(picture: Image.Image, format: str) -> Pixels:
 
 
 def read_labels(path: Path) -> npt.NDArray[Any]:
-    """Label map (H, W), integers as stored: grey values, or palette indices; no scaling."""
+    """Read a label map (H, W) of integers as stored: grey values or palette indices, unscaled."""
     with explained(path):
         image = decode(content_of(path)).image
         image = _upright(image, image)
@@ -103,7 +104,7 @@ def _picture(path: Path, format: str, depth: Depth) -> tuple[Image.Image, Deep |
 
 
 def _upright(image: Image.Image, as_opened: Image.Image) -> Image.Image:
-    """Turned as EXIF says."""
+    """Apply the EXIF orientation of `as_opened`."""
     turn = _TURN.get(orientation_of(as_opened))
     return image if turn is None else image.transpose(turn)
 
@@ -113,6 +114,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         return image
     if image.mode == "RGBa":
         image = image.convert("RGBA")
-    # Without this entry Pillow has nothing to warn about when it drops a palette's transparency.
+    # Without this entry Pillow does not warn that it drops a palette's transparency.
     image.info.pop("transparency", None)
     return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Values with more than 8 bits as a file stores them, also where Pillow decodes 8 of them only.
+"""Read stored values with more than 8 bits, also those of which Pillow decodes only 8 bits.
 
 H, W, C: height, width and channels (without transparency)
 """
@@ -16,13 +16,13 @@ from PIL.ImageFile import ImageFile
 Values = npt.NDArray[Any]
 """(H, W) or (H, W, C) as stored: integers or floats."""
 
-# The raw modes by which Pillow's decoders are told to give the high byte of 16.
+# Raw modes (without the byte order) in which Pillow's decoders return the high byte of 16 bits.
 _HIGH_BYTE = frozenset({"RGB;16", "RGBX;16", "RGBA;16", "CMYK;16", "R;16", "G;16", "B;16", "A;16"})
 
-# Order of the bytes in the file (N: this machine's) -> the order that gives the other byte.
+# Byte order in the file (N: this machine's) -> the order with which the low byte is decoded.
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
-# libtiff has brought these into this machine's order already, and Pillow swaps them once more.
+# libtiff converts these to this machine's byte order, but Pillow swaps the bytes once more.
 _SWAPPED_TWICE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 
 _BITS, _SAMPLE_FORMAT, _PLANES = 258, 339, 284  # tags of TIFF
@@ -31,11 +31,11 @@ _UNSIGNED = 1
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A decoded file whose values may not fit in what Pillow gives.
+    """A decoded file whose values may have more bits than Pillow returns.
 
-    image     as Pillow decodes it: the high bytes of colours with 16 bits
-    low_half  decodes the low bytes, (H, W, C) uint8, of such colours
-    is_cut    they have low bytes, but nothing here can decode them
+    image     as Pillow decodes it: the high bytes of 16-bit colours
+    low_half  decodes the low bytes of 16-bit colours, (H, W, C) uint8; None if there are none
+    is_cut    whether there are low bytes that cannot be decoded
     """
 
     image: Image.Image
@@ -44,21 +44,21 @@ class Stored:
 
     @property
     def is_integer(self) -> bool:
-        """Integers with more than 8 bits."""
+        """Whether the values are integers with more than 8 bits."""
         return self.image.mode.startswith("I") or self.has_wide_colours
 
     @property
     def is_float(self) -> bool:
-        """Floats."""
+        """Whether the values are floats."""
         return self.image.mode == "F"
 
     @property
     def has_wide_colours(self) -> bool:
-        """Integers of which `image` holds only the high bytes."""
+        """Whether the values are integers of which `image` has only the high bytes."""
         return self.low_half is not None or self.is_cut
 
     def values(self) -> Values:
-        """The values as stored, without transparency; low bytes that cannot be had are 0."""
+        """The values as stored, without transparency; low bytes that cannot be decoded are 0."""
         if not self.has_wide_colours:
             return _one_channel(self.image)
         high = without_transparency(self.image).astype(np.uint16)
@@ -69,10 +69,10 @@ class Stored:
 
 
 def mend_decoding(image: ImageFile) -> None:
-    """Before it is decoded: put right what Pillow 13 decodes as noise in TIFF files.
+    """Change the tiles of an image, before it is decoded, that Pillow 13 would decode wrongly.
 
-    Compressed numbers of the other byte order, and colours of 16 bits that lie in planes. PPM's
-    colours of 16 bits would be rounded, one by one.
+    In TIFF files it decodes compressed numbers of the other byte order and planes of 16-bit colours
+    as noise. It rounds 16-bit colours of PPM files to 8 bits slowly, one by one.
     """
     if image.format == "PPM":
         image.tile = [
@@ -87,7 +87,7 @@ def mend_decoding(image: ImageFile) -> None:
     if image.tile[0].codec_name == "libtiff":
         image.tile = [_with_mode(tile, _SWAPPED_TWICE.get(_mode(tile), "")) for tile in image.tile]
     elif _has_wide_planes(image):
-        # Pillow asks for the plane's letter alone, which stands for 8 bits (or 32, for I).
+        # Pillow passes the plane's letter alone, which means 8 bits (or 32 bits for I).
         is_big = tags.prefix == b"MM"
         grey = {"I": "I;16BS" if is_big else "I;16S"}.get(image.mode, image.mode)
         image.tile = [
@@ -98,9 +98,9 @@ def mend_decoding(image: ImageFile) -> None:
 
 
 def low_half(image: ImageFile, again: Callable[[], ImageFile]) -> Callable[[], Values] | None:
-    """Before it is decoded: what will decode the low bytes of 16; None where there are none.
+    """Return a function that decodes the low bytes of 16-bit colours; None if there are none.
 
-    `again` opens the same file once more.
+    It must be called before `image` is decoded; `again` opens the same file once more.
     """
     if not image.tile or _low_tile(image.tile[0]) is None or _is_cut_by_libtiff(image):
         return None
@@ -111,16 +111,16 @@ def low_half(image: ImageFile, again: Callable[[], ImageFile]) -> Callable[[], V
         low = again()
         low.tile = tiles
         low.load()
-        # Grey with transparency is decoded as four bytes a pixel: the second is the low one.
+        # Grey with transparency is decoded as four bytes per pixel; the second is the low byte.
         return np.asarray(low)[..., 1:2] if is_grey else without_transparency(low)
 
     return decode
 
 
 def is_cut(image: ImageFile, data: bytes) -> bool:
-    """Whether a file has colours of 16 bits of which Pillow can only decode the upper 8."""
+    """Whether a file has 16-bit colours of which Pillow can decode only the high bytes."""
     if image.format == "JPEG2000" and not image.mode.startswith("I"):
-        # Other numbers of bits are scaled as the file says.
+        # Pillow scales other numbers of bits correctly.
         start = data.find(b"\xff\x4f\xff\x51")
         return len(data) > start + 42 and start >= 0 and (data[start + 42] & 0x7F) + 1 == 16
     if image.format == "PPM":
@@ -136,7 +136,7 @@ def _has_wide_planes(image: ImageFile) -> bool:
 
 
 def _is_cut_by_libtiff(image: ImageFile) -> bool:
-    """Compressed planes: whatever it is told, Pillow takes the high byte of each."""
+    """Whether 16-bit colours are in compressed planes: Pillow always decodes their high byte."""
     is_compressed = image.tile[0].codec_name == "libtiff"
     return is_compressed and not image.mode.startswith("I") and _has_wide_planes(image)
 
@@ -159,7 +159,7 @@ def _mode(tile: Any) -> str:
 
 
 def _with_mode(tile: Any, mode: str) -> Any:
-    """The tile as it is for an empty mode."""
+    """The tile with this raw mode; unchanged for an empty mode."""
     return tile._replace(args=(mode, *_arguments(tile)[1:])) if mode else tile
 
 
@@ -170,7 +170,7 @@ def without_transparency(image: Image.Image) -> Values:
 
 
 def _one_channel(image: Image.Image) -> Values:
-    """(H, W); 32 bits without a sign come back from what Pillow makes of them."""
+    """(H, W) values; Pillow's signed 32-bit integers become unsigned if the file's are."""
     values = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
     is_unsigned = max(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) == _UNSIGNED
