@@ -1,7 +1,7 @@
-"""Annotation formats: from (image, annotation) pairs to records.
+"""Annotation formats: make records from (image, annotation) pairs.
 
-A reader never raises for what is wrong in a file: it counts it in `Reading.problems` and goes on.
-ark and YOLO are both lines in .txt files: `looks_like_yolo` tells which of them a set is.
+A reader raises no errors for mistakes in a file: it counts them in `Reading.problems` and goes on.
+Both ark and YOLO are lines in .txt files; `looks_like_yolo` tells them apart.
 """
 
 from app.engine.data.formats import ark, coco, voc, yolo
@@ -25,4 +25,4 @@ FORMATS: dict[str, Format] = {
     "coco": coco.FORMAT,
     "yolo": yolo.FORMAT,
 }
-"""Name -> how such files are read."""
+"""Name of a format -> its reader."""

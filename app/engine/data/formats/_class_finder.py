@@ -1,4 +1,4 @@
-"""Class names of the objects of a data set, found and counted."""
+"""Find the class of an object by its name, and count names that do not match exactly."""
 
 from collections.abc import Iterable
 
@@ -8,16 +8,16 @@ from app.engine.structures.class_names import match_names
 
 
 class ClassFinder:
-    """The class of each object of one set, with a count of every name that needs a word."""
+    """Finds the classes of a set's objects and counts unknown or differently spelt names."""
 
     def __init__(self, reading: Reading, used: Iterable[str]) -> None:
-        """`used` are all names that the set uses, asked for or not."""
+        """`used` are all class names in the set, requested or not."""
         reading.decisions.names.update(used)
         self._matches = match_names(reading.class_names, reading.decisions.names)
         self._problems = reading.problems
 
     def find(self, name: str) -> int | None:
-        """Class of an object whose class has one of the names `used`; None, counted, if unknown."""
+        """The class with this name, one of `used`; None if unknown, which is counted."""
         match = self._matches[name]
         if match.kind:
             effect = Effect.DROPPED if match.class_id is None else Effect.CHANGED

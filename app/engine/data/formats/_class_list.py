@@ -1,7 +1,7 @@
-"""The list of class names that labelling tools leave beside YOLO labels, against `class_names`.
+"""Compare the list of class names that labelling tools write beside YOLO labels to `class_names`.
 
-The numbers in labels mean nothing without it; where it is there, it must be the one that was asked
-for, at least as far as both go.
+Labels have class numbers only. A list beside them must agree with `class_names`, as far as both
+have names.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,14 +27,14 @@ _SHOWN = 10
 def check_class_lists(
     annotations: Iterable[Path], class_names: Sequence[str], problems: Problems
 ) -> list[Path]:
-    """The lists in the folders of the labels and two above that agree; others are told."""
+    """Return the lists in the labels' folders and two above that agree; count those that do not."""
     agreeing = []
     for path in _lists_beside(annotations):
         names = _read(path)
         if not names:
             continue
         mine = {folded_name(name): index for index, name in enumerate(class_names)}
-        # Nobody's secrets: whatever else lies there under such a name is not quoted.
+        # A file of that name without any known class may be something private: do not quote it.
         is_known = any(folded_name(name) in mine for name in names)
         theirs = numbered(names) if is_known else f"{len(names)} names, none of class_names"
         example = f"{path} has {theirs}; class_names are {numbered(class_names)}"
@@ -50,7 +50,7 @@ def check_class_lists(
 
 
 def numbered(names: Sequence[str]) -> str:
-    """The first names with their numbers."""
+    """The first names with their numbers, as text."""
     shown = ", ".join(f"{index} {name}" for index, name in enumerate(names[:_SHOWN]))
     return f"{shown}, ..." if len(names) > _SHOWN else shown
 
@@ -65,14 +65,14 @@ def _lists_beside(annotations: Iterable[Path]) -> list[Path]:
 
 
 def _read(path: Path) -> list[str]:
-    """Names by number; none where the file holds no list."""
+    """Read names by number; the list is empty if the file is no list of names."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return []
         text, _ = decode(path.read_bytes())
         if path.suffix not in (".yaml", ".yml"):
             return [line.strip() for line in text.splitlines() if line.strip()]
-        # Names stay as they are written: `no` is no truth value, `1e3` no number.
+        # The parser keeps names as texts, also `no` and `1e3`.
         names: Any = parse_yaml(text, path).value.get("names")
         if isinstance(names, dict):
             names = [name for _, name in sorted((int(key), name) for key, name in names.items())]

@@ -1,7 +1,7 @@
-"""A COCO file as one object with an index: its images, their annotations, its categories.
+"""Read a COCO file as one object with an index of its images, annotations and categories.
 
-Only what leaves open which annotation belongs to which image or class is an error here; what is
-wrong with a single annotation is for `_coco_objects`.
+Raises errors only if it is unclear which image or class annotations belong to; `_coco_objects`
+counts mistakes in single annotations.
 """
 
 import gc
@@ -22,7 +22,7 @@ from app.engine.structures.size import Size
 
 Entry = dict[str, Any]
 Key = int | str
-"""An id as it is compared: `"1"`, `1.0` and `1` are the same number."""
+"""An id in the form in which ids are compared: `"1"`, `1.0` and `1` are the same number."""
 
 UNKNOWN_IMAGE = "annotation of an image that the file does not list (dropped)"
 SHARED_IMAGE_ID = "two images of the file share an id, so that nobody knows whose boxes are whose"
@@ -37,10 +37,10 @@ class CocoImage:
     """One entry of `images`.
 
     key       its id
-    name      its file name as the file has it; "" where it has none
-    size      annotated (height, width); None where the file does not say it
-    image_id  its id for people and results files: a text stays as it is
-    entry     all of it
+    name      its file name as written in the file; "" if there is none
+    size      annotated (height, width); None if there is none
+    image_id  its id in messages and result files: texts are kept as written
+    entry     the whole entry
     """
 
     key: Key
@@ -52,7 +52,7 @@ class CocoImage:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """One entry of `categories`; `name` is None where the file gives none."""
+    """One entry of `categories`; `name` is None if there is none."""
 
     key: Key
     name: str | None
@@ -61,11 +61,11 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class CocoFile:
-    """What one file says.
+    """The content of one file.
 
-    images       in the order of the file, by key
-    annotations  of each image in the order of the file, by its key
-    categories   by id, each id once
+    images       by key, in the order of the file
+    annotations  lists in the order of the file, by the key of their image
+    categories   sorted by id, each id once
     writer       `info.contributor`
     """
 
@@ -78,8 +78,8 @@ class CocoFile:
 
 @contextmanager
 def without_collecting() -> Iterator[None]:
-    """Python's search for objects that hold each other is off: JSON makes none of them, but so many
-    others that looking through them again and again takes a third of the time.
+    """Turn garbage collection off: JSON makes no reference cycles, but so many objects that
+    searching them for cycles takes a third of the time.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -91,14 +91,14 @@ def without_collecting() -> Iterator[None]:
 
 
 def read_coco(path: Path, problems: Problems) -> CocoFile:
-    """The file; DatasetError where it is none."""
+    """Read a file; raises DatasetError if it is no COCO file."""
     return index_coco(read_content(path), path, problems)
 
 
 def read_content(path: Path) -> Entry:
-    """The object in a COCO file, with lists of `images`, `annotations` and `categories`.
+    """Read the object in a COCO file, with lists of `images`, `annotations` and `categories`.
 
-    Raises DatasetError where there is no such file or something else in it.
+    Raises DatasetError if the file cannot be read or has another content.
     """
     content = _parsed(_bytes(path), path)
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
@@ -112,7 +112,7 @@ def read_content(path: Path) -> Entry:
 
 
 def index_coco(content: Entry, path: Path, problems: Problems) -> CocoFile:
-    """What `read_content` gives, with an index."""
+    """Make an index of the content that `read_content` returned."""
     for key in ("images", "categories"):
         if content[key] is None:
             others = [name for name, value in content.items() if value is not None][:8]
@@ -132,7 +132,7 @@ def index_coco(content: Entry, path: Path, problems: Problems) -> CocoFile:
 
 
 def id_key(value: Any) -> Key | None:
-    """An id as it is compared, None for what is none (null, true, 1.5, a list)."""
+    """The key of an id; None for values that are no ids (null, true, 1.5, a list)."""
     if type(value) is int:
         return value
     if isinstance(value, float):
@@ -144,7 +144,7 @@ def id_key(value: Any) -> Key | None:
 
 
 def read_categories(entries: Iterable[Any], path: Path) -> list[Category]:
-    """Categories by id; one that is repeated word for word counts once."""
+    """Categories sorted by id; repeated entries of the same id and name count once."""
     found: dict[Key, Category] = {}
     for number, entry in enumerate(entries):
         key = id_key(entry.get("id")) if isinstance(entry, dict) else None
@@ -163,7 +163,7 @@ def read_categories(entries: Iterable[Any], path: Path) -> list[Category]:
 
 
 def sort_key(key: Key) -> tuple[bool, int | str]:
-    """Orders numbers before texts."""
+    """Sort key that orders numbers before texts."""
     return isinstance(key, str), key
 
 
@@ -176,7 +176,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _parsed(data: bytes, path: Path) -> Any:
-    """The value in JSON of any Unicode encoding, maybe compressed by gzip."""
+    """Parse JSON in any Unicode encoding, maybe compressed by gzip."""
     try:
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
@@ -192,7 +192,7 @@ def _parsed(data: bytes, path: Path) -> Any:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; ValueError where it has two lists of one name, of which json keeps the last."""
+    """Make an object; raise ValueError for a repeated list, of which json would keep the last."""
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [key for key, _ in pairs]
@@ -203,7 +203,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _entries(value: Any, key: str, path: Path) -> list[Any] | None:
-    """A list as it is; what should be one and is a single entry, or a mapping from ids, as one."""
+    """Return `value` as a list of entries: it may be a list, one entry or a mapping from ids."""
     if value is None or isinstance(value, list):
         return value
     if isinstance(value, dict):
@@ -278,7 +278,7 @@ def _annotations(
             ids.add(own_id)
             count += 1
     if len(ids) < count:
-        # COCO's 2014 minival is known for it; results are not affected.
+        # COCO's 2014 minival has such annotations; results are not affected.
         problems.add("annotations that share an id (no harm)", f"{count - len(ids)} in {path}")
     return by_image
 

@@ -1,4 +1,4 @@
-"""The images of a COCO file in a folder: where their names say, else by what the names share."""
+"""Find the images of a COCO file in a folder, by their paths or else by the end of their names."""
 
 import os
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ NOT_THERE = "image of the COCO file that is not in the folder (left out)"
 
 
 def find_images(file: CocoFile, folder: Path, problems: Problems) -> list[Found]:
-    """The images of the file that can be opened, in its order; all others are counted."""
+    """Return the images of the file that can be opened, in its order; count all others."""
     named = {image.key: image for image in file.images.values() if image.name}
     paths = {key: folder / image.name for key, image in named.items()}
     headers = _headers(paths)
@@ -60,7 +60,7 @@ def _headers(paths: dict[Key, Path]) -> dict[Key, Header | ImageError]:
 
 
 def _is_absent(path: Path) -> bool:
-    """Whether there is no such file; not where its storage does not say."""
+    """Whether there is no such file; False if the storage does not answer."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -71,7 +71,7 @@ def _is_absent(path: Path) -> bool:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """Files below the folder that are named as images, in order."""
+    """The files below the folder with the suffix of an image, sorted."""
     return sorted(
         Path(root, name)
         for root, _, names in os.walk(folder)
@@ -81,7 +81,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _refuse_shared(found: Iterable[Found], problems: Problems) -> None:
-    """Count files that two entries name."""
+    """Count image files that two entries name."""
     first: dict[str, CocoImage] = {}
     for image, path, _ in found:
         other = first.setdefault(os.path.normpath(path), image)

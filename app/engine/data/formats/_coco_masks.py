@@ -1,4 +1,4 @@
-"""The masks of COCO files: polygons in every nesting, and run-length code."""
+"""Parse the masks of COCO files: polygons in various nestings, and run-length codes."""
 
 import math
 from itertools import chain
@@ -15,9 +15,9 @@ Polygon = npt.NDArray[np.float64]
 
 
 def parse_segmentation(value: Any, size: Size) -> Segmentation | None:
-    """Polygons of three or more points, or compressed RLE of `size`; None for what is neither.
+    """Parse polygons of three or more points, or an RLE of `size`; None for other values.
 
-    A polygon is x0 y0 x1 y1 ..., or a list of x y pairs; one polygon needs no list around it.
+    A polygon is x0 y0 x1 y1 ..., or a list of x y pairs; a single polygon needs no outer list.
     """
     if isinstance(value, dict):
         return _parse_rle(value, size)
@@ -30,12 +30,12 @@ def parse_segmentation(value: Any, size: Size) -> Segmentation | None:
 
 
 def num_polygons(value: Any) -> int:
-    """How many polygons `parse_segmentation` looks for in the same value; 1 for RLE."""
+    """The number of polygons in a value for `parse_segmentation`; 1 for RLE."""
     return len(_nested(value)) if isinstance(value, list) and value else 1
 
 
 def mask_box(mask: Segmentation) -> tuple[float, float, float, float]:
-    """x0 y0 x1 y1 around a mask; zeros where nothing is in it."""
+    """x0 y0 x1 y1 around a mask; zeros if the mask is empty."""
     if isinstance(mask, dict):
         x, y, width, height = coco_mask.toBbox(mask).tolist()
         return x, y, x + width, y + height
@@ -46,7 +46,7 @@ def mask_box(mask: Segmentation) -> tuple[float, float, float, float]:
 
 
 def _nested(value: list[Any]) -> list[Any]:
-    """A list of polygons, each a flat list, whatever the file nests."""
+    """A list of polygons, each a flat list."""
     first = value[0]
     if not isinstance(first, list):
         return [value]  # x0 y0 x1 y1 ...
@@ -73,8 +73,8 @@ def _parse_polygon(value: Any) -> Polygon | None:
     if polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2:
         return None
     try:
-        is_finite = math.isfinite(sum(value))  # the fastest way to ask all of them
-    except (TypeError, OverflowError):  # texts
+        is_finite = math.isfinite(sum(value))  # the fastest check of all numbers
+    except (TypeError, OverflowError):  # numbers written as texts
         is_finite = bool(np.isfinite(polygon).all())
     return polygon if is_finite else None
 
@@ -86,7 +86,7 @@ def _parse_rle(value: dict[str, Any], size: Size) -> dict[str, Any] | None:
     height, width = size
     if isinstance(counts, list):
         runs = _runs(counts)
-        # The C code trusts its input: runs must fill the image.
+        # The C code does not check that the runs fill the image exactly.
         if runs is None or sum(runs) != height * width:
             return None
         code = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
@@ -98,7 +98,7 @@ def _parse_rle(value: dict[str, Any], size: Size) -> dict[str, Any] | None:
 
 
 def _sides(value: Any) -> Size | None:
-    """(height, width), maybe written as texts or fractions of zero."""
+    """(height, width) from numbers, or from texts such as "480.0"; None for other values."""
     try:
         height, width = (float(side) for side in value)
     except (TypeError, ValueError, OverflowError):
@@ -108,7 +108,7 @@ def _sides(value: Any) -> Size | None:
 
 
 def _runs(counts: list[Any]) -> list[int] | None:
-    """Whole numbers from 0 on; None where one is something else."""
+    """The runs as integers; None if one is no whole number of 0 or more."""
     if all(type(run) is int for run in counts):
         return counts if min(counts) >= 0 else None
     try:
@@ -120,7 +120,7 @@ def _runs(counts: list[Any]) -> list[int] | None:
 
 
 def _fills(counts: bytes, size: Size) -> bool:
-    """Whether compressed runs add up to the image; decoding others would read wild memory."""
+    """Whether compressed runs fill the image; decoding others would read foreign memory."""
     runs: list[int] = []
     position = 0
     while position < len(counts):

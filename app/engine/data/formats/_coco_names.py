@@ -1,8 +1,8 @@
-"""Which entry of a COCO file an image is: by the longest end that their two names share.
+"""Find the entry of an image in a COCO file by the longest end that both names have in common.
 
-Names are compared as they are written, then as other programs and systems write them: each reading
-is tried on what the ones before left over, and whatever needs one is told. An image that two
-entries fit equally, or an entry that two images fit, stops the reading of the set.
+Names are compared as written, then in the spellings of other programs and systems: each spelling is
+tried on images without an entry so far, and its matches are counted. If an image fits two entries
+equally, or an entry two images, the set cannot be read.
 """
 
 import re
@@ -37,9 +37,9 @@ _LOST_IN_UPLOADS = re.compile(r"[^-\w.]")
 class _Reading:
     """A way to read names.
 
-    parts     folders and base name of a name
-    told      what is told of an image that is found by it; "" for nothing
-    is_strict whether a name that fits twice stops the reading of the set; else it fits nothing
+    parts     returns the folders and base name of a name
+    told      kind of problem that is counted for its matches; "" for none
+    is_strict whether a name that fits twice makes the set unreadable; else it is not matched
     """
 
     parts: Callable[[str], Parts]
@@ -62,9 +62,9 @@ _Entries = list[_Named[CocoImage]]
 def match_images(
     images: Sequence[Path], entries: Iterable[CocoImage], problems: Problems
 ) -> dict[Path, CocoImage | None]:
-    """The entry of each image that the file lists; None where it is not known which it is.
+    """Return the entry of each image that the file lists; None if several fit.
 
-    images  each once; those that are missing in the answer have no entry in the file
+    images  each image once; images without an entry in the file are not in the result
     """
     found: dict[Path, CocoImage | None] = {}
     left_images, left_entries = dict.fromkeys(images), {e.key: e for e in entries if e.name}
@@ -89,12 +89,12 @@ def match_images(
 
 
 def as_written(name: str) -> Parts:
-    """Parts of a path of this system."""
+    """The parts of a path of this system."""
     return tuple(part for part in name.split("/") if part not in ("", "."))
 
 
 def as_elsewhere(name: str) -> Parts:
-    """The same for backslashes, blanks at the ends, letters in pieces, and steps upwards."""
+    """The parts after the last `..`, stripped, with \\ as /, and in Unicode form NFC."""
     plain = unicodedata.normalize("NFC", name).replace("\\", "/")
     parts = [part.strip() for part in plain.split("/")]
     up = max((i for i, part in enumerate(parts) if part == ".."), default=-1)
@@ -102,9 +102,9 @@ def as_elsewhere(name: str) -> Parts:
 
 
 def as_address(name: str) -> Parts:
-    """The same for addresses: without what follows ? and #, and with %20 and &amp; resolved.
+    """The parts of a URL without its query and fragment, with %20 and &amp; decoded.
 
-    Label Studio's own addresses have the path in a parameter: `/data/local-files/?d=dir/name.jpg`.
+    Label Studio's URLs have the path in a parameter: `/data/local-files/?d=dir/name.jpg`.
     """
     if "?" in name:
         name, _, query = name.partition("?")
@@ -112,7 +112,7 @@ def as_address(name: str) -> Parts:
         name = values[0] if values and not has_image_suffix(name) else name
     if _SCHEME.match(name):
         name = name.partition("#")[0]
-    for _ in range(3):  # some programs escape what was escaped before
+    for _ in range(3):  # some programs escape names that are already escaped
         try:
             name = unquote(name, errors="strict")
         except UnicodeDecodeError:
@@ -121,19 +121,19 @@ def as_address(name: str) -> Parts:
 
 
 def as_small_letters(name: str) -> Parts:
-    """The same without regard to case."""
+    """As `as_address`, in lower case."""
     return tuple(part.casefold() for part in as_address(name))
 
 
 def without_suffix(name: str) -> Parts:
-    """The same without the suffix of an image file: programs change it with the file's format."""
+    """As `as_small_letters`, without the image's suffix, which may differ after a conversion."""
     *folders, base = as_small_letters(name) or ("",)
     return (*folders, PurePosixPath(base).stem if has_image_suffix(base) else base)
 
 
 def without_upload_hash(name: str) -> Parts:
-    """The same without the eight digits that Label Studio puts before the name of an upload, and as
-    it keeps that name: "_" for a blank, nothing for other marks. What is uploaded again has more.
+    """As `as_small_letters`, without the 8-digit prefixes that Label Studio adds with each upload,
+    and as it changes the name: "_" for a blank, nothing for other marks.
     """
     *folders, base = as_small_letters(name) or ("",)
     kept = _LOST_IN_UPLOADS.sub("", base.replace(" ", "_"))
@@ -157,7 +157,7 @@ _READINGS = (
 def _groups(
     images: Iterable[Path], entries: Iterable[CocoImage], reading: _Reading
 ) -> list[tuple[_Images, _Entries]]:
-    """Images and entries that fit each other best, as `reading` has their names."""
+    """Groups of images and entries that fit each other best in the spelling of `reading`."""
     by_base: dict[str, tuple[_Images, _Entries]] = {}
     for image in images:
         if parts := reading.parts(str(image)):
@@ -171,9 +171,9 @@ def _groups(
 
 
 def _best(images: _Images, entries: _Entries) -> Iterator[tuple[_Images, _Entries]]:
-    """The same for one base name: those that share most parts come first, and leave the others.
+    """The groups of one base name: images and entries with most parts in common come first.
 
-    Of entries that share as many, one whose folders all agree goes before one of other folders.
+    Among entries with equally many common parts, those whose folders all agree come first.
     """
     if len(images) == len(entries) == 1:
         yield images, entries
@@ -199,7 +199,7 @@ def _best(images: _Images, entries: _Entries) -> Iterator[tuple[_Images, _Entrie
 def _tell(
     image: _Named[Path], entry: _Named[CocoImage], reading: _Reading, problems: Problems
 ) -> bool:
-    """Whether the image is the entry's, counting what is not plain; not if the entry's exists."""
+    """Count a match that is not exact; return False if the file that the entry names exists."""
     depth = len(entry.parts)
     is_whole = image.parts[-depth:] == entry.parts
     told = reading.told or ("" if is_whole else OTHER_FOLDER)
@@ -213,7 +213,7 @@ def _tell(
 
 
 def _is_another_file(image: Path, parts: Parts) -> bool:
-    """Whether a file of the given name lies where the image's folders would have it."""
+    """Whether another file of the given name exists beside the image or in a folder above."""
     if not 0 < len(parts) < len(image.parts):
         return False
     other = Path(*image.parts[: -len(parts)], *parts)
@@ -224,7 +224,7 @@ def _is_another_file(image: Path, parts: Parts) -> bool:
 
 
 def count_shared(images: Sequence[Path], entries: Sequence[CocoImage], problems: Problems) -> None:
-    """Count images and entries of the file that fit each other equally; both sides are named."""
+    """Count images and entries of the file that fit each other equally, and name both."""
     paths = _and([str(image) for image in images])
     names = _and([f"{entry.name} (id {entry.key})" for entry in entries])
     if len(entries) > 1:
@@ -239,11 +239,11 @@ def _and(names: Sequence[str]) -> str:
 
 
 def has_image_suffix(name: str) -> bool:
-    """Whether a file is named as an image is."""
+    """Whether a file name has the suffix of an image."""
     return PurePosixPath(name).suffix.lower() in _image_suffixes()
 
 
 @cache
 def _image_suffixes() -> frozenset[str]:
-    """Of all that is read, and of photographs as telephones take them, which are converted."""
+    """Suffixes of images that can be read, and of telephones' photographs, which users convert."""
     return image_suffixes() | {".heic", ".heif"}

@@ -1,7 +1,7 @@
-"""From the annotations of one image in a COCO file to objects, whoever wrote them.
+"""Read the objects of an image from the annotations of a COCO file, whichever program wrote it.
 
-Numbers may be texts. A box is x y width height; where it is missing or has no area, a mask gives
-one. What is taken otherwise than the file has it is counted.
+Numbers may be texts. A box is x y width height; if it is missing or has no area, the mask's box is
+used. Values that are not used as written are counted.
 """
 
 import math
@@ -34,7 +34,7 @@ IGNORED = "object marked with ignore (learnt from, left out of evaluation)"
 ODD_KEYPOINTS = "keypoints that are not three numbers for each name of the category"
 
 FindClass = Callable[[Category], int | None]
-"""The class of objects of a category; None, and counted, where they are not asked for."""
+"""Returns the class of a category; None if it is not requested, which is counted."""
 
 _CORNER_NAMES = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
 _SIZE_NAMES = (
@@ -43,18 +43,19 @@ _SIZE_NAMES = (
     ("left", "top", "width", "height"),
 )
 MAX_COORDINATE = 1e9
-"""Single precision holds it; larger numbers would poison the losses."""
+"""Larger numbers lose their precision in float32 and make losses infinite."""
 
 _YES_WORDS = ("1", "1.0", "true", "yes")
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Where the numbers of one image's annotations lie.
+    """The frames of one image's annotations.
 
-    size   (height, width) of the picture that run-length codes speak of
-    boxes  from that picture to the shown one, for boxes; masks, for objects with a mask
+    size   (height, width) of the picture in which run-length codes are
     shown  (height, width) of the shown picture
+    boxes  map to the shown picture for objects without a mask
+    masks  map to the shown picture for objects with a mask
     """
 
     size: Size
@@ -64,7 +65,7 @@ class Frames:
 
 
 class ObjectReader:
-    """Objects of one file."""
+    """Reads the objects of one file."""
 
     def __init__(
         self, file: CocoFile, find_class: FindClass, problems: Problems, *, num_keypoints: int = 0
@@ -77,7 +78,7 @@ class ObjectReader:
         self._categories: Mapping[Key, Category] = {c.key: c for c in file.categories}
 
     def read(self, key: Key, frames: Frames) -> Iterator[ParsedObject]:
-        """Objects of the image `key`, in the order of the file."""
+        """Yield the objects of the image `key`, in the order of the file."""
         for entry in self.file.annotations[key]:
             class_id = self.class_of(entry)
             if class_id is None:
@@ -100,7 +101,7 @@ class ObjectReader:
             )
 
     def class_of(self, entry: Entry) -> int | None:
-        """Its class; None, and counted, where it is dropped for that."""
+        """The class of an annotation; None if it is unknown or not requested, which is counted."""
         key = id_key(entry.get("category_id"))
         self._used.add(key)
         category = None if key is None else self._categories.get(key)
@@ -111,8 +112,8 @@ class ObjectReader:
         return self._find_class(category)
 
     def tell_shifted_ids(self) -> None:
-        """Count the file if its objects are numbered from another number than its categories: one
-        of the ids that were read is not listed, and all are when one is added or taken off.
+        """Count the file if its category ids are shifted by one: some of the ids that were read are
+        not listed, but all are if 1 is added or subtracted.
         """
         used = [key for key in self._used if isinstance(key, int)]
         if all(key in self._categories for key in used):
@@ -124,7 +125,7 @@ class ObjectReader:
                 return
 
     def mask(self, entry: Entry, size: Size) -> Segmentation | None:
-        """Its mask for a picture of `size`; None where the file has none, or a broken one."""
+        """The mask of an annotation in a picture of `size`; None if it is missing or broken."""
         given = entry.get("segmentation")
         if not given:
             return None
@@ -134,7 +135,7 @@ class ObjectReader:
         return mask
 
     def is_crowd(self, entry: Entry) -> bool:
-        """`iscrowd`, in whatever words."""
+        """The value of `iscrowd`, which may be a number or a text."""
         value = entry.get("iscrowd")
         if value is None or value is False or value is True or value in (0, 1):
             return bool(value)
@@ -144,7 +145,7 @@ class ObjectReader:
         return isinstance(value, int | float) and not math.isnan(value)
 
     def area(self, entry: Entry) -> float:
-        """Pixels; NaN where the file does not say it."""
+        """The area in pixels; NaN if the annotation has none."""
         value = entry.get("area")
         number = number_of(value)
         if number is not None and number > 0:
@@ -154,7 +155,7 @@ class ObjectReader:
         return math.nan
 
     def keypoints(self, entry: Entry, frame: FrameMap) -> npt.NDArray[np.float32]:
-        """(num_keypoints, 3). COCO gives pixel indices; their centres are half a pixel further."""
+        """(num_keypoints, 3) at pixel centres: COCO has pixel indices, 0.5 is added."""
         values = entry.get("keypoints") or [0] * (3 * self.num_keypoints)
         try:
             points = np.array(values, dtype=np.float64).reshape(-1, 3)
@@ -168,9 +169,9 @@ class ObjectReader:
         return points.astype(np.float32)
 
     def _box(self, entry: Entry, mask: Segmentation | None, size: Size) -> Box | None:
-        """x0 y0 x1 y1 as the file means it, maybe inverted; None, and counted, where there is none.
+        """x0 y0 x1 y1, maybe inverted; None if there is no box, which is counted.
 
-        Where the box is missing, no number, or without area, that of the mask is taken.
+        If the box is missing, has no area or is not of numbers, the mask's box is used.
         """
         box = parse_box(entry.get("bbox"))
         angle = _rotation(entry)
@@ -181,12 +182,12 @@ class ObjectReader:
             self.count(NO_BOX, entry, f"bbox {entry.get('bbox')!r}", Effect.DROPPED)
         elif angle:
             self.count(ROTATED, entry, f"by {angle:g} degrees", Effect.CHANGED)
-            # Corners of a turned box may lie beyond the picture, that of the object seldom does.
+            # The corners of a rotated box may lie outside the picture, the object rarely does.
             return _clipped(enclosing(box, math.radians(angle)), size)
         return box
 
     def is_ignored(self, entry: Entry) -> bool:
-        """Whether it has the mark by which some writers leave objects out of evaluation."""
+        """Whether an annotation has `ignore`, by which writers exclude objects from evaluation."""
         value = entry.get("ignore")
         if not value or (isinstance(value, str) and value.strip().lower() not in _YES_WORDS):
             return False
@@ -196,7 +197,7 @@ class ObjectReader:
     def count(
         self, kind: str, entry: Entry, detail: str = "", effect: Effect = Effect.TOLD
     ) -> None:
-        """One more of `kind`, seen at an annotation."""
+        """Count a problem of `kind` at an annotation."""
         told = f": {detail[:80]}" if detail else ""
         self.problems.add(kind, f"annotation {entry.get('id')} in {self.file.path}{told}", effect)
 
@@ -207,7 +208,7 @@ def _range(keys: Iterable[Key]) -> str:
 
 
 def parse_box(value: Any) -> Box | None:
-    """x0 y0 x1 y1 of a COCO box; None for what has no four numbers whose meaning is plain."""
+    """x0 y0 x1 y1 of a COCO box; None unless there are four numbers of clear meaning."""
     if isinstance(value, dict):
         return _named_box(value)
     if isinstance(value, str):
@@ -224,7 +225,7 @@ def parse_box(value: Any) -> Box | None:
 
 
 def _clipped(box: Box, size: Size) -> Box:
-    """As far as a box lies in a picture of `size`; all of it where its centre is outside."""
+    """Clip a box to a picture of `size`; unchanged if its centre is outside."""
     x0, y0, x1, y1 = box
     height, width = map(float, size)
     if not (0 <= x0 + x1 <= 2 * width and 0 <= y0 + y1 <= 2 * height):
@@ -233,7 +234,7 @@ def _clipped(box: Box, size: Size) -> Box:
 
 
 def _named_box(value: Mapping[str, Any]) -> Box | None:
-    """A box whose numbers have names."""
+    """x0 y0 x1 y1 of a box whose numbers have names; None if the names are not known."""
     for names in _CORNER_NAMES:
         corners = [n for name in names if (n := number_of(value.get(name))) is not None]
         if len(corners) == 4:
@@ -246,13 +247,13 @@ def _named_box(value: Mapping[str, Any]) -> Box | None:
 
 
 def has_area(box: Box) -> bool:
-    """Whether it is a box, maybe inverted: false for zeros and for what is no number."""
+    """Whether a box, maybe inverted, has finite numbers and an area."""
     width, height = box[2] - box[0], box[3] - box[1]
     return math.isfinite(width * height) and width * height != 0
 
 
 def _rotation(entry: Entry) -> float:
-    """Degrees by which CVAT has turned the box about its centre; 0 where it is upright."""
+    """Degrees by which a box of CVAT is rotated about its centre; 0 if it is upright."""
     attributes = entry.get("attributes")
     if not isinstance(attributes, dict):
         return 0.0

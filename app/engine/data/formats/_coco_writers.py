@@ -1,9 +1,9 @@
-"""What the writers of COCO files that name themselves are known to mean.
+"""The frames that known writers of COCO files use.
 
-Label Studio measures drawings in shares of the picture as people see it, but takes the size of the
-stored one for `width` and `height`. Its corners of polygons are shares of that size. Its boxes are,
-by version, shares of that size (up to 0.0.40 of its converter) or of the size that the browser saw:
-the numbers of all turned photographs of a file together tell which.
+Label Studio measures drawings in shares of the shown picture, but writes the size of the stored
+picture as `width` and `height`. Its polygons are multiplied by that size. Its boxes are multiplied
+by that size (up to version 0.0.40 of its converter) or by the shown size: which of the two is
+decided from the numbers of all photographs in a file that EXIF turns.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _ROUNDING = 1.0  # pixels by which a box may reach beyond its picture
 
 
 def box_frame(file: CocoFile, found: Iterable[tuple[CocoImage, Path, Header]]) -> Frame:
-    """In which picture boxes without a mask lie where EXIF turns the photograph."""
+    """The frame of boxes without a mask in photographs that EXIF turns."""
     if not is_label_studio(file):
         return "auto"
     turned = [
@@ -39,10 +39,10 @@ def box_frame(file: CocoFile, found: Iterable[tuple[CocoImage, Path, Header]]) -
 
 
 def mask_frame(file: CocoFile) -> Frame:
-    """The same for masks, and for the boxes around them."""
+    """The frame of masks, and of the boxes of objects with a mask, in such photographs."""
     return "scaled" if is_label_studio(file) else "auto"
 
 
 def is_label_studio(file: CocoFile) -> bool:
-    """Whether the file says that Label Studio wrote it."""
+    """Whether the file names Label Studio as its writer."""
     return file.writer.lower().replace("-", " ").strip() == "label studio"

@@ -1,7 +1,7 @@
-"""Whether the last row and column of VOC boxes belong to the object, decided once for a set.
+"""Decide once for a set whether the last row and column of VOC boxes belong to the object.
 
-The platform writes the last pixel (inclusive), CVAT and Datumaro the edge behind it (exclusive),
-and both say the same numbers otherwise. A pixel more is a fifth of the area of a small object.
+The platform writes the last pixel (inclusive), CVAT and Datumaro the edge after it (exclusive); the
+files do not differ otherwise. One pixel may be a fifth of the area of a small object.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ PLATFORM = "VOC file with the platform's marks among others (taken as inclusive)
 def inclusive_files(
     files: Sequence[VocFile], sizes: Sequence[Size], reading: Reading
 ) -> list[bool]:
-    """Whether the maxima of each file are inclusive; one remark says what was assumed, and why.
+    """Return whether the maxima of each file are inclusive; add a remark with the reason.
 
-    sizes  height and width of the image of each file
+    sizes  (height, width) of each file's image
     """
     asked = reading.conventions.corners
     boxed = [file for file in files if file.num_corners]
@@ -70,7 +70,7 @@ def _why(
 
 
 def _tell_mixture(boxed: Sequence[VocFile], decided: str, reading: Reading) -> None:
-    """Count the files that look like another writer's than most."""
+    """Count the files that seem to have another writer than the rest of the set."""
     for file in boxed:
         if file.is_platforms:
             reading.problems.add(PLATFORM, str(file.path))

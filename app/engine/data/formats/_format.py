@@ -1,4 +1,4 @@
-"""What a file of this room offers."""
+"""The interface of an annotation format."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ Read = Callable[[Sequence[tuple[Path, Path]], Reading], list[ImageRecord]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A way to write annotations, with what settings have to know of it.
+    """An annotation format, with the properties that settings need.
 
-    read     (image, annotation) pairs -> records
-    words    what platforms call it in `export_format`; none where no platform writes it
-    suffix   of its files; '' where the content of files tells them from others
-    is_xywh  a box is a corner, a width and a height, not two corners
+    read     makes records from (image, annotation) pairs
+    words    names of the format in `export_format`; none if no platform writes it
+    suffix   suffix of its files; '' if files are recognised by their content
+    is_xywh  whether a box is a corner, a width and a height, not two corners
     """
 
     read: Read
@@ -26,5 +26,5 @@ class Format:
     is_xywh: bool = False
 
     def __call__(self, pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
-        """`read`."""
+        """Call `read`."""
         return self.read(pairs, reading)

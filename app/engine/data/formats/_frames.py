@@ -1,8 +1,8 @@
-"""In which picture the boxes of an annotation file lie: the shown, the stored, or a scaled one.
+"""Map boxes to the shown picture from the picture they were drawn in: shown, stored or scaled.
 
-A file may say the size of the picture that was annotated. Where that is not the size in which the
-picture is shown, boxes are moved only as `Conventions.frame` or the mark of a known writer says:
-the numbers alone do not tell which picture they were drawn in.
+A file may have the size of the annotated picture. If that is not the size of the shown picture,
+boxes are moved only by `Conventions.frame` or by the mark of a known writer: the numbers alone do
+not determine in which picture boxes were drawn.
 """
 
 from dataclasses import dataclass
@@ -48,9 +48,9 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class FrameMap:
-    """From the pixels that a file speaks of to those of the shown picture.
+    """A map from pixel coordinates in a file to those in the shown picture.
 
-    matrix  (2, 3): x' y' = matrix @ (x, y, 1); each axis becomes one axis
+    matrix  (2, 3): x' y' = matrix @ (x, y, 1); axes are only scaled, mirrored and swapped
     is_same whether nothing changes
     """
 
@@ -59,22 +59,22 @@ class FrameMap:
 
     @property
     def scale(self) -> float:
-        """How many times as large an area becomes."""
+        """The factor by which areas grow."""
         return 1.0 if self.is_same else abs(float(np.linalg.det(self.matrix[:, :2])))
 
     def points(self, points: Points) -> Points:
-        """(N, 2) x, y -> the same points."""
+        """(N, 2) x, y -> (N, 2)."""
         if self.is_same:
             return points
         moved: Points = points @ self.matrix[:, :2].T + self.matrix[:, 2]
         return moved
 
     def box(self, box: Box) -> Box:
-        """x0 y0 x1 y1, not inclusive -> the same box; inverted corners stay inverted."""
+        """x0 y0 x1 y1, not inclusive -> x0 y0 x1 y1; inverted corners stay inverted."""
         if self.is_same:
             return box
         (x0, y0), (x1, y1) = self.points(np.array(box, dtype=np.float64).reshape(2, 2)).tolist()
-        # An axis that runs the other way swaps the corners; it must not repair inverted boxes.
+        # A mirrored axis swaps the corners, which must not put inverted boxes in order.
         if self.matrix[0, :2].min() < 0:
             x0, x1 = x1, x0
         if self.matrix[1, :2].min() < 0:
@@ -82,7 +82,7 @@ class FrameMap:
         return x0, y0, x1, y1
 
     def mask(self, mask: Segmentation, size: Size) -> Segmentation:
-        """Polygons, or run-length code of the annotated picture -> the same for one of `size`."""
+        """Map polygons, or a run-length code of the annotated picture, to a picture of `size`."""
         if self.is_same:
             return mask
         if isinstance(mask, list):
@@ -92,12 +92,12 @@ class FrameMap:
         return code
 
     def _bits(self, bits: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
-        """(H, W) -> `size`; each pixel is the one in which its centre came to lie."""
+        """(H, W) -> `size`; each new pixel has the value at its centre in the old picture."""
         (xx, xy, dx), (yx, yy, dy) = self.matrix.tolist()
         columns, rows = np.arange(size[1]) + 0.5 - dx, np.arange(size[0]) + 0.5 - dy
         if xx:
             x, y = np.floor(columns / xx), np.floor(rows / yy)
-        else:  # x becomes y
+        else:  # the axes are swapped
             bits = bits.T
             x, y = np.floor(columns / xy), np.floor(rows / yx)
         y = np.clip(y, 0, bits.shape[0] - 1).astype(np.int64)
@@ -117,12 +117,11 @@ def frame_map(
     *,
     mark: Frame = "auto",
 ) -> FrameMap | None:
-    """How the boxes of one image get to the shown picture; None, and counted, where it is left out.
+    """The map of one image's boxes to the shown picture; None if it is left out, which is counted.
 
-    annotated  height and width as the file says, None where it does not
+    annotated  (height, width) in the file; None if there is none
     where      names the image and its annotation in messages
-    mark       what a writer that is known by a mark in its files means when it gives the stored
-               picture's size; a setting goes before it
+    mark       frame that a known writer uses with the stored picture's size; a setting overrides it
     """
     if annotated is not None and min(annotated) < 1:
         annotated = None
@@ -142,7 +141,7 @@ def frame_map(
 
 
 def turning(header: Header) -> FrameMap:
-    """From the stored picture to the shown one, as EXIF's orientation says."""
+    """The map from the stored to the shown picture by the EXIF orientation."""
     height, width = header.stored_size
     w, h = float(width), float(height)
     matrices: dict[int, list[list[float]]] = {
@@ -159,7 +158,7 @@ def turning(header: Header) -> FrameMap:
 
 
 def scaling(annotated: Size, shown: Size) -> FrameMap:
-    """From a picture of one size to one of another, each axis by its own factor."""
+    """The map between pictures of two sizes, each axis by its own factor."""
     if annotated == shown:
         return SAME
     factors = [shown[1] / annotated[1], shown[0] / annotated[0]]
@@ -167,7 +166,7 @@ def scaling(annotated: Size, shown: Size) -> FrameMap:
 
 
 def uniform_factor(annotated: Size, shown: Size) -> float | None:
-    """How many times as large the image is, where both sides agree up to a pixel; else None."""
+    """The factor between two sizes if it is the same for both sides up to a pixel; else None."""
     factor = max(shown) / max(annotated)
     rounding = max(1.0, factor)
     off = [abs(side * factor - other) for side, other in zip(annotated, shown, strict=True)]
@@ -177,7 +176,7 @@ def uniform_factor(annotated: Size, shown: Size) -> float | None:
 def _as_shown(
     annotated: Size | None, header: Header, reading: Reading, where: str
 ) -> FrameMap | None:
-    """`frame_map` where nobody says which picture it was."""
+    """`frame_map` if neither a setting nor the writer determines the frame."""
     if annotated is None or annotated == header.size:
         if header.orientation != 1 and annotated in (None, header.stored_size):
             reading.problems.add(UNSAID, where, Effect.TOLD)
@@ -187,19 +186,19 @@ def _as_shown(
 
 
 def _as_said(annotated: Size | None, header: Header, frame: Frame) -> FrameMap | None:
-    """`frame_map` where it is said which picture it was; None where the sizes contradict that."""
+    """`frame_map` for a known frame; None if the sizes contradict it."""
     if frame == "scaled":
         return SAME if annotated is None else scaling(annotated, header.size)
     if frame == "stored" and annotated in (None, header.stored_size):
         return turning(header)
-    # Said to be the stored one, but with the shown one's size: the file itself says what it is.
+    # The shown picture's size in the file overrides a setting or writer that says "stored".
     if annotated in (None, header.size):
         return SAME
     return SAME if frame == "shown" and annotated == _exchanged(header.size) else None
 
 
 def _count_size(annotated: Size, header: Header, reading: Reading, where: str) -> None:
-    """One more image whose annotated size is not the shown one, and does not say what to do."""
+    """Count an image whose annotated size is not that of the shown picture, with a remedy."""
     told = _sizes(annotated, header.size, where)
     factor = uniform_factor(annotated, header.size)
     kind, effect = OTHER_SIZE, Effect.BROKEN

@@ -1,4 +1,4 @@
-"""What ark and YOLO have in common: one object a line, and its class by number."""
+"""The common parts of ark and YOLO: one object per line, with its class as a number."""
 
 import re
 from abc import ABC, abstractmethod
@@ -28,14 +28,14 @@ _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 
 
 Lines = Sequence[tuple[int, str]]
-"""Text and number of each line that is not blank."""
+"""Number and text of each line that is not blank."""
 
 LabelFile = tuple[Path, Header, Path, Lines]
-"""An image, what its header says, its annotation file and what is in that."""
+"""An image, its header, its annotation file and the lines of that."""
 
 
 def label_files(pairs: Sequence[tuple[Path, Path]], problems: Problems) -> Iterator[LabelFile]:
-    """Those of (image, annotation) pairs that can be read."""
+    """Yield the (image, annotation) pairs that can be read."""
     for image, annotation, header in readable_pairs(pairs, problems):
         lines = read_lines(annotation, problems)
         if lines is not None:
@@ -43,7 +43,7 @@ def label_files(pairs: Sequence[tuple[Path, Path]], problems: Problems) -> Itera
 
 
 class LineReader(ABC):
-    """The reader of the label files of one set.
+    """Reads the label files of one set.
 
     own      file and line of the first object
     foreign  the file with lines of the other format -> file and line of the first of them
@@ -59,10 +59,10 @@ class LineReader(ABC):
 
     @abstractmethod
     def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[tuple[int, Box]]:
-        """Class and box of each object of a file, in pixels of a picture of `size`."""
+        """Yield the class and box of each object of a file, in pixels of a picture of `size`."""
 
     def records(self, files: Iterable[LabelFile]) -> tuple[list[ImageRecord], list[Path]]:
-        """Records, and the files with objects."""
+        """Return records, and the files with objects."""
         records: list[ImageRecord] = []
         used: list[Path] = []
         for image, header, annotation, lines in files:
@@ -87,7 +87,7 @@ class LineReader(ABC):
         return records, used
 
     def class_number(self, text: str, where: str) -> float | None:
-        """The number that a column says, or that of the class that it names; None for neither."""
+        """The number in a column, or the number of the class it names; None for other texts."""
         try:
             return float(text)
         except ValueError:
@@ -98,7 +98,7 @@ class LineReader(ABC):
         return float(named)
 
     def find_class(self, number: float, where: str) -> int | None:
-        """Class of one object; None, and counted, where no class has this number."""
+        """The class of one object; None if no class has this number, which is counted."""
         self.reading.facts.class_numbers[number] += 1
         if 0 <= number < len(self.reading.class_names) and number.is_integer():
             return int(number)
@@ -106,7 +106,7 @@ class LineReader(ABC):
         return None
 
     def tell_foreign(self, kind: str) -> None:
-        """Count the files with lines of the other format, which stops the set."""
+        """Count the files with lines of the other format, which make the set unreadable."""
         for where in self.foreign.values():
             beside = f"{where} (and {self.own} of the other kind)" if self.own else where
             remedy = "write all labels in one of the formats"
@@ -114,8 +114,8 @@ class LineReader(ABC):
 
 
 def yolo_columns(line: str) -> list[str] | None:
-    """Columns of a line that is written as YOLO does: a class and at least four numbers, separated
-    by blanks. None for all others.
+    """The columns of a line in YOLO's format (a class and at least four numbers, separated by
+    blanks); None for other lines.
     """
     columns = line.split()
     if len(columns) < 5:
@@ -131,7 +131,7 @@ def yolo_columns(line: str) -> list[str] | None:
 
 
 def looks_like_yolo(annotations: Iterable[Path]) -> bool:
-    """Whether the first line that says which of both it is, is YOLO's and not ark's."""
+    """Whether the first line that is clearly of one of both formats is YOLO's and not ark's."""
     for path in annotations:
         for _, line in read_lines(path, Problems()) or ():
             if yolo_columns(line) is not None:

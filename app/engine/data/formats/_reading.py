@@ -1,4 +1,4 @@
-"""What the reader of one set of images is told, and what it tells."""
+"""The input and the findings of the reader of one set of images."""
 
 from array import array
 from collections import Counter
@@ -13,16 +13,16 @@ from app.engine.structures.size import Size
 Frame = Literal["auto", "shown", "stored", "scaled"]
 Corners = Literal["auto", "inclusive", "exclusive"]
 
-_MAX_SAMPLED = 200_000  # objects; more would say the same
+_MAX_SAMPLED = 200_000  # objects; more would not change the statistics
 
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    """What the writer of annotation files meant where the files leave it open.
+    """Conventions of the writer of annotation files that the files do not contain.
 
-    frame    in which picture boxes lie. shown: the one turned as EXIF says; stored: the one before
-             that; scaled: one of the annotated size, whatever it is. auto: shown, and the set is
-             refused where the annotated size is that of the stored picture only
+    frame    the picture that boxes refer to. shown: turned by EXIF; stored: not turned; scaled: of
+             any annotated size. auto: shown, and the set is refused if the annotated size is only
+             that of the stored picture
     corners  whether the last row and column of a VOC box belong to it. auto: see `voc`
     """
 
@@ -32,11 +32,11 @@ class Conventions:
 
 @dataclass(slots=True)
 class Facts:
-    """Numbers as the files have them, before any check, of at most 200,000 objects.
+    """Numbers in the files, before any check, of at most 200,000 objects.
 
     boxes          x0 y0 x1 y1 of each object, one after the other, maybe inverted or outside
-    sizes          height and width of its image
-    class_numbers  how often a file that numbers its classes uses each number, wrong ones, too
+    sizes          height and width of each object's image
+    class_numbers  count of each class number in files that number their classes, also invalid ones
     """
 
     boxes: "array[float]" = field(default_factory=lambda: array("d"))
@@ -44,7 +44,7 @@ class Facts:
     class_numbers: "Counter[float]" = field(default_factory=Counter)
 
     def add(self, box: tuple[float, float, float, float], size: Size) -> None:
-        """One object of an asked-for class."""
+        """Add one object of a requested class."""
         if len(self.sizes) < 2 * _MAX_SAMPLED:
             self.boxes.extend(box)
             self.sizes.extend(size)
@@ -52,11 +52,11 @@ class Facts:
 
 @dataclass(slots=True)
 class Decisions:
-    """What reading one set of images decided and later sets of the same task keep to.
+    """Decisions made while reading one set of images, kept for later sets of the same task.
 
-    corners  of VOC boxes where neither a setting nor their file says it; None: not decided yet
-    names    the class names that the files used so far
-    images   the image of each entry of a COCO file (its path and the entry's id) that has one
+    corners  corners of VOC boxes without a setting or a mark in their file; None: not decided yet
+    names    the class names used in the files so far
+    images   (path of a COCO file, id of an entry) -> the entry's image
     """
 
     corners: Literal["inclusive", "exclusive"] | None = None
@@ -66,13 +66,13 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One set of images being read: what is known beforehand, and what is found out.
+    """The settings for reading one set of images, and the findings.
 
-    class_names  the asked-for classes; a class is known by its position
-    decisions    of the sets read before, and of this one
-    problems     what was wrong, counted
-    facts        what the numbers look like, for `data.smells`
-    remarks      what was assumed of all files, one sentence each
+    class_names  the requested classes; the number of a class is its position
+    decisions    decisions of the sets read before and of this one
+    problems     counts of mistakes in the data
+    facts        numbers in the files, for `data.smells`
+    remarks      assumptions about all files, one sentence each
     """
 
     class_names: Sequence[str]

@@ -1,4 +1,4 @@
-"""From parsed objects to `ImageRecord`s: the checks that every annotation format shares."""
+"""Make `ImageRecord`s from parsed objects, with the checks that all annotation formats share."""
 
 import math
 from collections import Counter
@@ -21,8 +21,8 @@ Box = tuple[float, float, float, float]
 """x0 y0 x1 y1 in pixels."""
 
 _THREADS = 16
-_ROUNDING = 0.01  # pixels; what shares with few decimals lose of one
-_MIN_SIDE = 1.0 - _ROUNDING  # pixels; what is left of a box after clipping must be this large
+_ROUNDING = 0.01  # pixels; the rounding error of shares with few decimals
+_MIN_SIDE = 1.0 - _ROUNDING  # pixels; the least width and height of a box after clipping
 
 NO_IMAGE = "unreadable image (left out)"
 INVERTED = "box that ends before it begins (its corners put in order)"
@@ -35,9 +35,8 @@ CLIPPED = "box partly outside its image (clipped)"
 class ParsedObject:
     """One annotated object before any check.
 
-    box        x0 y0 x1 y1 in pixels, not inclusive, as the file says: maybe inverted, outside or
-               NaN
-    area       in pixels, as the file says; NaN where it does not
+    box        x0 y0 x1 y1 in pixels, not inclusive; may be inverted, outside or NaN
+    area       area in the file, in pixels; NaN if there is none
     keypoints  (num_keypoints, 3), or None
     """
 
@@ -51,7 +50,7 @@ class ParsedObject:
 
 
 def edges(corners: Box, *, inclusive: bool) -> Box:
-    """Corners as a file has them -> edges of the box; inverted ones stay inverted.
+    """Corners in a file -> edges of the box; inverted corners stay inverted.
 
     inclusive  whether the larger number of an axis is the last pixel of the object
     """
@@ -64,7 +63,7 @@ def edges(corners: Box, *, inclusive: bool) -> Box:
 
 
 def enclosing(box: Box, angle: float) -> Box:
-    """The upright box around a box that is turned by `angle` radians about its centre."""
+    """The upright box around a box that is rotated by `angle` radians about its centre."""
     x0, y0, x1, y1 = box
     sine, cosine = abs(math.sin(angle)), abs(math.cos(angle))
     width, height = abs(x1 - x0), abs(y1 - y0)
@@ -76,7 +75,7 @@ def enclosing(box: Box, angle: float) -> Box:
 def readable_pairs(
     pairs: Sequence[tuple[Path, Path]], problems: Problems
 ) -> list[tuple[Path, Path, Header]]:
-    """Pairs whose image exists and can be opened, with its header; each image once."""
+    """The pairs whose image can be opened, with its header; each image once."""
     unique: dict[Path, Path] = {}
     for image, annotation in pairs:
         if image in unique:
@@ -93,9 +92,9 @@ def readable_pairs(
 
 
 def tell_shared(annotations: Iterable[Path], problems: Problems) -> None:
-    """Count the images that share the file with their objects with an earlier one.
+    """Count the images whose annotation file is also that of an earlier image.
 
-    annotations  the file of each image that has objects; one file for all empty images is fine
+    annotations  files of the images with objects; images without objects may share a file
     """
     for path, count in Counter(annotations).items():
         for _ in range(count - 1):
@@ -103,7 +102,7 @@ def tell_shared(annotations: Iterable[Path], problems: Problems) -> None:
 
 
 def read_headers(paths: Sequence[Path]) -> Iterable[Header | ImageError]:
-    """Of each image; threads hide the latency of network file systems."""
+    """Read the header of each image; threads hide the latency of network file systems."""
     if len(paths) < 2 * _THREADS:
         return map(_header_or_error, paths)
     with ThreadPoolExecutor(_THREADS) as threads:
@@ -125,7 +124,7 @@ def build_record(
     image_id: int | str,
     reading: Reading,
 ) -> ImageRecord:
-    """The record of one image; objects that cannot be used are counted and dropped."""
+    """Make the record of one image; count and drop objects that cannot be used."""
     kept = []
     for parsed in objects:
         reading.facts.add(parsed.box, size)
@@ -145,7 +144,7 @@ def record_of(
     *,
     image_id: int | str,
 ) -> ImageRecord:
-    """The record of one image with all of these objects; `boxes` are theirs."""
+    """Make the record of one image with all of these objects and their `boxes`."""
     masks = [parsed.segmentation for parsed in objects]
     keypoints = [parsed.keypoints for parsed in objects if parsed.keypoints is not None]
     areas = [parsed.area for parsed in objects]
@@ -166,7 +165,7 @@ def record_of(
 
 
 def _checked_box(box: Box, size: Size, image: Path, problems: Problems) -> Box | None:
-    """The box inside the image, or None."""
+    """Clip a box to the image; None if it cannot be used, which is counted."""
     if not math.isfinite(sum(box)) and not all(map(math.isfinite, box)):
         problems.add(
             "box with a coordinate that is no number (dropped)", str(image), Effect.DROPPED
@@ -189,7 +188,7 @@ def _checked_box(box: Box, size: Size, image: Path, problems: Problems) -> Box |
     if clipped[2] - clipped[0] < _MIN_SIDE or clipped[3] - clipped[1] < _MIN_SIDE:
         problems.add("box thinner than a pixel (dropped)", str(image), Effect.DROPPED)
         return None
-    # One pixel over the edge is how counting from 1 looks: not worth a word.
+    # Boxes counted from 1 end one pixel outside; these are not counted as clipped.
     if min(x0, y0) < -1 or x1 > width + 1 or y1 > height + 1:
         problems.add(CLIPPED, str(image), Effect.CHANGED)
     return clipped

@@ -1,4 +1,4 @@
-"""Annotation files as text, in whatever encoding people's editors wrote them."""
+"""Read annotation files as text, in the encodings that editors write."""
 
 import codecs
 import errno
@@ -14,13 +14,13 @@ NO_TEXT = "annotation file is no lines of text (image left out)"
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16's, which its mark begins with
+    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16, as its mark begins with UTF-16's mark
     codecs.BOM_UTF32_BE: "utf-32-be",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 
-# What is declared is often a smaller set of letters than what was written.
+# Files often have letters of a larger encoding than the declared one.
 _LARGER = {
     "gb2312": "gb18030",
     "gbk": "gb18030",
@@ -30,12 +30,12 @@ _LARGER = {
     "euc_kr": "cp949",
 }
 
-# Python has codecs for other purposes than files of text.
+# Codecs of Python that are not for text files.
 _NO_CHARSETS = ("punycode", "idna", "undefined", "unicode_escape", "raw_unicode_escape", "utf-7")
 
 
 def read_annotation(path: Path, problems: Problems) -> bytes | None:
-    """Content of an annotation file; None, and counted, where there is none."""
+    """Read an annotation file; None if it cannot be read, which is counted."""
     try:
         return read_regular(path)
     except OSError as error:
@@ -44,7 +44,7 @@ def read_annotation(path: Path, problems: Problems) -> bytes | None:
 
 
 def read_regular(path: Path) -> bytes:
-    """Content of a file; OSError also for a pipe, which would never end, and for no file's name."""
+    """Read a file; raises OSError also for a pipe, which may never end, and for invalid names."""
     try:
         if stat.S_ISREG(path.stat().st_mode):
             return path.read_bytes()
@@ -54,8 +54,8 @@ def read_regular(path: Path) -> bytes:
 
 
 def read_lines(path: Path, problems: Problems) -> list[tuple[int, str]] | None:
-    """Lines that are not blank, without surrounding blanks, with their numbers; None, and counted,
-    where the file cannot be read or is of another kind.
+    """Read the lines that are not blank, stripped, with their numbers; None if the file cannot be
+    read or is of another kind, which is counted.
     """
     content = read_annotation(path, problems)
     if content is None:
@@ -71,7 +71,7 @@ def read_lines(path: Path, problems: Problems) -> list[tuple[int, str]] | None:
 
 
 def number_of(value: Any) -> float | None:
-    """A finite number, maybe written as text; None for anything else."""
+    """A finite number, maybe written as text; None for other values."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -80,9 +80,9 @@ def number_of(value: Any) -> float | None:
 
 
 def decode(content: bytes, declared: str = "") -> tuple[str, bool]:
-    """The text, and whether all of it could be read; what could not is U+FFFD.
+    """Return the text, and whether all of it could be decoded; the rest is U+FFFD.
 
-    declared  the encoding that the file names; "" where it names none
+    declared  the encoding declared in the file; "" if there is none
     """
     start = content[:4]
     if not start.isascii() or b"\0" in start:
@@ -92,13 +92,13 @@ def decode(content: bytes, declared: str = "") -> tuple[str, bool]:
         if wide := _wide(start):
             return _decoded(content, [wide])
     named = _charset(declared) if declared else "utf-8"
-    if named.startswith(("utf-16", "utf-32")):  # .NET declares so what it writes as UTF-8
+    if named.startswith(("utf-16", "utf-32")):  # .NET may declare UTF-16 in a file of UTF-8
         named = "utf-8"
     return _decoded(content, [named, "utf-8"])
 
 
 def _wide(start: bytes) -> str:
-    """UTF-16 without a mark, told by the zeros of its first letter; "" for anything else."""
+    """UTF-16 without a mark, recognised by the zeros of its first letter; "" for other texts."""
     zeros = [byte == 0 for byte in start[:2]]
     if zeros == [False, True]:
         return "utf-16-le"
@@ -106,7 +106,7 @@ def _wide(start: bytes) -> str:
 
 
 def _charset(declared: str) -> str:
-    """Python's name of an encoding; UTF-8 where it is none, as XML has it."""
+    """Python's name of an encoding; UTF-8, XML's default, if it is unknown."""
     for name in (declared, declared.replace("-", "").replace("_", "")):
         try:
             found = codecs.lookup(name).name
@@ -120,6 +120,6 @@ def _decoded(content: bytes, encodings: list[str]) -> tuple[str, bool]:
     for encoding in encodings:
         try:
             return content.decode(encoding), True
-        except (UnicodeDecodeError, LookupError):  # LookupError: it is not for text
+        except (UnicodeDecodeError, LookupError):  # LookupError: the codec is not for text
             continue
     return content.decode(encodings[-1], errors="replace"), False

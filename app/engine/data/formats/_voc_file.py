@@ -1,6 +1,6 @@
-"""What one VOC file says, before anybody decides what it means.
+"""Read one VOC file, without deciding whether its maxima are inclusive.
 
-All files of a set are kept until the set is decided on, so they are kept small.
+That is decided for the whole set, so all its files are kept in memory, in a compact form.
 """
 
 import math
@@ -25,7 +25,7 @@ LOST_BOX = "bndbox that belongs to no object (image left out)"
 DELETED = "object that LabelMe marks as deleted (left out)"
 
 DIFFICULT = 1
-EDGES = 2  # numbers that are edges, whatever the convention of the set
+EDGES = 2  # the numbers are edges, whatever the convention of the set is
 INCOMPLETE = 4
 COMMA = 8
 CORNER_AND_SIZE = 16
@@ -53,7 +53,7 @@ _BOXES = (_CORNERS, ("x", "y", "width", "height"), ("x", "y", "w", "h"))
 _POINT = re.compile(r"[xy]\d*")
 _YES = ("1", "true", "yes")
 
-# Root and what it holds in files that are taken for VOC now and then.
+# (root element, element in it) -> format of files that users sometimes give as VOC.
 _OTHER_FORMATS = {
     ("annotations", "image"): "CVAT for images",
     ("annotations", "track"): "CVAT for video",
@@ -64,9 +64,9 @@ _OTHER_FORMATS = {
 class VocObject(NamedTuple):
     """One box of one object.
 
-    corners  as the file says; NaN where it does not
-    flags    what is to know of them
-    angle    radians by which the box is turned round its centre
+    corners  numbers in the file; NaN if there are none
+    flags    DIFFICULT, EDGES, ...
+    angle    radians by which the box is rotated about its centre
     """
 
     name: str
@@ -76,21 +76,21 @@ class VocObject(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is a box at all."""
+        """Whether the object has a box."""
         return not self.flags & INCOMPLETE
 
     @property
     def difficult(self) -> bool:
-        """PASCAL's mark: trained on, not evaluated."""
+        """Whether PASCAL marks the object as difficult: used in training, not in evaluation."""
         return bool(self.flags & DIFFICULT)
 
     def edges(self, *, inclusive: bool) -> Box:
-        """x0 y0 x1 y1, not inclusive; the box around a turned one."""
+        """x0 y0 x1 y1, not inclusive, of the upright box around the object."""
         box = edges(self.corners, inclusive=inclusive and not self.flags & EDGES)
         return enclosing(box, self.angle) if self.angle else box
 
     def tell(self, where: str, problems: Problems) -> None:
-        """Count what is odd about it."""
+        """Count the problems of the object that its flags mark."""
         if self.flags > DIFFICULT | EDGES:
             for flag, (kind, effect) in _TOLD.items():
                 if self.flags & flag:
@@ -101,11 +101,11 @@ class VocObject(NamedTuple):
 class VocFile:
     """One file; the objects are in arrays, one entry each.
 
-    size           height and width of the annotated picture, None where the file does not say
-    filename       base name of the image that it says it is of, or ""
-    is_platforms   whether the platform wrote it
+    size           (height, width) of the annotated picture; None if the file has none
+    filename       base name of the image in the file, or ""
+    is_platforms   whether the platform wrote the file
     has_fractions  whether a corner has a decimal point
-    num_corners    boxes given by corners, to which the convention of the set applies
+    num_corners    number of boxes given by corners, to which the set's convention applies
     """
 
     path: Path
@@ -120,7 +120,7 @@ class VocFile:
     _angles: dict[int, float] = field(default_factory=dict)
 
     def add(self, name: str, corners: Box | None, flags: int, angle: float = 0.0) -> None:
-        """One more box; None where the object has none."""
+        """Add a box; `corners` are None for an object without one."""
         if angle:
             self._angles[len(self.names)] = angle
         self.names.append(intern(name))
@@ -129,7 +129,7 @@ class VocFile:
         self.num_corners += corners is not None and not flags & EDGES
 
     def objects(self) -> Iterator[VocObject]:
-        """All of them."""
+        """Yield all objects."""
         values = iter(self._corners)
         corners = zip(values, values, values, values, strict=True)
         for index, (name, box, flags) in enumerate(
@@ -138,7 +138,7 @@ class VocFile:
             yield VocObject(name, box, flags, self._angles.get(index, 0.0))
 
     def num_touching(self, size: Size) -> int:
-        """Boxes with a corner at the height or width of the image."""
+        """The number of boxes that end at the height or width of the image."""
         height, width = size
         return sum(
             not found.flags & EDGES and (found.corners[2] == width or found.corners[3] == height)
@@ -147,7 +147,7 @@ class VocFile:
 
 
 def read_file(path: Path, problems: Problems) -> VocFile | None:
-    """What the file says; None, and counted, where it cannot be read."""
+    """Read a file; None if it cannot be read, which is counted."""
     root = parse_xml(path, problems)
     root = None if root is None else _annotation(root, path, problems)
     if root is None:
@@ -170,7 +170,7 @@ def read_file(path: Path, problems: Problems) -> VocFile | None:
 
 
 def _annotation(root: Element, path: Path, problems: Problems) -> Element | None:
-    """The element that holds the objects; None, and counted, where the file is no VOC."""
+    """The element that contains the objects; None if the file is no VOC, which is counted."""
     inner, tags = root.findall("annotation"), {child.tag for child in root}
     if not inner and (root.tag == "annotation" or tags & {"object", "objects", "size"}):
         return root
@@ -194,7 +194,7 @@ def _writer(root: str, tags: Collection[str]) -> str:
 
 
 def _read_object(element: Element, file: VocFile, problems: Problems) -> int:
-    """Add the boxes of an object to `file`; how many of them are a bndbox."""
+    """Add the boxes of an object to `file`; return the number of its bndbox elements."""
     boxes, names, flags, turn, deleted = [], [], 0, 0.0, False
     for child in element:
         tag = child.tag
@@ -221,7 +221,7 @@ def _read_object(element: Element, file: VocFile, problems: Problems) -> int:
 
 
 def _name(names: list[str], element: Element) -> tuple[str, int]:
-    """The class of an object, and a flag."""
+    """The class name of an object, and a flag."""
     if not names:
         text = element.findtext("label") or element.findtext("class") or ""
         return text, OTHER_TAG if text else 0
@@ -230,7 +230,7 @@ def _name(names: list[str], element: Element) -> tuple[str, int]:
 
 
 def _add_bndbox(box: Element, name: str, flags: int, turn: float, file: VocFile) -> None:
-    """One more box; without corners where there are not four, or one is given twice."""
+    """Add a box; without corners unless there are exactly four."""
     texts = {child.tag: child.text or "" for child in box}
     is_twice = len(texts) < len(box)
     if box.attrib:
@@ -254,7 +254,7 @@ def _add_bndbox(box: Element, name: str, flags: int, turn: float, file: VocFile)
 
 
 def _numbers(texts: list[str]) -> tuple[Box | None, int]:
-    """Four numbers, or None, and a flag."""
+    """Four numbers, or None, and a flag for decimal commas."""
     try:
         a, b, c, d = map(float, texts)
     except ValueError:
@@ -267,7 +267,7 @@ def _numbers(texts: list[str]) -> tuple[Box | None, int]:
 
 
 def _add_other_shape(element: Element, name: str, flags: int, file: VocFile) -> None:
-    """The box around a rotated box (roLabelImg) or a polygon (LabelMe, Roboflow), if any."""
+    """Add the box around a rotated box (roLabelImg) or a polygon (LabelMe, Roboflow), if any."""
     rotated = element.find("robndbox")
     if rotated is not None:
         values = [number_of(rotated.findtext(tag)) for tag in ("cx", "cy", "w", "h", "angle")]
@@ -284,7 +284,7 @@ def _add_other_shape(element: Element, name: str, flags: int, file: VocFile) -> 
 
 
 def _points(polygon: Element) -> Box | None:
-    """The box around a polygon's points; None unless they are two or more."""
+    """The box around a polygon's points; None if there are fewer than two."""
     axes: dict[str, list[float]] = {"x": [], "y": []}
     for element in polygon.iter():
         if _POINT.fullmatch(element.tag):
@@ -297,7 +297,7 @@ def _points(polygon: Element) -> Box | None:
 
 
 def _rotation(attributes: Element) -> float:
-    """Radians by which an attribute of CVAT says that the box is turned; 0.0 without one."""
+    """The rotation in radians from CVAT's attribute; 0.0 without one."""
     for attribute in attributes:
         if (attribute.findtext("name") or "").strip().lower() == "rotation":
             return math.radians(number_of(attribute.findtext("value")) or 0.0) % math.pi
@@ -305,7 +305,7 @@ def _rotation(attributes: Element) -> float:
 
 
 def _size(root: Element) -> Size | None:
-    """Height and width of the annotated picture; None where it is not said."""
+    """(height, width) of the annotated picture; None if there is none."""
     for tags in (("size/height", "size/width"), ("imagesize/nrows", "imagesize/ncols")):
         height, width = (number_of(root.findtext(tag)) or 0.0 for tag in tags)
         if height >= 1 and width >= 1:
@@ -314,12 +314,12 @@ def _size(root: Element) -> Size | None:
 
 
 def _base_name(text: str | None) -> str:
-    """Without the folders of any system."""
+    """The base name of a path of any system."""
     return PureWindowsPath(text.strip()).name if text else ""
 
 
 def _is_platforms(root: Element) -> bool:
-    """Whether the platform wrote the file: two of its marks, each of which others may have."""
+    """Whether the platform wrote the file: it has two of its marks (others may have one)."""
     source = root.find("source")
     marks = (
         root.findtext("folder") == "folder",

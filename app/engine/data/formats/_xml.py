@@ -1,4 +1,4 @@
-"""XML files of strangers -> their root elements, or the reason why there is none."""
+"""Parse XML files of unknown origin, or count the reason why they cannot be parsed."""
 
 import re
 from html import escape
@@ -24,9 +24,9 @@ _FILLING = "\ufeff\0 \t\r\n"
 
 
 def parse_xml(path: Path, problems: Problems) -> Element | None:
-    """Root element, tags in lower case without namespaces; None, and counted, where there is none.
+    """The root element, tags in lower case without namespaces; None on an error, which is counted.
 
-    Entities that a file declares are refused: they are how XML attacks its readers.
+    Files that declare entities are refused, because these are used to attack XML parsers.
     """
     content = read_annotation(path, problems)
     if content is None:
@@ -50,7 +50,7 @@ def parse_xml(path: Path, problems: Problems) -> Element | None:
 
 
 def _parse(content: bytes) -> Element:
-    """The usual file: UTF-8 without a document type. LookupError for all others."""
+    """Parse a file of UTF-8; raises LookupError for other encodings."""
     declared = _DECLARED.search(content[:300])
     if b"\0" in content[:4] or (declared and declared[1].lower() != b"utf-8"):
         raise LookupError("another encoding")
@@ -68,19 +68,19 @@ def _parse_text(text: str) -> Element:
 
 
 def _parse_mended(content: bytes, path: Path, problems: Problems) -> Element:
-    """Once more as text: of encodings that the parser does not know, with blanks before the
-    declaration, with bare ampersands.
+    """Parse a file as text, which allows encodings that the parser does not support, blanks before
+    the declaration, and unescaped ampersands.
     """
     declared = _DECLARED.search(content[:300])
     text, is_whole = decode(content, declared[1].decode() if declared else "")
     blank_lines = text[: len(text) - len(text.lstrip(_FILLING))].count("\n")  # errors name lines
-    # The declaration has said what it can: the parser refuses XML 1.1, and a comment before it.
+    # The declaration is no longer needed; the parser refuses XML 1.1 and comments before it.
     text = "\n" * blank_lines + _DECLARATION.sub("", text.strip(_FILLING), count=1)
     try:
         root = _parse_text(text)
     except ParseError:
         escaped = _ENTITY.sub(_escaped, text)
-        if escaped == text or "<!DOCTYPE" in text:  # which may say what the entity is
+        if escaped == text or "<!DOCTYPE" in text:  # a document type may declare the entity
             raise
         root = _parse_text(escaped)
         problems.add(AMPERSAND, str(path))
@@ -98,7 +98,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _make_plain(root: Element) -> None:
-    """Tags in lower case, without namespaces."""
+    """Change tags to lower case without namespaces."""
     if all("}" not in tag and tag.islower() for tag in {element.tag for element in root.iter()}):
         return
     for element in root.iter():

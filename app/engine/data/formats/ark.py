@@ -1,9 +1,9 @@
-"""Ark: one text file an image, one object a line, columns separated by commas.
+"""Ark: one text file per image, one object per line, columns separated by commas.
 
 class index, xmin, ymin, xmax, ymax [, quality [, rotation]]
 
-The maxima are inclusive pixel indices, so a box ends one pixel further on. Quality says how sure
-an annotator was and is not used; a rotated box is taken as the upright one that the columns give.
+The maxima are inclusive pixel indices, so a box ends one pixel further. Quality, the annotator's
+certainty, is not used; of a rotated box the rotation is not used.
 """
 
 import re
@@ -31,7 +31,7 @@ _COLUMNS = (5, 6, 7)
 
 
 def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
-    """Records of (image, annotation) pairs; a class is its position in `class_names`."""
+    """Read records of (image, annotation) pairs; a class number is a position in `class_names`."""
     reader = _Reader(reading)
     records, used = reader.records(label_files(pairs, reading.problems))
     check_class_lists(used, reading.class_names, reading.problems)
@@ -41,7 +41,7 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
 
 class _Reader(LineReader):
     def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[tuple[int, Box]]:
-        """See `LineReader`; the size says nothing about numbers in pixels."""
+        """See `LineReader`; the size is not used, since the numbers are in pixels."""
         may_be_header = True
         for number, line in lines:
             where = f"{annotation}:{number}"
@@ -65,7 +65,7 @@ class _Reader(LineReader):
             may_be_header = False
 
     def _mended(self, line: str, where: str) -> list[float] | None:
-        """Numbers of a line that is not quite as it should be; None where it has no such."""
+        """The numbers of a line with small mistakes, which are counted; None if not usable."""
         text = line if "," in line else line.replace(";", ",")
         first, *others = text.rstrip(", ").split(",")
         numbers = _numbers(["0", *others])
@@ -79,7 +79,7 @@ class _Reader(LineReader):
         return [class_number, *numbers[1:]]
 
     def _checked(self, values: list[float], where: str) -> tuple[int, Box] | None:
-        """Class and box; None, and counted, of a class that there is not."""
+        """Class and box; None for an unknown class, which is counted."""
         class_id = self.find_class(values[0], where)
         if class_id is None:
             return None

@@ -1,7 +1,7 @@
-"""COCO JSON: one file for everything, split by the index.
+"""COCO JSON: usually one file for all sets, which the index splits.
 
 `_coco_file` reads ids and lists, `_coco_names` finds the entry of each image, `_coco_objects` reads
-boxes and masks. Classes are known by the names of categories.
+boxes and masks. Classes are identified by the names of categories.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,11 @@ UNLISTED = "image that the annotation file does not list (left out)"
 LOST = "object of an image that is left out (dropped)"
 
 Found = tuple[CocoImage, Path, Header]
-"""An entry of a file, its image, and what that image's header says."""
+"""An entry of a file, its image and the image's header."""
 
 
 def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
-    """Records of (image, annotation) pairs; the annotation is usually the same file everywhere."""
+    """Read records of (image, annotation) pairs; usually all have the same annotation file."""
     headers = {image: header for image, _, header in readable_pairs(pairs, reading.problems)}
     file_of: dict[Path, Path] = {}
     for image, annotation in pairs:
@@ -51,7 +51,7 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
 def read_images(
     objects: ObjectReader, found: Sequence[Found], reading: Reading
 ) -> dict[Path, ImageRecord]:
-    """Records of the images of a file that can be used; what cannot is counted."""
+    """Return the records of the images of a file that can be used; count the others."""
     file = objects.file
     marks = box_frame(file, found), mask_frame(file)
     records = {}
@@ -77,7 +77,7 @@ def count_lost(file: CocoFile, image: CocoImage, problems: Problems) -> None:
 def _read_file(
     path: Path, images: Sequence[Path], headers: dict[Path, Header], reading: Reading
 ) -> dict[Path, ImageRecord]:
-    """`read` for the images of one file, whose readable ones have a header."""
+    """`read` for the images of one file; `headers` are those of the readable images."""
     problems = reading.problems
     try:
         file = read_coco(path, problems)
@@ -104,7 +104,7 @@ def _read_file(
 def _refuse_other_sets(
     path: Path, entries: Mapping[Path, CocoImage | None], reading: Reading
 ) -> None:
-    """Count entries that another set of the task has taken for another image."""
+    """Count entries that were matched to another image in another set of the task."""
     for image, entry in entries.items():
         if entry is not None:
             first = reading.decisions.images.setdefault((path, entry.key), image)
@@ -120,7 +120,7 @@ def _example(file: CocoFile) -> str:
 def _frames(
     file: CocoFile, image: CocoImage, header: Header, reading: Reading, marks: tuple[Frame, Frame]
 ) -> Frames | None:
-    """In which picture the image's boxes and masks lie; None where it is left out."""
+    """The frames of the image's boxes and masks; None if the image is left out."""
     where = f"{image.name} in {file.path}"
     masked = [bool(entry.get("segmentation")) for entry in file.annotations[image.key]]
     boxes: FrameMap | None = SAME

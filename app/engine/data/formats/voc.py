@@ -1,8 +1,8 @@
-"""PASCAL VOC: one XML file an image, as the platform and other tools write it.
+"""PASCAL VOC: one XML file per image, as the platform and other tools write it.
 
-Whether the maxima are the last pixels of an object or the edges behind them is decided for the set
-(see `_corners`); they are counted from 0 (PASCAL's own files count from 1: there use
-`datasets.voc`). A box may also be the one around a rotated box or a polygon.
+Whether the maxima are the last pixels of an object or the edges after them is decided for the set
+(see `_corners`). Pixels are counted from 0; for PASCAL's own files, which count from 1, use
+`datasets.voc`. Of a rotated box or a polygon the upright box around it is used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ OTHER_IMAGE = "annotation file names another image"
 
 
 def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
-    """Records of (image, annotation) pairs."""
+    """Read records of (image, annotation) pairs."""
     found = [
         (image, header, file)
         for image, annotation, header in readable_pairs(pairs, reading.problems)
@@ -58,7 +58,7 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
 def known_objects(
     file: VocFile, finder: ClassFinder, problems: Problems
 ) -> Iterator[tuple[int, VocObject]]:
-    """Class and object of what a file holds of the asked-for classes; what is odd is counted."""
+    """Yield class and object for a file's objects of requested classes; count their problems."""
     for found in file.objects():
         class_id = finder.find(found.name)
         if class_id is None:
@@ -71,7 +71,7 @@ def known_objects(
 def _tell_other_images(files: Sequence[tuple[Path, VocFile]], problems: Problems) -> None:
     """Count the files whose `<filename>` is that of another image of the set.
 
-    A name that no image has says nothing: images and folders are renamed all the time.
+    A name that no image has is no problem, because images and folders are often renamed.
     """
     names = {image.name.lower() for image, _ in files}
     stems = {image.stem.lower() for image, _ in files}

@@ -1,10 +1,10 @@
-"""YOLO: one text file an image, one object a line, columns separated by blanks.
+"""YOLO: one text file per image, one object per line, columns separated by blanks.
 
 class index, x and y of the centre, width, height [, something]
 class index, x, y, x, y, x, y, ... of a polygon's corners
 
-All but the class are shares of the shown image's width and height. A sixth number (a score, a
-track) and keypoints behind the box are not used; of a polygon the box around it is taken.
+All numbers but the class are shares of the shown image's width and height. A sixth number (a score,
+a track) and keypoints after the box are not used; of a polygon the box around it is used.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,14 +33,14 @@ SIXTH = "sixth number of a line (not used)"
 DECIMAL_COMMA = "line with decimal commas (read as points)"
 FOREIGN = "lines of ark, separated by commas, among those of YOLO"
 
-_SAMPLE = 1000  # lines that tell keypoints from polygons
-_FEW = 3  # with fewer of them, it may be chance that they look like keypoints
+_SAMPLE = 1000  # largest number of lines checked for keypoints
+_FEW = 3  # fewer lines may look like keypoints by chance
 _EPSILON = 0.01
 _VISIBILITIES = (0.0, 1.0, 2.0)
 
 
 def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
-    """Records of (image, annotation) pairs; a class is its position in `class_names`."""
+    """Read records of (image, annotation) pairs; a class number is a position in `class_names`."""
     files = list(label_files(pairs, reading.problems))
     reader = _Reader(reading, has_keypoints=_has_keypoints(lines for *_, lines in files))
     records, used = reader.records(files)
@@ -50,10 +50,10 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
 
 
 class _Reader(LineReader):
-    """The reader of one set.
+    """Reads the label files of one set.
 
-    num_lines   with numbers
-    no_shares   of those, how many have pixels or percent
+    num_lines   number of lines with numbers
+    no_shares   number of those with numbers that are no shares, such as pixels or percent
     """
 
     def __init__(self, reading: Reading, *, has_keypoints: bool) -> None:
@@ -82,7 +82,7 @@ class _Reader(LineReader):
                 self.problems.add(WRONG_LINE, where, Effect.DROPPED)
 
     def _object(self, columns: list[str], where: str) -> tuple[int, Box] | None:
-        """Class, and box in shares of width and height."""
+        """Class, and box in shares of width and height; None, counted, for a wrong line."""
         class_number = self.class_number(columns[0], where)
         numbers = [float(column) for column in columns[1:]]
         count, told = len(numbers), ""
@@ -120,8 +120,8 @@ def _around(points: Sequence[float]) -> Box:
 
 
 def _has_keypoints(files: Iterable[Sequence[tuple[int, str]]]) -> bool:
-    """Whether what stands behind the first four numbers are points inside of a box, not the rest of
-    a polygon: as many on every line, all of them inside the box, and the box inside the image.
+    """Whether numbers after the first four are keypoints in a box, not the rest of a polygon: every
+    line has equally many, all are inside the box, and the box is inside the image.
     """
     columns = (yolo_columns(line) for lines in files for _, line in lines)
     long = (found[1:] for found in columns if found is not None and len(found) > 9)
@@ -142,13 +142,13 @@ def _points_inside(numbers: Sequence[float]) -> bool:
 
 
 def _may_be_keypoints(numbers: Sequence[float]) -> bool:
-    """Whether behind a box there are x, y and visibility of some points."""
+    """Whether the numbers after a box may be x, y and visibility of keypoints."""
     behind = numbers[4:]
     return len(behind) % 3 == 0 and all(value in _VISIBILITIES for value in behind[2::3])
 
 
 def _tell(reader: _Reader, annotations: Sequence[Path], reading: Reading) -> None:
-    """What concerns the set as a whole."""
+    """Add the problems and the remark that concern the whole set."""
     if reader.no_shares > reader.num_lines / 2:
         example = reading.problems.examples(NOT_SHARES)[0]
         for _ in range(reader.no_shares):
