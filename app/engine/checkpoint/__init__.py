@@ -1,4 +1,4 @@
-"""Weights: finding files, reading them safely, fitting them to a model, keeping a run's state."""
+"""Find weights, read them safely, load them into a model, and save the state of a run."""
 
 from app.engine.checkpoint.detectron2_file import detectron2_yaml, save_detectron2
 from app.engine.checkpoint.files import StateFile, read_checkpoint

@@ -1,4 +1,4 @@
-"""The names below `catalog://`: models of Detectron1, its ImageNet classifiers -> their files."""
+"""Files of the names below `catalog://`: Detectron1's models and ImageNet classifiers."""
 
 HOST = "https://dl.fbaipublicfiles.com/detectron"
 
@@ -51,4 +51,4 @@ CATALOG = {
         f"/output/train/{_COCO}/generalized_rcnn/model_final.pkl"
     ),
 }
-"""Name below `catalog://` -> file below `HOST`."""
+"""Name below `catalog://` -> path below `HOST`."""

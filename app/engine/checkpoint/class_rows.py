@@ -1,6 +1,6 @@
-"""Rows of weights that belong to classes, taken over by class name when the class list changes.
+"""Copy the rows of weights that belong to classes by class name when the class list changes.
 
-K: classes of a list, g: anchors per position (1 outside RetinaNet); rows are g x (K x width + rest)
+K: number of classes, g: anchors per position (1 outside RetinaNet); rows are g x (K x width + rest)
 """
 
 import re
@@ -14,7 +14,7 @@ from app.engine.structures.class_names import match_names
 
 @dataclass(frozen=True, slots=True)
 class _RowLayout:
-    """width: rows of one class; background: rows of the background, after the classes."""
+    """width: number of rows of one class; background: of the background, after the classes."""
 
     pattern: re.Pattern[str]
     width: int
@@ -30,7 +30,7 @@ _LAYOUTS = (
 
 
 def partners(file_classes: Sequence[str], model_classes: Sequence[str]) -> dict[int, int]:
-    """Place of a class in the model -> its place in the file, for the classes that both have."""
+    """Index of a class in the model -> its index in the file, for the classes that both have."""
     matches = match_names(model_classes, file_classes)
     found: dict[int, int] = {}
     for place, name in enumerate(file_classes):
@@ -41,7 +41,7 @@ def partners(file_classes: Sequence[str], model_classes: Sequence[str]) -> dict[
 
 
 def same_classes(names: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether both lists name the same classes in the same order, small differences aside."""
+    """Whether both lists name the same classes in the same order, as `match_names` compares."""
     found = partners(names, other)
     return len(names) == len(other) == len(found) and all(a == b for a, b in found.items())
 
@@ -66,9 +66,9 @@ def map_class_rows(
     file_classes: Sequence[str],
     model_classes: Sequence[str],
 ) -> Tensor:
-    """What the parameter `key` becomes: the file's rows where a class is known, else the model's.
+    """Return parameter `key` with the file's rows of classes that it has, else the model's rows.
 
-    A tensor without rows of classes (class-agnostic heads included) is returned as it is.
+    Returns a tensor without rows of classes (also of class-agnostic heads) unchanged.
     """
     layout = next((layout for layout in _LAYOUTS if layout.pattern.search(key)), None)
     if layout is None:
@@ -90,7 +90,7 @@ def map_class_rows(
 
 
 def class_mapping(file_classes: Sequence[str], model_classes: Sequence[str]) -> str:
-    """One sentence: which classes keep what they learned, which are new, which are gone."""
+    """One sentence with the classes that keep their weights, the new and the dropped ones."""
     found = partners(file_classes, model_classes)
     kept = [model_classes[place] for place in sorted(found)]
     new = [name for place, name in enumerate(model_classes) if place not in found]

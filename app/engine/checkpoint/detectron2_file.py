@@ -1,4 +1,4 @@
-"""The way back: a model of this engine as a file that detectron2 loads."""
+"""Write a model of this engine as a file that detectron2 can load."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ def save_detectron2(
 ) -> None:
     """Write the weights of `model` in the layout of detectron2's `model_final.pth`.
 
-    Names are the same in both, so nothing is renamed. The class names and the data set's own ids
-    of them ride along; detectron2 passes them over, `load_weights` uses the names.
+    Parameters have the same names in both. The file also has the class names and the data set's
+    category ids: detectron2 ignores them, `load_weights` uses the names.
     """
     weights = OrderedDict(
         (name, tensor.detach().to("cpu", copy=True).contiguous())
@@ -45,7 +45,7 @@ def save_detectron2(
 
 
 def detectron2_yaml(cfg: CfgNode) -> str:
-    """`cfg` with the keys that detectron2 knows and no others."""
+    """The YAML text of `cfg` with only the keys that detectron2 has."""
     return dump_yaml(_common(cfg, DETECTRON2))
 
 

@@ -1,7 +1,7 @@
-"""Checkpoint files of every kind -> named tensors, without running anything from the file.
+"""Read named tensors from checkpoint files of all formats without running code of the file.
 
-Kinds are told apart by content: torch zip archives (`.pth`, pycls `.pyth`), torch's older format,
-safetensors, and pickles (`.pkl` of detectron2's zoo, of Detectron1 and of ImageNet classifiers).
+The format is recognised by the content: torch zip archives (`.pth`, pycls `.pyth`), torch's older
+format, safetensors, and pickles (`.pkl` of detectron2's zoo, Detectron1 and ImageNet classifiers).
 """
 
 import pickle
@@ -35,11 +35,11 @@ _SAVE_ALONE = 'save the weights alone: torch.save({"model": model.state_dict()},
 
 @dataclass(frozen=True, slots=True)
 class StateFile:
-    """What a checkpoint file holds.
+    """The content of a checkpoint file.
 
-    model       name -> tensor on the CPU, as named in the file
-    naming      whose names these are
-    heuristics  names lack prefixes: match them by their ends
+    model       name in the file -> tensor on the CPU
+    naming      library whose names these are
+    heuristics  whether names lack prefixes and must be matched by their ends
     extra       everything else at the top level: iteration, class names, optimizer, ...
     """
 
@@ -52,7 +52,7 @@ class StateFile:
 def read_checkpoint(path: Path) -> StateFile:
     """Read `path`, which may end in `?matching_heuristics=True`, as detectron2 writes it.
 
-    Raises CheckpointError where the file is missing, damaged, unsafe or holds no weights.
+    Raises CheckpointError if the file is missing, damaged, unsafe or has no weights.
     """
     forced = path.name.endswith(_MATCHING_QUERY)
     if forced:
@@ -75,7 +75,7 @@ def read_checkpoint(path: Path) -> StateFile:
 
 
 def _check_tensors(path: Path, model: Mapping[str, Tensor]) -> None:
-    """Every weight must be there in full: a view can claim more elements than a disk could hold."""
+    """Raise CheckpointError unless tensors are dense and no larger than the file, as views may be."""
     size = path.stat().st_size
     for name, tensor in model.items():
         is_dense = tensor.layout is torch.strided and not tensor.is_quantized
@@ -108,7 +108,7 @@ def _read(path: Path) -> tuple[Any, bool]:
 
 
 def load_tensors(path: Path) -> Any:
-    """A file of `torch.save`: tensors, numbers, text and containers; the rest is a stand-in."""
+    """Read tensors, numbers, text and containers of a `torch.save` file; the rest as stand-ins."""
     try:
         _check_zip(path)
         return _load_with_stand_ins(path)
@@ -138,7 +138,7 @@ def load_tensors(path: Path) -> Any:
         ) from error
     except Exception as error:  # a damaged file can fail anywhere in torch's readers
         reason = first_line(error)
-        if "weights_only" in reason:  # torch's advice here is to run what the file holds
+        if "weights_only" in reason:  # torch's message advises to run the file's code
             raise CheckpointError(
                 f"{path}: refused, because reading this kind of file could run code; "
                 "use a file that was written by torch.save in a current version"
@@ -149,13 +149,13 @@ def load_tensors(path: Path) -> Any:
 
 
 def _load_with_stand_ins(path: Path) -> Any:
-    """torch's reader of weights, which runs nothing, told name by name what to put for a name."""
+    """Read with torch's safe reader, giving it a stand-in for each name that it refuses."""
     known: dict[str, Any] = {}
     while True:
         names: list[Any] = [(value, name) for name, value in known.items()]
         try:
             with torch.serialization.safe_globals(names), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a damaged file, which is refused anyway
+                warnings.simplefilter("ignore")  # a damaged file is refused in any case
                 content = torch.load(path, map_location="cpu", weights_only=True)
             return finished(content) if known else content
         except (TypeError, ValueError) as error:
@@ -167,7 +167,7 @@ def _load_with_stand_ins(path: Path) -> Any:
             asked = re.search(r"GLOBAL (\S+) was not", str(error))
             if asked is None:
                 raise
-            # torch leaves the module of Python's own names out.
+            # torch's message has no module for names of Python's builtins.
             name = asked[1] if "." in asked[1] else f"builtins.{asked[1]}"
             if name in known or len(known) == _MAX_NAMES:
                 raise
@@ -175,7 +175,7 @@ def _load_with_stand_ins(path: Path) -> Any:
 
 
 def _check_zip(path: Path) -> None:
-    """torch stores its records as they are; a file that unpacks to more is an attack on memory."""
+    """Raise CheckpointError for programs, and for compressed records, which may fill the memory."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:

@@ -1,6 +1,7 @@
-"""Whether weights are those of the model, and numbers that it can compute with.
+"""Check that weights belong to the model and are finite numbers.
 
-The body is the part that a start from another task must fill: what finds features in images.
+The body is the part of a model that computes features. A file must fill it even if a training
+starts from the weights of another task.
 """
 
 import math
@@ -16,11 +17,11 @@ Shape = tuple[int, ...]
 _BODIES = ("backbone.bottom_up.", "backbone.")
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _MAX_MISSING = 0.2
-"""Of the body: deformable convolutions add a tenth that ImageNet's weights lack."""
+"""Share of the body; ImageNet weights lack the tenth that deformable convolutions add."""
 _MAX_UNUSED = 0.15
-"""Of the body's size: a classifier's last layers."""
+"""Extra weights in the file's stages per weight of the body, such as a classifier's last layers."""
 _COLOURS = 4
-"""So many channels at most has an image; a body's first layer for another number starts anew."""
+"""Most channels of an image; a first layer for another number of channels is trained anew."""
 
 
 def check_body(
@@ -31,11 +32,11 @@ def check_body(
     *,
     heuristics: bool,
 ) -> None:
-    """CheckpointError where the body of the weights is not the model's.
+    """Raise CheckpointError if the weights are of another body than the model's.
 
     model   key -> shape
-    file    the same of what the file has for it
-    unused  names of the file that the model has no place for
+    file    model key -> shape of the file's tensor for it
+    unused  names in the file that do not belong to any key of the model
     """
     prefix = next((p for p in _BODIES if any(key.startswith(p) for key in model)), None)
     if prefix is None:
@@ -65,9 +66,9 @@ def check_body(
 def _more_in_stages(
     body: Collection[str], prefix: str, unused: Collection[str], *, heuristics: bool
 ) -> list[str]:
-    """Names of the file that lie in stages which the model has: its stages are longer there.
+    """Unused names in stages that the model has, too: the file's stages have more layers.
 
-    Whole stages more do no harm: a model may use the first ones of a body only.
+    Additional stages are allowed, since a model may use only the first stages of a body.
     """
     parts = [key.removeprefix(prefix).split(".") for key in body]
     depth = 1 if len({first for first, *_ in parts}) > 1 else 2  # res2, res3, ...; features.2, ...
@@ -83,15 +84,15 @@ def _more_in_stages(
 
 
 def _fits(file: Shape, model: Shape) -> bool:
-    """Whether shapes are equal, or those of a first layer for other numbers of channels."""
+    """Whether shapes are equal, or of first layers for different numbers of image channels."""
     others = (*file[:1], *file[2:]) == (*model[:1], *model[2:])
     return file == model or (others and len(file) == 4 and max(file[1], model[1]) <= _COLOURS)
 
 
 def foreign_layers(model: Collection[str], unused: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Layers without a place in the model although the part that they belong to is there.
+    """Layers in the file that the model lacks although it has the part they belong to.
 
-    A whole part more, such as a mask head for a model that finds boxes, does no harm.
+    Additional parts, such as a mask head for a model that predicts boxes, are allowed.
     """
     parts = {_part(key) for key in model}
     return tuple(
@@ -106,7 +107,7 @@ def _part(key: str) -> str:
 def check_numbers(
     path: Path, values: Mapping[str, Tensor], model_state: Mapping[str, Tensor]
 ) -> None:
-    """CheckpointError unless all `values`, by model key, are numbers to compute with."""
+    """Raise CheckpointError for `values`, by model key, that are integers, not finite or all 0."""
     wrong: dict[str, str] = {}
     only_zeros = True
     for key, value in values.items():
@@ -118,7 +119,7 @@ def check_numbers(
                 "use the weights it was made from"
             )
         value = value.to(model_state[key].dtype)
-        # A sum is faster than a look at each number, and that of finite ones may be infinite.
+        # A sum is faster than checking each number, but may be infinite for finite numbers.
         if not math.isfinite(value.sum()) and (number := int((~value.isfinite()).sum())):
             wrong[key] = f"holds {number} numbers that are NaN or infinite"
         elif key.endswith("running_var") and (low := value.min()) < 0:

@@ -1,4 +1,4 @@
-"""What a file is that should be weights and is something else, told by its first bytes."""
+"""Recognise files that are no weights by their first bytes, to name their kind and a remedy."""
 
 import re
 import zipfile
@@ -7,11 +7,11 @@ from pathlib import Path
 from app.engine import file_kinds
 
 HEAD = 1024
-"""So many first bytes tell."""
+"""Number of first bytes that are examined."""
 
 _COPY_AGAIN = "copy or download it again"
 _SIGNS: tuple[tuple[str | tuple[file_kinds.Signature, ...], str, str], ...] = (
-    # How files begin, as a regular expression or as signatures; what they are; what to do.
+    # Beginning of the file, as a regular expression or as signatures; kind; remedy.
     (
         (file_kinds.GIT_LFS,),
         "a pointer of git-lfs, not the file itself",
@@ -79,9 +79,9 @@ _PATTERNS = tuple((_pattern(sign), kind, remedy) for sign, kind, remedy in _SIGN
 
 
 def foreign_kind(path: Path) -> str | None:
-    """`an X; DO THIS` for a file that is known to be no weights; None for all others.
+    """`an X; DO THIS` for a file that is known to be no weights; None for other files.
 
-    OSError where it cannot be read.
+    Raises OSError if the file cannot be read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -90,13 +90,13 @@ def foreign_kind(path: Path) -> str | None:
 
 
 def foreign_head(head: bytes, size: int) -> str | None:
-    """The same by the first bytes of a file of `size` bytes, of which a zip archive tells less."""
+    """`foreign_kind` by the first bytes of a file of `size` bytes, without a look into archives."""
     if not head:
         return f"empty (0 bytes); {_COPY_AGAIN}"
     if not any(head):
         return f"nothing but zeros at its start: it was not completely written; {_COPY_AGAIN}"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
-        return None  # safetensors: the length of its header can look like anything
+        return None  # safetensors: its first bytes, the header's length, may match any pattern
     for pattern, kind, remedy in _PATTERNS:
         if pattern.match(head):
             return f"{kind}; {remedy}"
@@ -104,14 +104,14 @@ def foreign_head(head: bytes, size: int) -> str | None:
 
 
 def folder_kind(path: Path) -> str:
-    """The same for a folder that bears the name of a file."""
+    """`an X; DO THIS` for a folder in place of a file."""
     if any(path.rglob("data.pkl")):
         return "a folder, the unpacked parts of a file; copy the file itself, not unpacked"
     return "a folder; choose the file with the weights in it"
 
 
 def _foreign_zip(path: Path, size: int) -> str | None:
-    """Of a file that starts as zip archives do."""
+    """`foreign_kind` of a file that starts like a zip archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [item.filename for item in archive.infolist() if not item.is_dir()]

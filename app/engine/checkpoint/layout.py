@@ -1,7 +1,7 @@
-"""Where in the content of a file its weights lie, and whose names they have.
+"""Find the weights in the content of a file, and the library whose names they have.
 
-Programs wrap weights in tables (`state_dict`, `model`, `ema`) and names in prefixes (`module.`,
-`_orig_mod.`, `model.`), one inside the other.
+Programs put weights into nested tables (`state_dict`, `model`, `ema`) and add nested prefixes to
+names (`module.`, `_orig_mod.`, `model.`).
 """
 
 import logging
@@ -27,23 +27,23 @@ AVERAGED_KEYS = (
     *("model_ema", "ema_state_dict", "state_dict_ema", "params_ema", "ema_model", "ema_state"),
     *("ema", "averaged_model", "swa_model"),
 )
-"""Below these lie moving averages, which go before the weights themselves."""
+"""Keys of moving averages, which are preferred to the weights themselves."""
 
 PLAIN_KEYS = (
     *("model", "model_state", "model_state_dict", "state_dict", "checkpoint", "net", "network"),
     *("params", "weights", "model_weights", "module", "state", "student", "teacher"),
 )
-"""Below these lie weights; the first one that is there is taken."""
+"""Keys of weights; the first one that exists is used."""
 
 _OTHER_KEYS = re.compile(r"optim|sched|scaler|rng|random|amp|trainer|loops|callbacks", re.I)
-"""Tables of tensors below such keys are no weights."""
+"""Keys of tables of tensors that are no weights."""
 
 _PREFIXES = ("module", "model", "net", "network", "detector", "ema_model", "student", "teacher")
 _INNER_PREFIXES = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""torch.compile and its like put these anywhere into a name."""
+"""Wrappers such as torch.compile insert these anywhere in a name."""
 
 _COUNTERS = ("n_averaged", "steps", "num_updates", "updates")
-"""What wrappers add to the weights: how often they were averaged."""
+"""Counters that wrappers add to averaged weights."""
 
 _DEPTH = 3
 
@@ -58,16 +58,16 @@ _TORCHVISION_DETECTORS = (
     ("backbone.body.", "detector"),
     ("backbone.fpn.inner_blocks.", "detector"),
 )
-"""First parts of names that torchvision.models.detection has and detectron2 has not."""
+"""Beginnings of names in torchvision.models.detection that do not occur in detectron2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """The weights of a file's content.
 
-    weights     name -> value as named in the file, prefixes of wrappers left out
-    naming      whose names these are
-    heuristics  names lack prefixes: match them by their ends
+    weights     name in the file without the prefixes of wrappers -> value
+    naming      library whose names these are
+    heuristics  whether names lack prefixes and must be matched by their ends
     extra       everything else at the top level
     """
 
@@ -90,10 +90,10 @@ class _Table:
 
 
 def find_state(content: Mapping[Any, Any], path: Path, *, is_pickle: bool) -> Found:
-    """The weights in the `content` of the file at `path`.
+    """Find the weights in the `content` of the file at `path`.
 
-    Raises CheckpointError where it has none, several sets and no known name for any, a whole model
-    as an object of its class, or a detector of torchvision.
+    Raises CheckpointError for several sets of weights of which none has a known key, for a whole
+    model as an object of its class, and for a detector of torchvision.
     """
     if is_pickle and _is_caffe2(content):
         blobs = content.get("blobs", content)
@@ -110,18 +110,18 @@ def find_state(content: Mapping[Any, Any], path: Path, *, is_pickle: bool) -> Fo
 
 
 def _is_caffe2(content: Mapping[Any, Any]) -> bool:
-    """Whether a pickle is Detectron1's: blobs, or arrays under names without dots."""
+    """Whether a pickle is Detectron1's: it has blobs, or arrays with names without dots."""
     if "blobs" in content:
         return True
     return not any("." in str(name) for name in content) and not _tables(content)
 
 
 def _tables(content: Mapping[Any, Any]) -> list[_Table]:
-    """Every table of weights below keys that are known for it, else below any other."""
+    """All tables of weights below known keys, or else below any other keys."""
     known = _tables_below(content, (), {*AVERAGED_KEYS, *PLAIN_KEYS})
     if known:
         return known
-    if _count(content) > 2:  # names of weights at the top
+    if _count(content) > 2:  # the content itself is a table of weights
         return []
     return [
         _Table((str(key),), unwrapped(value), False)
@@ -155,11 +155,11 @@ def _count(content: Mapping[Any, Any]) -> int:
 
 
 def _chosen(tables: list[_Table], content: Mapping[Any, Any], path: Path) -> _Table | None:
-    """The one to use, told where there is a choice; the content itself where it has no tables."""
+    """Choose a table and log other candidates; without tables, use the content itself."""
     if not tables:
         return _Table((), unwrapped(content), False) if _count(content) else None
     if "meta" in content or "message_hub" in content:
-        # MMEngine saves the averages as the model, and the model as `ema_state_dict`.
+        # MMEngine saves the averaged weights as the model and the others as `ema_state_dict`.
         tables = [t for t in tables if t.keys[0] != "ema_state_dict" or len(tables) == 1]
     plain = sorted((t for t in tables if not t.is_averaged), key=_rank)
     averaged = sorted((t for t in tables if t.is_averaged), key=_rank)
@@ -187,7 +187,7 @@ def _rank(table: _Table) -> int:
 
 
 def unwrapped(weights: Mapping[Any, Any]) -> dict[str, Any]:
-    """The weights without what wrappers add: their counters, and prefixes of most of the names."""
+    """The weights without the wrappers' counters and without prefixes that most names have."""
     names = {str(name): value for name, value in weights.items()}
     if sum(name.endswith(_COUNTERS) for name in names) < len(names):
         names = {name: value for name, value in names.items() if name not in _COUNTERS}
@@ -201,7 +201,7 @@ def unwrapped(weights: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _naming(table: _Table, extra: Mapping[str, Any]) -> tuple[Naming, bool]:
-    """(whose names they are, whether they lack prefixes)."""
+    """(library whose names they are, whether they lack prefixes)."""
     key = table.keys[-1] if table.keys else ""
     if key == "model_state":
         return "pycls", True
@@ -210,7 +210,7 @@ def _naming(table: _Table, extra: Mapping[str, Any]) -> tuple[Naming, bool]:
             return "caffe2", True
         if "__author__" in extra or "trainer" in extra or "iteration" in extra:
             return "detectron2", bool(extra.get("matching_heuristics"))
-    # Classifiers of torchvision are known by their names; their bodies need the heuristics.
+    # torchvision's classifiers are recognised by their names, which lack the body's prefix.
     first = tuple(body.first_weight for body in BODIES.values())
     if any(name.startswith(first) for name in table.weights):
         return "torchvision", True
@@ -228,7 +228,7 @@ def _refuse_torchvision_detector(names: Collection[str], path: Path) -> None:
 
 
 def _refuse_objects(content: Any, path: Path) -> None:
-    """CheckpointError where a whole model was saved, as an object of its class."""
+    """Raise CheckpointError for a whole model that was saved as an object of its class."""
     objects = [content, *(content.values() if isinstance(content, Mapping) else ())]
     names = [name for value in objects if (name := class_of(value)) is not None]
     if names:

@@ -1,4 +1,4 @@
-"""Weights from a file into a model, with a report of everything that did not fit."""
+"""Load weights from a file into a model, and report everything that does not fit."""
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
@@ -28,17 +28,17 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What became of every name.
+    """The result of loading a file, by names of parameters and buffers.
 
     path           the file
-    loaded         parameters and buffers that the file filled
-    missing        those it did not fill; they keep what they had
-    unused         names of the file that the model has no place for
+    loaded         keys of the model that were loaded from the file
+    missing        keys of the model that the file lacks; they keep their values
+    unused         names in the file that do not belong to any key of the model
     mismatched     (model key, shape in the file, shape in the model): not loaded
-    foreign        layers among `unused` of a part which the model has: of another model
-    class_names    as the file names them, empty where it does not
-    total          parameters and buffers of the model
-    about_classes  a blank and a sentence: which were matched by name; "" without layers for it
+    foreign        layers among `unused` in a part that the model has, so of another model
+    class_names    class names in the file; empty if there are none
+    total          number of parameters and buffers in the model
+    about_classes  a blank and a sentence on classes matched by name; "" without such layers
     """
 
     path: Path
@@ -52,9 +52,9 @@ class LoadReport:
     about_classes: str = ""
 
     def require_whole(self, class_names: Sequence[str] = ()) -> None:
-        """CheckpointError unless the file filled the whole model, as one to predict with must.
+        """Raise CheckpointError unless the file filled the whole model, as inference needs.
 
-        `class_names` are the model's; the file's must not be the same ones in another order.
+        Also raises it if the file has the model's `class_names` in another order.
         """
         advice = "choose the weights that were trained with this config"
         if self.missing:
@@ -95,7 +95,7 @@ class LoadReport:
         )
 
     def log(self) -> None:
-        """One message per kind, names grouped by module; the sentences are detectron2's."""
+        """Log detectron2's message for each kind of misfit, with names grouped by module."""
         for key, in_file, in_model in self.mismatched:
             logger.warning(
                 "Skip loading parameter '%s' to the model due to incompatible shapes: %s in the "
@@ -124,12 +124,12 @@ def load_weights(
     class_names: Sequence[str] = (),
     file_class_names: Sequence[str] | None = None,
 ) -> LoadReport:
-    """Fill `model` from the checkpoint at `path`, whatever its kind, and log the report.
+    """Load the checkpoint at `path`, of any format, into `model` and log the report.
 
     class_names       classes of `model`
-    file_class_names  classes of the file, where the file does not say; rows are matched by name
-    Raises CheckpointError when the file is unusable, holds numbers that are not finite, or is of
-    another model: nothing in it fits, or its body is another one.
+    file_class_names  classes of the file if the file does not name them; rows are matched by name
+    Raises CheckpointError if the file is unusable, has numbers that are not finite, or is of
+    another model: nothing fits, or the body differs.
     """
     logger.info("[Checkpointer] Loading from %s ...", path)
     plan = _plan(model, path, class_names, file_class_names)
@@ -156,13 +156,13 @@ def check_weights(
     class_names: Sequence[str] = (),
     file_class_names: Sequence[str] | None = None,
 ) -> LoadReport:
-    """What `load_weights` would do and raise; `model` stays as it is, and nothing is logged."""
+    """Return the report of `load_weights`, and raise its errors, without changing `model`."""
     return _plan(model, path, class_names, file_class_names).report
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What to copy: `values` by model key; `folded`: statistics that are 0 and 1."""
+    """values: tensors to load, by model key; folded: keys of statistics to set to 0 and 1."""
 
     report: LoadReport
     values: dict[str, Tensor]
@@ -220,7 +220,7 @@ def _plan(
 
 
 def named_classes(file: StateFile) -> list[str]:
-    """The names of its classes that a file gives; none where they are not a list of text."""
+    """The class names in a file; empty unless they are a list of texts."""
     names = file.extra.get("class_names")
     is_list = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
     return list(names) if is_list and names is not None else []
@@ -232,7 +232,7 @@ def _about_classes(
     old_classes: Sequence[str],
     class_names: Sequence[str],
 ) -> str:
-    """What becomes of the layers that tell classes, where the file has some."""
+    """A blank and a sentence on the layers with rows of classes; "" if the file has none."""
     rows = [key for key in values if has_class_rows(key)]
     if not rows or not class_names:
         return ""
@@ -276,7 +276,7 @@ def _in_engine_names(file: StateFile) -> dict[str, Tensor]:
 def _match(
     model_state: dict[str, Tensor], state: dict[str, Tensor], file: StateFile
 ) -> dict[str, str]:
-    """Model key -> file key. Names that fit nowhere as they are get the heuristics, too."""
+    """Model key -> file key. The heuristics are also used if no name fits exactly."""
     exact = {key: key for key in model_state if key in state}
     if exact and not file.heuristics:
         return exact
@@ -288,9 +288,9 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, Shape]:
 
 
 def _folded(model: nn.Module, found: Collection[str], file: StateFile) -> list[str]:
-    """Statistics that the file lacks because they are folded into weight and bias: 0 and exactly 1.
+    """Keys of statistics that the file lacks because they are folded into weight and bias.
 
-    So are those of frozen norms, and all of Caffe2's; a norm that learns misses them.
+    This applies to frozen norms and to all norms of Caffe2; other norms need their statistics.
     """
     keys = []
     for name, module in model.named_modules():
@@ -301,7 +301,7 @@ def _folded(model: nn.Module, found: Collection[str], file: StateFile) -> list[s
 
 
 def _is_obsolete(key: str) -> bool:
-    """What old checkpoints hold and models compute themselves."""
+    """Whether a key of old checkpoints has values that models compute themselves."""
     return "anchor_generator.cell_anchors" in key or key.endswith(
         ("num_batches_tracked", "pixel_mean", "pixel_std")
     )

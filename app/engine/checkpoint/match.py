@@ -1,4 +1,4 @@
-"""Names in files -> names in models: Caffe2's and torchvision's words, and prefixes left out."""
+"""Map names in files to names in models: rename Caffe2's and torchvision's, add prefixes."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ _CAFFE2: tuple[tuple[str, str], ...] = (
     (r"\.branch2a\.", ".conv1."),
     (r"\.branch2b\.", ".conv2."),
     (r"\.branch2c\.", ".conv3."),
-    # The RPN's layers are shared by all levels and named after the first, fpn2.
+    # All levels share the RPN's layers, which are named after the first level, fpn2.
     (r"conv\.rpn(\.fpn2)?", f"{_RPN_HEAD}.conv"),
     (r"rpn\.bbox\.pred(\.fpn2)?", f"{_RPN_HEAD}.anchor_deltas"),
     (r"rpn\.cls\.logits(\.fpn2)?", f"{_RPN_HEAD}.objectness_logits"),
@@ -62,7 +62,7 @@ _TORCHVISION: tuple[tuple[str, str], ...] = (
 
 
 def rename(names: Iterable[str], naming: Naming) -> dict[str, str]:
-    """Name in the file -> the engine's name, prefixes aside."""
+    """Name in the file -> the engine's name, which may still lack prefixes."""
     rules = {"caffe2": _CAFFE2, "torchvision": _TORCHVISION}.get(naming, ())
     renamed = {}
     for name in names:
@@ -75,7 +75,7 @@ def rename(names: Iterable[str], naming: Naming) -> dict[str, str]:
 
 
 def with_background_last(name: str, tensor: Tensor) -> Tensor:
-    """A Caffe2 tensor of the renamed `name`: its class 0 is the background, here class K is."""
+    """Move the background of a Caffe2 tensor from class 0 to class K, or remove it."""
     if name.startswith("bbox_pred."):
         return tensor[4:]
     if name.startswith("mask_head.predictor."):
@@ -88,10 +88,10 @@ def with_background_last(name: str, tensor: Tensor) -> Tensor:
 def match_by_suffix(
     model_shapes: Mapping[str, tuple[int, ...]], file_shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, str]:
-    """Model key -> file key: the longest one that the model key is or ends in, behind a dot.
+    """Model key -> the longest file key that equals it or its end after a dot.
 
-    Pairs of unlike shapes are kept, for the loader to report. CheckpointError when one file key
-    would fill two parameters.
+    Pairs with different shapes are kept, so that the loader reports them. Raises CheckpointError if
+    one file key fits two parameters.
     """
     matches: dict[str, str] = {}
     taken: dict[str, str] = {}

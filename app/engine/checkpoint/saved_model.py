@@ -1,4 +1,4 @@
-"""A trained model as files that are enough to use it: weights, full config, class names."""
+"""Save a trained model as all files that inference needs: weights, full config, class names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class SavedModel:
     """A model on disk, in a folder of its own.
 
     name       'best' or 'last'
-    iteration  finished iterations when it was taken
-    weights    detectron2's layout of `model_final.pth`
-    config     complete; MODEL.CLASS_NAMES names the classes, MODEL.WEIGHTS the file beside it
-    metrics    of the latest evaluation of these weights; empty when there was none
+    iteration  number of finished iterations when it was saved
+    weights    file in detectron2's layout of `model_final.pth`
+    config     complete file with MODEL.CLASS_NAMES; MODEL.WEIGHTS is the file beside it
+    metrics    metrics of the latest evaluation of these weights; empty if there was none
     """
 
     name: str
@@ -42,7 +42,7 @@ def save_model(
     iteration: int,
     metrics: dict[str, float],
 ) -> SavedModel:
-    """Write `model` to `directory`/`name`, replacing what was there file by file."""
+    """Write `model` to `directory`/`name`; replaces earlier files one by one."""
     folder = directory / name
     weights, config = folder / WEIGHTS_FILE, folder / CONFIG_FILE
     save_detectron2(

@@ -1,7 +1,7 @@
-"""Checkpoints to resume from: two files written in turn, and a manifest that says which to trust.
+"""Checkpoints to resume from: two files written in turn, and a manifest with their checksums.
 
-A crash at any instant leaves the file before; a file that its manifest does not vouch for is not
-read. Contents are tensors, numbers, text and containers of these, so reading cannot run code.
+After a crash the previous file is still there; files that do not match the manifest are not read.
+Contents are tensors, numbers, text and containers of these, so reading cannot run code.
 """
 
 import hashlib
@@ -31,9 +31,10 @@ class CheckpointStore:
         self.directory = directory
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write `state` in place of the older file, then vouch for it.
+        """Replace the older file by `state`, then update the manifest.
 
-        A full disk costs the older file, never the newer; OSError when even that is not enough.
+        If the disk is full, the older file is deleted first, never the newer one; raises OSError if
+        that is not enough.
         """
         assert is_plain(state), "a checkpoint holds tensors, numbers, text and containers of these"
         entries = self._entries()
@@ -52,9 +53,9 @@ class CheckpointStore:
         self._write_manifest([entry, *(item for item in entries if item["file"] != slot)])
 
     def load(self) -> dict[str, Any] | None:
-        """The newest whole state, or None; each file that had to be passed over is warned about.
+        """Return the newest undamaged state, or None; warns of each file that it skips.
 
-        OSError where there may be one that the storage does not give: to start over would cost it.
+        Raises OSError if the storage does not give a file: starting over would overwrite it.
         """
         not_given: OSError | None = None
         for entry in self._entries():
@@ -74,7 +75,7 @@ class CheckpointStore:
         return None
 
     def discard(self) -> None:
-        """Forget all checkpoints."""
+        """Delete all checkpoints."""
         for name in (_MANIFEST, *_SLOTS):
             (self.directory / name).unlink(missing_ok=True)
 
@@ -93,7 +94,7 @@ class CheckpointStore:
         write_atomically(self.directory / _MANIFEST, json.dumps(manifest, indent=1))
 
     def _entries(self) -> list[dict[str, Any]]:
-        """What the manifest vouches for, newest first; nothing where it is missing or damaged."""
+        """The manifest's entries, newest first; empty if it is missing or damaged."""
         path = self.directory / _MANIFEST
         try:
             text = path.read_bytes()
@@ -137,7 +138,7 @@ def is_plain(value: Any) -> bool:
 
 
 class _Digest:
-    """A file to write to that knows the size and SHA-256 of what went through."""
+    """Writes to a file and computes the size and SHA-256 of the data."""
 
     file: BinaryIO
 

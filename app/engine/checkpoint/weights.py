@@ -1,4 +1,4 @@
-"""`MODEL.WEIGHTS` -> a file: looked up in folders of weights, else downloaded once."""
+"""Find the file of `MODEL.WEIGHTS` in folders of weights, or download it once."""
 
 import hashlib
 import logging
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 REACH_S = 6.0
-"""By then a server must have answered, all attempts together: without a network, soon told."""
+"""Longest wait for a server's answer in all attempts; short for machines without a network."""
 STALL_S = 30.0
-"""A download that stands still for so long is begun again."""
+"""A download without data for this time is started again."""
 PAUSE_S = 1.0
 LOG_PERIOD_S = 5.0
 
@@ -47,12 +47,12 @@ def find_weights(
     allow_download: bool,
     remedies: Callable[[], str] | None = None,
 ) -> Path | None:
-    """The file that `MODEL.WEIGHTS` names, or None for '' (start from scratch).
+    """Return the file that `MODEL.WEIGHTS` names, or None for '' (start from scratch).
 
     A URL is searched below each folder by the end of its path, longest first, then downloaded into
-    the first folder that can be written. `?matching_heuristics=True` stays on the returned path.
-    Raises CheckpointError, naming the `remedies`, where the file is nowhere (DownloadError where
-    the network did not give it).
+    the first writable folder. The returned path keeps `?matching_heuristics=True`.
+    Raises CheckpointError with the `remedies` if there is no such file (DownloadError if its
+    download failed).
     """
     if not weights:
         return None
@@ -72,12 +72,12 @@ def find_weights(
 
 
 def local_weights(weights: str, weights_dirs: Sequence[Path]) -> Path | None:
-    """The file that `MODEL.WEIGHTS` names, if it is here already."""
+    """The file that `MODEL.WEIGHTS` names, if it exists on this machine."""
     return _look_up(weights.removesuffix(_QUERY), weights_dirs)
 
 
 class _NowhereError(Exception):
-    """Why weights are not here."""
+    """Weights were not found; the message is the reason."""
 
     def __init__(self, reason: str, *, is_networks: bool = False) -> None:
         super().__init__(reason)
@@ -85,7 +85,7 @@ class _NowhereError(Exception):
 
 
 def resolve_url(weights: str) -> str:
-    """`detectron2://`, `catalog://` and `torchvision://` as https; http(s) as it is."""
+    """The https URL of `detectron2://`, `catalog://` or `torchvision://`; http(s) is unchanged."""
     scheme, _, rest = weights.partition("://")
     if scheme in ("http", "https"):
         try:
@@ -111,7 +111,7 @@ def resolve_url(weights: str) -> str:
 
 
 def check_hash_in_name(path: Path) -> None:
-    """torchvision's names end in the first digits of the SHA-256; CheckpointError if they lie."""
+    """Raise CheckpointError if the SHA-256 differs from its first digits in torchvision's name."""
     promised = _hash_in_name(path)
     if promised and not sha256_of(path).startswith(promised):
         raise CheckpointError(
@@ -136,7 +136,7 @@ def _look_up(weights: str, weights_dirs: Sequence[Path]) -> Path | None:
 
 
 def _what_is_there(path: str) -> str:
-    with suppress(OSError, ValueError):  # a name that no file can have
+    with suppress(OSError, ValueError):  # ValueError: invalid file name
         if Path(path).is_dir():
             return "a folder, not a file"
     return "there is no such file"
@@ -145,13 +145,13 @@ def _what_is_there(path: str) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError as error:  # a folder that lets nobody in, a storage that does not answer
+    except OSError as error:  # no permission, or the storage does not answer
         logger.warning("%s: passed over (%s)", path, error.strerror)
         return False
 
 
 def _tails(weights: str) -> list[str]:
-    """`a/b/c.pkl` -> a/b/c.pkl, b/c.pkl, c.pkl; of the address as given and as resolved."""
+    """`a/b/c.pkl` -> a/b/c.pkl, b/c.pkl, c.pkl; of the given and of the resolved address."""
     names = [_names(weights.partition("://")[2] or weights)]
     if "://" in weights:
         names.append(_names(urlsplit(resolve_url(weights)).path))
@@ -160,7 +160,7 @@ def _tails(weights: str) -> list[str]:
 
 
 def _names(path: str) -> tuple[str, ...]:
-    """The parts of a path, without any that lead up or to the root."""
+    """The parts of a path without `..` and the root."""
     return tuple(p for p in PurePosixPath(unquote(path)).parts if p not in ("/", "//", ".."))
 
 
@@ -193,10 +193,10 @@ def _fetch(weights: str, weights_dirs: Sequence[Path], *, allow_download: bool) 
 
 
 class _Download:
-    """One file from the network, checked while it comes.
+    """Downloads one file and checks its content on the way.
 
-    reach_until   by this time (`time.monotonic`) the server must have answered
-    has_answered  whether something came at all
+    reach_until   time (`time.monotonic`) by which the server must have answered
+    has_answered  whether the server has answered
     """
 
     def __init__(self, url: str) -> None:
@@ -206,7 +206,7 @@ class _Download:
         self._promised = _hash_in_name(PurePath(urlsplit(url).path))
 
     def run(self, file: BinaryIO) -> None:
-        """Write it to `file`; CheckpointError where what comes is no weights or not these."""
+        """Write the answer to `file`; raises CheckpointError unless it is the right weights."""
         with _answer(self.url, self.reach_until - time.monotonic()) as response:
             self.has_answered = True
             total = response.length or 0
@@ -238,11 +238,11 @@ class _Download:
 
 
 class _ForeignError(CheckpointError):
-    """What the network gives under this address is something else: trying again does not help."""
+    """The server's answer is no weights; another attempt does not help."""
 
 
 def _check_end(file: BinaryIO) -> None:
-    """Of a file whose length nobody told: a zip archive has a directory at its end."""
+    """Raise ConnectionError for an incomplete zip archive, if the server did not send a length."""
     file.flush()
     kind = foreign_kind(Path(f"/dev/fd/{file.fileno()}"))
     if kind is not None:
@@ -250,9 +250,9 @@ def _check_end(file: BinaryIO) -> None:
 
 
 def _answer(url: str, seconds: float) -> Any:
-    """The server's response, or the error, at the latest after so many seconds.
+    """Return the server's response or raise its error; TimeoutError after `seconds`.
 
-    In a thread: looking up a name heeds no time-out.
+    The request runs in a thread, because looking up a host name has no timeout.
     """
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
     is_late = threading.Event()
@@ -260,7 +260,7 @@ def _answer(url: str, seconds: float) -> Any:
     def ask() -> None:
         try:
             answer: Any = urllib.request.build_opener().open(url, timeout=STALL_S)
-        except Exception as error:  # raised where it is waited for
+        except Exception as error:  # raised again in the waiting thread
             answer = error
         answers.put(answer)
         if is_late.is_set():
@@ -288,7 +288,7 @@ def _is_final(error: Exception) -> bool:
 
 
 def _reason(error: Exception, url: str) -> str:
-    """Why a download failed, and through which proxy."""
+    """The reason why a download failed, with the proxy if there is one."""
     cause: object = error
     if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
         cause = error.reason
