@@ -1,1 +1,1 @@
-"""Words the whole engine shares: plain tensors in frozen dataclasses, and functions on boxes."""
+"""Types that the whole engine shares: frozen dataclasses of tensors, and functions on boxes."""

@@ -16,7 +16,7 @@ def area(boxes: Tensor) -> Tensor:
 
 def scale(boxes: Tensor, scale_x: float, scale_y: float) -> Tensor:
     """Multiply x by `scale_x` and y by `scale_y`: (..., 4) -> (..., 4)."""
-    # Without a tensor of the factors, which a GPU would have to wait for.
+    # In-place factors need no tensor, whose copy to a GPU would have to be waited for.
     scaled = boxes.clone()
     scaled[..., 0::2] *= scale_x
     scaled[..., 1::2] *= scale_y
@@ -32,7 +32,7 @@ def clip(boxes: Tensor, size: Size) -> Tensor:
 
 
 def nonempty(boxes: Tensor, threshold: float = 0.0) -> Tensor:
-    """Mask of boxes whose both sides exceed `threshold` pixels: (..., 4) -> (...) bool."""
+    """Mask of boxes with both sides above `threshold` pixels: (..., 4) -> (...) bool."""
     sides = boxes[..., 2:] - boxes[..., :2]
     return (sides > threshold).all(dim=-1)
 
@@ -54,8 +54,8 @@ def inside(boxes: Tensor, size: Size, margin: float = 0.0) -> Tensor:
 
 
 def pairwise_intersection(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """Intersection areas of every pair: (N, 4), (M, 4) -> (N, M). 0 where boxes are apart."""
-    # Column by column: passes over (N, M) values without gaps in memory are several times faster.
+    """Intersection areas of every pair: (N, 4), (M, 4) -> (N, M). 0 for disjoint boxes."""
+    # Contiguous (N, M) values, one coordinate at a time, are several times faster than (N, M, 2).
     x0, y0, x1, y1 = boxes2.t().contiguous()
     width = torch.minimum(boxes1[:, 2:3], x1) - torch.maximum(boxes1[:, 0:1], x0)
     height = torch.minimum(boxes1[:, 3:4], y1) - torch.maximum(boxes1[:, 1:2], y0)
@@ -63,7 +63,7 @@ def pairwise_intersection(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 
 def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """Intersection over union of every pair: (N, 4), (M, 4) -> (N, M). 0 where boxes are apart."""
+    """Intersection over union of every pair: (N, 4), (M, 4) -> (N, M). 0 for disjoint boxes."""
     intersection = pairwise_intersection(boxes1, boxes2)
     union = area(boxes1)[:, None] + area(boxes2) - intersection
     return torch.where(intersection > 0, intersection / union, intersection.new_zeros(()))

@@ -1,8 +1,8 @@
-"""Which asked-for class a name means, of a data set or of weights.
+"""Match the class names of a data set or of weights to the requested class names.
 
-The exact name goes first. What nobody can see makes no difference: the two Unicode forms of an
-accented letter, zero-width characters, blanks. Another case is the same class only where that
-leaves nothing open: `A` and `a` are two classes as soon as both are asked for or both are used.
+Exact matches are preferred. Invisible differences are ignored: the two Unicode forms of an accented
+letter, zero-width characters, blanks. Names that differ in case match only if that is unambiguous:
+`A` and `a` are two classes if both are requested or both are used.
 """
 
 import unicodedata
@@ -17,10 +17,10 @@ OTHER_CHARACTERS = "class name with other invisible characters (taken as the ask
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What one name means.
+    """The match of one name.
 
-    class_id  position among the asked-for classes; None for none of them
-    kind      what is to be told of each object of this name, with `example`; "" for nothing
+    class_id  position in the requested classes; None if there is no match
+    kind      problem to count for each object of this name, with `example`; "" for none
     """
 
     class_id: int | None
@@ -29,7 +29,7 @@ class Match:
 
 
 def match_names(asked: Sequence[str], used: Iterable[str]) -> dict[str, Match]:
-    """What each of the names `used` means; of two asked-for names that are the same, the first."""
+    """The match of each name of `used`; of equal names in `asked` the first is used."""
     used = set(used)
     exact, plain = _positions(asked), _positions(map(plain_name, asked))
     by_case, spellings = defaultdict(set), defaultdict(set)
@@ -56,17 +56,17 @@ def match_names(asked: Sequence[str], used: Iterable[str]) -> dict[str, Match]:
 
 
 def plain_name(name: str) -> str:
-    """The name without what cannot be seen: one Unicode form, no zero-width characters, and one
-    blank between words.
+    """The name without invisible differences: in Unicode form NFC, without zero-width characters,
+    with single blanks.
     """
     if name.isascii() and name.isprintable() and "  " not in name:
-        return name.strip()  # nearly all of them
+        return name.strip()  # fast path for nearly all names
     seen = "".join(char for char in name if unicodedata.category(char) != "Cf")
     return unicodedata.normalize("NFC", " ".join(seen.split()))
 
 
 def folded_name(name: str) -> str:
-    """The same without regard to case."""
+    """`plain_name` with its case folded."""
     return unicodedata.normalize("NFC", plain_name(name).casefold())
 
 
@@ -78,7 +78,7 @@ def _positions(names: Iterable[str]) -> dict[str, int]:
 
 
 def _hint(name: str, asked: Sequence[str], same_but_case: Sequence[str]) -> str:
-    """Why a name that looks like one of the asked-for ones is none of them; "" for others."""
+    """The reason why a name that looks like a requested one does not match; "" for other names."""
     if same_but_case:
         return (
             f" (asked for: {', '.join(same_but_case)}; names that differ in case are two classes"
@@ -89,7 +89,7 @@ def _hint(name: str, asked: Sequence[str], same_but_case: Sequence[str]) -> str:
 
 
 def _looks_alike(name: str, other: str) -> bool:
-    """Whether two names differ in letters of other alphabets (a Cyrillic a) or in widths only."""
+    """Whether two names differ only in the width or alphabet of letters (a Cyrillic a)."""
     if name.isascii() and other.isascii():
         return False
     if folded_name(unicodedata.normalize("NFKC", name)) == folded_name(
@@ -103,5 +103,5 @@ def _looks_alike(name: str, other: str) -> bool:
 
 
 def _both(name: str, other: str) -> str:
-    """Two names with the codes of what is not ASCII, which may look the same."""
+    """Two names with the codes of their characters beyond ASCII, which may look the same."""
     return f"{name!a} in the file, asked for: {other!a}"

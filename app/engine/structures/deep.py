@@ -1,15 +1,15 @@
-"""What was met in an image with more than 8 bits, for code that works without torch, too."""
+"""The value range of an image with more than 8 bits, also for code that works without torch."""
 
 from typing import NamedTuple
 
 
 class Deep(NamedTuple):
-    """What was met in one image with more than 8 bits, for those who tell it.
+    """The value range of one image with more than 8 bits, for messages.
 
-    largest      value
-    white        the value that became white
-    num_outside  values below black or above white: they became black or white
-    num_values   of all channels
+    largest      the largest value
+    white        the value that was converted to white
+    num_outside  number of values below black or above white, which were clipped
+    num_values   number of values in all channels
     is_decided   whether `white` was decided for a training set, or by a user
     """
 
@@ -21,7 +21,7 @@ class Deep(NamedTuple):
 
     @property
     def outside(self) -> str:
-        """How many values are lost, in words; "" where none is."""
+        """A sentence with the number of clipped values; "" if there are none."""
         if not self.num_outside:
             return ""
         return (
@@ -31,5 +31,5 @@ class Deep(NamedTuple):
 
     @property
     def looks_shallow(self) -> bool:
-        """So little of the range up to white is used that white may be another value."""
+        """Whether so little of the range is used that another value of white is likely."""
         return 0 < self.largest < (self.white + 1) / 4

@@ -1,4 +1,4 @@
-"""What a model says about one image."""
+"""The objects that a model finds in one image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ class Detections:
     scores      (R,) float32 in [0, 1] (a proposal network gives objectness logits)
     classes     (R,) int64 in [0, K), K foreground classes
     class_probs (R, K) or (R, K + 1 with background last) float32: the full class vector of each
-                object. None when the model was not asked for it (`Detector.keep_class_probs`).
+                object; None unless `Detector.keep_class_probs` is set
     masks       (R, H, W) bool in the image, or (R, 1, S, S) float probabilities before pasting
     keypoints   (R, num_keypoints, 3) float32: x, y, score
     semantic    (C, H, W) float32 logits of the semantic head, whole image
@@ -51,8 +51,8 @@ class Detections:
         return self.boxes.shape[0]
 
     def select(self, index: Tensor) -> Self:
-        """The objects at `index` ((M,) int64, or (R,) bool); whole-image fields stay."""
-        if index.dtype == torch.bool:  # looked through once, not once for each field
+        """The objects at `index` ((M,) int64, or (R,) bool); whole-image fields are kept."""
+        if index.dtype == torch.bool:  # converted once, not for each field
             index = index.nonzero()[:, 0]
 
         def pick(value: Tensor | None) -> Tensor | None:
@@ -78,7 +78,7 @@ class Detections:
 
 
 def to_cpu(found: Sequence[Detections]) -> list[Detections]:
-    """Detections of several images on the CPU: a wait for each field, not for each image."""
+    """Copy the detections of several images to the CPU, with one wait per field, not per image."""
     if all(d.boxes.device.type == "cpu" for d in found):
         return list(found)
     counts = [len(d) for d in found]

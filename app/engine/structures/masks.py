@@ -1,4 +1,4 @@
-"""Instance masks as the data set gives them: polygons, or bitmaps.
+"""Instance masks as polygons or bitmaps, as the data set has them.
 
 G: number of instances. Polygon coordinates are continuous pixels, as boxes.
 """
@@ -32,28 +32,28 @@ class Masks(Protocol):
         ...
 
     def crop_and_resize(self, boxes: Tensor, side: int, index: Tensor | None = None) -> Tensor:
-        """The i-th mask inside the i-th box: (G, 4) -> (G, side, side) bool.
+        """Crop the i-th mask to the i-th box and resize it: (G, 4) -> (G, side, side) bool.
 
-        With `index` (M,) int64 the mask at `index[i]` inside the i-th of M boxes.
+        With `index` (M,) int64 the mask at `index[i]` is cropped to the i-th of M boxes.
         """
         ...
 
     def nonempty(self) -> Tensor:
-        """(G,) bool: masks that cover anything."""
+        """(G,) bool: whether each mask covers any pixel."""
         ...
 
     def tight_boxes(self) -> Tensor:
-        """Smallest boxes around the masks: (G, 4); zeros where a mask is empty."""
+        """Smallest boxes around the masks: (G, 4); zeros for an empty mask."""
         ...
 
 
 def _rows(index: Tensor) -> list[int]:
     rows = index.nonzero()[:, 0] if index.dtype == torch.bool else index
-    return [int(i) for i in rows.tolist()]  # one transfer from an accelerator, not one a row
+    return [int(i) for i in rows.tolist()]  # one transfer from an accelerator, not one per row
 
 
 def rasterize(polygons: list[Polygon], height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Pixels covered by the union of polygons, by COCO's own rule: (height, width) bool."""
+    """Pixels covered by the union of polygons, by COCO's rule: (height, width) bool."""
     if not polygons:
         return np.zeros((height, width), dtype=bool)
     codes = coco_mask.frPyObjects([p.tolist() for p in polygons], height, width)
@@ -62,7 +62,7 @@ def rasterize(polygons: list[Polygon], height: int, width: int) -> npt.NDArray[n
 
 @dataclass(frozen=True, slots=True)
 class PolygonMasks:
-    """Each instance is a list of polygons; stays on the CPU whatever device is asked for."""
+    """One list of polygons for each instance, always on the CPU."""
 
     polygons: list[list[Polygon]]
 
@@ -74,11 +74,11 @@ class PolygonMasks:
         return type(self)([self.polygons[i] for i in _rows(index)])
 
     def to(self, device: torch.device | str) -> Self:
-        """Itself: polygons have no device."""
+        """Returns itself, because polygons have no device."""
         return self
 
     def crop_and_resize(self, boxes: Tensor, side: int, index: Tensor | None = None) -> Tensor:
-        """Polygons moved into the box, scaled to `side`, rasterised (detectron2's rule)."""
+        """Move polygons into the box, scale to `side` and rasterise, as detectron2 does."""
         chosen = self if index is None else self.select(index)
         targets = [
             _polygons_in_box(polygons, box, side)
@@ -105,8 +105,8 @@ class PolygonMasks:
 def _polygons_in_box(
     polygons: list[Polygon], box: npt.NDArray[np.float32], side: int
 ) -> npt.NDArray[np.bool_]:
-    # Boxes thinner than 0.1 px are stretched as if they were 0.1 px wide: detectron2's guard. The
-    # ratio is rounded to single precision as there, or points between two pixels would fall apart.
+    # As in detectron2, boxes thinner than 0.1 px are scaled like boxes of 0.1 px, and the ratio is
+    # float32: else points halfway between two pixels would be rasterised differently.
     ratio_x, ratio_y = np.float32(side) / np.maximum(box[2:] - box[:2], np.float32(0.1))
     moved = []
     for polygon in polygons:
@@ -135,11 +135,11 @@ class BitMasks:
         return move_all(self, device)
 
     def crop_and_resize(self, boxes: Tensor, side: int, index: Tensor | None = None) -> Tensor:
-        """Aligned RoIAlign of the bitmap, thresholded at one half (detectron2's rule)."""
+        """Aligned RoIAlign of the bitmap with a threshold of 0.5, as in detectron2."""
         from torchvision.ops import roi_align  # slow to import
 
         bits = move(self.bits, boxes.device).float()
-        # Many boxes may share a mask: RoIAlign looks it up instead of getting a copy for each.
+        # Many boxes may share a mask: RoIAlign takes its index, which needs no copies.
         rows = torch.arange(len(self), device=boxes.device) if index is None else index
         rois = torch.cat((rows.to(boxes.device)[:, None], boxes), dim=1)
         pooled: Tensor = roi_align(bits[:, None], rois.float(), (side, side), 1.0, 0, True)
@@ -150,7 +150,7 @@ class BitMasks:
         return self.bits.flatten(1).any(dim=1)
 
     def tight_boxes(self) -> Tensor:
-        """(G, 4). The last covered pixel counts as a whole: +1 on the maxima."""
+        """(G, 4). The maxima are the edges after the last covered pixels."""
         boxes = torch.zeros((len(self), 4), dtype=torch.float32)
         columns, rows = self.bits.any(dim=1), self.bits.any(dim=2)
         for i in range(len(self)):

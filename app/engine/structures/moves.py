@@ -1,4 +1,4 @@
-"""Tensors brought to a device, and all tensors of a dataclass at once."""
+"""Move tensors, or all tensors of a dataclass, to a device."""
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
@@ -11,15 +11,15 @@ T = TypeVar("T")
 
 
 def move(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """`tensor` on a device; what goes to a GPU goes there while the program runs on."""
+    """Move a tensor to a device; copies from the CPU to a GPU are asynchronous."""
     if tensor.device.type == "cpu" and torch.device(device).type == "cuda":
-        # From other memory the copy would wait for all that the GPU has to do before.
+        # A copy from memory that is not pinned would wait for all earlier work of the GPU.
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def map_tensors(value: T, change: Callable[[Tensor], Tensor]) -> T:
-    """A copy of a dataclass with every tensor changed, in dataclasses inside it, too."""
+    """Copy a dataclass with `change` applied to every tensor, also in nested dataclasses."""
     assert is_dataclass(value)
     assert not isinstance(value, type)
     changes: dict[str, Any] = {}

@@ -27,12 +27,12 @@ class ImageRecord:
     boxes          (G, 4) float32, x0 y0 x1 y1 in pixels of the displayed image
     classes        (G,) int64 in [0, K)
     crowd          (G,) bool: regions of many objects, left out of training
-    difficult      (G,) bool: PASCAL VOC's mark, neither rewarded nor punished in evaluation
+    difficult      (G,) bool: PASCAL VOC's mark; the evaluation ignores these objects
     segmentations  G entries (None where an object has none), or None
     keypoints      (G, num_keypoints, 3) float32, or None
     image_id       identifies the image in evaluation; unique in a data set
-    extra          what a data set adds: `areas` (NaN where a file does not say it),
-                   `sem_seg_path`, `sem_seg_table` (class of each value, where they differ),
+    extra          fields of some data sets: `areas` (NaN if the file has none),
+                   `sem_seg_path`, `sem_seg_table` (class of each stored value, if they differ),
                    `pan_seg_path`, `segments_info`, `proposals` (arrays), LVIS's `neg_classes`, ...
     """
 
@@ -59,7 +59,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image as a model takes it.
+    """One image as the input of a model.
 
     image          (C, H, W) uint8 (or float32) in the channel order of INPUT.FORMAT, not normalised
     original_size  size on disk; detections are given in its pixels
@@ -67,7 +67,7 @@ class Sample:
     proposals      precomputed proposals in the coordinates of `image`, or None
     semantic       (H, W) int64 class of every pixel, or None
     image_id       as in `ImageRecord`
-    deep           what was met in an image with more than 8 bits, or None
+    deep           value range of an image with more than 8 bits, or None
     """
 
     image: Tensor
@@ -88,5 +88,5 @@ class Sample:
         return move_all(self, device)
 
     def pinned(self) -> Self:
-        """The same sample in memory from which a GPU copies by itself."""
+        """The same sample in pinned memory, from which copies to a GPU are asynchronous."""
         return map_tensors(self, Tensor.pin_memory)

@@ -1,11 +1,11 @@
-"""Sizes of images, for code that works without torch, too."""
+"""Sizes of images, also for code that works without torch."""
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
 
 
 def shortest_edge_size(size: Size, edge: int, max_size: int) -> Size:
-    """Size whose short side is `edge`, unless the long one would exceed `max_size`; at least 1."""
+    """Size with a short side of `edge`, or less if the long side would exceed `max_size`."""
     height, width = size
     scale = edge / min(height, width)
     new_height, new_width = (
@@ -18,7 +18,7 @@ def shortest_edge_size(size: Size, edge: int, max_size: int) -> Size:
 
 
 def padded_size(sizes: list[Size], size_divisibility: int = 0) -> Size:
-    """Common size of a batch: the maximum of each side, rounded up to a multiple."""
+    """Common size of a batch: the maximum of each side, rounded up to `size_divisibility`."""
     height, width = max(h for h, _ in sizes), max(w for _, w in sizes)
     if size_divisibility > 1:
         height = -(-height // size_divisibility) * size_divisibility

@@ -1,4 +1,4 @@
-"""What a model is trained towards, and the proposals between its two stages."""
+"""The ground truth of a training, and the proposals between the two stages of a model."""
 
 from dataclasses import dataclass, replace
 from typing import Self
