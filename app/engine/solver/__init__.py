@@ -1,4 +1,4 @@
-"""How weights move: the optimiser, and the learning rate over a run."""
+"""The optimiser, and the learning-rate schedule of a run."""
 
 from app.engine.solver.optimizer import build_optimizer, load_optimizer_state
 from app.engine.solver.schedule import Schedule, auto_scale, build_schedule, rescale_schedule

@@ -14,7 +14,7 @@ from app.engine.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-# Without the channels-first LayerNorm of app.engine.layers, which decays: so in detectron2.
+# Without the channels-first LayerNorm of app.engine.layers, whose weights decay as in detectron2.
 _NORMS = (
     nn.BatchNorm1d,
     nn.BatchNorm2d,
@@ -32,7 +32,7 @@ _ADAM = {"step", "exp_avg", "exp_avg_sq"}
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
-    """The optimiser of `cfg.SOLVER` over the trainable parameters of `model`."""
+    """Build the optimiser of `cfg.SOLVER` for the trainable parameters of `model`."""
     solver = cfg.SOLVER
     groups = parameter_groups(
         model,
@@ -46,9 +46,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
         raise ConfigError("the model has no trainable parameter; lower MODEL.BACKBONE.FREEZE_AT")
     on_gpu = groups[0]["params"][0].device.type == "cuda"
     names = {parameter: name for name, parameter in model.named_parameters()}
-    for group in groups:  # with names, what is known of each is found in other groups again
+    for group in groups:  # names allow loading a state that was saved with other groups
         group["params"] = [(names[parameter], parameter) for parameter in group["params"]]
-    # A fused step skips infinite gradients by itself: nobody waits to hear of them.
+    # A fused step skips infinite gradients on the GPU, without a wait for the CPU to check them.
     how: dict[str, Any] = {"fused": True} if on_gpu else {"foreach": True}
     if solver.OPTIMIZER == "ADAMW":
         optimizer: Optimizer = optim.AdamW(groups, lr=solver.BASE_LR, **how)
@@ -73,10 +73,10 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
 
 
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """What is known of each parameter's gradients, on a device of whatever kind.
+    """Load the saved averages of each parameter's gradients, which may be from another device.
 
-    Rates, decays and momenta stay those of `optimizer`. What another kind of optimiser has left is
-    of no use: it is told, and the averages of gradients start anew.
+    Rates, decays and momenta of `optimizer` are kept. A state of another kind of optimiser cannot
+    be used: it is logged, and the averages of gradients start anew.
     """
     groups = optimizer.state_dict()["param_groups"]
     saved = _by_parameter(state, groups)
@@ -93,9 +93,9 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
 def _by_parameter(
     state: dict[str, Any], own_groups: Sequence[dict[str, Any]]
 ) -> dict[str, dict[str, Any]] | None:
-    """What a saved state knows, by the name of the parameter; None where it does not say whose."""
+    """The saved state by the name of the parameter; None if it cannot be assigned to names."""
     groups = state["param_groups"]
-    if not all("param_names" in group for group in groups):  # of the first release
+    if not all("param_names" in group for group in groups):  # saved by the first release
         if [len(g["params"]) for g in groups] != [len(g["params"]) for g in own_groups]:
             return None
         names = [group["param_names"] for group in own_groups]
@@ -122,10 +122,10 @@ def parameter_groups(
     bias_lr_factor: float = 1.0,
     weight_decay_bias: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Trainable parameters, each once, merged into groups of equal rate and decay.
+    """Trainable parameters, each once, in groups of equal learning rate and decay.
 
-    Norm layers take `weight_decay_norm`; biases, a norm's too, take `weight_decay_bias` unless
-    None, and `bias_lr_factor` times the rate.
+    Norm layers have `weight_decay_norm`; biases, also of norms, have `weight_decay_bias` unless it
+    is None, and `bias_lr_factor` times the rate.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module, name, parameter in _trainable(model):
@@ -141,9 +141,9 @@ def parameter_groups(
 
 
 def clip_before_step(optimizer: Optimizer, *, kind: str, limit: float, norm_type: float) -> None:
-    """Let every `step()` first bound the gradients; GradScaler has unscaled them by then.
+    """Clip the gradients before every `step()`, after GradScaler has unscaled them.
 
-    kind  value: each element; norm: each parameter's norm; full_model: the norm of all together
+    kind  value: each element; norm: each parameter's norm; full_model: the norm of all parameters
     """
     if not (math.isfinite(limit) and limit > 0):
         raise ConfigError(f"SOLVER.CLIP_GRADIENTS.CLIP_VALUE is {limit}; give a number above 0")

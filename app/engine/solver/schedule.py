@@ -1,6 +1,6 @@
 """Learning rates over a run: a warm-up, then steps or a cosine, as multipliers of the base rate.
 
-`where` is the share of the run that is behind us, iteration / max_iter.
+`where` is the finished share of the run, iteration / max_iter.
 """
 
 import logging
@@ -21,17 +21,17 @@ Curve = Callable[[float], float]
 """`where` in [0, 1] -> multiplier."""
 
 MIN_WARMUP = 100
-"""A rescaled schedule keeps a warm-up of so many iterations, or a tenth of a shorter run."""
+"""Least iterations of the warm-up in a rescaled schedule, or a tenth of the run if that is less."""
 
-_EPSILON = 1e-6  # as in fvcore: a milestone counts from its own iteration on, despite rounding
+_EPSILON = 1e-6  # as in fvcore: rounding errors must not delay a milestone by one iteration
 
 
 class Schedule:
     """Sets every group's learning rate for the coming iteration: its base rate times the curve.
 
-    base_lrs   rate of each group at multiplier 1, as the optimiser was built with it
-    factor     of all base rates: below 1 in a run that has gone back to a checkpoint
-    iteration  finished iterations
+    base_lrs   each group's rate at multiplier 1, which the optimiser was built with
+    factor     multiplies all base rates; below 1 after a run has gone back to a checkpoint
+    iteration  number of finished iterations
     """
 
     def __init__(self, optimizer: Optimizer, curve: Curve, *, max_iter: int) -> None:
@@ -44,17 +44,17 @@ class Schedule:
         self._apply()
 
     def step(self) -> None:
-        """One more iteration is finished."""
+        """Count one more finished iteration."""
         self.iteration += 1
         self._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        """Named as in detectron2's checkpoints."""
+        """The state with the keys of detectron2's checkpoints."""
         rates = [lr * self.factor for lr in self.base_lrs]
         return {"base_lrs": rates, "last_epoch": self.iteration}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on at the iteration of `state`, with the own rates."""
+        """Set the iteration of `state`; the base rates of this schedule are kept."""
         self.iteration = int(state["last_epoch"])
         self._apply()
 
@@ -70,7 +70,7 @@ class Schedule:
 
 
 def build_schedule(cfg: CfgNode, optimizer: Optimizer) -> Schedule:
-    """The schedule of `cfg.SOLVER` for `optimizer`, at iteration 0."""
+    """Build the schedule of `cfg.SOLVER` for `optimizer`, at iteration 0."""
     if cfg.SOLVER.MAX_ITER < 1:
         raise ConfigError(
             f"SOLVER.MAX_ITER is {cfg.SOLVER.MAX_ITER}; train for 1 iteration or more"
@@ -79,7 +79,7 @@ def build_schedule(cfg: CfgNode, optimizer: Optimizer) -> Schedule:
 
 
 def build_curve(cfg: CfgNode) -> Curve:
-    """The curve of `cfg.SOLVER`, warm-up included."""
+    """Build the curve of `cfg.SOLVER`, including the warm-up."""
     solver = cfg.SOLVER
     if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
         main = partial(
@@ -105,7 +105,7 @@ def build_curve(cfg: CfgNode) -> Curve:
 
 
 def multi_step(where: float, *, milestones: Sequence[int], gamma: float, max_iter: int) -> float:
-    """`gamma` to the number of milestones (ascending iterations) reached."""
+    """`gamma` to the power of the number of milestones (ascending iterations) reached."""
     return float(gamma ** bisect_right(milestones, int((where + _EPSILON) * max_iter)))
 
 
@@ -115,7 +115,7 @@ def cosine(where: float, *, end: float) -> float:
 
 
 def fixed_gamma(where: float, *, gamma: float, num_decays: int) -> float:
-    """`num_decays` + 1 pieces of equal length, each `gamma` times the one before."""
+    """Constant on `num_decays` + 1 equally long parts; each is `gamma` times the previous one."""
     piece = int((where + _EPSILON) * (num_decays + 1))
     return float(gamma ** min(piece, num_decays))
 
@@ -123,10 +123,10 @@ def fixed_gamma(where: float, *, gamma: float, num_decays: int) -> float:
 def warm_up(
     where: float, *, main: Curve, factor: float, length: float, linear: bool, rescale: bool
 ) -> float:
-    """`main` after a start of `length` (a share of the run) that begins at `factor` times it.
+    """`main` after a warm-up of `length` (a share of the run) from `factor` times `main(0)`.
 
-    linear   rise steadily to what `main` says at the end of the start; else stay at the factor
-    rescale  `main` runs its whole course behind the start, instead of losing its beginning
+    linear   whether the warm-up rises linearly to the value of `main` at its end, or is constant
+    rescale  whether `main` starts at its beginning after the warm-up, instead of at `length`
     """
     if where + _EPSILON > length:
         return main((where - length) / (1 - length) if rescale and length < 1 else where)
@@ -139,9 +139,9 @@ def warm_up(
 
 
 def rescale_schedule(cfg: CfgNode, max_iter: int) -> None:
-    """Set `SOLVER.MAX_ITER`; decay steps move in proportion, the warm-up shrinks but keeps a floor.
+    """Set `SOLVER.MAX_ITER` and scale the decay steps and the warm-up in proportion.
 
-    A longer run keeps the warm-up it had.
+    The warm-up does not get shorter than `MIN_WARMUP`, and not longer than it was.
     """
     solver = cfg.SOLVER
     scale = max_iter / solver.MAX_ITER
@@ -152,9 +152,9 @@ def rescale_schedule(cfg: CfgNode, max_iter: int) -> None:
 
 
 def auto_scale(cfg: CfgNode, world_size: int) -> CfgNode:
-    """The config for `world_size` GPUs, when `SOLVER.REFERENCE_WORLD_SIZE` says it is for others.
+    """Scale the config to `world_size` GPUs if `SOLVER.REFERENCE_WORLD_SIZE` is another number.
 
-    Batch and learning rate grow with the GPUs; everything counted in iterations shrinks.
+    Batch size and learning rate are multiplied by the ratio; numbers of iterations are divided.
     """
     reference = cfg.SOLVER.REFERENCE_WORLD_SIZE
     if reference in (0, world_size):
