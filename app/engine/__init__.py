@@ -1,8 +1,8 @@
-"""The detection engine; it reports to nobody.
+"""The detection engine, with the telemetry of libraries turned off.
 
-ONNX Runtime keeps a device id and a database of events for its makers below the cache folder, from
-the moment that it is imported. It asks this variable then, so the variable is set before any module
-of the engine can import it.
+When ONNX Runtime is imported, it starts to write a device id and a database of events for its
+vendor to the cache folder, unless this variable is set. So the variable is set before any module of
+the engine can import ONNX Runtime.
 """
 
 import os

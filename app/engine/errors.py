@@ -1,14 +1,14 @@
-"""What can go wrong for a user of the engine, as a tree.
+"""The errors that a user of the engine can meet, as a tree of classes.
 
 EngineError (ValueError)
 ├── ConfigError      a config file, key or value
 ├── DatasetError     annotations or index: nothing to train on, unreadable file, ...
 ├── ImageError       one image cannot be read
-│   ├── StorageError    because its storage does not give it: what is in it is not known
-│   └── DoesNotFitError  because memory is too small for it alone (an OutOfMemoryError, too)
+│   ├── StorageError    its storage does not give the file, so its content is not known
+│   └── DoesNotFitError  memory is too small for this one image (an OutOfMemoryError, too)
 ├── CheckpointError  weights missing, unreadable, unsafe, or of another model
-│   └── DownloadError  they are nowhere here and cannot be downloaded
-├── ExportError     a model cannot be written for another program, or finds other things there
+│   └── DownloadError  weights not on this machine, and their download failed
+├── ExportError     a model cannot be exported, or the exported one has other results
 ├── DivergedError    the loss became infinite, NaN or enormous and did not recover
 ├── OutOfMemoryError the device's memory does not suffice, even in the smallest parts
 └── RankError        another process of a training was lost, again and again
@@ -30,12 +30,12 @@ _SIGNS_OF_MEMORY = re.compile(
             r"bad[_ ]alloc",  # C++
             r"alloc_failed",  # cuBLAS, cuDNN, cuFFT
             r"smaller than requested bytes",  # a limited arena of ONNX Runtime
-            # oneDNN keeps the reason to itself; what it cannot do, it says of descriptors.
+            # oneDNN gives no reason; messages with "descriptor" are about unsupported operations.
             r"could not (create|execute) a primitive(?! desc)",
             r"could not create a memory(?! desc)",
             r"unable to mmap",
             r"shared memory ?\(shm\)",
-            r"cublascreate",  # the library's first wish is for memory
+            r"cublascreate",  # cuBLAS allocates memory when it is created
             r"unable to find a valid cudnn algorithm",
         )
     ),
@@ -44,7 +44,7 @@ _SIGNS_OF_MEMORY = re.compile(
 
 
 class EngineError(ValueError):
-    """Something a user can put right; the message says how, in `plain` text."""
+    """An error that a user can correct; the message is `plain` text with the remedy."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*(plain(a) if isinstance(a, str) else a for a in arguments))
@@ -63,13 +63,13 @@ class ImageError(EngineError):
 
 
 class StorageError(ImageError):
-    """The storage does not give an image: it is missing, or a mount is wrong, closed or gone.
+    """An image cannot be read from its storage: the file or the mount is missing, or access denied.
 
-    What is in it is not known, so that it is worth another look once the storage is in order.
+    Its content is not known, so reading can be tried again once the storage works.
     """
 
     def __init__(self, place: str, reason: str) -> None:
-        """`reason` in the system's words ("Stale file handle")."""
+        """`reason` is the system's message ("Stale file handle")."""
         super().__init__(place, reason)
         self.place, self.reason = self.args
 
@@ -85,11 +85,11 @@ class CheckpointError(EngineError):
 
 
 class DownloadError(CheckpointError):
-    """Weights are nowhere here and cannot be downloaded."""
+    """Weights are not on this machine, and their download failed."""
 
 
 class ExportError(EngineError):
-    """A model cannot be written for another program, or would not find the same there."""
+    """A model cannot be exported, or the exported model has other results."""
 
 
 class DivergedError(EngineError):
@@ -101,7 +101,7 @@ class OutOfMemoryError(EngineError):
 
 
 class DoesNotFitError(ImageError, OutOfMemoryError):
-    """Memory is too small for one image alone; it is worth another look where there is more."""
+    """Memory is too small for one image alone; with more memory it can be tried again."""
 
 
 class RankError(EngineError):
@@ -109,13 +109,13 @@ class RankError(EngineError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory of the device or of the host ran out; libraries have only words for it."""
+    """Whether memory of the device or the host ran out; libraries have only messages for that."""
     if isinstance(error, MemoryError | OutOfMemoryError):
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     kind = type(error)
-    if kind.__name__ == "OutOfMemoryError":  # torch's, which need not be there
+    if kind.__name__ == "OutOfMemoryError":  # torch's class, compared by name without importing it
         return True
     is_a_librarys = isinstance(error, RuntimeError) or kind.__module__.startswith("onnxruntime")
     return is_a_librarys and _SIGNS_OF_MEMORY.search(str(error)) is not None

@@ -1,4 +1,4 @@
-"""How files begin that are mistaken for images as well as for weights."""
+"""Signatures of files that users give by mistake as images or as weights."""
 
 from typing import NamedTuple
 

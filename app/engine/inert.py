@@ -1,9 +1,9 @@
-"""Stand-ins for what a pickled file names: values that can be looked at, and none that runs code.
+"""Stand-ins for the classes and functions that a pickled file names, none of which runs code.
 
-Files of other programs hold more than weights: settings, paths, dates, counters. What is known to
-be harmless becomes a table, a list or a number; objects of classes that are not known become empty
-tables which remember the name of the class. Everything else is refused by name, above all a call:
-whatever a file wants to have called is either a function of this module or not called.
+Files of other programs have more than weights: settings, paths, dates, counters. Harmless classes
+become a table, a list or a number; objects of unknown classes become empty tables with the name of
+the class. Everything else is refused by name, above all calls: only functions of this module are
+called, whatever a file names.
 """
 
 import math
@@ -18,15 +18,15 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 _CLASS = "<class>"
-"""Where a table keeps the name of the class that it stands for; no attribute has such a name."""
+"""Key of the class's name in the attributes of a table; no real attribute has this name."""
 
 
 class RefusedError(Exception):
-    """A name, a call or an operation that no data needs; the message says which."""
+    """The file has a name, call or operation that data does not need; the message names it."""
 
 
 def stand_in(name: str) -> Any:
-    """What the dotted `name` of a file becomes; RefusedError for what only programs need."""
+    """The stand-in for a dotted `name` in a file; raises RefusedError for names of programs."""
     name = name.replace("__builtin__.", "builtins.", 1)  # Python 2
     if name in _KNOWN:
         return _KNOWN[name]
@@ -36,12 +36,12 @@ def stand_in(name: str) -> Any:
 
 
 def class_of(value: Any) -> str | None:
-    """The class that a table stands for; None for values of other kinds."""
+    """The name of the class that a table stands for; None for other values."""
     return vars(value).get(_CLASS) if type(value) is OrderedDict else None
 
 
 class StandIn(type):
-    """A class that a file names: its objects are read as tables, a call of it is refused."""
+    """A class that a file names: its objects become tables, calls of it are refused."""
 
     full_name: str
 
@@ -49,12 +49,12 @@ class StandIn(type):
         raise RefusedError(f"a call of {cls.full_name}")
 
     def object(cls) -> OrderedDict[str, Any]:
-        """What an object of the class becomes."""
+        """The table for an object of the class."""
         return _table(cls.full_name)
 
 
 def _table(name: str) -> OrderedDict[str, Any]:
-    # An OrderedDict, because torch's reader fills no other table that can have attributes.
+    # torch's reader sets attributes of an OrderedDict only, not of other tables.
     table: OrderedDict[str, Any] = OrderedDict()
     vars(table)[_CLASS] = name
     return table
@@ -85,14 +85,14 @@ class DType:
 
 
 class NdArray:
-    """numpy's array class: a file may name it, not call it."""
+    """numpy's array class: a file may name it but not call it."""
 
     def __init__(self, *_: Any) -> None:
         raise RefusedError("a call of numpy.ndarray")
 
 
 class ArrayToBe:
-    """An array that gets its shape and bytes later."""
+    """An array whose shape and bytes are set later."""
 
     array: Array
 
@@ -107,7 +107,7 @@ class ArrayToBe:
 
 
 def finished(value: Any) -> Any:
-    """`value` with real arrays and plain containers; what was shared stays shared."""
+    """`value` with real arrays and plain containers; shared containers stay shared."""
     return _finished(value, {})
 
 
@@ -152,7 +152,7 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
 
 
 def _empty_bytes() -> bytes:
-    """Python writes `b""` in the older protocols as a call of `bytes`."""
+    """The value of `b""`, which older pickle protocols write as a call of `bytes`."""
     return b""
 
 
@@ -161,7 +161,7 @@ def _empty_dict(*_: Any) -> dict[Any, Any]:
 
 
 def _counts(content: Any = None) -> dict[Any, Any]:
-    # The same object, not a copy: many copies of one are an attack on memory.
+    # The same object, because a file could fill the memory with many copies of it.
     return content if isinstance(content, dict) else {}
 
 
@@ -170,7 +170,7 @@ def _items(content: Any = None, *_: Any) -> list[Any]:
 
 
 def _made_by_call(name: str) -> Any:
-    """A stand-in for a class whose objects are pickled as a call of it."""
+    """A stand-in for a class whose objects are pickled as calls of the class."""
 
     def make(*_: Any) -> OrderedDict[str, Any]:
         return _table(name)
@@ -192,7 +192,7 @@ _NAMED = (
         for name in ("bool", "int", "long", "float", "str", "unicode", "list", "dict", "tuple")
     ),
 )
-"""Made without a call, or only mentioned: `defaultdict(list)` names `list`."""
+"""Classes of objects pickled without a call, or only named: `defaultdict(list)` names `list`."""
 
 _KNOWN: dict[str, Any] = {
     "collections.OrderedDict": OrderedDict,
@@ -216,4 +216,4 @@ for _core in ("numpy.core", "numpy._core"):
 _STANDARD_LIBRARY = sys.stdlib_module_names | {
     *("__builtin__", "copy_reg", "commands", "cPickle", "exceptions", "popen2", "urllib2"),
 }
-"""Its classes are known one by one; the last ones are Python 2's."""
+"""Modules of which only the names in `_KNOWN` are allowed; the last ones are Python 2's."""

@@ -1,8 +1,8 @@
-"""Pickles read as data: numbers, text, containers and numpy arrays. Nothing in the file can run.
+"""Read pickles as data (numbers, text, containers, numpy arrays) without running code of the file.
 
-The usual allow-list of numpy's constructors is not enough for files of strangers, so none of them
-is called: every name a file may use is a stand-in of `inert`, whose checks come before any memory
-is taken. An array needs as many bytes as its shape says.
+An allow-list of numpy's constructors is not safe enough for files of unknown origin, so none of
+them is called: every allowed name is a stand-in of `inert`, which checks sizes before it allocates
+memory. An array must have as many bytes as its shape needs.
 """
 
 import pickle
@@ -15,7 +15,7 @@ from app.engine.inert import ArrayToBe, DType, RefusedError, StandIn, class_of, 
 
 
 def read_pickle(path: Path) -> Any:
-    """The content of a pickle file of any protocol; CheckpointError when unsafe or damaged."""
+    """Read a pickle file of any protocol; raises CheckpointError if it is unsafe or damaged."""
     try:
         with path.open("rb") as file:
             content = _Unpickler(_Bounded(file, path.stat().st_size)).load()
@@ -37,7 +37,7 @@ def read_pickle(path: Path) -> Any:
 
 
 class _Bounded:
-    """A file that refuses to read past its end, before anyone takes memory for it."""
+    """A file that raises EOFError for reads past its end before memory is allocated for them."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
@@ -64,7 +64,7 @@ _NEEDLESS_OPCODES = (
 
 
 class _Unpickler(pickle._Unpickler):
-    """The interpreter written in Python: its memo is a dict, which no file can blow up by index."""
+    """The unpickler written in Python, whose memo is a dict: a large index needs no memory."""
 
     stack: list[Any]
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
@@ -85,7 +85,7 @@ class _Unpickler(pickle._Unpickler):
         state, value = self.stack.pop(), self.stack[-1]
         if isinstance(value, ArrayToBe | DType):
             value.__setstate__(state)
-        elif class_of(value) is None:  # what an object of another program consists of is dropped
+        elif class_of(value) is None:  # the state of an unknown object is dropped
             raise RefusedError(f"the state of a {type(value).__name__}")
 
     dispatch[pickle.NEWOBJ[0]] = load_newobj
