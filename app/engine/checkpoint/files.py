@@ -75,7 +75,7 @@ def read_checkpoint(path: Path) -> StateFile:
 
 
 def _check_tensors(path: Path, model: Mapping[str, Tensor]) -> None:
-    """Raise CheckpointError unless tensors are dense and no larger than the file, as views may be."""
+    """Raise CheckpointError for tensors that are not dense or claim to be larger than the file."""
     size = path.stat().st_size
     for name, tensor in model.items():
         is_dense = tensor.layout is torch.strided and not tensor.is_quantized
