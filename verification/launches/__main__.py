@@ -17,23 +17,24 @@ PAGE = """# GPU
 
 Written by `python -m verification.launches > docs/gpu.md`; do not edit.
 
-No GPU was at hand when this was written: no figure here is a time. CUDA's paths run in the tests on
-a fake GPU (`verification/launches/fake_gpu.py`): its tensors say they are on `cuda:0`, the numbers
-are a CPU's, and what CUDA refuses is refused: tensors of two devices in one operation, operators
-and number formats without a CUDA kernel. Every kind of model is checked on it against what
-detectron2 said (`tests/parity/test_on_gpu.py`), whole runs of training, mining and infer against a
-CPU's (`test_on_gpu.py` of each package).
+This page was written on a machine without a GPU, so it has no times. The tests run CUDA's paths on
+a fake GPU (`verification/launches/fake_gpu.py`): the device of its tensors is `cuda:0`, a CPU
+computes the numbers, and what CUDA refuses is refused: tensors of two devices in one operation,
+operators and number formats without a CUDA kernel. Every kind of model is checked on it against
+the goldens of detectron2 (`tests/parity/test_on_gpu.py`), and whole runs of training, mining and
+infer against runs on a CPU (`test_on_gpu.py` of each package).
 
-It also counts. *Launches*: operations that compute or copy on the device, each of which costs the
-host some microseconds; a few (NMS, sorting, multi-tensor steps) are several kernels on a real
-device. *Waits*: places where the host stands still until all that was launched is computed:
-numbers read, shapes that depend on numbers, copies from the device or from memory that it cannot
-read by itself. Neither depends on the size of images or the width of networks. Batches come from
-page-locked memory; losses of training are read every 20 iterations, which is the one wait more.
+It also counts launches and waits. *Launches* are operations that compute or copy on the device;
+each costs the host some microseconds, and a few (NMS, sorting, multi-tensor steps) are several
+kernels on a real device. *Waits* are places where the host waits until the device has finished
+everything: numbers that are read, shapes that depend on numbers, copies from the device or from
+memory that it cannot read by itself. Neither depends on the size of images or the width of
+networks. Batches come from page-locked memory. Losses of training are read every 20 iterations,
+which is one more wait, not counted here.
 
-Where there is a GPU, `python -m benchmarks.speed throughput --device cuda:0` takes images per
-second, the share of the fastest kernel and torchvision's figures beside them (`--help` has its
-options); a test runs it on the fake.
+With a GPU, `python -m benchmarks.speed throughput --device cuda:0` measures images per
+second and their share of the fastest kernel, beside torchvision's figures (`--help` has its
+options); a test runs it on the fake GPU.
 
 | model, bf16 | detection, 1 image: launches | waits | 8 images: launches | waits | \
 training, 2 images: launches | waits |

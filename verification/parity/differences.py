@@ -1,4 +1,4 @@
-"""Where this engine knowingly differs from detectron2: the prose of docs/parity.md."""
+"""The sentences of docs/parity.md about where this engine knowingly differs from detectron2."""
 
 NOT_APPLICABLE = {
     "Misc/mmdet_mask_rcnn_R_50_FPN_1x.py": "wraps a model of mmdet, another framework",
@@ -13,7 +13,7 @@ WITH_STAND_IN = (
 )
 
 ONLY = ("MODEL.RESNETS.RES5_DILATION", "MODEL.RPN.HEAD_NAME", "MODEL.ROI_BOX_HEAD.NAME")
-"""Keys that are free in detectron2 and have few values here."""
+"""Keys that take any value in detectron2 and few values here."""
 
 DIFFERENCES: dict[str, list[str]] = {
     "Arithmetic": [
@@ -21,31 +21,31 @@ DIFFERENCES: dict[str, list[str]] = {
         "other classes are moved away in double precision. detectron2 (torchvision) switches "
         "between two methods by the number of boxes, and the one for few boxes moves them in "
         "single precision, which rounds large coordinates of the 80th class by up to 0.01 px.",
-        "Equal scores keep the order of candidates. detectron2 leaves it to the library's sort, so "
-        "ties may rank otherwise.",
-        "While training, a frozen batch norm scales the filters of its convolution instead of the "
-        "activations: one pass over memory less, and rounding of about 1e-6. `Predictor` and the "
-        "exports fold all batch norms. `Predictor`, and the trainer on a CPU, compute many 3x3 "
-        "convolutions by Winograd's tiles, which rounds more than the direct sum; the table of "
-        "prepared models says how far. `SOLVER.WINOGRAD False` trains by direct sums.",
-        "The tables above compare the losses of a first step; `python -m verification.parity` also "
-        "those of the next two. Rounding may carry a proposal over the threshold of 0.5 there, so "
-        "that it is labelled otherwise: in the recording of Mask R-CNN the second `loss_cls` is "
-        "off by 1.9 % (by tiles 3.0 %), about one of its 70 labelled proposals, on this engine's "
-        "direct sums as on its tiles. Over 50 steps the curves above stay together.",
-        "Feature maps lie channels-last in memory, which lets the convolution library sum in "
-        "another order.",
-        "Mixed precision (`SOLVER.AMP`) takes bfloat16 where the device has it, without loss "
-        "scaling; detectron2 always takes float16. `SOLVER.AMP.DTYPE float16` asks for that; on a "
-        "CPU it is bfloat16 all the same, with a warning.",
+        "Predictions with equal scores keep their order. detectron2 leaves it to the library's "
+        "sort, so ties may rank in another order.",
+        "In training, a frozen batch norm scales the filters of its convolution instead of the "
+        "activations: this saves one pass over memory and rounds by about 1e-6. `Predictor` and "
+        "the exports fold all batch norms. `Predictor`, and the trainer on a CPU, compute many 3x3 "
+        "convolutions by Winograd's tiles, which round more than the direct sum; the table of "
+        "prepared models shows by how much. `SOLVER.WINOGRAD False` trains by direct sums.",
+        "The tables above compare the losses of the first step; `python -m verification.parity` "
+        "also compares the next two steps. There, rounding may move a proposal across the "
+        "threshold of 0.5, which changes its label: in the recording of Mask R-CNN the second "
+        "`loss_cls` differs by 1.9 % (with tiles 3.0 %), about one of its 70 labelled proposals. "
+        "Over 50 steps the curves above stay together.",
+        "Feature maps are channels-last in memory, so the convolution library sums in another "
+        "order.",
+        "Mixed precision (`SOLVER.AMP`) uses bfloat16 where the device has it, without loss "
+        "scaling; detectron2 always uses float16. `SOLVER.AMP.DTYPE float16` chooses that; a CPU "
+        "then uses bfloat16 all the same, with a warning.",
     ],
     "Training": [
-        "The moving loss normaliser of RetinaNet and FCOS is saved, so a resumed run goes on "
+        "The moving loss normaliser of RetinaNet and FCOS is saved, so a resumed run continues "
         "exactly; detectron2 starts it anew.",
-        "The stream of images, and what is drawn for each, depend on `SEED` and the position in "
-        "the stream only, never on workers or processes: one seed gives other draws than in "
+        "The stream of images, and the random draws for each, depend only on `SEED` and the "
+        "position in the stream, not on workers or processes: one seed gives other draws than in "
         "detectron2, but the same ones after a restart.",
-        "An image that cannot be read is reported once, counted and replaced by the next; "
+        "An image that cannot be read is reported once, counted and replaced by the next one; "
         "detectron2 ends with the exception.",
         "Images are resized by torch's antialiasing kernel for bytes: one level of difference from "
         "PIL's in under 1 % of the pixels.",
@@ -58,7 +58,7 @@ DIFFERENCES: dict[str, list[str]] = {
         "boxes and masks of two-stage models only. Those are equal: views are made by the same "
         "resizing and run in the same batches of three.",
         "`Res5ROIHeads` takes the number of channels from the body, so EfficientNet and RegNet "
-        "serve as C4 bodies; detectron2 assumes 1024.",
+        "work as C4 bodies; detectron2 assumes 1024.",
     ],
     "Data and evaluation": [
         "COCO and LVIS numbers come from faster-coco-eval: the same definitions in C++, equal to "
@@ -71,8 +71,8 @@ DIFFERENCES: dict[str, list[str]] = {
         "The package `panopticapi` is not needed for panoptic quality.",
     ],
     "Files": [
-        "Pickled checkpoints are read by an unpickler that can build arrays and plain containers "
-        "only; whatever else a file asks for is refused by name, and nothing of it runs.",
+        "Pickled checkpoints are read by an unpickler that can build only arrays and plain "
+        "containers; every other function or class in a file is refused by name and never runs.",
         "safetensors files are read, too.",
         "The anchor sizes of RetinaNet's base, a Python expression in the YAML, are evaluated by a "
         "small interpreter for arithmetic and comprehensions.",

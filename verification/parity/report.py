@@ -40,9 +40,9 @@ HEAD = f"""# Parity with detectron2
 Written by `python -m verification.parity.report > docs/parity.md`; do not edit.
 
 Both engines get the same weights, made from the names and shapes of the tensors
-(`verification/parity/weights.py`), the same generated images and the same labels. What detectron2
-answered is kept in `tests/parity/` (`python -m verification.parity.record` writes it where
-detectron2 is installed); this engine must give the same on the CPU in float32.
+(`verification/parity/weights.py`), the same generated images and the same labels. The answers of
+detectron2 are kept in `tests/parity/` (`python -m verification.parity.record` writes them where
+detectron2 is installed); this engine must give the same answers on the CPU in float32.
 
 - **Detections pass** when at least 98 % match in class, within {SCORE:.0e} in score and {BOX} px in
   box; masks when their mean IoU is 0.98, keypoints when 98 % are within a pixel, label maps when
@@ -51,16 +51,16 @@ detectron2 is installed); this engine must give the same on the CPU in float32.
   all anchors and proposals taken; in the narrow recordings by ten times that at the second step.
 - **Gradients pass** when the norm and the sum of each parameter's differ by at most {GRADIENT:.0e}
   relative.
-- detectron2 differs from itself, computed with another convolution library, by up to 6e-5 in
+- With another convolution library, detectron2 differs from itself by up to 6e-5 in
   scores and 0.0054 px in boxes, and two of a hundred detections may swap ranks. Random weights
-  amplify rounding far more than trained ones: this engine with another convolution library moves
-  its own gradients by up to 6e-4.
+  amplify rounding far more than trained ones: with another convolution library the gradients of
+  this engine change by up to 6e-4.
 """
 
 CURVES_HEAD = """Fifty iterations of each engine, with its own optimizer and warm-up, on the same
 scenes, flips and random draws (`verification/parity/curves.py`); measured by
-`python -m verification.parity.curve --save`. `note`: not judged, only how far it goes. *Beside
-itself*: detectron2 with channels-last weights, the same numbers summed up in another order.
+`python -m verification.parity.curve --save`. `note`: the difference is shown, not judged. *Beside
+itself*: detectron2 with channels-last weights, which sums the same numbers in another order.
 """
 
 COLUMNS = [

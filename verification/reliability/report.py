@@ -61,7 +61,7 @@ def _interruptions(found: list[json_lines.Record]) -> Iterator[str]:
 `python -m app.start` on real folders: a small RetinaNet, images of 64 x 96 pixels, a checkpoint
 every {CHECKPOINT_PERIOD} iterations. An interrupted run is started again on the same /out until the
 task is done. After each interruption monitor.txt, result.yaml with the files of its stages, the
-checkpoint, infer-result.json and result.tsv are read: each must be whole, and none that was there
+checkpoint, infer-result.json and result.tsv are read: each must be whole, and none that existed
 before may be missing or older. `python -m verification.reliability kill` and `stop`.
 
 | | training | mining | infer | all |
@@ -114,10 +114,10 @@ def _disk(found: list[json_lines.Record]) -> Iterator[str]:
     found = [record for record in found if record["kind"] == "disk"]
     yield """## A disk that fails at the n-th write
 
-Every call that creates, writes, flushes, renames or links something below /out fails once (EIO),
-and at every one of them the disk gets full for good (ENOSPC), the write half done. The run must end
-with status 0 or 8 and leave no torn file; every tenth is then started again on a sound disk and
-must get done. `python -m verification.reliability disk`.
+Each call that creates, writes, flushes, renames or links something below /out fails in one run
+(EIO), and in another run the disk stays full from that call on (ENOSPC), with half the data
+written. Each run must end with status 0 or 8 and leave no torn file; every tenth is then started
+again on a working disk and must finish. `python -m verification.reliability disk`.
 
 | run | fault | calls | done nevertheless (0) | "/out is full or broken" (8) | anything else |
 | --- | --- | --- | --- | --- | --- |"""
@@ -137,9 +137,9 @@ must get done. `python -m verification.reliability disk`.
 def _growth(path: Path) -> Iterator[str]:
     yield f"""## Long inputs
 
-A few images under many names, a tiny model; a run that lasts longer than some minutes is killed by
-SIGKILL and started again on the same /out until it is done. Other work shared the machine: trust
-memory and counts, not seconds. `python -m verification.growth`.
+A few images under many names, and a tiny model; a run that lasts longer than some minutes is killed
+by SIGKILL and started again on the same /out until it is done. Other work shared the machine, so
+memory and counts are reliable, but times are not. `python -m verification.growth`.
 
 {growth_table(json_lines.read(path))}"""
 
@@ -152,7 +152,7 @@ def _fuzz(path: Path) -> Iterator[str]:
     yield f"""## Hostile input
 
 Mutations of valid files, and noise, for {len(latest)} parsers: {inputs} inputs, of which {shown}
-ended in something else than a value or one of our errors. `python -m verification.fuzz`.
+ended neither in a value nor in one of our errors. `python -m verification.fuzz`.
 
 | parser | inputs | unexplained | seconds |
 | --- | --- | --- | --- |"""
