@@ -1,4 +1,4 @@
-"""Proofs that answers are right and that runs survive: none is needed to run the image.
+"""Proofs that results are right and that runs survive; the image does not need them.
 
 Speed, size and start-up are measured in `benchmarks/`, which may import this package; neither
 `executor` nor `app` imports either of them.

@@ -1,4 +1,4 @@
-"""Files of records, one JSON object a line, that several processes may add to at once."""
+"""Files of records, one JSON object per line; several processes may append at the same time."""
 
 import fcntl
 import json
@@ -11,7 +11,7 @@ Record = dict[str, Any]
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one line, whole, and through to the disk."""
+    """Append one whole line and flush it to disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

@@ -1,5 +1,5 @@
 """Hostile input for every parser: valid files with mutations, and plain noise.
 
-`mutations` says how files are damaged, `parsers` which files there are and who reads them, and
-`judge` what a parser may do with one: return, or raise one of our errors in a few plain lines.
+`mutations` damages files, `parsers` lists the kinds of files and their readers, and `judge` decides
+what a reader may do with a file: return, or raise one of our errors in a few plain lines.
 """

@@ -1,7 +1,7 @@
 """python -m verification.fuzz --inputs N --out FILE.jsonl: N hostile inputs for every parser.
 
-Each parser is tried in a process of its own, so that a hang (ended by the watchdog), a crash in C
-or a flood of memory is one parser's finding. A line for each parser is added to the file; inputs
+Each parser runs in its own process, so that a hang (ended by the watchdog), a crash in C or a flood
+of memory is reported for one parser. A line for each parser is added to the file; inputs
 that did harm are kept beside it. Ends with status 1 if there are any.
 """
 
@@ -22,7 +22,7 @@ _MEMORY_LIMIT = 8 << 30  # bytes of address space; what libraries reserve is bel
 
 
 def main() -> int:
-    """Attack every parser (or those named); 1 if any of them did what it may not."""
+    """Attack every parser (or the named ones); 1 if any of them did something forbidden."""
     arguments = _arguments()
     if arguments.child:
         return _attack_one(arguments.child, arguments)
@@ -45,7 +45,7 @@ def _in_child(name: str, arguments: argparse.Namespace) -> int:
     command += ["--inputs", str(arguments.inputs), "--seed", str(arguments.seed)]
     begin = time.monotonic()
     status = subprocess.run([*command, "--out", str(arguments.out)], check=False).returncode
-    if status not in (0, 1):  # the child had no last word
+    if status not in (0, 1):  # the child ended without a record
         print(f"{name}: the process ended with status {status}, stacks above", flush=True)
         seconds = round(time.monotonic() - begin, 1)
         line = {"parser": name, "inputs": 0, "unexplained": 1, "seconds": seconds}

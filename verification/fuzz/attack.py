@@ -1,4 +1,4 @@
-"""Many inputs at one parser, every kind of failure kept once."""
+"""Try many inputs on one parser, and keep each kind of failure once."""
 
 import hashlib
 import resource
@@ -16,7 +16,7 @@ from verification.fuzz.parsers import Parser
 
 @dataclass
 class Outcome:
-    """What came of an attack.
+    """The result of an attack.
 
     inputs    tried, of which `refused` ended in an error of ours
     failures  what a parser did wrong -> the first input that made it
@@ -31,7 +31,7 @@ class Outcome:
     peak_mb: float = 0.0
 
     def record(self) -> dict[str, object]:
-        """One line of the report."""
+        """The record of the attack, one line of the report."""
         return {
             "parser": self.parser,
             "inputs": self.inputs,
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def attack(parser: Parser, *, inputs: int, seed: int) -> Outcome:
-    """Try `inputs` inputs on a parser; the same seed gives the same ones."""
+    """Try `inputs` inputs on a parser; the same seed gives the same inputs."""
     outcome = Outcome(parser.name)
     begin, memory = time.monotonic(), _peak_mb()
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def keep(outcome: Outcome, folder: Path) -> list[Path]:
 
 
 def _signature(error: UnexplainedError) -> str:
-    """The failure without the values in it: the error, and where it came from."""
+    """The failure without its values: the type of the error, and the place that raised it."""
     cause = error.__cause__
     if cause is None:
         return str(error)[:80]

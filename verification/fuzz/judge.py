@@ -1,4 +1,4 @@
-"""What a parser may do with an input: return, or raise one of our errors in a few plain lines."""
+"""Judge a parser: it may return, or raise one of our errors in a few plain lines."""
 
 import faulthandler
 import logging
@@ -18,14 +18,14 @@ _OURS = (EngineError, ExecutorError)
 
 
 class UnexplainedError(AssertionError):
-    """A parser did with an input what no user could understand."""
+    """A parser reacted to an input in a way that no user could understand."""
 
 
 def judge(read: Callable[[Path], object], path: Path, *, max_lines: int = MAX_LINES) -> str:
-    """Let `read` loose on the file at `path`; the error's message, "" if there was none.
+    """Call `read` on the file at `path`; the error's message, "" if there was none.
 
-    A reader that does not come back within TIME_LIMIT_S takes the process with it: not even a
-    loop in C can be waited for, and the stacks are on stderr.
+    A reader that does not return within TIME_LIMIT_S ends the process, because a loop in C cannot
+    be interrupted otherwise; the stacks are on stderr.
     """
     logging.disable(logging.CRITICAL)
     faulthandler.dump_traceback_later(TIME_LIMIT_S, exit=True, file=2)

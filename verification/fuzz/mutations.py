@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 Tree = Any
-"""What JSON can hold."""
+"""A value of JSON."""
 
 WEIRD_WORDS = (
     *("", " ", "~", "null", "None", "no", "on", "True", "NaN", ".nan", ".inf", "-inf", "1e999"),
@@ -18,7 +18,7 @@ WEIRD_WORDS = (
     *("\t", "\n", "\r", "\x1b[2J", "\u2028", "\ud800", "'", '"', "\\", "#", ":", "-", "%s", "{0}"),
     *("../../etc/shadow", "/dev/zero", "/", ".", "..", "$HOME", "<script>", "A" * 5000),
 )
-"""Values that somebody once wrote where something else was meant."""
+"""Values that people have written by mistake in place of others."""
 
 WEIRD_YAML = (
     *("!!python/object/apply:os.system [id]", "!!python/name:os.system", "!!binary aaa", "!!int x"),
@@ -27,7 +27,7 @@ WEIRD_YAML = (
     *("...", "%YAML 9.9", "[1, [2, [3]]]", "{a: {b: c}}", "{? [x] : y}", "!!set {a}", "2001-01-01"),
     *("!!timestamp 2001-99-99", "0o9", "0b", "1:99:99", "=", "<<", "@", "`", "'" + "x" * 70),
 )
-"""Pieces of YAML that mean something, or nearly."""
+"""Pieces of YAML syntax, right and nearly right."""
 
 WEIRD_VALUES: tuple[Tree, ...] = (
     *(None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63) - 1, 10**400, 0.5, 1e308, -1e308),
@@ -121,7 +121,7 @@ def _keys(tree: Tree) -> list[Any]:
 
 @st.composite
 def stored(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> bytes:
-    """A text as some editor saves it: mostly plain UTF-8, sometimes damaged in its bytes."""
+    """A text as an editor saves it: mostly plain UTF-8, sometimes with damaged bytes."""
     text = draw(texts)
     if draw(st.integers(0, 9)) == 0:
         text = text.replace("\n", draw(st.sampled_from(("\r\n", "\r", "\n\n", " ", "\x85"))))
@@ -133,7 +133,7 @@ def stored(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> bytes:
 
 
 def noise() -> st.SearchStrategy[bytes]:
-    """Bytes of no meaning."""
+    """Random bytes."""
     return st.one_of(st.binary(max_size=300), st.text(max_size=100).map(_encoded))
 
 

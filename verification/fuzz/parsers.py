@@ -1,4 +1,4 @@
-"""Every parser of files that come from outside, and the inputs to try on it; see `readers`."""
+"""Every parser of files from outside, with the inputs to try on it; see `readers`."""
 
 import io
 import json
@@ -36,7 +36,7 @@ _EVERY_KEY = 30  # lines of a message that names every wrong key of a file
 class Parser:
     """A parser and its inputs.
 
-    read       takes the file; whatever else it needs lies beside it
+    read       reads the file; other files that it needs lie beside it
     file_name  what the file is called
     inputs     hostile contents
     max_lines  of its error messages
@@ -50,7 +50,7 @@ class Parser:
 
 
 def _any_of(*strategies: Inputs) -> Inputs:
-    """Mostly the given ones, in equal shares; one in eight is noise."""
+    """Inputs of the given makers in equal shares; one in eight is noise."""
     return st.integers(0, 7).flatmap(lambda i: noise() if i == 0 else st.one_of(*strategies))
 
 
@@ -179,7 +179,7 @@ def _safetensors_inputs() -> Inputs:
 
 @cache
 def whole_runs() -> tuple[Parser, ...]:
-    """The supervisor as a reader of its two files; see `runs`."""
+    """The supervisor, as a parser of env.yaml and config.yaml; see `runs`."""
     env = {key: value for key, value in samples.ENV.items() if key != "output"}
     return (
         Parser("runs: env.yaml", runs.run_with_env, "env.yaml", _yaml_inputs(env)),
@@ -191,7 +191,7 @@ def whole_runs() -> tuple[Parser, ...]:
 
 @cache
 def parsers() -> tuple[Parser, ...]:
-    """All of them."""
+    """All parsers."""
     index = stored(rewritten(samples.INDEX, r"([\t\n/])", WEIRD_WORDS))
     ark = stored(rewritten(samples.ARK, r"(\s*[,\n]\s*)", WEIRD_WORDS))
     yolo = stored(rewritten(samples.YOLO, r"(\s+)", WEIRD_WORDS))

@@ -1,6 +1,6 @@
-"""What reads the files that `parsers` attacks: the product's parsers, with what they need beside.
+"""The product's parsers that `parsers` attacks, each with the other files that it needs.
 
-Each takes the path of the hostile file; whatever else a parser looks for is made in its folder.
+Each function takes the path of the hostile file and makes the other files in its folder.
 """
 
 import json
@@ -34,7 +34,7 @@ from verification.fuzz import samples
 
 
 def read_env(path: Path) -> None:
-    """env.yaml, whole and as far as it can be saved."""
+    """Read env.yaml, as a whole and as far as it can be salvaged."""
     salvaged_env(path)
     env = load_env(path)
     assert env.dialect.boxes_key
@@ -42,20 +42,20 @@ def read_env(path: Path) -> None:
 
 
 def read_settings(path: Path) -> None:
-    """config.yaml for every task."""
+    """Read config.yaml for every task."""
     check_config(path, list(Task))
     for model in MODELS.values():
         load_hyperparameters(path, model)
 
 
 def read_candidates(path: Path) -> None:
-    """Each candidate, in both orders."""
+    """Read each candidate, in both orders."""
     candidates = Candidates(path)
     assert len(list(candidates)) == len(list(candidates.at(candidates.as_listed())))
 
 
 def read_engine_config(path: Path) -> None:
-    """A model's YAML, and what is dumped of it once more."""
+    """Read a model's YAML, dump the config, and read the dump."""
     (path.parent / "base.yaml").write_text("MODEL: {META_ARCHITECTURE: RetinaNet}\nVERSION: 2\n")
     cfg = get_config()
     cfg.merge_from_file(path)
@@ -67,16 +67,16 @@ def read_engine_config(path: Path) -> None:
 
 
 def read_options(path: Path) -> None:
-    """The text stands in config.yaml under `args_options`, so its errors name that."""
+    """Read the text as `args_options` of config.yaml, which its errors must name."""
     text = path.read_bytes().decode("utf-8", "replace")
     try:
         get_config().merge_from_list(parse_args_options(text).overrides)
-    except EngineError as error:  # merged by the bridge, which says where it stands
+    except EngineError as error:  # the bridge merges it, and its errors name the place
         raise EngineError(f"{path.name}: {error}") from error
 
 
 def read_package(path: Path) -> None:
-    """A platform's package: its description, and the model in it."""
+    """Read a platform's package: its description, and the model in it."""
     folder = path.parent
     (folder / "a").mkdir(exist_ok=True)
     (folder / "a/model.pth").write_bytes(b"")
@@ -95,7 +95,7 @@ def _image_file(folder: Path, name: str = "image.png") -> Path:
 
 
 def read_annotation(word: str) -> Callable[[Path], None]:
-    """A reader of the annotation format that `word` names."""
+    """Return a reader of the annotation format that `word` names."""
 
     def read(path: Path) -> None:
         reading = Reading(["cat", "dog"])
@@ -111,7 +111,7 @@ def read_annotation(word: str) -> Callable[[Path], None]:
 
 
 def _check_record(record: ImageRecord) -> None:
-    """What training relies on: boxes inside the image with an area, classes that exist."""
+    """Check what training relies on: boxes have an area and lie in the image, classes exist."""
     x0, y0, x1, y1 = record.boxes.T
     assert ((x1 - x0 > 0) & (y1 - y0 > 0)).all()
     assert (record.boxes >= 0).all()
@@ -121,7 +121,7 @@ def _check_record(record: ImageRecord) -> None:
 
 
 def read_datasets(path: Path) -> None:
-    """One file as COCO of one's own, and as LVIS; the first error counts."""
+    """Read one file as a user's COCO file, and as LVIS; raise the first error."""
     for name in ("image.png", "other.png"):
         _image_file(path.parent, name)
     smells = frozenset(SMELLS)
@@ -131,7 +131,7 @@ def read_datasets(path: Path) -> None:
 
 
 def read_panoptic(path: Path) -> None:
-    """COCO's panoptic JSON, beside the instances of the same images."""
+    """Read COCO's panoptic JSON, beside the instances of the same images."""
     folder = path.parent
     (folder / "instances.json").write_text(json.dumps(samples.COCO))
     for name in ("image.png", "other.png"):
@@ -146,7 +146,7 @@ def read_panoptic(path: Path) -> None:
 
 
 def read_voc_folder(path: Path) -> None:
-    """A list of images in PASCAL VOC's folders."""
+    """Read a list of images in PASCAL VOC's folders."""
     folder = path.parent
     for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def read_voc_folder(path: Path) -> None:
 
 
 def read_picture(path: Path) -> None:
-    """An image: its size, its pixels with and without a decided depth, and as a label map."""
+    """Read an image: its size, its pixels with and without a decided depth, and as a label map."""
     try:
         size = image_size(path)
     except EngineError:
@@ -169,7 +169,7 @@ def read_picture(path: Path) -> None:
     assert pixels.shape == (*(size or pixels.shape[:2]), 3)
     assert pixels.dtype == "uint8"
     for read in (
-        read_labels,  # most pictures are none
+        read_labels,  # most pictures are no label maps
         stored_values,
         partial(image_header, whole=True),
         partial(read_image, format="L", depth=Depth(bits=12, float_white=1.0)),
@@ -179,14 +179,14 @@ def read_picture(path: Path) -> None:
 
 
 def read_store(path: Path) -> None:
-    """The manifest of a run's checkpoints; one it cannot read is as good as none."""
+    """Read the manifest of a run's checkpoints; a damaged one counts as missing."""
     for slot in ("a.pt", "b.pt"):
         (path.parent / slot).write_bytes(samples.torch_files()[0][:100])
     assert CheckpointStore(path.parent).load() is None
 
 
 def read_proposals(path: Path) -> None:
-    """Precomputed proposals of two images."""
+    """Read precomputed proposals of two images."""
     image = _image_file(path.parent)
     records = [empty_record(image, (24, 32), number) for number in (1, 2)]
     attach_proposals(records, path)

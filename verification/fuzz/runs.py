@@ -1,7 +1,7 @@
 """Whole runs of the supervisor with hostile settings: each must end with a terminal record.
 
-Only for processes of their own: the supervisor takes over signals and children. The task is
-`true`, so no run can succeed; where results go is not up to the input, for the machine's sake.
+Call these functions in a separate process: the supervisor takes over signals and children. The task
+is `true`, so no run can succeed. The input cannot choose the output folder, to protect the machine.
 """
 
 import os
@@ -17,14 +17,14 @@ _FIELDS = 6
 
 
 def run_with_env(path: Path) -> None:
-    """A run whose env.yaml is at `path`; what it calls /in is the folder around it."""
+    """Run with the env.yaml at `path`; the folder that holds it stands for /in."""
     path.write_bytes(path.read_bytes().replace(b" /in", b" " + bytes(path.parent)))
     (path.parent / "config.yaml").write_text("class_names: [cat]\n")
     _run(path)
 
 
 def run_with_config(path: Path) -> None:
-    """A run whose config.yaml is at `path`."""
+    """Run with the config.yaml at `path`."""
     env_file = path.parent / "env.yaml"
     env_file.write_text(f"input: {{root_dir: {path.parent}}}\nrun_training: 1\n")
     _run(env_file)
@@ -54,7 +54,7 @@ def _run(env_file: Path) -> None:
 
 
 def send_output_to(folder: Path) -> None:
-    """Let the defaults of env.yaml's `output` lie in `folder`."""
+    """Move the defaults of env.yaml's `output` into `folder`."""
     fields = OutputPaths.model_fields
     old: Path = fields["root_dir"].default
     for field in fields.values():

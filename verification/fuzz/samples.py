@@ -1,4 +1,4 @@
-"""Valid files of every kind, small: what the mutations start from."""
+"""Small valid files of every kind, from which the mutations start."""
 
 import io
 import json
@@ -185,7 +185,7 @@ def bomb(side: int) -> bytes:
 
 @cache
 def pictures() -> dict[str, bytes]:
-    """A file of every format that is read, by name."""
+    """A file of every image format that is read, by name."""
     plain = picture()
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -226,7 +226,7 @@ def _tensors() -> dict[str, torch.Tensor]:
 
 @cache
 def torch_files() -> tuple[bytes, bytes]:
-    """torch.save's zip archive and its older format."""
+    """Weights as torch.save's zip archive and in its older format."""
     content = {"model": _tensors(), "iteration": 7, "class_names": ["cat"], "trainer": {"x": 0.5}}
     files = []
     for zipped in (True, False):
@@ -260,7 +260,7 @@ def proposal_pickle() -> bytes:
 
 @cache
 def proposal_npz() -> bytes:
-    """The same as numpy arrays in a zip archive."""
+    """Precomputed proposals as numpy arrays in a zip archive."""
     buffer = io.BytesIO()
     boxes = np.concatenate([np.array(boxes, np.float32) for boxes in PROPOSALS["boxes"]])
     logits = np.concatenate(PROPOSALS["objectness_logits"])

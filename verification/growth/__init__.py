@@ -1,1 +1,1 @@
-"""Time and memory of whole runs against the length of the index; see `__main__`."""
+"""How time and memory of whole runs grow with the length of the index; see `__main__`."""

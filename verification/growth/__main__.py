@@ -1,12 +1,12 @@
-"""python -m verification.growth: long indexes, run for real, killed and started again.
+"""python -m verification.growth: real runs of long indexes, killed and started again.
 
     python -m verification.growth --lines 200000 --tasks infer --records growth.jsonl
     python -m verification.growth --table growth.jsonl
 
 A run that takes longer than `--piece-s` seconds is killed by SIGKILL, with all its processes, and
-started again until it is done (by the next call with `--once`: this one then ends with status 75).
-One line of JSON for each run goes to the records. `python -m benchmarks.speed images` makes a table
-of docs/performance.md of them.
+started again until it is done (with `--once` by the next call: this one then ends with status 75).
+The records get one line of JSON for each run. `python -m benchmarks.speed images` makes a table of
+docs/performance.md from them.
 """
 
 import argparse
@@ -34,7 +34,7 @@ WORKERS = 1
 
 
 def main(arguments: list[str]) -> int:
-    """Run what is asked for; the exit status."""
+    """Do what the arguments ask for; the exit status."""
     parser = argparse.ArgumentParser(prog="verification.growth", description=__doc__)
     parser.add_argument("--lines", type=int, nargs="+", default=[1000, 20_000, 200_000])
     parser.add_argument("--tasks", nargs="+", default=["infer", "mining"])
@@ -99,7 +99,7 @@ def _measure(
 
 
 def _piece(folder: Path, task: str, found: Watched) -> dict[str, Any]:
-    """What one process tree did; `finished` counts images in the journal at its end."""
+    """Run one process tree and measure it; `finished` counts images in the journal at its end."""
     earlier = re.search(r"([\d,]+) of [\d,]+ images were finished", found.log)
     path = journal_path(folder / "out", task)
     return {
@@ -115,14 +115,14 @@ def _piece(folder: Path, task: str, found: Watched) -> dict[str, Any]:
 
 
 def _journal_length(path: Path) -> int:
-    """Entries that are done in a journal whose run has ended."""
+    """Number of finished entries in a journal whose run has ended."""
     with path.open("rb") as stream:
         head = stream.readline()
     return sum(len(group.marks) - group.marks.count(OPEN) for group in read_groups(path, head))
 
 
 def _check(folder: Path, task: str, num_lines: int, pieces: list[dict[str, Any]]) -> None:
-    """Every image once in the result, and no piece began before the end of the one before."""
+    """Check that the result has each image once, and that no piece repeats finished images."""
     for before, after in pairwise(pieces):
         assert after["taken_over"] == before["finished"] > 0, "finished images were done again"
     path = folder / "out" / RESULTS[task]

@@ -1,4 +1,4 @@
-"""An /in folder with an index of any length: a few photographs under many names, a tiny model."""
+"""Make an /in folder with an index of any length: few photographs, many names, a tiny model."""
 
 import os
 from pathlib import Path
@@ -38,11 +38,11 @@ TINY = [
     f"INPUT.MIN_SIZE_TEST {SIDE}",
     f"INPUT.MAX_SIZE_TEST {2 * SIDE}",
 ]
-"""A RetinaNet with a few channels: what is left is the price of the pipeline."""
+"""A RetinaNet with a few channels, so that nearly all time is the pipeline's."""
 
 
 def tiny_config() -> CfgNode:
-    """The model's config."""
+    """The config of the tiny model."""
     overrides = [word for setting in TINY for word in setting.split(" ", 1)]
     path = REPOSITORY / "configs" / "COCO-Detection" / "retinanet_R_50_FPN_1x.yaml"
     cfg = load_config(path, overrides)
@@ -78,7 +78,7 @@ def _save_model(models: Path) -> None:
 
 
 def _write_index(inputs: Path, num_lines: int) -> None:
-    """Hard links in folders of a thousand, named like the platform's, by content hash."""
+    """Write hard links, a thousand per folder, named by content hash as on the platform."""
     assets = inputs / "assets"
     pictures = [_picture(assets / f"picture_{n}.jpg", n) for n in range(NUM_PICTURES)]
     index = inputs / "candidate-index.tsv"

@@ -1,4 +1,4 @@
-"""The records of `verification.growth` as a table."""
+"""Make a table from the records of `verification.growth`."""
 
 from collections.abc import Sequence
 from itertools import pairwise

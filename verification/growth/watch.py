@@ -1,4 +1,4 @@
-"""A run of the executor, watched from outside: its time, its memory, its end."""
+"""Watch a run of the executor from outside: its time, its memory, its end."""
 
 import os
 import resource
@@ -22,10 +22,10 @@ class Watched:
 
     status    exit status, negative for a signal
     seconds   wall time
-    cpu_s     seconds that its processes had a processor
+    cpu_s     processor seconds of its processes
     rss_mb    resident memory of all processes, summed, every half second
     pss_mb    the same with shared pages counted once
-    log       what it wrote
+    log       its output
     """
 
     status: int = 0
@@ -60,14 +60,14 @@ def watch(env_file: Path, *, kill_after_s: float | None = None) -> Watched:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(PERIOD_S)
     found.status, found.seconds = process.returncode, time.monotonic() - started
-    # Whoever ends by itself is counted to its end; of killed ones what was seen last is known.
+    # A process that ends by itself is counted to its end, a killed one to the last look at it.
     found.cpu_s = max(found.cpu_s, _cpu_s_of_children() - cpu_before)
     found.log = log_file.read_text(encoding="utf-8", errors="replace")
     return found
 
 
 def _kill(pids: list[int]) -> None:
-    """All at once, as a power cut would."""
+    """Kill all processes at once, as a power cut does."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -82,7 +82,7 @@ def _memory_mb(pid: int, kind: str) -> float:
 
 
 def _cpu_s(pid: int) -> float:
-    """Of a process and of those it has waited for."""
+    """Processor seconds of a process and of the children that it has waited for."""
     with suppress(OSError):
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, after_name[11:15])) / os.sysconf("SC_CLK_TCK")

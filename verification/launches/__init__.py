@@ -1,1 +1,1 @@
-"""What a GPU is asked to do: kernel launches, and waits of the host, counted without a GPU."""
+"""Count kernel launches and waits of the host without a GPU."""

@@ -1,4 +1,4 @@
-"""python -m verification.launches > docs/gpu.md: what a GPU has to do, counted on a fake one."""
+"""python -m verification.launches > docs/gpu.md: launches and waits, counted on a fake GPU."""
 
 import sys
 
@@ -43,7 +43,7 @@ training, 2 images: launches | waits |
 
 
 def main() -> None:
-    """The page to standard output."""
+    """Write the page to standard output."""
     sys.stdout.write(PAGE)
     for name, title in NAMES.items():
         counts = (of_detection(name), of_detection(name, batch_size=8), of_training(name))

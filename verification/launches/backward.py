@@ -1,4 +1,4 @@
-"""Gradients by a walk over torch's graph in Python, in place of its engine in C++."""
+"""Compute gradients by a walk over torch's graph in Python, in place of its engine in C++."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ Gradients = list[Tensor | None]
 
 @torch.no_grad()
 def backward(loss: Tensor, gradient: Tensor | None = None, *_: Any, **__: Any) -> None:
-    """Add the gradients of a scalar to the leaves; as `torch.autograd.backward`."""
+    """Add the gradients of a scalar to the leaves, as `torch.autograd.backward` does."""
     root = loss.grad_fn
     assert root is not None
     missing = Counter(follower for node in _nodes(root) for follower, _ in _followers(node))
@@ -47,7 +47,7 @@ def _add(waiting: dict[Any, Gradients], node: Any, index: int, gradient: Tensor 
     places = waiting.setdefault(node, [])
     places.extend([None] * (index + 1 - len(places)))
     if gradient is not None:
-        # The engine's own touch: broadcast sides are summed, the number format is the input's.
+        # As in torch's engine: broadcast sides are summed, the number format is the input's.
         wanted = node._input_metadata[index]
         gradient = gradient.sum_to_size(wanted.shape).to(wanted.dtype)
         known = places[index]
@@ -55,7 +55,7 @@ def _add(waiting: dict[Any, Gradients], node: Any, index: int, gradient: Tensor 
 
 
 def _run(node: Any, gradients: Gradients) -> Gradients:
-    """What a node makes of the gradients of its outputs, for each of its followers."""
+    """The gradients that a node computes for each of its inputs from those of its outputs."""
     if all(gradient is None for gradient in gradients):
         return [None] * len(_followers(node))
     if hasattr(node, "variable"):
@@ -64,12 +64,12 @@ def _run(node: Any, gradients: Gradients) -> Gradients:
     gradients += [None] * (len(node._input_metadata) - len(gradients))
     found = (node.apply if hasattr(node, "apply") else node)(*gradients)
     results = found if isinstance(found, tuple) else (found,)
-    # A function in Python answers for its other arguments, too, which come last.
+    # A function in Python also returns gradients of its other arguments, at the end.
     pairs = zip(results, node.next_functions, strict=False)
     return [result for result, (follower, _) in pairs if follower is not None]
 
 
 def _accumulate(leaf: Tensor, gradient: Tensor | None) -> None:
     assert gradient is not None
-    # Not copied, as the engine does not: a gradient that nothing else will ever look at.
+    # Not copied, as in torch's engine: nothing else uses this gradient.
     leaf.grad = gradient.detach() if leaf.grad is None else leaf.grad + gradient

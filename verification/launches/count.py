@@ -1,4 +1,4 @@
-"""Launches and waits of a narrow model: neither depends on how wide a network is."""
+"""Count launches and waits of a narrow model; neither depends on the width of the network."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from verification.parity.weights import fill
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What one call asked of the device; keys are operators, and lines of the program."""
+    """Launches and waits of one call; keys are operators, and lines of the program."""
 
     launches: Counter[str]
     waits: Counter[str]
 
 
 def of_detection(name: str, *, batch_size: int = 1) -> Count:
-    """A batch of equally large images through `Predictor`, after a first one."""
+    """Count a batch of equally large images in `Predictor`, after a first batch."""
     recipe = VARIANTS[name]
     with fake_gpu() as gpu:
         cfg, model = _model(recipe)
@@ -41,7 +41,7 @@ def of_detection(name: str, *, batch_size: int = 1) -> Count:
 
 
 def of_training(name: str, *, dtype: torch.dtype | None = torch.bfloat16) -> Count:
-    """An iteration over two images, after a first one; losses are not read."""
+    """Count a training iteration over two images, after a first one; losses are not read."""
     recipe = VARIANTS[name]
     with fake_gpu() as gpu:
         cfg, model = _model(recipe)

@@ -1,12 +1,12 @@
-"""A GPU that is not there: tensors say they are on cuda:0, a CPU computes, devices are kept apart.
+"""A fake GPU: the device of tensors is cuda:0, a CPU computes, and devices are kept apart.
 
-Inside `fake_gpu()` code written for CUDA runs to the last line, with a CPU's numbers, and what
-CUDA refuses is refused: tensors of two devices in one operation, operators and number formats that
+Inside `fake_gpu()` code for CUDA runs to the last line with a CPU's numbers, and what CUDA
+refuses is refused: tensors of two devices in one operation, operators and number formats that
 have no CUDA kernel. Kernel launches and waits of the host for the device are counted.
 
-A launch is an operation of torch that computes or copies on the device: of a few (NMS, sorting)
-CUDA makes several kernels. Gradients are found by a walk over the graph in Python, for torch's own
-engine wants a real device.
+A launch is an operation of torch that computes or copies on the device; for a few of them (NMS,
+sorting) CUDA launches several kernels. Gradients are computed by a walk over the graph in Python,
+because torch's own engine needs a real device.
 """
 
 import sys
@@ -29,10 +29,10 @@ DEVICE = torch.device("cuda", 0)
 
 
 class FakeGpu:
-    """What the device was asked to do so far.
+    """Launches and waits so far.
 
     launches  by operator
-    waits     by operator and the line of the program: the host stood still until all was computed
+    waits     by operator and line of the program: the host waited until all was computed
     """
 
     def __init__(self) -> None:
@@ -46,17 +46,17 @@ class FakeGpu:
         self.waits.clear()
 
     def count_wait(self, what: str) -> None:
-        """The host waits for all that was launched."""
+        """Count that the host waits for everything launched."""
         self.waits[f"{what} at {_line_of_program()}"] += 1
 
     def pin(self, tensor: Tensor) -> Tensor:
-        """A copy in memory that the device reads by itself."""
+        """A copy in page-locked memory, which the device reads by itself."""
         copy = tensor.clone()
         self._pinned[copy.untyped_storage().data_ptr()] = copy.untyped_storage()
         return copy
 
     def is_pinned(self, tensor: Tensor) -> bool:
-        """Whether the device reads a CPU's tensor by itself."""
+        """Whether a CPU's tensor is in page-locked memory."""
         return tensor.untyped_storage().data_ptr() in self._pinned
 
 
@@ -71,7 +71,7 @@ class GpuTensor(Tensor):
 
     @staticmethod
     def __new__(cls, numbers: Tensor) -> "GpuTensor":
-        """As large, and laid out in memory, as `numbers`."""
+        """Make a tensor with the sizes and strides of `numbers`."""
         made: GpuTensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls,
             numbers.shape,
@@ -93,22 +93,22 @@ class GpuTensor(Tensor):
         return _compute(func, args, kwargs or {})
 
     def tolist(self) -> Any:
-        """As of any device."""
+        """The numbers as a list, as for any device."""
         return self.detach().cpu().tolist()
 
     def numpy(self, *, force: bool = False) -> Any:
-        """Refused, as on any GPU."""
+        """Raise, as on any GPU."""
         raise TypeError("can't convert cuda:0 device type tensor to numpy; use Tensor.cpu() first")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Files hold numbers, wherever they were."""
+        """Pickle the numbers as a tensor of the CPU."""
         return self.detach().cpu().__reduce_ex__(protocol)  # type: ignore[no-untyped-call]
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sends operators without any tensor here, too: `torch.zeros(3, device="cuda")`."""
+    """Handles operators without a tensor argument too: `torch.zeros(3, device="cuda")`."""
 
-    # As what it is, torch neither looks for a driver nor makes tensors from lists in one step.
+    # With this key, torch neither looks for a driver nor makes tensors from lists in one step.
     _mode_key = torch._C._TorchDispatchModeKey.FAKE
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -141,7 +141,7 @@ def _compute(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not to_gpu:
         return out
     known = {id(t.numbers): t for t in on_gpu}  # an operator in place gives back the very tensor
-    # A view is an inference tensor only if what it looks at is one.
+    # A view is an inference tensor only if its base is one.
     inference = torch.is_inference_mode_enabled() and not (
         func.is_view and not on_gpu[0].is_inference()
     )
@@ -173,7 +173,7 @@ def _line_of_program() -> str:
 
 @contextmanager
 def fake_gpu() -> Iterator[FakeGpu]:
-    """Inside, one GPU is there: cuda:0, of an H200's kind."""
+    """Inside, there is one GPU, cuda:0, with the properties of an H200."""
     assert _Current.gpu is None
     gpu = FakeGpu()
     torch._C._ensureCUDADeviceGuardSet()  # type: ignore[attr-defined]
@@ -214,5 +214,5 @@ def _stand_ins(gpu: FakeGpu) -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     yield Tensor, "pin_memory", lambda tensor, *_: gpu.pin(tensor)
     yield Tensor, "is_pinned", lambda tensor, *_: gpu.is_pinned(tensor)
     yield torch.autograd, "backward", backward
-    # A parameter of the CPU cannot become one of the GPU in its place: modules get new ones.
+    # A parameter of the CPU cannot move to the GPU in place, so modules get new ones.
     yield torch.__future__, "get_overwrite_module_params_on_conversion", lambda: True

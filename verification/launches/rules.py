@@ -1,4 +1,4 @@
-"""What CUDA refuses, what it launches, and what it makes the host wait for."""
+"""Which operations CUDA refuses, which ones launch a kernel, and which ones make the host wait."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,7 +25,7 @@ _WAITING = (
     "unique_consecutive",
     "unique_dim",
 )
-"""Operators of which the host needs a result, or its size."""
+"""Operators whose result, or its size, the host needs."""
 
 _QUIET = (
     "_unsafe_view",
@@ -40,7 +40,7 @@ _QUIET = (
 """Operators that launch nothing, besides the views."""
 
 _TAKES_NUMBERS = ("fill_", "full_like", "masked_fill", "masked_fill_")
-"""Operators that take a single number of the CPU, besides the pointwise ones."""
+"""Operators that accept a single number on the CPU, besides the pointwise ones."""
 
 _PRODUCTS = ("addmm", "baddbmm", "bmm", "convolution", "mm")
 
@@ -49,7 +49,7 @@ _CPU_ONLY = ("mkldnn", "mkldnn_prepacked", "onednn", "quantized")
 
 
 def check_kernel(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raise as CUDA does where there is no kernel for these arguments, one of them on the GPU."""
+    """Raise as CUDA does where it has no kernel for these arguments, one of them on the GPU."""
     name, tensors = _name(func), _tensors((args, kwargs))
     if func.namespace in _CPU_ONLY:
         raise NotImplementedError(f"{func} has no kernel for CUDA")
@@ -63,7 +63,7 @@ def check_kernel(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
 
 
 def is_launch(func: Any) -> bool:
-    """Whether the device has anything to do."""
+    """Whether the operation launches a kernel."""
     return not func.is_view and _name(func) not in _QUIET
 
 
@@ -74,7 +74,7 @@ def waits(
     *,
     is_pinned: Callable[[Tensor], bool],
 ) -> Iterator[str]:
-    """Reasons why the host waits for everything launched so far."""
+    """The reasons for which the host waits for everything launched so far."""
     name = _name(func)
     if name in _WAITING:
         yield name
@@ -107,7 +107,7 @@ def _waits_of_copy(
 
 
 def _is_fill(args: tuple[Any, ...]) -> bool:
-    """`x[mask] = number`, which CUDA does without looking for the places."""
+    """Whether this is `x[mask] = number`, which CUDA computes without a wait."""
     return len(args) > 2 and args[2].numel() == 1 and not args[2].is_cuda
 
 
