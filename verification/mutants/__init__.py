@@ -1,1 +1,1 @@
-"""Whether the tests notice small mistakes: code is changed in one place, and a test must fail."""
+"""Check that the tests notice small mistakes: change code in one place, and a test must fail."""

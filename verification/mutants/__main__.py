@@ -1,12 +1,12 @@
-"""python -m verification.mutants: changes the product in one place at a time, and runs its tests.
+"""python -m verification.mutants: change the product in one place at a time, and run its tests.
 
     python -m verification.mutants --seed 1 --count 200
     python -m verification.mutants --only KEY --tests tests/executor/test_env.py
     python -m verification.mutants --report > docs/mutants.md
 
-Work is done in copies of the repository below `build/mutants`; the tree itself is only read. Which
-test runs which line is found out first, by all tests that need no GPU and no network, and is kept
-until the tree changes. So are verdicts: a run that was interrupted goes on where it was.
+Changes are made in copies of the repository below `build/mutants`; the tree itself is only read.
+First, all tests that need no GPU and no network run once, to record which test runs which line.
+This record and the verdicts are kept until the tree changes, so an interrupted run goes on.
 """
 
 import argparse
@@ -33,7 +33,7 @@ RECORDS = Path(__file__).with_name("records.jsonl")
 
 
 def main(arguments: list[str]) -> int:
-    """Do what is asked for; 1 if too few changes were noticed."""
+    """Do what the arguments ask for; 1 if too few changes were noticed."""
     parser = argparse.ArgumentParser(
         prog="python -m verification.mutants",
         description=__doc__,
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
 
 
 def drawn(seed: int, count: int) -> list[Change]:
-    """The changes of a seed: mostly the same ones after some other lines have changed."""
+    """The changes of a seed; after edits of other lines they are mostly the same."""
     files = [path for room in ROOMS for path in sorted((REPOSITORY / room).rglob("*.py"))]
     found = [
         change
@@ -93,7 +93,7 @@ def _judged(seed: int, count: int) -> list[Record]:
 def _verdicts(
     seed: int, changes: Sequence[Change], selection: Selection, trees: Sequence[Path]
 ) -> Iterator[Record]:
-    """Each as soon as it is known."""
+    """The verdict on each change, as soon as it is known."""
     _import_what_is_large()
     context = get_context("fork")
     queue = context.Queue()
@@ -110,7 +110,7 @@ def _verdicts(
 
 
 def _certain(change: Change, tests: Sequence[str], seconds: dict[str, float]) -> Verdict:
-    """A verdict in which the test that noticed the change passes without it."""
+    """The verdict by tests that pass without the change; a test that fails then is left out."""
     verdict = judge(change, tests, seconds)
     if verdict.outcome != KILLED or _passes(verdict.test or tests[0]):
         return verdict
@@ -120,7 +120,7 @@ def _certain(change: Change, tests: Sequence[str], seconds: dict[str, float]) ->
 
 @cache
 def _passes(test: str) -> bool:
-    """In a tree without changes."""
+    """Whether a test passes in a tree without changes."""
     return run_tests([test], limit_s=120.0)[0] == SURVIVED
 
 
@@ -154,7 +154,7 @@ def _take_tree(trees: Any) -> None:
 
 
 def _import_what_is_large() -> None:
-    """Once, for all forks; nothing of the product, which is to be read after it was changed."""
+    """Import large packages once for all forks, but not the product, which changes afterwards."""
     import hypothesis.strategies  # noqa: F401
     import numpy  # noqa: F401
     import pydantic  # noqa: F401

@@ -1,8 +1,8 @@
 """Small changes of a Python file, each of which some test should notice.
 
-A change is one operator, number, condition, argument or statement. What only words depend on is
-left alone (strings, annotations, decorators, log calls, what an exception says), and so are
-assertions and the `strict` of `zip`, which is one.
+A change replaces one operator, number, condition, argument or statement. Code that affects only
+texts is left alone (strings, annotations, decorators, log calls, messages of exceptions), and so
+are assertions and the `strict` of `zip`, which is an assertion.
 """
 
 import ast
@@ -40,10 +40,10 @@ OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 }
 _PAIRS = ("min max", "minimum maximum", "floor ceil", "any all", "zeros ones", "amin amax")
 NAMES = {a: b for pair in _PAIRS for a, b in (pair.split(), pair.split()[::-1])}
-"""Functions and methods that are easily taken for each other."""
+"""Functions and methods that are easily confused."""
 
 SHOWN = 25
-"""Letters around a difference that are shown, too."""
+"""Number of letters that are shown on each side of a difference."""
 SYMMETRIC = {"min", "max", "minimum", "maximum", "equal", "logical_and", "logical_or"}
 """Functions whose first two arguments may change places."""
 LOGGERS = {"logger", "logging", "warnings"}
@@ -56,11 +56,11 @@ class Change:
     file         path from the repository's root on
     line         where the changed text begins, from 1
     function     qualified name of the function or class around it; "" outside of all
-    reach        lines of which one runs wherever the change can matter
-    names        what is defined here, where nothing but an import runs the line
+    reach        lines; a test that the change can affect runs one of them
+    names        names defined by the line, if only an import runs it
     start, stop  the bytes of the file that are replaced
-    before, after  the text that is there, and the one that takes its place
-    around       what stands before and behind it on its lines
+    before, after  the text, and its replacement
+    around       the text before and after it on its lines
     """
 
     file: str
@@ -76,7 +76,7 @@ class Change:
 
     @property
     def key(self) -> str:
-        """The same for this change wherever the lines around it move."""
+        """An identifier of the change that does not depend on its line number."""
         text = "\0".join([self.file, self.function, *self.around, self.before, self.after])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -85,7 +85,7 @@ class Change:
         return source[: self.start] + self.after.encode() + source[self.stop :]
 
     def shown(self) -> str:
-        """What is changed, on one line, without what is alike on both sides."""
+        """The change on one line, without the equal text on both sides."""
         before, after = (_plain(self.around, text) for text in (self.before, self.after))
         head = _alike(before, after)
         tail = _alike(before[:head:-1], after[:head:-1])
@@ -94,14 +94,14 @@ class Change:
 
 
 def _plain(around: tuple[str, str], code: str) -> str:
-    """In the style of `ast.unparse`, so that only what differs is different."""
+    """The text in the style of `ast.unparse`, so that only real differences show."""
     with suppress(SyntaxError):  # a statement of an inner block, such as `continue`
         code = ast.unparse(ast.parse(code.strip()))
     return " ".join(code.join(around).split())
 
 
 def _alike(one: str, other: str) -> int:
-    """How many letters they have in common at their beginnings."""
+    """Length of the common beginning of two texts."""
     pairs = zip(one, other, strict=False)
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
@@ -129,7 +129,7 @@ def changes_of(file: str, source: bytes) -> list[Change]:
 
 
 class _Place(NamedTuple):
-    """Around a node: see `Change`."""
+    """The surroundings of a node; the fields are those of `Change`."""
 
     function: str
     reach: tuple[int, ...]
@@ -137,11 +137,11 @@ class _Place(NamedTuple):
 
 
 _Found = Iterator[tuple[_Place, ast.AST, str]]
-"""Where, which node is replaced, and by which text."""
+"""The place, the node that is replaced, and its replacement."""
 
 
 def _in_body(body: Iterable[ast.stmt], where: str, *, inside: bool) -> _Found:
-    """Of the statements of a module, a class or (`inside`) a function."""
+    """The replacements in the statements of a module, a class or (`inside`) a function."""
     for statement in body:
         match statement:
             case ast.FunctionDef(name="__repr__" | "__str__"):
@@ -183,7 +183,7 @@ def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _only_words(node: ast.AST) -> bool:
-    """Text, and what is done to write it."""
+    """Whether a node only makes or writes a text."""
     match node:
         case ast.JoinedStr() | ast.Assert() | ast.Import() | ast.ImportFrom():
             return True
@@ -212,7 +212,7 @@ def _defined(statement: ast.stmt) -> tuple[str, ...]:
 
 
 def _replacements(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
-    """What of a node is replaced, and by which text."""
+    """The parts of a node that are replaced, each with its replacement."""
     match node:
         case ast.Compare(ops=[op]):
             for other in COMPARISONS[type(op)]:
@@ -249,7 +249,7 @@ def _replacements(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
 
 
 def _calls(node: ast.Call) -> Iterator[ast.Call]:
-    """Another function, the first two arguments swapped, one named argument less."""
+    """Changes of a call: another function, the first two arguments swapped, a keyword dropped."""
     match node.func:
         case ast.Name(id=name) if name in NAMES:
             yield ast.Call(ast.Name(NAMES[name]), node.args, node.keywords)
@@ -266,7 +266,7 @@ def _calls(node: ast.Call) -> Iterator[ast.Call]:
 
 
 def _name_of(function: ast.expr) -> str:
-    """Of a function or method that is called; "" if it has none."""
+    """Name of the function or method that is called; "" if it has none."""
     match function:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name

@@ -1,7 +1,7 @@
-"""One change in a copy of the repository, and the tests that could notice it.
+"""Make one change in a copy of the repository, and run the tests that could notice it.
 
-The process that calls `judge` has imported torch and pytest, and nothing of the product: each set
-of tests runs in a fork of it, so that it starts at once and meets the changed file.
+The process that calls `judge` has imported torch and pytest, but not the product: each set
+of tests runs in a fork of it, so that it starts at once and imports the changed file.
 """
 
 import math
@@ -22,7 +22,7 @@ import pytest
 from verification.mutants.changes import Change
 
 FIRST = 20
-"""Tests of the first fork: few files are read for them, and most changes are noticed there."""
+"""Number of tests in the first fork: it imports few files, and most changes are noticed there."""
 GRACE_S = 30.0
 PATIENCE = 6
 MEMORY_GIB = 16
@@ -31,7 +31,7 @@ KILLED, TIMEOUT, SURVIVED, UNREACHED = "killed", "time limit", "survived", "not 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a change. `test`: which one noticed it, "" if none."""
+    """The outcome of a change; `test` is the one that noticed it, "" if none."""
 
     outcome: str
     test: str
@@ -39,7 +39,7 @@ class Verdict:
 
 
 def judge(change: Change, tests: Sequence[str], seconds: dict[str, float]) -> Verdict:
-    """The verdict on one change of a file below the current folder, which is as before then."""
+    """Judge one change of a file below the current folder; the file is restored afterwards."""
     started = time.monotonic()
     if not tests:
         return Verdict(UNREACHED, "", 0.0)
@@ -64,9 +64,9 @@ def _changed(path: Path, change: Change) -> Iterator[None]:
 
 
 def run_tests(tests: Sequence[str], limit_s: float) -> tuple[str, str]:
-    """Whether a fork in which they run one after the other fails, and at which test.
+    """Run tests one after the other in a fork; the outcome, and the test at which it ended.
 
-    `limit_s` counts seconds of a processor; one that waits for something has more of them.
+    `limit_s` counts processor seconds; a fork that waits may take PATIENCE times as long.
     """
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         pid = os.fork()
@@ -81,7 +81,7 @@ def run_tests(tests: Sequence[str], limit_s: float) -> tuple[str, str]:
 
 
 class _Names:
-    """A plugin that keeps the name of the latest test in a file."""
+    """A pytest plugin that writes the name of the latest test to a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -91,7 +91,7 @@ class _Names:
 
 
 def _tests_of_a_fork(tests: Sequence[str], folder: Path, limit_s: int) -> None:
-    """Never returns."""
+    """Run the tests and exit; never returns."""
     status = 1
     try:
         os.setsid()
@@ -115,14 +115,14 @@ def _tests_of_a_fork(tests: Sequence[str], folder: Path, limit_s: int) -> None:
 
 
 def _forget_this_tree() -> None:
-    """What the tests import comes from the current folder, this package too."""
+    """Make imports of the tests come from the current folder, including this package."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "verification"]:
         del sys.modules[name]
     sys.path[0] = str(Path.cwd())
 
 
 def _wait(pid: int, limit_s: float) -> int | None:
-    """The exit status of a fork; None if it was ended at the limit. Nothing of it is left."""
+    """Wait for a fork and end its children; the exit status, None if the time limit ended it."""
     end = time.monotonic() + limit_s
     status = None
     while status is None and time.monotonic() < end:

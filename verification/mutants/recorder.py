@@ -1,7 +1,7 @@
-"""A pytest plugin: which lines of the product each test runs, and how long it takes.
+"""A pytest plugin that records which lines of the product each test runs, and how long it takes.
 
-Loaded by `-p verification.mutants.recorder`. Each process of the tests writes files of its own into
-the folder that MUTANTS_RECORD names: `times.PID.json` and coverage's `lines.PID`.
+It is loaded by `-p verification.mutants.recorder`. Each test process writes two files into the
+folder that MUTANTS_RECORD names: `times.PID.json` and coverage's `lines.PID`.
 """
 
 import json
@@ -16,7 +16,7 @@ from verification.mutants.rooms import PRODUCT
 
 
 class Recorder:
-    """What one process of pytest has seen."""
+    """The record of one process of pytest."""
 
     def __init__(self, folder: Path) -> None:
         self.times_file = folder / f"times.{os.getpid()}.json"
@@ -32,20 +32,20 @@ class Recorder:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        """The lines that run from here on are this test's."""
+        """Assign the lines that run from here on to this test."""
         self.coverage.switch_context(item.nodeid)
         yield
         self.coverage.switch_context("")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Set-up, test and clearing away, added."""
+        """Add the times of set-up, test and teardown."""
         name = report.nodeid
         self.seconds[name] = self.seconds.get(name, 0.0) + report.duration
         if not report.passed:
             self.failed.add(name)
 
     def pytest_sessionfinish(self) -> None:
-        """Only tests that pass can notice anything."""
+        """Write the times of the tests that passed, because only these can notice a change."""
         self.coverage.stop()
         self.coverage.save()
         passed = {name: s for name, s in self.seconds.items() if name not in self.failed}
@@ -53,6 +53,6 @@ class Recorder:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Not in the process of xdist that only hands out tests."""
+    """Start recording, except in the process of xdist that only distributes tests."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         config.pluginmanager.register(Recorder(Path(os.environ["MUTANTS_RECORD"])))

@@ -1,4 +1,4 @@
-"""docs/mutants.md: what became of the changes, and why some may stay unnoticed."""
+"""Write docs/mutants.md: the outcomes of the changes, and why some may stay unnoticed."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,14 +58,14 @@ def _row(name: str, records: Sequence[Record]) -> str:
 
 
 def killed_share(records: Sequence[Record]) -> float:
-    """Of the changes without a reason, how many some test notices; 1 where there are none."""
+    """The share of the changes without a reason that a test notices; 1 where there are none."""
     judged = [record for record in records if not reason_of(record)]
     noticed = sum(record["outcome"] in (KILLED, TIMEOUT) for record in judged)
     return noticed / len(judged) if judged else 1.0
 
 
 def reason_of(record: Record) -> str:
-    """Why a change need not be noticed; "" where it was, or where nobody has said why not."""
+    """Why a change need not be noticed; "" if it was noticed, or if no reason is given."""
     if record["outcome"] in (KILLED, TIMEOUT):
         return ""
     return ACCEPTED.get((record["file"], record["function"], record["change"]), "")

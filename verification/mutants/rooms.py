@@ -1,4 +1,4 @@
-"""Which parts of the product are changed."""
+"""The parts of the product that are changed."""
 
 PRODUCT = ("app", "common", "executor")
 
@@ -14,5 +14,5 @@ ROOMS = (
 
 
 def room_of(file: str) -> str:
-    """The room of a file, both by their paths from the repository's root on."""
+    """The room of a file; both are paths from the repository's root."""
     return next(room for room in ROOMS if file.startswith(f"{room}/"))

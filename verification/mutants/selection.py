@@ -1,4 +1,4 @@
-"""Which tests could notice a change: those that ran its line, the quick ones first."""
+"""Select the tests that could notice a change: those that run its line, the quick ones first."""
 
 import ast
 import json
@@ -12,11 +12,11 @@ from verification.mutants.changes import Change
 from verification.mutants.rooms import PRODUCT
 
 BUDGET_S = 90.0
-"""The tests of one change take at most as long together, when nothing is changed."""
+"""The tests of one change take at most so many seconds together, without a change."""
 
 
 class Selection:
-    """What `recorder` wrote, from one folder."""
+    """The record that `recorder` wrote to one folder."""
 
     def __init__(self, folder: Path, tree: Path) -> None:
         self.seconds: dict[str, float] = {}
@@ -35,10 +35,10 @@ class Selection:
                 self.runs[file, line].update(self.seconds.keys() & tests)
 
     def tests(self, change: Change) -> list[str]:
-        """Those that ran a line of its reach; of a definition, a line that uses it.
+        """The tests that run a line of the change's reach; of a definition, a line that uses it.
 
-        What a definition says may also be read by a test alone: those of the file that is named
-        after the module are added. Where all that finds none, any that ran a line of the file.
+        A test may also read a definition itself, so the tests of the file that is named after the
+        module are added. If none is found, the result is all tests that run a line of the file.
         """
         lines = {(change.file, line) for line in (change.line, *change.reach)}
         if not change.reach:

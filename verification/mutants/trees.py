@@ -1,4 +1,4 @@
-"""Copies of the repository in which files may be changed, and what runs where in them."""
+"""Make copies of the repository that may be changed, and record which test runs which line."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ TESTS = "not gpu and not slow and not network and not image"
 
 
 def make_trees() -> list[Path]:
-    """One copy for each process, each as the tree is now."""
+    """Copy the tree as it is now, once for each process."""
     trees = [FOLDER / f"tree{number}" for number in range(PROCESSES)]
     for tree in trees:
         shutil.rmtree(tree, ignore_errors=True)
@@ -24,21 +24,21 @@ def make_trees() -> list[Path]:
             shutil.copyfile(REPOSITORY / name, tree / name)
             shutil.copymode(REPOSITORY / name, tree / name)
         (tree / ".cache").symlink_to(REPOSITORY / ".cache")
-        # Found by content, not by time: a changed file may be as old and as long as the one before.
+        # Compared by content, not by time: a changed file may have the old one's time and size.
         compiled = ["--invalidation-mode", "checked-hash", "-q"]
         subprocess.run([sys.executable, "-m", "compileall", *compiled, "."], cwd=tree, check=True)
     return trees
 
 
 def record_lines(tree: Path, *tests: str) -> Path:
-    """Run the tests of a copy and see which lines they run; the folder that says so."""
+    """Run the tests of a copy and record which lines they run; the folder of the record."""
     folder = FOLDER / f"lines-{_mark()}"
     if not folder.is_dir() or tests:
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "pytest", "-q", "-n", str(PROCESSES), "--dist", "loadfile"]
         command += ["-m", TESTS, "-p", "verification.mutants.recorder", *tests]
         environ = {**os.environ, "MUTANTS_RECORD": str(folder), "OMP_NUM_THREADS": "1"}
-        # Some fail when they are watched, those that measure time: they are not used.
+        # Tests that measure time may fail while recorded; they are not used.
         subprocess.run(command, cwd=tree, env=environ, check=False)
     return folder
 
@@ -51,7 +51,7 @@ def _files() -> list[str]:
 
 
 def _mark() -> str:
-    """The same for the same tree."""
+    """A hash of the tree."""
     digest = hashlib.sha256()
     for name in _files():
         if name.endswith(".py"):

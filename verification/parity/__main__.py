@@ -1,4 +1,4 @@
-"""python -m verification.parity [NAME ...] [--goldens DIR]: compare with what detectron2 answered.
+"""python -m verification.parity [NAME ...] [--goldens DIR]: compare with detectron2's answers.
 
 NAME is a config's name without folder and suffix; none means all. DIR holds either `<name>.npz`
 files (the default, tests/parity) or a `golden/<name>/` tree with stored photographs.

@@ -1,10 +1,10 @@
-"""What a config builds, in a few words: by these, recordings and configs are grouped."""
+"""Name the kind of model that a config builds; recordings and configs are grouped by it."""
 
 from app.engine.config import CfgNode
 
 
 def architecture(cfg: CfgNode) -> str:
-    """For example 'Mask R-CNN, FPN, deformable'."""
+    """The kind of model, for example 'Mask R-CNN, FPN, deformable'."""
     body = cfg.MODEL.RESNETS
     words = [_detector(cfg)]
     if "regnet" in cfg.MODEL.BACKBONE.NAME:

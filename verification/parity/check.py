@@ -1,4 +1,4 @@
-"""This engine's side: build a config's model, give it the seeded weights, compare."""
+"""This engine's side: build a config's model, load the seeded weights, compare."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -129,7 +129,7 @@ def _gradients(model: Detector) -> dict[str, tuple[float, float, int]]:
 
 
 def sample(image: Image, original_size: tuple[int, int], labels: Labels | None = None) -> Sample:
-    """A BGR image (H, W, 3) as the model takes it."""
+    """A BGR image (H, W, 3) as an input of the model."""
     pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     if labels is None:
         return Sample(pixels, original_size)
@@ -151,7 +151,7 @@ def _with_proposals(golden: Golden, inputs: Sample) -> Sample:
 
 
 def arrays(found: Detections) -> dict[str, Array]:
-    """Detections as `compare_detections` takes them."""
+    """Detections in the form that `compare_detections` expects."""
     result: dict[str, Array] = {
         "boxes": found.boxes.numpy(),
         "scores": found.scores.numpy(),

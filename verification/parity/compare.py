@@ -1,7 +1,7 @@
 """How close two sets of outputs are, and whether that is close enough.
 
-Tolerances are several times what detectron2 differs from itself with another convolution library
-(scores 6e-5, boxes 0.0054 px, at most 2 of 100 detections swap ranks).
+Tolerances are several times the difference of detectron2 from itself with another convolution
+library (scores 6e-5, boxes 0.0054 px, at most 2 of 100 detections swap ranks).
 """
 
 from collections.abc import Mapping
@@ -95,9 +95,9 @@ def compare_losses(
 ) -> Comparison:
     """Relative differences; losses under 1e-3 are measured against 1e-3.
 
-    Steps of the large gradients of random networks let rounding grow: detectron2 with channels-last
-    weights differs from itself by 2e-4, 7e-4 and 3e-2 after one, two and three of them. So the
-    second loss may be off ten times as far, and of later ones only the size is judged.
+    Random networks have large gradients, so rounding grows with each step: detectron2 with
+    channels-last weights differs from itself by 2e-4, 7e-4 and 3e-2 after one, two and three steps.
+    So the second loss may differ ten times as much, and of later ones only the size is judged.
     """
     tolerance = (LOSS, 10 * LOSS, 0.5)[min(step, 2)]
     off = {
@@ -113,11 +113,11 @@ def compare_gradients(
     expected: Mapping[str, tuple[float, float]],
     actual: Mapping[str, tuple[float, float, int]],
 ) -> Comparison:
-    """Norms and sums of the gradients of the same parameters, relative to what they can be.
+    """Relative differences of the norm and the sum of each parameter's gradient.
 
-    A norm is measured against itself, a sum of n numbers against norm * sqrt(n), its largest value;
-    gradients five hundred times smaller than the largest, against that one's part: they are what
-    is left when large ones cancel.
+    A norm is compared relative to itself, a sum of n numbers relative to norm * sqrt(n), its
+    largest value. Gradients five hundred times smaller than the largest are compared relative to
+    that share of the largest, because they are the rest when large ones cancel.
     """
     least = 2e-3 * max((norm for norm, _ in expected.values()), default=0.0)
     norms, sums = [0.0], [0.0]

@@ -1,8 +1,8 @@
 """python -m verification.parity.curve [NAME ...] [--save]: fifty iterations beside detectron2's.
 
-Same weights, scenes, order, flips and random draws; each engine uses its own model, optimizer and
-warm-up schedule. Fails where a loss is off by more than its curve allows; see `curves` for which
-there are, and `verification.parity.record_curves` for how detectron2's were recorded.
+Both engines have the same weights, scenes, order, flips and random draws; each uses its own model,
+optimizer and warm-up. The command fails if a loss differs by more than its curve allows. `curves`
+lists the curves, and `verification.parity.record_curves` records detectron2's.
 """
 
 import argparse
@@ -31,12 +31,12 @@ SAVED = Path(__file__).with_name("curves.jsonl")
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """How far a training kept to the recorded one.
+    """How closely a training follows the recorded one.
 
     losses   the sum of the recorded losses, mean of the first five and of the last five iterations
     largest  largest relative difference of each loss, and of their sum as `total`
-    within   iterations until the sum first was off by more than `tolerance`
-    itself   largest total and `within` of detectron2 with channels-last weights beside itself
+    within   iterations until the sum first differed by more than `tolerance`
+    itself   largest total and `within` of detectron2 with channels-last weights against itself
     """
 
     name: str
@@ -50,7 +50,7 @@ class Followed:
 
     @property
     def verdict(self) -> str:
-        """`note` for a curve that only says how far it goes."""
+        """pass, FAIL, or `note` for a curve that is not judged."""
         if not CURVES[self.name].judged:
             return "note"
         return "pass" if self.passed else "FAIL"
@@ -122,7 +122,7 @@ def run(name: str) -> Followed:
 
 
 def follow(name: str, losses: Sequence[Losses], recorded: Recorded) -> Followed:
-    """Compare the losses of successive iterations; fewer than recorded are compared as far."""
+    """Compare the losses of successive iterations, of which there may be fewer than recorded."""
     curve = CURVES[name]
     expected = recorded.losses[: len(losses)]
     off = [_differences(*pair) for pair in zip(expected, losses, strict=True)]
@@ -144,7 +144,7 @@ def follow(name: str, losses: Sequence[Losses], recorded: Recorded) -> Followed:
 
 
 def _differences(expected: Losses, actual: Losses) -> dict[str, float]:
-    """Relative differences; a loss under a hundredth of the sum is measured against that."""
+    """Relative differences; a loss under a hundredth of the sum is compared with that hundredth."""
     total = sum(expected.values())
     assert expected.keys() == actual.keys()
     off = {
@@ -177,14 +177,14 @@ def main() -> int:
 
 
 def save(results: Sequence[Followed]) -> None:
-    """Keep the figures, a line for each curve; those of other curves stay."""
+    """Save the figures, a line for each curve; the lines of other curves stay."""
     rows = {one.name: one for one in (*saved(), *results)}
     lines = (json.dumps(asdict(rows[name])) for name in CURVES if name in rows)
     SAVED.write_text("".join(f"{line}\n" for line in lines))
 
 
 def saved() -> list[Followed]:
-    """The figures that were kept."""
+    """Read the saved figures."""
     lines = SAVED.read_text().splitlines() if SAVED.exists() else []
     return [Followed(**json.loads(line)) for line in lines]
 

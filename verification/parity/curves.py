@@ -22,8 +22,8 @@ from verification.parity.weights import Rule
 
 RECORDED = REPOSITORY / "tests" / "parity" / "curves"
 
-# Heads as training starts them: with the strong ones of the other recordings, rounding would grow
-# a hundredfold within these iterations, in detectron2 beside itself as well.
+# Heads with the usual initial weights: with the strong ones of the other recordings, rounding would
+# grow a hundredfold within these iterations, also between two runs of detectron2.
 FRESH_HEADS: list[Rule] = [
     (r"^head\.cls_score\.bias$", "affine", (-4.595, 0.0)),
     (r"^head\..*weight$", "conv", (0.48, False)),
@@ -43,8 +43,8 @@ class Curve:
             eighth of the rate for two images in place of sixteen
     sizes   (height, width) of the images of each batch
     double  both engines compute in float64: rounding stays too small to change a choice (of
-            proposals to keep, of examples to draw), so what differs would be a rule
-    judged  False: only said how far it goes
+            proposals to keep, of examples to draw), so a difference would come from a rule
+    judged  False: the difference is only reported
     """
 
     config: str
@@ -86,11 +86,11 @@ Losses = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What detectron2 said.
+    """A recorded training of detectron2.
 
     losses  of every iteration
-    itself  how far the sum is off, relatively, when only the weights' memory is channels-last:
-            the same numbers in another order of summation; empty for trainings in float64
+    itself  relative difference of the sum when only the weights' memory is channels-last: the
+            same numbers in another order of summation; empty for trainings in float64
     """
 
     losses: Sequence[Losses]
@@ -102,7 +102,7 @@ class Recorded:
         return cls(**json.loads((RECORDED / f"{name}.json").read_text()))
 
     def write(self, name: str) -> None:
-        """Store it for `read`, an iteration a line."""
+        """Write a recording for `read`, one iteration per line."""
         lines = ",\n".join(json.dumps(losses) for losses in self.losses)
         text = f'{{"losses": [\n{lines}\n],\n"itself": {json.dumps(self.itself)}}}\n'
         RECORDED.mkdir(exist_ok=True)
@@ -110,7 +110,7 @@ class Recorded:
 
 
 class InDouble(TorchFunctionMode):
-    """While active, whoever asks for float32 gets float64."""
+    """While active, every request for float32 gives float64."""
 
     def __enter__(self) -> Self:
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -147,12 +147,13 @@ ONE_STAGE: list[Any] = [
 ]
 # Half of it, and detectron2's own warm-up over 1000 iterations.
 TWO_STAGE: list[Any] = ["SOLVER.IMS_PER_BATCH", 2, "SOLVER.BASE_LR", 0.00125]
-# Weaker maps for the two-stage heads, whose first layer has 12544 inputs: at full strength they
-# overshoot, and a difference of one rounding grows tenfold with every iteration.
+# Weaker features for the two-stage heads, whose first layer has 12544 inputs: at full strength
+# they overshoot, and a rounding difference grows tenfold with every iteration.
 CALM: list[Rule] = [(r"fpn_(lateral|output)\d\.weight$", "conv", (0.5, False)), *FRESH_HEADS]
-# The deviation of 0.01 that detectron2 starts these layers with: proposals lie near their anchors,
-# and rounding moves them too little to carry one across a threshold. A quarter of the rate keeps it
-# so: weights off by 5e-7 then move a loss by 9e-5 within these iterations, at half of it by 8e-4.
+# detectron2 initialises these layers with a deviation of 0.01: proposals lie near their anchors,
+# and rounding moves them too little to cross a threshold. A quarter of the rate keeps it so: a
+# change of the weights by 5e-7 then moves a loss by 9e-5 within these iterations, at half the rate
+# by 8e-4.
 STARTING: list[Rule] = [
     (r"rpn_head\.(objectness_logits|anchor_deltas)\.weight$", "conv", (0.16, False)),
     *CALM,

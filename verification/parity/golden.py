@@ -1,7 +1,7 @@
-"""What detectron2 said: one compressed file for each config, or a folder with stored photographs.
+"""Goldens, the answers of detectron2: a compressed file per config, or a folder with photographs.
 
 A golden holds inference cases and the losses of a few SGD steps on one fixed batch. Pixels are not
-stored, the scenes are generated again; a folder made elsewhere may bring its own images.
+stored, because the scenes are generated again; a folder made elsewhere may contain its own images.
 """
 
 import json
@@ -34,7 +34,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One image, uint8 BGR, and the detections it must give in pixels of `original_size`."""
+    """One image, uint8 BGR, and the expected detections in pixels of `original_size`."""
 
     name: str
     image: scenes.Image
@@ -45,7 +45,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A fixed batch and what came of successive SGD steps of constant rate.
+    """A fixed batch, and the results of successive SGD steps of constant rate.
 
     gradients  norm and sum of each parameter's gradient at the first step; empty: not recorded
     """
@@ -60,7 +60,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """All that is known of one config, and how to make its weights."""
+    """All recorded answers for one config, and the recipe of its weights."""
 
     config: str
     opts: list[Any]
@@ -99,7 +99,7 @@ class Recipe:
         return scenes.image(*self.train_sizes[index], seed=100 + index)
 
     def labels(self, index: int) -> Labels:
-        """Labels of training image `index`: one object fewer in every next one."""
+        """Labels of training image `index`; each image has one object fewer than the one before."""
         height, width = self.train_sizes[index]
         boxes = scenes.boxes(height, width)[index:]
         classes = np.asarray([0, 17, 56, 2, 41])[index:] % self.num_classes

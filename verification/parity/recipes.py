@@ -55,7 +55,7 @@ RECIPES: dict[str, Recipe] = {
         "COCO-InstanceSegmentation/mask_rcnn_R_50_C4_1x.yaml",
         opts=SMALL_TEST,
         overrides=C4,
-        # Here a mask has a point between two pixels, which the last digit of a ratio decides.
+        # Here a point of a mask lies between two pixels, and rounding decides which one it takes.
         train_sizes=[(120, 160), (112, 176)],
         train_opts=FEWER,
         steps=1,

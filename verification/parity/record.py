@@ -1,7 +1,7 @@
 """python -m verification.parity.record [NAME ...]: write goldens with detectron2.
 
-Needs an environment with detectron2 and this repository; detectron2's compiled extension is not
-needed. Not used by any test: the files it writes are.
+This needs an environment with detectron2 and this repository; detectron2's compiled extension is
+not needed. Tests use only the files that it writes.
 """
 
 import sys
@@ -40,7 +40,7 @@ class DeformConv(nn.Module):
         self.options = {key: options[key] for key in ("stride", "padding", "dilation")}
 
     def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
-        """torchvision's operator does both; the number of deformable groups follows from shapes."""
+        """Call torchvision's operator for both; the shapes give the number of deformable groups."""
         y: Tensor = self.norm(deform_conv2d(x, offset, self.weight, mask=mask, **self.options))
         return y
 
@@ -82,7 +82,7 @@ def _build(recipe: Recipe, opts: list[Any]) -> nn.Module:
 
 
 def _register(cfg: CfgNode) -> None:
-    """The data set by which the federated loss draws."""
+    """Register the data set whose class frequencies the federated loss uses."""
     counts = image_counts(cfg.MODEL.ROI_HEADS.NUM_CLASSES)
     rows = [{"id": i, "image_count": count} for i, count in enumerate(counts)]
     cfg.DATASETS.TRAIN = ("parity",)

@@ -1,7 +1,7 @@
 """python -m verification.parity.record_curves [NAME ...]: write `curves` with detectron2.
 
-Needs an environment with detectron2 and this repository. A training in float32 runs twice: a second
-time with weights in channels-last memory, to see how far detectron2 strays from itself.
+This needs an environment with detectron2 and this repository. A training in float32 runs twice: the
+second time with weights in channels-last memory, to see how much detectron2 differs from itself.
 """
 
 import sys

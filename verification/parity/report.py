@@ -1,7 +1,7 @@
-"""python -m verification.parity.report [NAME ...] > docs/parity.md: equality in tables.
+"""python -m verification.parity.report [NAME ...] > docs/parity.md: tables of all comparisons.
 
-Every recorded config is built and run, in as many processes as there are cores: some minutes. With
-names only those recordings are run.
+Every recorded config is built and run, in as many processes as there are cores, which takes some
+minutes. With names only those recordings are run.
 """
 
 import gzip
@@ -77,7 +77,7 @@ OTHERS = {
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One recording and how the engine did."""
+    """One recording and the comparisons with this engine."""
 
     name: str
     config: str
@@ -149,7 +149,7 @@ def _config(name: str, overrides: Sequence[str] = ()) -> CfgNode:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One of detectron2's configs; `equal` None: this engine has none of it."""
+    """One of detectron2's configs; `equal` None: it does not apply to this engine."""
 
     name: str
     architecture: str
@@ -168,7 +168,7 @@ def _keys() -> list[Entry]:
         cfg = _config(name, ["MODEL.DEVICE", "meta"])
         with torch.device("meta"):
             state = build_detector(cfg).state_dict()
-        # As lists of pairs: the order counts, too.
+        # As lists of pairs, because the order counts, too.
         found = [(key, list(value.shape)) for key, value in state.items()]
         entries.append(Entry(name, architecture(cfg), found == list(expected["sd"].items())))
     return entries

@@ -1,7 +1,7 @@
-"""Small recordings of every switch that two-stage and segmentation models have.
+"""Small recordings of every option of two-stage and segmentation models.
 
 The networks are narrow and the scenes small, so all of them are checked in seconds. One samples
-anchors and proposals at random: it proves that both engines draw alike from the same seed.
+anchors and proposals at random, to prove that both engines draw the same from the same seed.
 """
 
 from typing import Any
@@ -42,7 +42,7 @@ PYRAMID: list[Any] = [
     [[8], [16], [32], [64], [128]],
 ]
 ONE_MAP: list[Any] = [*NARROW, "MODEL.ANCHOR_GENERATOR.SIZES", [[16, 32, 64]]]
-# Group norm wants multiples of 32 channels.
+# Group norm needs multiples of 32 channels.
 GROUPED: list[Any] = [
     *PYRAMID,
     "MODEL.RESNETS.STEM_OUT_CHANNELS",
@@ -54,7 +54,7 @@ GROUPED: list[Any] = [
     "MODEL.ROI_BOX_HEAD.CONV_DIM",
     32,
 ]
-# Of sixty classes those of the batch and drawn ones, twenty in all, by the images they occur in.
+# Twenty of sixty classes: those of the batch, and others drawn by the number of their images.
 FEDERATED: list[Any] = [
     *("MODEL.ROI_HEADS.NUM_CLASSES", 60, "MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE", True),
     *("MODEL.ROI_BOX_HEAD.USE_FED_LOSS", True, "MODEL.ROI_BOX_HEAD.FED_LOSS_NUM_CLASSES", 20),

@@ -81,7 +81,7 @@ RULES: tuple[Rule, ...] = (
     (r"\.bias$", "affine", (0.0, 0.05)),
 )
 
-# What models of other shapes need besides, so that they find some objects and not all.
+# Further rules for other models, with which they find some objects, but not everywhere.
 ONE_CLASS: list[Rule] = [
     (r"box_predictor\.cls_score\.weight$", "conv", (0.6, True)),
     (r"box_predictor\.cls_score\.bias$", "affine_bg", (0.0, 0.3, 1.0)),
