@@ -1,4 +1,4 @@
-"""A task as the platform gives it: /in in a folder, `app.start` as the container runs it."""
+"""Lay out a task as the platform does, and start `app.start` on it as the container does."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from verification import REPOSITORY
 
 
 def write_settings(root: Path, task: str, settings: Mapping[str, Any], *, task_id: str) -> Path:
-    """config.yaml and env.yaml of a run on the CPU, in `root`/in; the path of env.yaml."""
+    """Write config.yaml and env.yaml of a run on the CPU to `root`/in; the path of env.yaml."""
     config = {"gpu_id": "", **settings}
     (root / "in/config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     env = {
@@ -32,9 +32,9 @@ def write_settings(root: Path, task: str, settings: Mapping[str, Any], *, task_i
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFiles:
-    """What lies in a stage of /in/models.
+    """The files of a stage of /in/models.
 
-    exported  files made of the same weights, by the names that infer knows (model.onnx, ...)
+    exported  files exported from the same weights, by the names that infer uses (model.onnx, ...)
     """
 
     weights: Path
@@ -61,7 +61,7 @@ def lay_out(
 
 
 def start(root: Path) -> subprocess.Popen[bytes]:
-    """The container's process; its results go to `root`/out."""
+    """Start the container's process; its results go to `root`/out."""
     return subprocess.Popen(
         [sys.executable, "-m", "app.start"],
         cwd=REPOSITORY,

@@ -174,7 +174,7 @@ CURVES: dict[str, Curve] = {
     "faster_rcnn_narrow_sampled_double": Curve(
         FASTER, NARROW, sizes=SMALL, num_classes=7, double=True, tolerance=1e-9
     ),
-    # The same in float32. The first proposal that rounding lets through or holds back changes the
-    # number of which all examples are drawn; detectron2 does not stay with itself any longer.
+    # The same in float32. The first proposal that rounding adds or removes changes the number from
+    # which all examples are drawn; from there on two runs of detectron2 differ as well.
     "faster_rcnn_narrow_sampled": Curve(FASTER, NARROW, sizes=SMALL, num_classes=7, judged=False),
 }

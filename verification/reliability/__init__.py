@@ -1,1 +1,1 @@
-"""What kills, stops and failing disks do to a run: `python -m verification.reliability`."""
+"""Test the effects of kills, stops and failing disks: `python -m verification.reliability`."""

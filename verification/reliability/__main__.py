@@ -1,11 +1,11 @@
-"""Interrupt real runs and fail their disk, and write down what became of them.
+"""Interrupt real runs, make their disk fail, and record the outcome.
 
     python -m verification.reliability kill --count 500 --records build/reliability.jsonl
     python -m verification.reliability stop --count 100 --records build/reliability.jsonl
     python -m verification.reliability disk --records build/reliability.jsonl
     python -m verification.reliability report build/reliability.jsonl > docs/reliability.md
 
-`--seconds` ends a part early; started again with the same records it goes on. The status is 1 if
+`--seconds` ends a part early; with the same records, the next call goes on. The status is 1 if
 anything was torn or lost. `report` runs the tests that it names.
 """
 
@@ -18,7 +18,7 @@ from verification import json_lines
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the first word says; the exit status."""
+    """Do what the first argument asks for; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m verification.reliability")
     parts = parser.add_subparsers(dest="part", required=True)
     for name, count in (("kill", 500), ("stop", 100)):

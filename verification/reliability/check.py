@@ -1,4 +1,4 @@
-"""Is what a run has left in /out whole, and is everything still there that was once reported?"""
+"""Check that all files in /out are whole, and that nothing that was reported is lost."""
 
 import json
 import math
@@ -38,7 +38,7 @@ class Known:
 
 
 def problems_of(tree: Tree, known: Known) -> list[str]:
-    """What is torn or lost, in words; `known` learns what is there now."""
+    """Sentences about what is torn or lost; `known` is updated."""
     found: list[str] = []
     checks = [_monitor, _redone]
     checks += [_stages, _checkpoint] if tree.task == "training" else [_result]
@@ -134,7 +134,7 @@ def _result(tree: Tree, known: Known) -> list[str]:
     if done < known.done:
         return [f"{known.done} finished images, then only {done}"]
     path = tree.out / name
-    # A run that has said "done" has no journal any more: the next one starts over.
+    # A run that has reported "done" has no journal any more: the next one starts over.
     known.done = 0 if _is_done(tree) else done
     if not path.exists():
         return [f"{name}: lost"] if name in known.results else []

@@ -1,8 +1,8 @@
-"""Every write of a tiny run fails once, and a disk fills up at every one of them.
+"""Make each write of a tiny run fail once, and fill the disk at each of them.
 
 The task runs in a fork of this process, which has imported everything already: hundreds of runs
 would otherwise spend their time importing. The supervisor runs in forks, too, around a task that
-does nothing. A shared library (`failing_disk.c`, compiled here) lets the n-th change below /out
+does nothing. A shared library (`failing_disk.c`, compiled here) makes the n-th change below /out
 fail.
 """
 
@@ -43,7 +43,7 @@ Body = Callable[[Tree], int]
 
 
 def fail_every_write(path: Path, scratch: Path, seconds: float) -> int:
-    """Go through tasks, faults and calls, from where `path` ends; 1 if anything went wrong."""
+    """Try all tasks, faults and calls that `path` does not have yet; 1 if anything went wrong."""
     library = scratch.resolve() / "failing_disk.so"
     if os.environ.get("LD_PRELOAD") != str(library):
         return _start_again_with(library)
@@ -87,7 +87,7 @@ def _verdict(path: Path) -> int:
 
 
 def _count(tree: Tree, body: Body) -> int:
-    """How many changes an undisturbed run makes."""
+    """The number of changes that an undisturbed run makes."""
     status, calls = _forked(tree, body, "full", 0)
     if status != 0:
         raise RuntimeError(f"a run that nobody disturbed ended with {status}:\n{tree.log}")
@@ -101,7 +101,7 @@ def _experiment(tree: Tree, body: Body, task: str, fault: str, call: int) -> jso
         known = Known()
         problems += problems_of(tree, known)
         if not problems and call % 10 == 0:
-            # And with the disk in order again, the run goes on to its end.
+            # With a working disk, the run must go on to its end.
             status_after, _ = _forked(tree, body, fault, 0, keep=True)
             problems += problems_of(tree, known)
             if status_after != 0:

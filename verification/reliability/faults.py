@@ -1,4 +1,4 @@
-"""The faults that the product must bear: what is expected, and the tests that inject each."""
+"""The faults that the product must survive: the expected outcome, and the tests of each."""
 
 from dataclasses import dataclass
 

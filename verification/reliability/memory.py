@@ -1,4 +1,4 @@
-"""A process that may take little more memory: what the system then refuses is no fake."""
+"""Limit the memory of this process, so that the system really refuses to give more."""
 
 import gc
 import resource
@@ -11,7 +11,7 @@ _MIB = 2**20
 
 @contextmanager
 def little_memory(mib: float) -> Iterator[None]:
-    """Inside, this process can take so much more address space; large blocks need new one."""
+    """Inside, this process can take only so much more address space, which large blocks need."""
     gc.collect()
     before = resource.getrlimit(resource.RLIMIT_AS)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -15,7 +15,7 @@ from verification.reliability.faults import GROUPS
 
 @dataclass(frozen=True)
 class Outcome:
-    """One test: where it is, what became of it (passed, failed, skipped), why."""
+    """One test: its place, its outcome (passed, failed, skipped), and the reason."""
 
     file: str
     function: str
@@ -35,7 +35,7 @@ def run_tests() -> list[Outcome]:
 
 
 def read_junit(path: Path) -> list[Outcome]:
-    """The outcomes in pytest's XML (of the family xunit1)."""
+    """Read the outcomes from pytest's XML (of the family xunit1)."""
     found = []
     for case in ElementTree.parse(path).getroot().iter("testcase"):
         result, reason = "passed", ""
@@ -50,7 +50,7 @@ def read_junit(path: Path) -> list[Outcome]:
 
 
 def observed(tests: Iterable[str], outcomes: list[Outcome]) -> str:
-    """What the tests of one row say, in a few words."""
+    """The outcomes of the tests of one row, in a few words."""
     mine: list[Outcome] = []
     missing = []
     for test in tests:

@@ -1,7 +1,7 @@
-"""File systems that lack operations, as the product meets them through Python's `os` and `open`.
+"""Imitate file systems that lack operations, in Python's `os` and `open`.
 
-Inside `refusing(folder, {"rename": errno.EPERM})` everything that would rename a file below the
-folder raises that error, in this process. The disk itself stays what it is.
+Inside `refusing(folder, {"rename": errno.EPERM})` every call of this process that would rename a
+file below the folder raises that error. The disk itself does not change.
 """
 
 import builtins
@@ -44,11 +44,11 @@ _WRITING = os.O_CREAT | os.O_WRONLY | os.O_RDWR
 def refusing(
     folder: Path, refusals: Mapping[str, int], *, name: str = "", times: float = math.inf
 ) -> Iterator[Counter[str]]:
-    """Operations that raise these error numbers below `folder`; how often each was asked for.
+    """Make operations raise these error numbers below `folder`; count how often each is called.
 
-    Known are append, change (in place), chmod, create, link, lock, rename, renew (a file that is
-    there), sync file, sync folder and unlink. Meant are files with `name` in their path only, and
-    only the first so many times.
+    The operations are append, change (in place), chmod, create, link, lock, rename, renew (a file
+    that exists), sync file, sync folder and unlink. They fail only for files with `name` in their
+    path, and only the first so many times.
     """
     asked: Counter[str] = Counter()
     top = f"{folder}/"
@@ -105,7 +105,7 @@ def _kind_of_mode(mode: str) -> str | None:
 
 @contextmanager
 def _replaced(*calls: tuple[Any, str, Callable[..., None]]) -> Iterator[None]:
-    """Inside, each function of a module is preceded by a check of its arguments."""
+    """Inside, each function of a module first checks its arguments."""
     real = [(module, name, getattr(module, name)) for module, name, _ in calls]
     try:
         for (module, name, function), (_, _, check) in zip(real, calls, strict=True):

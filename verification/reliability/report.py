@@ -1,4 +1,4 @@
-"""docs/reliability.md from the records, the fuzzer's counts and a run of the tests."""
+"""Write docs/reliability.md from the records, the fuzzer's counts and a run of the tests."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ Written by `python -m verification.reliability report RECORDS...`; do not edit.
 def write_report(
     paths: Sequence[Path], fuzz: Path, growth: Path, junit: Sequence[Path] | None
 ) -> int:
-    """Print the report; 1 if anything in it is not as it should be."""
+    """Print the report; 1 if it shows any fault."""
     if junit is None:
         outcomes = run_tests()
     else:

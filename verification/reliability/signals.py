@@ -1,4 +1,4 @@
-"""Kills and stops of real runs at random instants; one record for each."""
+"""Kill and stop real runs at random instants, with one record for each."""
 
 import logging
 import os
@@ -17,15 +17,15 @@ from verification.reliability.trees import RealRun, Tree, make_tree
 _SHARES = {"training": 3, "mining": 1, "infer": 1}
 _BEGUN = ("images usable", " model: ")
 """What a run logs when its imports are done and its work begins."""
-_EARLY_SHARE = 0.15  # of the instants lie anywhere from the start of the process on
+_EARLY_SHARE = 0.15  # share of the instants that are drawn from the start of the process on
 _EARLY_S = 5.0
 _LATE_S = 4.0
 _ORPHANS_S = 3.0
 
 
 def interrupt_runs(part: str, count: int, seconds: float, *, path: Path, scratch: Path) -> None:
-    """Kill or stop runs until `path` holds `count` records of that, or the time is over."""
-    # A checkpoint that was being written is passed over with a warning, as it should be.
+    """Kill or stop runs until `path` holds `count` records of this kind, or the time is over."""
+    # A checkpoint that was being written is skipped with a warning, which is right.
     logging.getLogger("app.engine.checkpoint.store").setLevel(logging.ERROR)
     end = time.monotonic() + seconds
     shutil.rmtree(scratch, ignore_errors=True)
@@ -42,17 +42,17 @@ def interrupt_runs(part: str, count: int, seconds: float, *, path: Path, scratch
 
 
 class Chain:
-    """Runs on one /out after the other, each run interrupted, until a task is done."""
+    """A series of interrupted runs on one /out, until the task is done."""
 
     def __init__(self, root: Path, task: str, seed: int) -> None:
         self.rng = random.Random(seed)
-        # A reader of its own costs a run as much as all its work: every third has one.
+        # A worker process costs a run as much as all its work, so only every third run has one.
         num_workers = self.rng.choice((0, 0, 1))
         self.tree: Tree = make_tree(root, task, num_workers=num_workers)
         self.known = Known()
 
     def kill(self) -> dict[str, Any] | None:
-        """One more run, and a SIGKILL to all its processes; None when it ended before that."""
+        """Start a run and send SIGKILL to all its processes; None if it ended before that."""
         run = self._run_until_the_instant()
         if run is None:
             return None
@@ -75,7 +75,7 @@ class Chain:
         }
 
     def stop(self) -> dict[str, Any] | None:
-        """One more run, and a SIGTERM: to the supervisor, to all its processes, or twice."""
+        """Start a run and send SIGTERM: to the supervisor, to all its processes, or twice."""
         num_before = len(self.tree.steps())
         run = self._run_until_the_instant()
         if run is None:
@@ -129,7 +129,7 @@ class Chain:
         self.known = Known()
 
     def _orphans(self) -> list[str]:
-        """Processes of the run that still live a moment after its end, whoever started them."""
+        """Processes of the run that are still alive a moment after its end."""
         end = time.monotonic() + _ORPHANS_S
         mark = f"RELIABILITY_STEPS={self.tree.root / 'steps'}\0".encode()
         while alive := [pid for pid in _everybody() if mark in _environment(pid)]:
@@ -140,7 +140,7 @@ class Chain:
 
     def _not_stopped(self, status: int, *, saves: bool) -> list[str]:
         found = []
-        # A signal before the first line of Python ends the process, which a shell calls 143.
+        # A signal before the first line of Python ends the process; a shell shows this as 143.
         if status not in (0, 143, -signal.SIGTERM):
             found.append(f"ended with status {status}")
         record = monitor_record(self.tree)
@@ -155,7 +155,7 @@ class Chain:
 
 
 def phase_of(tree: Tree) -> str:
-    """What the run was doing, by the last thing it said."""
+    """The phase of the run, by the last line of its log."""
     log = tree.log
     for words, phase in (
         (("Starting training", "training"),)
@@ -172,7 +172,7 @@ def _everybody() -> list[int]:
 
 
 def _environment(pid: int) -> bytes:
-    """Variables that a process was started with; nothing once it has been killed."""
+    """The environment with which a process was started; empty once it has been killed."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes() + b"\0"
     except OSError:

@@ -1,4 +1,4 @@
-"""Small /in trees as a platform writes them, and runs of the product on them."""
+"""Make small /in trees as a platform writes them, and run the product on them."""
 
 import os
 import shutil
@@ -50,14 +50,14 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Tree:
-    """Folders of one run: `in` as the platform made it, `out` as runs have left it."""
+    """Folders of one run: `in` as the platform writes it, `out` as runs leave it."""
 
     root: Path
     task: str
 
     @property
     def out(self) -> Path:
-        """What the run writes."""
+        """The folder for /out."""
         return self.root / "out"
 
     @property
@@ -72,17 +72,17 @@ class Tree:
 
     @property
     def log(self) -> str:
-        """What the latest run has said."""
+        """The log of the latest run."""
         path = self.root / "log"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def steps(self) -> list[int]:
-        """Every finished iteration, in the order in which runs on this tree did them."""
+        """Every finished iteration, in the order of the runs on this tree."""
         path = self.root / "steps"
         return [int(line) for line in path.read_text().split()] if path.exists() else []
 
     def forget_output(self) -> None:
-        """An empty /out, as at the start of a task."""
+        """Empty /out, as at the start of a task."""
         shutil.rmtree(self.out, ignore_errors=True)
         (self.root / "steps").unlink(missing_ok=True)
         self.out.mkdir()
@@ -140,12 +140,12 @@ def paint(path: Path, seed: int, num_boxes: int = 2) -> list[Box]:
 
 
 def annotate(path: Path, boxes: Sequence[Box]) -> None:
-    """The boxes in the platform's ark format."""
+    """Write the boxes in the platform's ark format."""
     path.write_text("".join(f"{', '.join(map(str, box))}, -1.0, 0.0\n" for box in boxes))
 
 
 def save_untrained(directory: Path) -> list[Path]:
-    """The light model with random weights and its config, laid out as a platform does."""
+    """Save the light model with random weights and its config, laid out as a platform does."""
     torch.manual_seed(0)
     hp = TrainHyperparameters(
         class_names=tuple(COLOURS),
@@ -191,7 +191,7 @@ class RealRun:
             )
 
     def await_log(self, *words: str, timeout_s: float = 600.0) -> bool:
-        """Until the log holds one of `words`; False when the run ends before that."""
+        """Wait until the log holds one of `words`; False if the run ends before that."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             if any(word in self.tree.log for word in words):
@@ -202,7 +202,7 @@ class RealRun:
         raise TimeoutError(f"{words} never came:\n{self.tree.log}")
 
     def await_end(self, seconds: float) -> bool:
-        """Whether the run ends within so many seconds."""
+        """Wait for the end of the run; whether it comes within so many seconds."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -1,9 +1,9 @@
-"""Should waiting threads spin or sleep? A training step of the light model, both ways.
+"""Measure whether waiting threads should spin or sleep, by a training step of the light model.
 
     python -m verification.reliability.wait_policy [SECONDS_EACH]
 
-Alone: one process on all cores. Contended: two at once, as many processes share a machine. Prints
-one JSON line for each case; the median of a step is what counts.
+Alone: one process on all cores. Contended: two at the same time, as on a shared machine. Prints
+one JSON line for each case, with the median time of a step.
 """
 
 import json
@@ -19,7 +19,7 @@ POLICIES = {"as it is": {}, "passive": {"OMP_WAIT_POLICY": "passive"}}
 
 
 def main(arguments: list[str]) -> int:
-    """Measure every case in turns, twice, so that a drift of the machine meets all alike."""
+    """Measure all cases in turns, twice, so that a drift of the machine affects all equally."""
     if arguments[:1] == ["--step"]:
         return _steps(float(arguments[1]))
     seconds = float(arguments[0]) if arguments else 10.0
@@ -50,7 +50,7 @@ def _run(policy: str, processes: int, seconds: float) -> list[float]:
 
 
 def _steps(seconds: float) -> int:
-    """Steps on random images of 320 pixels for so long; prints their median in seconds."""
+    """Train on random images of 320 pixels for so long; print the median of a step in seconds."""
     import numpy as np
     import torch
 

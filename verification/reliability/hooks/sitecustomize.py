@@ -1,8 +1,8 @@
-"""Loaded by Python at its start when this folder is on PYTHONPATH: counts training's iterations.
+"""Record a training's iterations; Python loads this file at its start if PYTHONPATH has the folder.
 
-The product has no hooks for tests. This one leaves it as it is and, once the module of `Run` has
-been loaded, has every finished iteration appended to $RELIABILITY_STEPS, in one system call each,
-so that a SIGKILL loses none.
+The product has no hooks for tests. This file does not change it; once the module of `Run` is
+imported, each finished iteration is appended to $RELIABILITY_STEPS in one system call, so that a
+SIGKILL loses none.
 """
 
 import importlib.abc
