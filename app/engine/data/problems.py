@@ -1,4 +1,4 @@
-"""What was wrong with the data, counted by kind, and what was done about it."""
+"""Count the problems found in data by kind, with their effect on images and objects."""
 
 import logging
 from collections import Counter

@@ -135,7 +135,7 @@ def _fit_otherwise(
     """The sentence if boxes are wrong and nearly all fit if their numbers mean something else.
 
     wrong     (G,) flags of the wrong boxes; at least `fewest` and a share of `least` are needed
-    what      words for what is wrong with these boxes
+    what      verb phrase about the wrong boxes, for the sentence
     readings  boxes with another meaning of the numbers, and words that complete "all fit if"
     """
     if wrong.sum() < fewest or wrong.mean() < least:

@@ -118,7 +118,7 @@ def _starts_with_side(parts: Key) -> bool:
 
 
 def _sided(parts: Key) -> Key:
-    """Words for sides become LEFT and RIGHT; single letters do where there is no such word."""
+    """Replace words for sides by LEFT and RIGHT, or single letters if there is no such word."""
     table = _SIDES if any(part in _SIDES for part in parts) else _LETTERS
     return tuple(table.get(part, part) for part in parts)
 
