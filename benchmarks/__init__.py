@@ -1,4 +1,4 @@
-"""Measurements of speed, accuracy and start-up, run by hand: the image needs none of them."""
+"""Measurements of speed, accuracy and start-up, run by hand; the image does not need them."""
 
 from pathlib import Path
 

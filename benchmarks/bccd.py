@@ -2,9 +2,9 @@
 
     python -m benchmarks.bccd --data FOLDER [--config FILE] [--weights FOLDER] [KEY VALUE ...]
 
-FOLDER holds `BCCD/` with Annotations, ImageSets and JPEGImages. Trains on train + val and measures
-once on test, at the end and with the last weights: nothing is chosen by looking at test images
-(`TEST.EVAL_PERIOD 100` shows the curve; the result stays that of the last weights).
+FOLDER holds `BCCD/` with Annotations, ImageSets and JPEGImages. The model is trained on train + val
+and measured once on test, at the end and with the last weights, so test images decide nothing
+(`TEST.EVAL_PERIOD 100` shows the curve; the result is still that of the last weights).
 """
 
 import argparse

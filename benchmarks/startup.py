@@ -1,12 +1,12 @@
-"""How long a user waits for the first sign of life and for the first detection.
+"""How long a user waits for the first record of monitor.txt and for the first detection.
 
     python -m benchmarks.startup --image FILE --config FILE --weights FILE [--onnx FILE]
         [--int8 FILE] [--detectron2 PYTHON --zoo CONFIG]
 
-Each run is a process of its own, as a container's is, and ways take turns: `app.start` on a folder
+Each run is a separate process, as in a container, and the ways take turns: `app.start` on a folder
 with one image (seconds from process start to the first record in monitor.txt and to the result
-file), and a program that detects once, without the platform's files around it. detectron2 is such
-a program, by its `DefaultPredictor`, on the same weights with the config of its own model zoo.
+file), and a program that detects once, without the platform's files. detectron2 is such
+a program, with its `DefaultPredictor`, on the same weights with the config of its own model zoo.
 The table is appended to --records as a record of kind "startup".
 """
 
@@ -56,9 +56,9 @@ DefaultPredictor(cfg)(read_image({image!r}, cfg.INPUT.FORMAT))
 
 @dataclass(slots=True)
 class Way:
-    """A way to compute, and what was measured, in seconds from process start.
+    """A way to compute, and its measurements in seconds from process start.
 
-    settings  entries of config.yaml; None where there is no task, only a program
+    settings  entries of config.yaml; None for a program without a task
     """
 
     name: str
@@ -72,7 +72,7 @@ class Way:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure every way that was asked for."""
+    """Measure every way that the arguments name."""
     options = _options(arguments)
     content = measure(_ways(options), options)
     records.append(options.records, "startup", content)
@@ -121,7 +121,7 @@ def _ways(options: argparse.Namespace) -> list[Way]:
 
 
 def _task(way: Way, options: argparse.Namespace) -> None:
-    """Add seconds until the first record and until the result of an infer task of one image."""
+    """Add the seconds to the first record and to the result of an infer task of one image."""
     assert way.settings is not None
     files = ModelFiles(weights=options.weights, config=options.config, exported=way.exported)
     with tempfile.TemporaryDirectory() as name:
@@ -142,7 +142,7 @@ def _appears(path: Path, process: subprocess.Popen[bytes], started: float) -> fl
 
 
 def _seconds(way: Way) -> float:
-    """Until the program ends: ours in the environment of a task, detectron2 as it comes."""
+    """Seconds until a program ends: ours in a task's environment, detectron2 in the usual one."""
     environ = dict(os.environ) if way.settings is None else task_environment(os.environ)
     started = time.perf_counter()
     subprocess.run(

@@ -1,1 +1,1 @@
-"""How fast, beside detectron2 and torchvision; records and the page made of them."""
+"""Speed beside detectron2's and torchvision's; the records, and the page made from them."""

@@ -54,7 +54,7 @@ VERBS: dict[str, Verb] = {
 
 
 def main(arguments: list[str]) -> None:
-    """Do one verb."""
+    """Run one verb."""
     parser = Parser(
         prog="python -m benchmarks.speed",
         description=__doc__,
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _measure(module: Verb, options: Options) -> None:
-    """Record what it measures, and say it."""
+    """Record and print the measurements of a verb."""
     for content in module.contents(options):
         records.append(options.records, module.KIND, content)
         sys.stdout.write(module.describe(content) + "\n")

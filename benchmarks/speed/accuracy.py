@@ -1,4 +1,4 @@
-"""What a lower precision costs a trained model: average precision on BCCD's test photographs."""
+"""Average precision of a trained model in each number format, on BCCD's test photographs."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ KIND = "accuracy"
 
 
 def add_options(parser: Parser) -> None:
-    """A trained model, data, precisions."""
+    """Options for the trained model, the data and the precisions."""
     parser.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds BCCD/")
     parser.add_argument(
@@ -76,7 +76,7 @@ def measure(model_dir: Path, data: Path, precisions: Sequence[str]) -> dict[str,
 def _of_weights(
     cfg: CfgNode, weights: Path, records: Sequence[ImageRecord], precision: str
 ) -> dict[str, float]:
-    """Metrics in torch."""
+    """Metrics of the model in torch."""
     model = build_detector(cfg)
     load_weights(model, weights).require_whole()
     dtype = PRECISIONS[precision]

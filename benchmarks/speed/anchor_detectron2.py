@@ -1,4 +1,4 @@
-"""detectron2 the way its `DefaultPredictor` runs it: resize by PIL, one image, fp32."""
+"""detectron2 as its `DefaultPredictor` runs it: resizing by PIL, one image, fp32."""
 
 import logging
 import warnings
@@ -14,7 +14,7 @@ OVERRIDES = {"faster_rcnn_R_50_C4_1x": C4, "keypoint_rcnn_R_50_FPN_1x": ONE_CLAS
 
 
 def load(task: Task, precision: str) -> Engine:
-    """Detections of one image."""
+    """Return a function from an image to its detections."""
     model = build_model(task, precision)[0].eval()
     from detectron2.data import transforms
 

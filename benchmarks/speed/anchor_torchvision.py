@@ -1,4 +1,4 @@
-"""torchvision's detection models; weights are seeded alike, but not the same: its nets differ."""
+"""torchvision's detection models, with weights by the same seeded rules; its networks differ."""
 
 import re
 
@@ -49,7 +49,7 @@ _RENAMINGS = (
 
 
 def load(task: Task, precision: str) -> Engine:
-    """Detections of one image; only the net itself runs in the lower precision."""
+    """Return a function from an image to detections; only the network uses the lower precision."""
     model = build_model(task).eval()
     lower = precision == "bf16"
 
@@ -89,7 +89,7 @@ def _freeze(module: nn.Module, kind: type[nn.Module]) -> None:
 
 
 def _weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Seeded by the names detectron2 gives the same layers."""
+    """Weights that are seeded by detectron2's names of the same layers."""
     names = {}
     for name in state:
         names[name] = name

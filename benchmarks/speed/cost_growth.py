@@ -1,8 +1,8 @@
-"""How time and memory of a training step and of a detection grow with what a user may bring.
+"""How time and memory of a training step and of a detection grow with the user's data.
 
-One thing grows at a time: classes, labelled (or detected) boxes of an image, sides of the image.
-The models are the light ones, so that the body does not hide what the rest costs. Each figure is
-taken in a process of its own with one thread: what another left in the heap would hide memory.
+One number grows at a time: classes, labelled (or detected) boxes of an image, sides of the image.
+The models are the light ones, so that the body does not hide the cost of the rest. Each figure is
+measured in its own process with one thread, because memory left on the heap would hide growth.
 """
 
 import math
@@ -39,7 +39,7 @@ BATCH = 2
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a user brings. `side` is the height; images are half as wide again."""
+    """The size of a user's data. `side` is the height; the width is 1.5 times as much."""
 
     classes: int = 80
     boxes: int = 10
@@ -55,7 +55,7 @@ AXES: dict[str, Sequence[int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU seconds of one call, and the most memory it took beyond the model as built."""
+    """CPU seconds of one call, and its peak memory beyond that of the built model."""
 
     seconds: float
     mb: float
@@ -65,14 +65,14 @@ KIND = "growth"
 
 
 def add_options(parser: Parser) -> None:
-    """Models, and what grows; all unless named."""
+    """Options for the models and the numbers that grow; the default is all."""
     parser.add_argument("--model", action="append", choices=list(MODELS))
     parser.add_argument("--axis", action="append", choices=list(AXES))
     parser.add_argument("--repeats", type=int, default=3)
 
 
 def contents(options: Options) -> Iterator[dict[str, Any]]:
-    """A record for each model and thing that grows."""
+    """A record for each model and number that grows."""
     for model in options.model or MODELS:
         for axis in options.axis or AXES:
             yield measure(model, axis, repeats=options.repeats)
@@ -113,7 +113,7 @@ _POWERS = {"classes": "the number", "boxes": "the number", "side": "the number o
 
 
 def notes(axis: str, rows: Sequence[Sequence[str]]) -> str:
-    """What a table of one axis says beside its figures."""
+    """The text below the table of one axis."""
     values = [[float(cell.replace(",", "")) for cell in row] for row in rows]
     causes = [row[0] ** (2 if axis == "side" else 1) for row in values]
     names = ("training time", "detection time", "training memory", "detection memory")
@@ -137,7 +137,7 @@ def _others(axis: str) -> str:
 
 
 def _steepest(points: Sequence[tuple[float, float]], *, least: float) -> float:
-    """Largest exponent between neighbours: 1 where cost grows as its cause."""
+    """Largest exponent between neighbours: 1 where the cost grows in proportion."""
     return max(
         math.log(max(after, least) / max(before, least)) / math.log(much / few)
         for (few, before), (much, after) in pairwise(points)
@@ -171,7 +171,7 @@ def _config(model: str, load: Load) -> Any:
         [
             *("MODEL.RETINANET.NUM_CLASSES", str(load.classes)),
             *("MODEL.ROI_HEADS.NUM_CLASSES", str(load.classes)),
-            # Fresh weights give every class about the same score: as many pass as may.
+            # Fresh weights give every class about the same score, so all boxes pass.
             *("MODEL.RETINANET.SCORE_THRESH_TEST", "0.0"),
             *("MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"),
             *("TEST.DETECTIONS_PER_IMAGE", str(max(load.boxes, 1))),

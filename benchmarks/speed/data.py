@@ -1,4 +1,4 @@
-"""The data path side by side: files to what a network is given, on one thread.
+"""The data path side by side: from files to network inputs, on one thread.
 
 A round reads, decodes and resizes the same photographs with each engine. Afterwards the pixels are
 compared.
@@ -21,7 +21,7 @@ KIND = "data path"
 
 
 def add_options(parser: Parser) -> None:
-    """Engines, photographs, the size that they get."""
+    """Options for the engines, the photographs and their size."""
     add_engines(parser, READERS)
     add_images(parser)
     parser.add_argument("--short", type=int, default=800)

@@ -2,8 +2,8 @@
 
     PYTHON -m benchmarks.speed.data_worker KIND SHORT MAX IMAGE...
 
-"run" makes network inputs of all files; "save FOLDER" writes them as uint8 (H, W, 3) arrays;
-anything else ends.
+"run" makes network inputs of all files; "save FOLDER" writes them as uint8 (H, W, 3) arrays; any
+other line ends the process.
 """
 
 import sys
@@ -21,7 +21,7 @@ Reader = Callable[[Path], Any]
 
 
 def load(arguments: list[str]) -> Answers:
-    """A reader and its files."""
+    """Load a reader and its files."""
     kind, short, max_size, *files = arguments
     images = [Path(file) for file in files]
     torch.set_num_threads(1)

@@ -1,8 +1,8 @@
 """This engine's exported models in ONNX Runtime: precision fp32 or int8.
 
-Files are made at the first call, in build/speed, from the seeded weights of the parity checks; the
-8-bit ones are calibrated on drawn scenes, so their speed means something and their accuracy does
-not (for that see the card of a trained model).
+Files are made at the first call, in build/speed, from the seeded weights of the parity checks. The
+8-bit ones are calibrated on drawn scenes, so only their speed is meaningful; the card of a trained
+model has its accuracy.
 """
 
 import os
@@ -18,7 +18,7 @@ FOLDER = REPOSITORY / "build" / "speed"
 
 
 def load(task: Task, precision: str) -> Engine:
-    """Detections of one image."""
+    """Return a function from an image to its detections."""
     os.environ["OMP_NUM_THREADS"] = str(task.threads)
     path = _file(task, precision)
     predictor = OnnxPredictor(path, image_size=task.short)
@@ -38,7 +38,7 @@ def _file(task: Task, precision: str) -> Path:
     if precision == "fp32":
         return source
     if not target.is_file():
-        # Imported only here: the time to the first result is that of a finished file.
+        # Imported only here: the time to the first result must not include the export.
         import onnx
 
         from app.engine.export._quantize import quantized

@@ -35,7 +35,7 @@ def build_model(task: Task, device: str = "cpu") -> tuple[Detector, CfgNode]:
 
 
 def load(task: Task, precision: str) -> Engine:
-    """Detections of one image."""
+    """Return a function from an image to its detections."""
     predictor = build(task, precision)
 
     def detect(image: Array) -> dict[str, Array]:

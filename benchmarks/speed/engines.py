@@ -1,4 +1,4 @@
-"""The engines that can be compared. Each is loaded in a process of its own, by its own python.
+"""The engines that can be compared, each in its own process and with its own Python.
 
 An engine is a callable: uint8 BGR pixels (H, W, 3) -> detections as arrays, in the pixels given.
 """
@@ -39,7 +39,7 @@ CONFIGS = {
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Which model, at which size (shorter side, limit of the longer one), on how many threads."""
+    """A model, its image size (shorter side, limit of the longer one) and a number of threads."""
 
     config: str
     short: int
@@ -56,8 +56,8 @@ class Task:
 class EngineSpec:
     """`KIND[:PRECISION][+malloc|-malloc][=PYTHON]`.
 
-    malloc  whether the C library's allocator is told to keep large blocks; ours is, in torch and
-            in ONNX Runtime, unless `-malloc` says otherwise: so the product starts its tasks
+    malloc  whether the C library's allocator keeps large blocks, as in the tasks of the product;
+            the default for ours, in torch and in ONNX Runtime; `-malloc` turns it off
     """
 
     label: str
@@ -78,7 +78,7 @@ class EngineSpec:
 
 
 def read_pixels(path: Path) -> Array:
-    """What engines are given: uint8 BGR, (H, W, 3)."""
+    """Read the image that engines get: uint8 BGR, (H, W, 3)."""
     with Image.open(path) as image:
         return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
 

@@ -1,7 +1,7 @@
 """Average precision of many detections: the time from detections in memory to the numbers.
 
-A data set is drawn by chance: objects of 80 classes, detections near them and elsewhere. Each way
-runs in a process of its own on the same arrays.
+A data set is drawn at random: objects of 80 classes, detections near them and elsewhere. Each way
+runs in its own process on the same arrays.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ from benchmarks.speed.verb import Options, Parser, add_engines, specs
 NUM_CLASSES = 80
 DETECTIONS = 100
 OBJECTS = 7.2
-"""Mean number in an image: 36,000 in 5,000, as COCO's validation set has."""
+"""Mean number of objects in an image: 36,000 in 5,000 images, as in COCO's validation set."""
 _WIDTH, _HEIGHT = 640, 480
 
 
@@ -28,7 +28,7 @@ KIND = "evaluation"
 
 
 def add_options(parser: Parser) -> None:
-    """Ways to the numbers, size of the data set."""
+    """Options for the ways to compute the numbers and the size of the data set."""
     add_engines(parser, WAYS)
     parser.add_argument("--num-images", type=int, default=5000)
 
@@ -117,7 +117,7 @@ def make(path: Path, num_images: int, *, seed: int = 0) -> None:
 
 
 def _boxes(rng: np.random.Generator, number: int) -> Any:
-    """Sides from 8 to 320 pixels, alike by logarithm."""
+    """Boxes with sides from 8 to 320 pixels, uniform in the logarithm."""
     sides = np.exp(rng.uniform(np.log(8), np.log(320), (number, 2)))
     corners = rng.random((number, 2)) * ([_WIDTH, _HEIGHT] - sides)
     return np.concatenate((corners, corners + sides), axis=1)

@@ -1,8 +1,9 @@
-"""One way to average precision, in one process.
+"""One way to compute average precision, in one process.
 
     PYTHON -m benchmarks.speed.evaluation_worker ours|pycocotools|d2 ARRAYS
 
-"run" evaluates: time, the 12 numbers of COCO (0..1), the AP of each class; anything else ends.
+"run" evaluates and answers with the time, the 12 numbers of COCO (0..1) and the AP of each class;
+any other line ends the process.
 """
 
 import json
@@ -18,13 +19,13 @@ from benchmarks.speed.serving import Answers, serve, timed
 
 Arrays = dict[str, Any]
 Prepared = Callable[[], Callable[[], tuple[Any, Any]]]
-"""What is timed; what it returns, called untimed, gives the 12 numbers and each class's AP."""
+"""The timed function; it returns an untimed one for the 12 numbers and each class's AP."""
 
 _WIDTH, _HEIGHT = 640, 480
 
 
 def load(arguments: list[str]) -> Answers:
-    """A way and its detections."""
+    """Load a way and its detections."""
     kind, path = arguments
     run = WAYS[kind](dict(np.load(path)))
 
@@ -138,7 +139,7 @@ def _detectron2(arrays: Arrays) -> Prepared:
         metrics = evaluator.evaluate()["bbox"]
         six = np.array([metrics[n] for n in ("AP", "AP50", "AP75", "APs", "APm", "APl")]) / 100
         return lambda: (
-            # It keeps the six precisions only; the recalls are pycocotools' in any case.
+            # detectron2 keeps only the six precisions; the recalls are always pycocotools'.
             np.concatenate((six, np.full(6, np.nan))),
             np.array([metrics[f"AP-{name}"] for name in _names()]) / 100,
         )
@@ -151,14 +152,14 @@ def _names() -> list[str]:
 
 
 def _by_image(arrays: Arrays, column: str) -> Iterator[tuple[int, slice]]:
-    """Each image with its rows."""
+    """The rows of each image."""
     ends = np.searchsorted(arrays[column], np.arange(int(arrays["num_images"]) + 1))
     for i in range(int(arrays["num_images"])):
         yield i, slice(int(ends[i]), int(ends[i + 1]))
 
 
 def _labels(arrays: Arrays) -> dict[str, Any]:
-    """COCO's own form; images and classes are numbered from 1."""
+    """The labels in COCO's format; images and classes are numbered from 1."""
     rows = zip(arrays["gt_image"], arrays["gt_class"], _xywh(arrays["gt_box"]), strict=True)
     return {
         "info": {},

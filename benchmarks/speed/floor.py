@@ -1,7 +1,7 @@
-"""How near the machine's limit a model runs: its arithmetic over the fastest kernel known.
+"""How near a model runs to the machine's limit: its arithmetic at the speed of the fastest kernel.
 
-The floor is what a detection would take if every multiplication ran as fast as the best sustained
-convolution (3x3, 256 channels, a 100 x 152 map) and all the rest cost nothing.
+The floor is the time of a detection if every multiplication ran as fast as the best sustained
+convolution (3x3, 256 channels, a 100 x 152 map) and everything else took no time.
 """
 
 import statistics
@@ -28,7 +28,7 @@ KIND = "floor"
 
 
 def add_options(parser: Parser) -> None:
-    """Models, a photograph, precisions."""
+    """Options for the models, the photograph and the precisions."""
     add_models(parser, rounds=7)
     add_image(parser)
     parser.add_argument("--precision", action="append", help="default: fp32 and bf16")
@@ -42,7 +42,7 @@ def contents(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def describe(content: dict[str, Any]) -> str:
-    """As it is."""
+    """The record as text."""
     return str(content)
 
 
@@ -64,7 +64,7 @@ def count_flops(task: Task, pixels: Array) -> int:
     """Operations of convolutions and matrix products, 2 for each multiply-add."""
     model, cfg = build_model(task)
     sample = TestMapper.from_config(cfg).from_pixels(pixels)
-    # Counted where nothing is replaced: private operators are unknown to the counter.
+    # Counted on plain modules: the counter does not know private operators.
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.detect([sample])
     return int(counter.get_total_flops())

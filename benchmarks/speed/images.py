@@ -1,6 +1,6 @@
 """How time and memory of whole tasks grow with the number of images.
 
-The runs themselves are those of `python -m verification.growth`; its records are read here.
+`python -m verification.growth` does the runs; this module reads its records.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,12 @@ KIND = "growth"
 
 
 def add_options(parser: Parser) -> None:
-    """Where the records of the runs are."""
+    """Option for the file of records."""
     parser.add_argument("--runs", type=Path, required=True, help="records of verification.growth")
 
 
 def contents(options: Options) -> Iterator[dict[str, Any]]:
-    """One table: what an image costs, for each task and length of the index."""
+    """One table: the cost of an image, for each task and length of the index."""
     yield {
         "key": "images",
         "title": "Cost growth: number of images",

@@ -1,4 +1,4 @@
-"""Inference side by side: rounds A B C A B C ..., so a slower minute of the machine hits all alike.
+"""Inference side by side in rounds A B C A B C ..., so that a slow minute affects all engines.
 
 A round calls each engine once, from image to detections. The speed-up over the first engine is the
 median over rounds of the quotient within a round; its spread is the middle half of these quotients.
@@ -20,7 +20,7 @@ KIND = "inference"
 
 
 def add_options(parser: Parser) -> None:
-    """Engines, models, a photograph."""
+    """Options for the engines, the models and the photograph."""
     add_engines(parser, KINDS)
     add_models(parser, rounds=7)
     add_image(parser)
@@ -65,7 +65,7 @@ def measure(task: Task, image: Path, specs: Sequence[EngineSpec], *, rounds: int
 
 
 def _difference(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
-    """How far the detections are from the first engine's: of the same class, nearest box first."""
+    """Differences from the first engine's detections: same class, nearest box first."""
     boxes, others = np.array(found["boxes"]).reshape(-1, 4), np.array(expected["boxes"])
     others = others.reshape(-1, 4)
     gaps = np.abs(boxes[:, None] - others[None]).max(axis=2, initial=0.0)

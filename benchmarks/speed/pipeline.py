@@ -1,8 +1,8 @@
-"""A whole infer task beside the model alone: what reading, decoding and writing still cost.
+"""A whole infer task beside the model alone: the cost of reading, decoding and writing.
 
-The task is `app.start` on /in and /out, from process start to exit, loading included. Alone is its
-predictor, with its settings and in its environment, on images that are decoded and resized already:
-from pixels in memory to final boxes. Half of the latter is measured before the task, half after.
+The task is `app.start` on /in and /out, from process start to exit, loading included. The model
+alone is its predictor, with its settings and in its environment, on images that are already decoded
+and resized: from pixels in memory to final boxes, measured half before the task and half after.
 """
 
 import itertools
@@ -34,7 +34,7 @@ KIND = "pipeline"
 
 
 def add_options(parser: Parser) -> None:
-    """A trained model, images and how many of them, what computes."""
+    """Options for the trained model, the images and their number, the backend and the precision."""
     parser.add_argument("--model", type=Path, required=True, help="folder of a trained model")
     parser.add_argument("--images", type=Path, required=True, help="folder of JPEGs")
     parser.add_argument("--count", type=int, default=2000)
@@ -59,7 +59,7 @@ describe = described
 def measure(
     files: ModelFiles, images: Path, *, count: int, backend: str, precision: str
 ) -> dict[str, Any]:
-    """The content of a `pipeline` record: `count` photographs, copies of those in a folder."""
+    """The content of a `pipeline` record, for `count` copies of the photographs in a folder."""
     photographs = sorted(images.glob("*.jpg"))
     alone = [_alone(files, photographs, backend, precision)]
     whole = count / _task(files, photographs, count, backend, precision)
@@ -81,7 +81,7 @@ def measure(
 
 
 def model_files(folder: Path) -> ModelFiles:
-    """Of a training's stage."""
+    """The model files of a training's stage."""
     exported = {name: folder / name for name in FILE_NAMES.values() if (folder / name).is_file()}
     return ModelFiles(
         weights=folder / "model.pth", config=folder / "config.yaml", exported=exported
@@ -91,7 +91,7 @@ def model_files(folder: Path) -> ModelFiles:
 def _task(
     files: ModelFiles, photographs: Sequence[Path], count: int, backend: str, precision: str
 ) -> float:
-    """Seconds from process start to exit."""
+    """Seconds of the task, from process start to exit."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         copies = []
@@ -108,7 +108,7 @@ def _task(
 
 
 def _alone(files: ModelFiles, photographs: Sequence[Path], backend: str, precision: str) -> float:
-    """Images per second, in a process of its own."""
+    """Images per second of the model alone, in its own process."""
     exported = files.exported.get(FILE_NAMES.get(precision, ""), "")
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.speed.pipeline_worker", backend, precision]

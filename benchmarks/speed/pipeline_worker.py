@@ -1,4 +1,4 @@
-"""The model of an infer task alone: prints images per second on pixels that lie in memory.
+"""Run the model of an infer task alone, and print images per second for pixels in memory.
 
 python -m benchmarks.speed.pipeline_worker BACKEND PRECISION CONFIG WEIGHTS ONNX COUNT IMAGE...
 """
@@ -18,7 +18,7 @@ from executor.hyperparameters import InferHyperparameters
 WARM_UP = 32
 
 Detect = Callable[[int], Any]
-"""Looks at so many of the images."""
+"""Detects in so many of the images."""
 
 
 def main(arguments: Sequence[str]) -> None:

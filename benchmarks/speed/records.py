@@ -1,8 +1,8 @@
-"""Measurements as JSON lines: one object each, with its kind and the machine it was taken on.
+"""Measurements as JSON lines: one object each, with its kind and its machine.
 
-Whoever measures something else adds records of a kind of its own. With `title`, `columns` and
-`rows` (and `notes`) in it, a record becomes a table of docs/performance.md without more code;
-`key` says which records speak of the same thing: the page shows the newest.
+Another measurement adds records of another kind. With `title`, `columns` and `rows` (and `notes`),
+a record becomes a table of docs/performance.md without more code. Records with the same `key` are
+measurements of the same thing, of which the page shows the newest.
 """
 
 import json
@@ -23,7 +23,7 @@ _PACKAGES = ("torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "detectro
 
 
 def append(path: Path, kind: str, content: Mapping[str, Any]) -> None:
-    """Add a record of what `content` says, with kind, time and machine."""
+    """Append `content` as a record with kind, time and machine."""
     now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     json_lines.append(path, {"kind": kind, "time": now, "machine": machine(), **content})
 
@@ -34,7 +34,7 @@ def load(paths: Iterable[Path]) -> list[Record]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The last record of each kind and `key`, in the order in which these first appeared."""
+    """The last record of each kind and `key`, in the order of their first appearance."""
     last: dict[tuple[str, str], Record] = {}
     for record in records:
         last[record["kind"], json.dumps(record.get("key", ""))] = record
@@ -42,7 +42,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, number of cores, memory and the packages that count."""
+    """Processor, number of cores, memory and versions of the relevant packages."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

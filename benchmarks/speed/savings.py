@@ -1,6 +1,6 @@
-"""What each detour of `app/engine/cpu` gains: with and without it, in turns.
+"""Measure the gain of each detour of `app/engine/cpu`: with and without it, in turns.
 
-All ways are in one process; a round runs each of them once.
+All ways run in one process; a round runs each of them once.
 """
 
 import statistics
@@ -39,7 +39,7 @@ Times = dict[str, list[float]]
 
 
 def _plain(*kinds: type[nn.Module]) -> Callable[[ExitStack], None]:
-    """Leaves modules of these kinds as they are."""
+    """Return a function that keeps modules of these kinds plain."""
 
     def take_out(stack: ExitStack) -> None:
         for table in ("FOR_INFERENCE", "FOR_TRAINING"):
@@ -50,7 +50,7 @@ def _plain(*kinds: type[nn.Module]) -> Callable[[ExitStack], None]:
 
 
 def _narrow(stack: ExitStack) -> None:
-    """Leaves out tiles of convolutions of 128 channels."""
+    """Keep convolutions of 128 channels plain."""
     stack.enter_context(mock.patch.object(winograd, "FEWEST_CHANNELS", 256))
 
 
@@ -77,7 +77,7 @@ TRAINING: dict[str, Callable[[ExitStack], None]] = {
     "box tower's gradients at positive cells": _plain(RetinaNet),
     "focal loss by blocks": _plain(FocalLoss),
 }
-"""Names of detours, and what takes them out while a model is prepared."""
+"""Name of a detour -> a function that disables it while a model is prepared."""
 
 _ONLY = {
     "RoIAlign by gathering": "rcnn",
@@ -87,11 +87,11 @@ _ONLY = {
     "box tower's gradients at positive cells": "retinanet",
     "focal loss by blocks": "retinanet",
 }
-"""What only some models have, by a part of their names."""
+"""Detours that only some models have -> a part of the names of these models."""
 
 
 def add_options(parser: Parser) -> None:
-    """Models, a photograph, and what is measured."""
+    """Options for the models, the photograph, the precision and the kind of work."""
     add_models(parser, rounds=5)
     add_image(parser)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
@@ -138,7 +138,7 @@ def measure(task: Task, image: Path, precision: str, *, train: bool, rounds: int
 
 
 def _way(task: Task, image: Path, precision: str, train: bool) -> Callable[[], Any]:
-    """A detection or a training step of a model that is prepared now."""
+    """Prepare a model; return a function that detects, or does a training step."""
     model, cfg = build_model(task)
     if not train:
         predictor, pixels = Predictor(model, cfg, precision=precision, consume=True), None
@@ -157,7 +157,7 @@ def _way(task: Task, image: Path, precision: str, train: bool) -> Callable[[], A
 
 @contextmanager
 def _likely_objects() -> Iterator[None]:
-    """RetinaNet finds likely anchors where objects would be."""
+    """Inside, RetinaNet's likely anchors lie where objects would be."""
     with ExitStack() as stack:
         for kind in (RetinaNet, NearbyRetinaNet):
             whole = kind.deltas_of
@@ -179,12 +179,12 @@ def _likely_objects() -> Iterator[None]:
 
 
 def _cells_of_objects(feature: Tensor, level: int) -> Tensor:
-    """Indices of the cells around the centres of objects that suit a level."""
+    """Indices of the cells around the centres of the objects whose size suits a level."""
     height, width = feature.shape[2:]
     generator = torch.Generator().manual_seed(1)
     centers = torch.rand((_OBJECTS, 2), generator=generator) * torch.tensor([height, width])
     sides = 20 * 20 ** torch.rand(_OBJECTS, generator=generator)
-    # Anchors of four strides and twice as much; objects of half and twice their size look alike.
+    # Anchors have four strides and more; objects of half to twice that size belong to the level.
     centers = centers[(sides / (32 * 2**level)).log2().abs() < 1]
     steps = torch.arange(-2, 3)
     rows = (centers[:, :1].long() + steps).clamp(0, height - 1)
@@ -206,7 +206,7 @@ def _nms_of_prefix(rounds: int) -> list[str]:
 
 
 def _take_turns(ways: dict[str, Callable[[], Any]], rounds: int) -> Times:
-    """Seconds of each way in each round, after one that does not count."""
+    """Seconds of each way in each round, after a first round that is not counted."""
     times: Times = {name: [] for name in ways}
     for _ in range(rounds + 1):
         for name, way in ways.items():

@@ -1,4 +1,4 @@
-"""A process that is measured: each line of its input is a question, a line of JSON the answer."""
+"""The process that is measured: it answers each line of its input with a line of JSON."""
 
 import json
 import os
@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 Answers = Callable[[str], dict[str, Any] | None]
-"""Question -> answer; None: it was asked to end."""
+"""Question -> answer; None ends the process."""
 
 
 def serve(load: Callable[[], Answers]) -> None:
-    """Load, say so by the memory it took, then answer until told to end."""
-    # What libraries print must not mix with the answers.
+    """Load, write the memory that it took, then answer questions until one ends the process."""
+    # Output of libraries must not mix with the answers.
     with os.fdopen(os.dup(1), "w", buffering=1) as stream:
         os.dup2(2, 1)
         answers = load()
@@ -28,7 +28,7 @@ def serve(load: Callable[[], Answers]) -> None:
 
 
 def timed(call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
-    """What `call` returns, and its seconds by the clock, CPU seconds and memory."""
+    """The result of `call`, with its wall time, CPU seconds and memory."""
     cpu, wall = time.process_time(), time.perf_counter()
     result = call()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -36,7 +36,7 @@ def timed(call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
 
 
 def memory_mb(name: str) -> float:
-    """Of this process: VmRSS, what it holds; VmHWM, the most it ever held."""
+    """Memory of this process: VmRSS, the present one; VmHWM, the peak."""
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(name):
             return int(line.split()[1]) / 1024

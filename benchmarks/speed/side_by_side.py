@@ -1,7 +1,7 @@
-"""Engines in processes of their own that take turns: rounds A B C A B C ...
+"""Engines in separate processes that run in turns: rounds A B C A B C ...
 
-A slower minute of the machine then hits all alike. A worker answers each line on its standard
-input with a line of JSON; what it is asked and what it is told at its start are its own affair.
+A slow minute of the machine then affects all engines equally. A worker answers each line on its
+standard input with a line of JSON; its module defines the questions and the arguments.
 """
 
 import json
@@ -21,7 +21,7 @@ from benchmarks.speed.engines import EngineSpec
 
 @dataclass(slots=True)
 class Worker:
-    """A running engine, and the answers that count."""
+    """A running engine, and its answers in the counted rounds."""
 
     spec: EngineSpec
     process: "subprocess.Popen[str]"
@@ -29,14 +29,14 @@ class Worker:
     runs: list[dict[str, Any]] = field(default_factory=list)
 
     def ask(self, question: str) -> dict[str, Any]:
-        """Its answer to one line."""
+        """Write one line; return the answer."""
         assert self.process.stdin is not None
         self.process.stdin.write(question + "\n")
         self.process.stdin.flush()
         return self.answer()
 
     def answer(self) -> dict[str, Any]:
-        """The next line it writes."""
+        """Read the next line of its output."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -46,7 +46,7 @@ class Worker:
 
 
 def start(spec: EngineSpec, module: str, arguments: Sequence[str], *, threads: int) -> Worker:
-    """Run a module of this folder by the engine's python."""
+    """Run a module of this folder with the engine's Python."""
     process = subprocess.Popen(
         [spec.python, "-m", f"benchmarks.speed.{module}", *arguments],
         stdin=subprocess.PIPE,
@@ -60,7 +60,7 @@ def start(spec: EngineSpec, module: str, arguments: Sequence[str], *, threads: i
 
 @contextmanager
 def ended_at_last(workers: list[Worker]) -> Iterator[list[Worker]]:
-    """Kill them when the block is left."""
+    """Kill the workers when the block is left."""
     try:
         yield workers
     finally:
@@ -70,7 +70,7 @@ def ended_at_last(workers: list[Worker]) -> Iterator[list[Worker]]:
 
 
 def take_turns(workers: Sequence[Worker], *, rounds: int) -> None:
-    """One round that does not count, then `rounds` that do."""
+    """Run one round that is not counted, then `rounds` counted ones."""
     for number in range(1 + rounds):
         for worker in workers:
             run = worker.ask("run")
@@ -79,7 +79,7 @@ def take_turns(workers: Sequence[Worker], *, rounds: int) -> None:
 
 
 def summary(worker: Worker, first: Worker) -> dict[str, Any]:
-    """Times and memory of a worker; quotients, round by round, against the first."""
+    """Times and memory of a worker, and its quotients with the first worker, round by round."""
     walls = [run["wall_s"] for run in worker.runs]
     quotients = [a["wall_s"] / b["wall_s"] for a, b in zip(first.runs, worker.runs, strict=True)]
     low, _, high = statistics.quantiles(quotients, n=4, method="inclusive")

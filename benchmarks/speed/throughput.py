@@ -1,6 +1,6 @@
-"""Images per second on one device, ours beside torchvision's, by size of the batch.
+"""Images per second on one device, ours beside torchvision's, by batch size.
 
-A call takes the images as a loader gives them (uint8, in memory) and ends with detections in
+A call gets the images as a loader gives them (uint8, in memory) and ends with detections in
 memory, or with a step of the optimizer. GPUs are timed by their own clock.
 """
 
@@ -34,7 +34,7 @@ _MATRIX = 8192
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is measured.
+    """One measurement.
 
     work    inference or training
     device  cpu, cuda:0, ...
@@ -50,7 +50,7 @@ KIND = "throughput"
 
 
 def add_options(parser: Parser) -> None:
-    """Models, photographs, device, work, precision, sizes of batches."""
+    """Options for the models, photographs, device, work, precision and batch sizes."""
     add_models(parser)
     add_images(parser)
     parser.add_argument("--work", choices=WORK, default="inference")
@@ -101,7 +101,7 @@ def measure(job: Job, images: Sequence[Path], batch_sizes: Sequence[int]) -> dic
 
 
 def peak_flops(device: str, precision: str) -> float:
-    """Operations per second of the fastest kernel: a convolution, on GPUs or a matrix product."""
+    """Operations per second of the fastest kernel: a convolution or, on GPUs, a matrix product."""
     kernel, flops = peak_kernel(precision, device)
     best = flops / _median_s(device, kernel)
     if device == "cpu":
@@ -149,7 +149,7 @@ CALLS: dict[tuple[str, str], Callable[[Job, Batch], Call]] = {
 
 
 def _flops_of(job: Job, image: LabelledImage) -> int:
-    """Of an image, where nothing is replaced: the counter does not know private operators."""
+    """Operations of an image, on plain modules: the counter does not know private operators."""
     model, cfg = engine_ours.build_model(job.task, job.device)
     sample = train_ours.sample(image, masks=cfg.MODEL.MASK_ON)
     with FlopCounterMode(display=False) as counter:

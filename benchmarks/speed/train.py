@@ -14,7 +14,7 @@ KIND = "training"
 
 
 def add_options(parser: Parser) -> None:
-    """Engines, models, photographs, how many at once."""
+    """Options for the engines, models, photographs and the batch size."""
     add_engines(parser, MODULES)
     add_models(parser, rounds=3)
     add_images(parser)
@@ -60,7 +60,7 @@ def measure(
 
 
 def _losses(worker: Worker) -> dict[str, Any]:
-    """Of the first and the last step that counts."""
+    """Losses of the first and the last counted step."""
     first, last = worker.runs[0]["losses"], worker.runs[-1]["losses"]
     return {"losses": last, "total": sum(last.values()), "first_total": sum(first.values())}
 

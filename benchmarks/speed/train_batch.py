@@ -26,14 +26,14 @@ OBJECTS: tuple[tuple[tuple[float, ...], ...], ...] = (
         (25, 0.20, 0.60, 0.28, 0.72),
     ),
 )
-"""Class, x0, y0, x1, y1 in shares of the image; images take them by turns."""
+"""Class, x0, y0, x1, y1 as shares of the image; the images use these objects in turns."""
 
 _CORNERS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """Pixels of the network's input and what is in them.
+    """Pixels of the network's input, and the objects in them.
 
     pixels    (H, W, 3) uint8 BGR
     boxes     (M, 4) float32
@@ -50,7 +50,7 @@ class LabelledImage:
 def make_batch(
     images: Sequence[Path], *, batch: int, short: int, max_size: int
 ) -> list[LabelledImage]:
-    """`batch` photographs resized as a detector's input; the files repeat when they are fewer."""
+    """`batch` photographs, resized as a detector's input; files repeat if there are fewer."""
     made = []
     for number in range(batch):
         with Image.open(images[number % len(images)]) as opened:

@@ -12,7 +12,7 @@ from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
 
 
 def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
-    """A step on a fixed batch."""
+    """Return a function that does a step on a fixed batch."""
     model, cfg = build_model(task, precision)
     from detectron2.solver import build_optimizer
     from detectron2.utils.events import EventStorage

@@ -1,4 +1,4 @@
-"""Engines that train: each makes one whole step, forward, backward, update, on the same batch."""
+"""Engines that train: each does whole steps (forward, backward, update) on the same batch."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -7,7 +7,7 @@ from benchmarks.speed.engines import Task
 from benchmarks.speed.train_batch import LabelledImage
 
 TrainStep = Callable[[], dict[str, float]]
-"""One step; its losses, read, so that everything has happened."""
+"""One step; it returns the losses as numbers, so that the device has finished."""
 
 MODULES = {
     "ours": "benchmarks.speed.train_ours",

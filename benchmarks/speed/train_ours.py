@@ -1,4 +1,4 @@
-"""This engine's training step, as the trainer makes it."""
+"""This engine's training step, as the trainer does it."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
 
 
 def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
-    """A step on a fixed batch."""
+    """Return a function that does a step on a fixed batch."""
     model, cfg = build_model(task)
     stepper = build(model, cfg, precision)
     samples = [sample(image, masks=cfg.MODEL.MASK_ON) for image in batch]
@@ -33,7 +33,7 @@ def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainSte
 
 
 def build(model: Detector, cfg: CfgNode, precision: str) -> Stepper:
-    """What makes a step, as the trainer has it."""
+    """The stepper, built as the trainer builds it."""
     cfg.SOLVER.BASE_LR = LEARNING_RATE
     dtype = PRECISIONS[precision]
     prepare_for_training(model)
@@ -46,7 +46,7 @@ def build(model: Detector, cfg: CfgNode, precision: str) -> Stepper:
 
 
 def sample(image: LabelledImage, *, masks: bool) -> Sample:
-    """What a loader makes of it."""
+    """The sample that a loader makes of a labelled image."""
     height, width = image.pixels.shape[:2]
     truth = GroundTruth(
         torch.from_numpy(image.boxes),

@@ -13,12 +13,12 @@ from benchmarks.speed.engines import Task
 from benchmarks.speed.train_batch import LabelledImage
 from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
 
-# detectron2 freezes the stem and the first stage; torchvision's own recipe does, too.
+# detectron2 freezes the stem and the first stage, and so does torchvision's own recipe.
 _FROZEN = ("backbone.body.conv1.", "backbone.body.layer1.")
 
 
 def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
-    """A step on a fixed batch."""
+    """Return a function that does a step on a fixed batch."""
     step = build(task, precision, batch, torch.device("cpu"))
     return lambda: {name: float(loss) for name, loss in step().items()}
 
@@ -26,7 +26,7 @@ def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainSte
 def build(
     task: Task, precision: str, batch: Sequence[LabelledImage], device: torch.device
 ) -> Callable[[], dict[str, Tensor]]:
-    """A step on a fixed batch that gives its losses, on the device."""
+    """Return a function that does a step on a fixed batch and returns its losses on the device."""
     model = build_model(task).train().to(device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(_FROZEN))

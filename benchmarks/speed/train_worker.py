@@ -1,4 +1,4 @@
-"""One engine that trains, in one process: "run" is one step, anything else ends.
+"""One engine that trains, in one process: "run" does one step, any other line ends it.
 
 PYTHON -m benchmarks.speed.train_worker KIND PRECISION CONFIG SHORT MAX THREADS BATCH IMAGE...
 """
@@ -14,7 +14,7 @@ from benchmarks.speed.train_engines import load_trainer
 
 
 def load(arguments: list[str]) -> Answers:
-    """An engine and its batch."""
+    """Load an engine and its batch."""
     kind, precision, config, short, max_size, threads, batch, *images = arguments
     task = Task(config, int(short), int(max_size), int(threads))
     files = [Path(image) for image in images]

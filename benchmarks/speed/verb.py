@@ -1,4 +1,4 @@
-"""What makes a module of this folder a verb, and the options that several verbs share."""
+"""The interface of the modules that are verbs, and the options that several verbs share."""
 
 import argparse
 from collections.abc import Collection, Iterable
@@ -12,24 +12,24 @@ Parser = argparse.ArgumentParser
 
 
 class Verb(Protocol):
-    """A module that measures; KIND is that of its records."""
+    """A module that measures; KIND is the kind of its records."""
 
     KIND: str
 
     def add_options(self, parser: Parser) -> None:
-        """Those of its own."""
+        """Add the options of this verb."""
 
     def contents(self, options: Options) -> Iterable[dict[str, Any]]:
-        """What the records say, each as soon as it is measured."""
+        """The contents of the records, each as soon as it is measured."""
         ...
 
     def describe(self, content: dict[str, Any]) -> str:
-        """For whoever waits for it."""
+        """A text about a record, for the terminal."""
         ...
 
 
 def add_models(parser: Parser, *, rounds: int = 0) -> None:
-    """Which models, at which size, on how many threads and how often: see `tasks`."""
+    """Add options for models, image size, threads and rounds: see `tasks`."""
     parser.add_argument("--config", action="append", choices=list(CONFIGS), required=True)
     parser.add_argument("--short", type=int, default=800)
     parser.add_argument("--max", type=int, help="default: 5/3 of --short, as 1333 for 800")
@@ -39,13 +39,13 @@ def add_models(parser: Parser, *, rounds: int = 0) -> None:
 
 
 def tasks(options: Options) -> list[Task]:
-    """One for each model."""
+    """A task for each model."""
     max_size = options.max or options.short * 1333 // 800
     return [Task(c, options.short, max_size, options.threads) for c in options.config]
 
 
 def add_engines(parser: Parser, kinds: Collection[str]) -> None:
-    """Which of the engines of these kinds: see `specs`."""
+    """Add the option for engines of these kinds: see `specs`."""
     parser.add_argument(
         "--engine",
         action="append",
@@ -62,10 +62,10 @@ def specs(options: Options) -> list[EngineSpec]:
 
 
 def add_image(parser: Parser) -> None:
-    """One photograph."""
+    """Add the option for one photograph."""
     parser.add_argument("--image", type=Path, required=True)
 
 
 def add_images(parser: Parser) -> None:
-    """Several."""
+    """Add the option for several photographs."""
     parser.add_argument("--image", type=Path, required=True, nargs="+")

@@ -2,7 +2,7 @@
 
     PYTHON -m benchmarks.speed.worker KIND PRECISION CONFIG SHORT MAX THREADS IMAGE
 
-"run" detects once; "detections" gives those of the last call; anything else ends.
+"run" detects once; "detections" returns those of the last call; any other line ends the process.
 """
 
 import sys
@@ -14,7 +14,7 @@ from benchmarks.speed.serving import Answers, serve, timed
 
 
 def load(arguments: list[str]) -> Answers:
-    """An engine and its image."""
+    """Load an engine and its image."""
     kind, precision, config, short, max_size, threads, image = arguments
     pixels = read_pixels(Path(image))
     engine = load_engine(kind, Task(config, int(short), int(max_size), int(threads)), precision)
