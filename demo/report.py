@@ -1,4 +1,4 @@
-"""What came out of the demo: average precision on unseen tiles, and a picture of detections."""
+"""The results of the demo: average precision on unseen tiles, and a picture of detections."""
 
 import json
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def picture(
     score_thresh: float,
     path: Path,
 ) -> None:
-    """A mosaic of tiles with what was found in them, as a JPEG file."""
+    """Write a mosaic of tiles with their detections as a JPEG file."""
     drawn = [
         draw(
             np.asarray(tile.image),

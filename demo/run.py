@@ -1,7 +1,7 @@
 """`make demo`: learn to find trees in aerial photographs, choose what to label next, find trees.
 
-Three tasks through the platform's folders: a training from ImageNet weights, then mining and
-inference in one run with the model that the training left. Everything lands in `demo-out/`.
+The demo runs three tasks in the platform's folders: a training from ImageNet weights, then mining
+and inference in one run with the trained model. All files are written to `demo-out/`.
 """
 
 import os
@@ -47,7 +47,7 @@ SHOWN_SCORE_THRESH = 0.35
 
 
 def main() -> None:
-    """Run the demo and say what it produced; a demo that runs is left alone."""
+    """Run the demo and print its results; refuse if another demo is running."""
     OUTPUT.mkdir(exist_ok=True)
     holder = f"process {os.getpid()} since {time.ctime()}"
     try:
@@ -120,7 +120,7 @@ def _result(training: Task) -> Any:
 
 def _report(training: Task, prediction: Task, tiles: dict[str, Tile], num_yellowstone: int) -> None:
     """Measure on labelled tiles, draw the picture, print where everything is."""
-    from demo import report  # torch takes seconds to import: not before it is needed
+    from demo import report  # imported late, because torch takes seconds to import
 
     found = report.read_detections(prediction.output / "infer-result.json", CLASS_NAMES)
     labelled = dict([*tiles.items()][:num_yellowstone])

@@ -1,4 +1,4 @@
-"""What an image is made of, told three ways: sizes, a bill of materials, a list of licences.
+"""Write what an image is made of: sizes, a bill of materials, a list of licences.
 
     python docker/documents.py sizes IMAGE      a table of what fills the image
     python docker/documents.py sbom [IMAGE]     build/sbom.cdx.json (CycloneDX)
@@ -130,7 +130,7 @@ def _sum_named(packages: Iterable[Package], group: str) -> int:
 def sbom(image: str) -> dict[str, Any]:
     """A CycloneDX document: Python and Debian packages with versions, licences and package URLs.
 
-    The same content gives the same document: no time, and a serial number made of the content.
+    The same content gives the same document: it has no time, and its serial number is a hash.
     """
     pins = locked("requirements.txt")
     found = of_image(image) if image else {**inventory.inventory(), "debian": []}
@@ -212,7 +212,7 @@ Four photographs with boxes from the wheel `deepforest` 2.1.0 (MIT), unpacked, n
 
 
 def licence_document(debian: list[Package] | None) -> str:
-    """docs/dependencies.md; Debian's rows (and the client's, if it is not there) stay as they are
+    """docs/dependencies.md; Debian's rows (and the client's, if it is not installed) are kept
     when `debian` is None."""
     here = {p["name"]: p["licence"] for p in inventory.inventory()["python"]} | NOT_ON_LINUX
     runtime, development = locked("requirements.txt"), locked("requirements-dev.txt")
@@ -241,7 +241,7 @@ def licence_document(debian: list[Package] | None) -> str:
 
 
 def _table(names: Iterable[str], reasons: dict[str, str], licences: dict[str, str]) -> str:
-    """Direct requirements with their purposes first, then what they bring along."""
+    """Direct requirements with their purposes first, then their dependencies."""
     direct = [name for name in names if name in reasons]
     lines = ["| package | for | licence |", "| --- | --- | --- |"]
     lines += [f"| {name} | {reasons[name]} | {_licence(licences, name)} |" for name in direct]
@@ -269,7 +269,7 @@ def _rows(groups: dict[str, list[str]]) -> str:
 
 
 def _kept_rows(section: str) -> str:
-    """The table of a section as the document has it now."""
+    """The present table of a section of the document."""
     heading = section.strip().splitlines()[0]
     _, _, after = DOCUMENT.read_text(encoding="utf-8").partition(heading)
     body = re.split(r"^## ", after, flags=re.MULTILINE)[0]

@@ -1,8 +1,8 @@
-"""Write what follows from the tables of extensions: `make generate`.
+"""Write the files that follow from the tables of extensions: `make generate`.
 
 Settings are checked without torch, and the platform's half never imports the engine, so both read
-copies of what bodies, strategies, formats and their like declare beside their code. A test fails
-when a copy is out of date.
+copies of the traits that extensions declare beside their code. A test fails when a copy is out of
+date.
 """
 
 import ast
@@ -38,7 +38,7 @@ def generated_files() -> dict[str, str]:
 
 
 def declared() -> str:
-    """The traits of bodies, necks, architectures and exports, as they stand in their files."""
+    """The traits of bodies, necks, architectures and forms of export, as in their files."""
     exports = {name: ROOT / f"app/engine/export/{name}.py" for name in EXPORTERS}
     tables: dict[str, tuple[str, Mapping[str, Path]]] = {
         "BODIES": ("Body", _files(BODIES)),
@@ -74,7 +74,7 @@ def _files(room: Mapping[str, Callable[..., object]]) -> dict[str, Path]:
 
 
 def traits_source(file: Path) -> tuple[str, set[str]]:
-    """What the file of an extension assigns to TRAITS, and the names that are used in it."""
+    """The source that an extension's file assigns to TRAITS, and the names that it uses."""
     source = file.read_text(encoding="utf-8")
     value = assigned(source, "TRAITS")
     if value is None:
@@ -112,7 +112,7 @@ def _defined(module: object) -> set[str]:
 
 
 def engine_words() -> str:
-    """What settings can name of the engine: strategies, formats, forms."""
+    """The names of the engine that settings may contain: strategies, formats, forms."""
     options = dict.fromkeys(option for each in STRATEGIES.values() for option in each.uses)
     users = {o: tuple(name for name, s in STRATEGIES.items() if o in s.uses) for o in options}
     words = [word for known in FORMATS.values() for word in known.words]
@@ -141,7 +141,7 @@ def _in_words() -> tuple[str, ...]:
 
 
 def _forms_of_trainings() -> dict[str, str]:
-    """The forms of export that a training can end with, in words."""
+    """The forms of export that a training can write, in words."""
     tables: dict[str, Any] = {}
     exec(declared(), tables)
     return {
@@ -172,7 +172,7 @@ ROOMS: dict[str, tuple[str, Mapping[str, object]]] = {
     "annotation formats": ("app.engine.data.formats.FORMATS", FORMATS),
     "forms of export": ("app.engine.export.EXPORTERS", EXPORTERS),
 }
-"""What there can be more of, and where its table is."""
+"""Kind of extension, and the place of its table."""
 
 
 def rooms_table() -> str:
@@ -185,7 +185,7 @@ def rooms_table() -> str:
 
 
 def strategies_table() -> str:
-    """Every mining strategy, what its score is and what it is good for."""
+    """Every mining strategy with its score and its purpose."""
     default = MiningHyperparameters.model_fields["mining_algorithm"].default
     rows = [
         f"| `{name}`{' (default)' if name == default else ''} | {each.about} | {each.passes} "
@@ -197,7 +197,7 @@ def strategies_table() -> str:
 
 
 def assigned(source: str, name: str) -> ast.expr | None:
-    """What Python source assigns to a name at its top level."""
+    """The value that Python source assigns to a name at its top level."""
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:
             return statement.value
@@ -221,7 +221,7 @@ def main() -> None:
         if not path.is_file() or path.read_text(encoding="utf-8") != content:
             path.write_text(content, encoding="utf-8")
             print(f"wrote {name}")
-    # In a process of its own, which imports what has just been written.
+    # In a new process, which imports the files that have just been written.
     subprocess.run(
         [sys.executable, "-m", "executor.templates", "docker/img-man"], check=True, cwd=ROOT
     )

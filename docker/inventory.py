@@ -1,6 +1,6 @@
-"""What is installed where this runs, as JSON: Python packages, Debian packages, folders.
+"""Print what is installed here as JSON: Python packages, Debian packages, folders.
 
-One file of the standard library, so that the Python of any image can be fed with it:
+The file needs only the standard library, so that it can be piped into the Python of any image:
 `docker run --rm -i IMAGE python3 - < docker/inventory.py`. Sizes are bytes of file content.
 """
 
