@@ -1,4 +1,4 @@
-"""For all tests: what belongs to a platform's container stays as it was."""
+"""Fixtures for all tests; one of them fails a test that writes to /in or /out of the machine."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the documents say about packages, settings and files is so."""
+"""The statements of the documents about packages, settings and files are true."""
 
 import re
 from importlib.util import find_spec

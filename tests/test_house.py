@@ -1,4 +1,4 @@
-"""The house is in order: an extension is one file and one line, and tables are what files say.
+"""An extension is one file and one line, and tables agree with files and documents.
 
 The examples of docs/adding.md are added to a copy of the product exactly as the page says, and then
 used: a training on the new body, neck, detector and annotation format ends with the new form of

@@ -1,4 +1,4 @@
-"""config.yaml and the engine's config behind it: every wrong key at once, without torch."""
+"""The check of config.yaml and the engine's config reports all wrong keys, without torch."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Records of measurements, the page made of them, and the names of engines."""
+"""Records of measurements, the page made from them, and the names of engines."""
 
 import sys
 from argparse import Namespace

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Plays the `docker` command for the platform's client, with or without an engine.
+"""A stand-in for the `docker` command of the platform's client, with or without an engine.
 
 Without: `docker run` starts STAND_IN_ENTRY, a shell command in place of the image's CMD, in a
 private mount namespace where every `-v` is bound at its container path and `:ro` is honoured. So

@@ -1,6 +1,6 @@
-"""The platform's own client drives a whole life: train, mine and infer, fine-tune, infer again.
+"""The platform's own client runs a whole cycle: train, mine and infer, fine-tune, infer again.
 
-Judged by content, in the words of the platform: what it stored, packed and would show its user.
+The tests look at the content that the platform stores, packs and shows to its user.
 The two trainings list the same classes in different orders, so a class that is carried over by
 position instead of by name would show. `make image-test` runs the same against the built image.
 """

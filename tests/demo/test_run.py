@@ -1,4 +1,4 @@
-"""A demo that runs is left alone."""
+"""A second demo does not disturb one that is running."""
 
 from pathlib import Path
 

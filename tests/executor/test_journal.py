@@ -1,4 +1,4 @@
-"""What earlier runs and other machines have found counts, and nothing else does."""
+"""Entries of earlier runs and other machines count, and nothing else does."""
 
 import itertools
 import logging

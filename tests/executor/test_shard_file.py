@@ -1,4 +1,4 @@
-"""A file that is added to: what is whole in it comes back, whatever ended the run before."""
+"""A file to which groups are appended: whole groups are read back, however the last run ended."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Damaged checkpoints and models: the one before is taken, or the task ends with status 4."""
+"""With a damaged checkpoint or model, the one before is used, or the task ends with status 4."""
 
 import io
 import random

@@ -1,7 +1,7 @@
-"""Files made to run code, read secrets or take all memory: refused, and nothing has happened.
+"""Files made to run code, read secrets or take all memory are refused, without any effect.
 
-What runs would leave a canary: a file, or a connection to a listening socket. (Pickles have their
-own table, beside their reader.)
+Code that runs would leave a canary: a file, or a connection to a listening socket. (Pickles have
+their own table, beside their reader.)
 """
 
 import gzip

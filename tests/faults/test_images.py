@@ -1,6 +1,6 @@
-"""Images as they come: odd ones are read alike everywhere, broken ones cost nobody the run.
+"""Odd images are read in the same way everywhere, and broken ones do not end a run.
 
-One inference and one mining over all of them, then a table of what must have come out.
+One inference and one mining run over all of them, then a table of the expected results.
 """
 
 import json

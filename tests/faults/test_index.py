@@ -1,4 +1,4 @@
-"""Index files as no platform should write them, read by every task that has one."""
+"""Malformed index files, read by every task."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The real program on real folders: stopped, killed, crashed, frozen, in the middle of its work."""
+"""The real program on real folders is stopped, killed, crashed and frozen during its work."""
 
 import os
 import signal

@@ -1,6 +1,6 @@
-"""File systems that lack operations, or whose server is away: what each costs, and what it may not.
+"""Whole runs on file systems that lack operations, or whose server does not answer.
 
-`refusing` makes every call of a kind fail below a folder; the runs on it are whole ones.
+`refusing` makes every call of a kind fail below a folder.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""What the image is and what it must not hold."""
+"""The properties of the image, and the files that it must not hold."""
 
 import json
 import re

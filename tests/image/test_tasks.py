@@ -1,4 +1,4 @@
-"""Tasks in containers as platforms start, starve, stop and kill them."""
+"""Tasks in containers as platforms start, limit, stop and kill them."""
 
 import random
 import re

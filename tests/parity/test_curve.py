@@ -1,4 +1,4 @@
-"""Losses of successive iterations against those detectron2 had with the same weights and draws."""
+"""Losses of successive iterations against detectron2's, with the same weights and draws."""
 
 from itertools import islice
 

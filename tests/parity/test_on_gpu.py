@@ -1,4 +1,4 @@
-"""What runs on a GPU only, on a fake one, against the numbers of detectron2."""
+"""Code that runs only on a GPU, on a fake one, against the numbers of detectron2."""
 
 from pathlib import Path
 

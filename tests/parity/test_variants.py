@@ -1,4 +1,4 @@
-"""Narrow networks with every switch, against what detectron2 said of the same weights."""
+"""Narrow networks with every option, against detectron2 with the same weights."""
 
 from pathlib import Path
 

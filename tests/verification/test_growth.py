@@ -1,4 +1,4 @@
-"""Long indexes: the inputs that are made, and the table of what was measured."""
+"""Long indexes: the inputs that are made, and the table of measurements."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The fake GPU: refuses what CUDA refuses, and counts what the device is asked to do."""
+"""The fake GPU refuses what CUDA refuses, and counts launches and waits."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Changes of a file, the tests that could notice them, and what becomes of a copy."""
+"""Changes of a file, the selection of tests that could notice them, and the verdict."""
 
 import ast
 import subprocess

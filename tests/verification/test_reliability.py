@@ -1,4 +1,4 @@
-"""The judge of interrupted runs sees what is torn or lost; the table tells what tests say."""
+"""The check of interrupted runs finds torn and lost files; the table shows outcomes of tests."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Data sets of four images in detectron2's folders, and networks a hundred times too narrow."""
+"""Data sets of four images in detectron2's folders, and very narrow networks."""
 
 import json
 from pathlib import Path

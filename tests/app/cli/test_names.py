@@ -1,4 +1,4 @@
-"""What a model's outputs are called, by its weights file."""
+"""The names of a model's outputs come from its weights file."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Data sets of one's own by `--coco`: nothing else need be said, and names decide what is what."""
+"""A user's own data sets by `--coco`, without other options; classes are matched by name."""
 
 import json
 import logging

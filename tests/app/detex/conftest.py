@@ -1,4 +1,4 @@
-"""Commands in processes of their own: `detex` takes over signals, folders and descriptors."""
+"""Run `detex` in separate processes, because it takes over signals, folders and descriptors."""
 
 import os
 import subprocess

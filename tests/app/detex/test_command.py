@@ -1,4 +1,4 @@
-"""What `detex` says of itself, how quickly, and how it refuses what makes no sense."""
+"""The help of `detex`, its speed, and how wrong commands are refused."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The list of models: one line for each, true about weights and tasks."""
+"""The list of models: one line for each, with the right weights and tasks."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `detex doctor` makes of machines that lack something."""
+"""The findings of `detex doctor` on machines that lack something."""
 
 import json
 from collections.abc import Callable

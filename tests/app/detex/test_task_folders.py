@@ -1,4 +1,4 @@
-"""Tasks on two folders: around a task that is a few lines, and two real ones of tiny images."""
+"""Tasks on two folders: a fake task of a few lines, and two real ones with tiny images."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A detector whose answers can be read off the picture, and pictures for it."""
+"""A detector whose detections follow from the pixels, and pictures for it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

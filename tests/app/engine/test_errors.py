@@ -1,4 +1,4 @@
-"""Want of memory is known by its type, its number or its words, whichever library lacks it."""
+"""Lack of memory is recognised by type, number or text of the error, in every library."""
 
 import errno
 import pickle

@@ -1,4 +1,4 @@
-"""The garbage collector stands aside while libraries are imported, and comes back."""
+"""The garbage collector is off while libraries are imported, and on again afterwards."""
 
 import gc
 import weakref

@@ -1,4 +1,4 @@
-"""Side data of other programs is read as values that run nothing; the rest is refused by name."""
+"""Other programs' data beside weights are read without running code, or refused by name."""
 
 import argparse
 import collections

@@ -1,4 +1,4 @@
-"""args_options: what is understood, and what is refused with a remedy."""
+"""`args_options`: which texts are accepted, and which are refused with a remedy."""
 
 import pytest
 

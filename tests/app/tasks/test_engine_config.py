@@ -1,4 +1,4 @@
-"""Hyper-parameters reach the engine's config, and choices follow their documented rules."""
+"""Hyper-parameters reach the engine's config, and automatic choices follow the documented rules."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which error of the contract a user reads for which failure."""
+"""The error of the contract that a user reads for each failure."""
 
 import errno
 

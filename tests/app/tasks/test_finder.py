@@ -1,4 +1,4 @@
-"""Several devices find what one would, in the same order, and a lost process is told."""
+"""Several devices find what one finds, in the same order; a process that dies is reported."""
 
 import importlib
 import json

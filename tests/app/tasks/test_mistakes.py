@@ -1,4 +1,4 @@
-"""Mistakes that users make, each told before training starts, with its place and what to do.
+"""Mistakes of users are reported before training starts, with the place and a remedy.
 
 Wrong settings are in `tests/app/test_settings_check.py` and `tests/executor`; here are mistakes in
 index files and annotations, and those that a training is begun with, from /in to the log.

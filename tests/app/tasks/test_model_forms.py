@@ -1,4 +1,4 @@
-"""Exported forms join the best stage; their faults cost nothing."""
+"""Exported forms are added to the best stage; a form that fails does not end the training."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""In which format annotation files are read, and what is told of a set."""
+"""The format in which annotation files are read, and the log lines about a set."""
 
 import logging
 from pathlib import Path

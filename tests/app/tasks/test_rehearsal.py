@@ -1,4 +1,4 @@
-"""What only the built network can tell is told before data is read."""
+"""Faults that only the built network shows are reported before data is read."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Mining and infer that are interrupted leave in the end the bytes they would have left anyway."""
+"""Mining and infer give the same bytes with and without interruptions."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Whole runs of instance segmentation: COCO annotations in, stages with mask AP and COCO out."""
+"""Whole runs of instance segmentation: from COCO annotations to stages with mask AP and COCO."""
 
 import json
 from pathlib import Path

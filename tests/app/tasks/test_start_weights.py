@@ -1,4 +1,4 @@
-"""Where a training starts, what is told of it, and what is refused before any data is read."""
+"""The weights from which a training starts, what it logs, and what it refuses at once."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Signals before and after work asks for them."""
+"""Signals before and after the first look at the flag."""
 
 import os
 import signal

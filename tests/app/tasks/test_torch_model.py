@@ -1,4 +1,4 @@
-"""How a CPU is shared among batches."""
+"""How batches share the cores of a CPU."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Trainings that want for memory, images or a lower rate: what is told, what a second run does."""
+"""Trainings that lack memory or images, or diverge: their messages, and what a second run does."""
 
 from pathlib import Path
 from typing import Any

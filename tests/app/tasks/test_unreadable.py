@@ -1,4 +1,4 @@
-"""Images that cannot be read: those that the storage does not give are looked at again."""
+"""Images that cannot be read: those that the storage does not deliver are tried again."""
 
 import errno
 import json

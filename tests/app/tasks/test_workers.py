@@ -1,4 +1,4 @@
-"""How many readers a container of a given size gets."""
+"""The number of reader processes for a container of a given size."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Weights of another model, and numbers that nothing can be computed with, are refused by name."""
+"""Weights of another model, and weights that are not finite, are refused by name."""
 
 import logging
 import pickle

@@ -1,4 +1,4 @@
-"""A file that is no weights is called what it is."""
+"""For a file that holds no weights, the error names the kind of file."""
 
 import gzip
 import io

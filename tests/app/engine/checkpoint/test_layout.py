@@ -1,4 +1,4 @@
-"""Weights below the keys and prefixes of other programs."""
+"""Weights are found below the keys and prefixes of other programs."""
 
 import logging
 from collections import OrderedDict

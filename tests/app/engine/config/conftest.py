@@ -1,4 +1,4 @@
-"""A config that remembers who reads it."""
+"""A config that records which code reads it."""
 
 import copy
 import sys

@@ -1,7 +1,7 @@
 """Every key of the config: where it takes effect, or why no other value is accepted.
 
-The table is held against the code itself: models are built, a run is trained and evaluated with a
-config that notes who reads it.
+The table is compared with the code: models are built, and a run is trained and evaluated, with a
+config that records which code reads it.
 """
 
 import re

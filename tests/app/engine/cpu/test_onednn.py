@@ -1,4 +1,4 @@
-"""oneDNN's private products: right, missing, or wrong."""
+"""oneDNN's private operators when they are right, missing, or wrong."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Models made ready for inference say what they said before."""
+"""Models that are prepared for inference give the same detections as before."""
 
 import pytest
 import torch

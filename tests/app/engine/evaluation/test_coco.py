@@ -1,4 +1,4 @@
-"""Our numbers against pycocotools' own, and the cases where there is nothing to count."""
+"""Our numbers against pycocotools', and data sets without objects or detections."""
 
 import contextlib
 import io

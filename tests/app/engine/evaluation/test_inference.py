@@ -1,4 +1,4 @@
-"""A detector over batches: log lines, lack of memory, missing images; and a whole evaluation."""
+"""Detection over batches: log lines, lack of memory, missing images; and a whole evaluation."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tables equal the ones that tabulate's pipe style prints (texts taken from it)."""
+"""Tables are equal to those of tabulate's pipe style (the texts are its output)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""One tiny RetinaNet, exported once for all tests of the room."""
+"""One tiny RetinaNet, exported once for all tests of this folder."""
 
 from pathlib import Path
 

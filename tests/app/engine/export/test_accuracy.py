@@ -1,4 +1,4 @@
-"""What an exported model is judged by: boxes, and masks where there are any."""
+"""The accuracy of an exported model: that of boxes, and of masks if there are any."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What detectron2 is told, and what it cannot be told."""
+"""Export for detectron2: what its config can express, and what is refused."""
 
 import logging
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Steps that graphs are written by give the values of those they stand for."""
+"""The operations of exported graphs give the same values as those they replace."""
 
 import time
 from itertools import pairwise

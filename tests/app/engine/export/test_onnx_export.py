@@ -1,6 +1,6 @@
-"""The exported file finds what the engine finds, says so, and can be used alone; so does int8's.
+"""Exported files, also int8's, find what the engine finds, record it, and can be used alone.
 
-One file of tests: where workers share the tests file by file, the export is made once.
+All tests are in one file, so that one test process exports once for all of them.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""A model that says what the test tells it, and one that reads probabilities out of pixels."""
+"""A model with the detections that a test gives it, and one that takes them from pixels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Views: the box still surrounds the object, and nothing is left to chance."""
+"""Views: the box still surrounds the object, and nothing is random."""
 
 import pytest
 import torch

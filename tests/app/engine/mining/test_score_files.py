@@ -1,4 +1,4 @@
-"""Whole way from files to scores: signs, invariance, and everything that can be wrong."""
+"""The whole path from files to scores: signs, invariance, and damaged input."""
 
 import math
 

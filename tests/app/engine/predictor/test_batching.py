@@ -1,4 +1,4 @@
-"""Buckets fill, the order stays, and nobody waits for ever."""
+"""Buckets fill, the order stays, and no image waits for ever."""
 
 from pathlib import Path
 

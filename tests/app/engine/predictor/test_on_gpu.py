@@ -1,4 +1,4 @@
-"""Detection on a fake GPU: what a CPU finds, in every precision, for batches of all sizes."""
+"""Detection on a fake GPU finds what a CPU finds, in every precision and batch size."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Images and files in, detections out: in order, batched, bounded, and never different."""
+"""From images and files to detections: in order, in batches, with bounded memory, repeatable."""
 
 import itertools
 import logging

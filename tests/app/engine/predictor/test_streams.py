@@ -1,4 +1,4 @@
-"""Threads that run batches side by side: shares, failures, endings."""
+"""Threads that run batches in parallel: their cores, their failures, their end."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Which asked-for class a name of the data means."""
+"""The requested class that a name in the data means."""
 
 import pytest
 

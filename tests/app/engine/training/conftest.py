@@ -1,4 +1,4 @@
-"""The tiny run's functions, for tests of this folder; thread numbers that do not vary."""
+"""The functions of the tiny run for tests of this folder, with fixed numbers of threads."""
 
 import importlib.util
 import sys

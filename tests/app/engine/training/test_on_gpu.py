@@ -1,4 +1,4 @@
-"""Whole runs on a fake GPU: what a CPU learns, stopped and resumed on either."""
+"""Whole runs on a fake GPU learn what a CPU learns, also when resumed on the other device."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Several views, one answer: mirrored images, single views and empty images tell what is right."""
+"""Detections of several views are merged rightly: mirrored images, single views, empty images."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The account of a data set: numbers with their reasons, and when a set is refused."""
+"""The account of a data set: counts with their reasons, and when a set is refused."""
 
 import logging
 from pathlib import Path

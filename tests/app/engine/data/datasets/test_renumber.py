@@ -1,4 +1,4 @@
-"""Data sets in numbers of their own get those of a model, by name, in all that they hold."""
+"""Classes of a data set get the numbers of a model's classes, by name, in all records."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""COCO files of one's own, read from an index and from a folder: both read every kind alike."""
+"""A user's COCO files, read from an index and from a folder: both give the same records."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Which entry of a COCO file an image is, for names as all kinds of programs write them."""
+"""The entry of a COCO file for an image, with file names as all kinds of programs write them."""
 
 import unicodedata
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Whether the maxima of VOC boxes are inclusive, decided once for a set and those after it."""
+"""Whether the maxima of VOC boxes are inclusive is decided once, also for later sets."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the formats of one annotation file an image do alike."""
+"""What all formats with one annotation file per image have in common."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""In which picture boxes lie, by the annotated size, the image's header and the setting."""
+"""The frame of boxes: by the annotated size, the image's header and the setting."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""More than 8 bits a value: any file's values become the 8 bits that the decided depth says."""
+"""Images with more than 8 bits: the decided depth gives the 8 bits, whatever the file."""
 
 import io
 import struct

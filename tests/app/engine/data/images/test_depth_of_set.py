@@ -1,4 +1,4 @@
-"""The depth of a training set is measured, told and kept; a user's own setting stays."""
+"""The depth of a training set is measured, logged and kept; a user's setting stays."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A file that is no picture here is named as what it is, with what to do."""
+"""For a file that cannot be read as a picture, the error names its kind and a remedy."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Which keypoints change sides in a mirrored image: by setting, by names, or not at all."""
+"""Keypoints swap sides in a mirrored image by setting, by names, or not at all."""
 
 import logging
 

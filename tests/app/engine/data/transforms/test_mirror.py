@@ -1,4 +1,4 @@
-"""Mirror images of keypoints, told by names as people write them."""
+"""Mirror images of keypoints are found by their names, as people write them."""
 
 import pytest
 

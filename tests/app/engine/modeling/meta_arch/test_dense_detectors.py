@@ -1,4 +1,4 @@
-"""RetinaNet and FCOS alike, as small as they get."""
+"""What RetinaNet and FCOS have in common, on tiny models."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is logged when: the iterations and the last estimate of detectron2's own test."""
+"""When hooks log: the iterations and the last estimate are those of detectron2's own test."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Two processes on the CPU: the same training as one, and an end to all when one of them ends."""
+"""Two processes on the CPU train as one does, and when one of them ends, both end."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""The random state of a process: kept, restored, shielded."""
+"""The random state of a process is kept, restored and protected."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What a run writes about itself: numbers taken from detectron2's own tests and logs."""
+"""Log lines and metrics of a run, with numbers from detectron2's own tests and logs."""
 
 import json
 import math

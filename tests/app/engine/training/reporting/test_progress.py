@@ -1,4 +1,4 @@
-"""How much of a run is done."""
+"""The progress of a run."""
 
 import time
 

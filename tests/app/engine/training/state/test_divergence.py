@@ -1,4 +1,4 @@
-"""When a loss is beyond all sense, and when it has only risen."""
+"""When a loss has diverged, and when it has only risen."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A run that is taken up with other settings uses them, or says that it does not."""
+"""A run that is resumed with other settings uses them, or warns that it does not."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""One step of the optimiser, in as many parts as memory demands."""
+"""One step of the optimiser, in as many parts as memory requires."""
 
 import pytest
 import torch

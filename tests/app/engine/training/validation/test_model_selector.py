@@ -1,4 +1,4 @@
-"""When a run is evaluated and which model is kept: the counts of detectron2's own tests."""
+"""When a run is evaluated and which model is kept, with counts from detectron2's own tests."""
 
 from types import SimpleNamespace
 

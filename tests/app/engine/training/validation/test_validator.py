@@ -1,4 +1,4 @@
-"""Evaluations that do not come to their end, or not over all images: told, never a number."""
+"""Evaluations that fail, or miss images, are reported and give no number for the rest."""
 
 import math
 import re
