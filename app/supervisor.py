@@ -98,17 +98,12 @@ def _read_env(path: Path) -> tuple[Env, ExecutorError | None]:
 
 def _folders(output: OutputPaths, tasks: Iterable[Task]) -> list[Path]:
     """Where the results of some tasks go, the first ones first."""
-    of_task = {
-        Task.TRAINING: [
-            output.models_dir,
-            output.tensorboard_dir,
-            output.training_result_file.parent,
-        ],
-        Task.MINING: [output.mining_result_file.parent],
-        Task.INFER: [output.infer_result_file.parent],
-    }
-    of_all = [output.root_dir, output.monitor_file.parent]
-    return list(dict.fromkeys([*of_all, *(folder for task in tasks for folder in of_task[task])]))
+    folders = [output.root_dir, output.monitor_file.parent]
+    for task in tasks:
+        if task is Task.TRAINING:
+            folders += [output.models_dir, output.tensorboard_dir]
+        folders.append(output.result_file(task).parent)
+    return list(dict.fromkeys(folders))
 
 
 def _make_folders(output: OutputPaths) -> None:
@@ -160,13 +155,8 @@ def _attempt(
 
 
 def _missing_result(env: Env, tasks: tuple[Task, ...]) -> ExecutorError | None:
-    results = {
-        Task.TRAINING: env.output.training_result_file,
-        Task.MINING: env.output.mining_result_file,
-        Task.INFER: env.output.infer_result_file,
-    }
     for task in tasks:
-        path = results[task]
+        path = env.output.result_file(task)
         try:
             if path.is_file():
                 continue

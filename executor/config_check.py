@@ -23,7 +23,7 @@ from executor.yaml_reader import read_yaml
 
 # Set by platforms for their own ends; heard, and of no effect here.
 _FOREIGN_KEYS = frozenset(
-    {"run_training", "run_mining", "run_infer", "shm_size", "openpai_enable", "code_config"}
+    {*(task.flag for task in Task), "shm_size", "openpai_enable", "code_config"}
     | {"prompt", "ymir_debug", "protocol_version", "task_id", "gpu_count"}
 )
 _FOREIGN_PREFIX = "git_"

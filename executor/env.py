@@ -22,11 +22,16 @@ _FROZEN = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 class Task(Enum):
-    """What a run can be asked to do."""
+    """What a run can be asked to do, in the order to do it (docs/adding.md: what a task needs)."""
 
     TRAINING = "training"
     MINING = "mining"
     INFER = "infer"
+
+    @property
+    def flag(self) -> str:
+        """Key of env.yaml that asks for it."""
+        return f"run_{self.value}"
 
 
 class Dialect(Enum):
@@ -87,6 +92,14 @@ class OutputPaths(BaseModel):
     monitor_file: Path = Path("/out/monitor.txt")
     executor_log_file: Path = Path("/out/ymir-executor-out.log")
 
+    def result_file(self, task: Task) -> Path:
+        """What the platform reads when a task is done."""
+        return {
+            Task.TRAINING: self.training_result_file,
+            Task.MINING: self.mining_result_file,
+            Task.INFER: self.infer_result_file,
+        }[task]
+
     @model_validator(mode="before")
     @classmethod
     def _follow_root(cls, values: Any) -> Any:
@@ -123,12 +136,7 @@ class Env(BaseModel):
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What is asked for, in the order to do it; mining before infer."""
-        asked = {
-            Task.TRAINING: self.run_training,
-            Task.MINING: self.run_mining,
-            Task.INFER: self.run_infer,
-        }
-        return tuple(task for task, wanted in asked.items() if wanted)
+        return tuple(task for task in Task if getattr(self, task.flag))
 
     def require_tasks(self) -> tuple[Task, ...]:
         """`tasks`; ConfigError when there are none, or training comes with another."""
@@ -152,7 +160,7 @@ def load_env(path: Path) -> Env:
     """
     default = _default_task()
     if default is not None and not path.exists():
-        return Env(protocol_version=Dialect.STAGE_FOLDERS.value, **{f"run_{default.value}": True})
+        return Env(protocol_version=Dialect.STAGE_FOLDERS.value, **{default.flag: True})
     document = read_yaml(path)
     result = validate(document, document.value, Env)
     problems = list(_misspelt_keys(document))
@@ -167,7 +175,7 @@ def load_env(path: Path) -> Env:
             f"{path.name} asks for {asked}, the command for {default.value}; correct one of them,"
             " or use `detex run`, which does what env.yaml says"
         )
-    return result.model_copy(update={f"run_{default.value}": True})
+    return result.model_copy(update={default.flag: True})
 
 
 def _default_task() -> Task | None:

@@ -12,11 +12,13 @@ import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 import yaml
 
+from app.detex.__main__ import schema
 from app.engine import export, mining
 from app.engine.config import load_config
 from app.engine.config.backbone_names import parts
@@ -29,7 +31,11 @@ from app.engine.modeling.backbones import BODIES
 from app.engine.modeling.build import META_ARCHITECTURES, build_detector
 from app.engine.modeling.necks import NECKS
 from app.engine.modeling.roi_heads import ROI_HEADS
+from app.tasks import TASKS
 from docker.generate import generated_files
+from executor.env import Env, OutputPaths, Task
+from executor.errors import ConfigError
+from executor.hyperparameters import MODELS
 from verification.reliability.trees import COLOURS, LIGHT, paint
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +106,32 @@ def test_a_config_shows_it_and_builds(name: str) -> None:
     cfg = load_config(_configs()[name], ["MODEL.DEVICE", "meta"])
     with torch.device("meta"):
         build_detector(cfg)
+
+
+# --- A task stands at every place that docs/adding.md lists ---
+
+
+def test_every_file_that_does_a_task_is_in_the_table() -> None:
+    files = (ROOT / "app/tasks").glob("*.py")
+    doing = {path.stem for path in files if "\ndef run(env: Env, progress:" in path.read_text()}
+    assert sorted(doing) == sorted(TASKS.values())
+
+
+def test_the_tables_of_tasks_agree() -> None:
+    assert set(TASKS) == set(MODELS) == set(Task)
+    flags = {name for name in Env.model_fields if name.startswith("run_")}
+    assert flags == {task.flag for task in Task}
+    (word, _) = get_args(get_type_hints(schema)["task"])
+    assert get_args(word) == tuple(task.value for task in Task)
+
+
+@pytest.mark.parametrize("task", Task)
+def test_a_task_is_asked_for_by_its_flag_and_has_a_result_file(task: Task) -> None:
+    assert Env(**{task.flag: True}).require_tasks() == (task,)
+    with pytest.raises(ConfigError, match=rf"\b{task.flag}\b"):
+        Env().require_tasks()
+    output = OutputPaths()
+    assert [each for each in Task if output.result_file(each) == output.result_file(task)] == [task]
 
 
 # --- The page is true ---

@@ -99,12 +99,8 @@ def _results(env: Any) -> dict[str, Any]:
     """Which tasks were done, the files with their results, and a training's stages."""
     from executor.env import Task
 
-    files = {
-        Task.TRAINING: env.output.training_result_file,
-        Task.MINING: env.output.mining_result_file,
-        Task.INFER: env.output.infer_result_file,
-    }
-    told: dict[str, Any] = {"results": {task.value: str(files[task]) for task in env.tasks}}
+    files = {task: env.output.result_file(task) for task in env.tasks}
+    told: dict[str, Any] = {"results": {task.value: str(path) for task, path in files.items()}}
     if Task.TRAINING in env.tasks:
         content = yaml.safe_load(files[Task.TRAINING].read_text(encoding="utf-8"))
         told["best_stage"] = content.get("best_stage_name")
