@@ -31,10 +31,6 @@ class AnchorGenerator(nn.Module):
         offset: float = 0.5,
     ) -> None:
         super().__init__()
-        if not 0.0 <= offset < 1.0:
-            raise ConfigError(
-                f"MODEL.ANCHOR_GENERATOR.OFFSET is {offset}; it is a share of the stride in [0, 1)"
-            )
         self.strides = list(strides)
         self.offset = offset
         self._last: tuple[tuple[Any, ...], list[Tensor]] | None = None
@@ -52,11 +48,6 @@ class AnchorGenerator(nn.Module):
     def from_config(cls, cfg: CfgNode, strides: Sequence[int]) -> Self:
         """Anchors for feature maps of these strides."""
         node = cfg.MODEL.ANCHOR_GENERATOR
-        if node.NAME != "DefaultAnchorGenerator":
-            raise ConfigError(
-                f"MODEL.ANCHOR_GENERATOR.NAME is {node.NAME!r}; boxes here have no angle, "
-                "only 'DefaultAnchorGenerator' is available"
-            )
         return cls(
             sizes=node.SIZES,
             aspect_ratios=node.ASPECT_RATIOS,

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from app.engine.errors import ConfigError
 from app.engine.layers.losses import IOU_LOSSES, smooth_l1_loss
 
 # No side may grow from 16 to over 1000 pixels in one step: keeps exp() finite.
@@ -99,12 +98,6 @@ class BoxLoss:
 
     kind: str = "smooth_l1"
     beta: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.kind != "smooth_l1" and self.kind not in IOU_LOSSES:
-            raise ConfigError(
-                f"BBOX_REG_LOSS_TYPE is {self.kind!r}; choose smooth_l1, {', '.join(IOU_LOSSES)}"
-            )
 
     def __call__(self, coder: Coder, deltas: Tensor, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
         """Predicted deltas (N, 4) from `boxes` (N, 4) towards `gt_boxes` (N, 4) -> scalar."""

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from app.engine.config import CfgNode
-from app.engine.errors import ConfigError
+from app.engine.config import CfgNode, check_supported
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.fcos import FCOS
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
@@ -28,7 +27,10 @@ META_ARCHITECTURES: dict[str, type[Detector]] = {
 
 
 def build_detector(cfg: CfgNode) -> Detector:
-    """The detector that `cfg` describes, with fresh weights, on `MODEL.DEVICE`."""
+    """The detector that `cfg` describes, with fresh weights, on `MODEL.DEVICE`.
+
+    ConfigError naming every value that is wrong; `cfg` may have been made by hand.
+    """
     model = _build(cfg)
     # Channels-last filters spare every convolution a re-ordering of its input.
     model.to(memory_format=torch.channels_last)
@@ -46,13 +48,8 @@ def build_blank_detector(cfg: CfgNode) -> Detector:
 
 
 def _build(cfg: CfgNode) -> Detector:
-    name = cfg.MODEL.META_ARCHITECTURE
-    if name not in META_ARCHITECTURES:
-        raise ConfigError(
-            f"MODEL.META_ARCHITECTURE {name!r} is unknown; "
-            f"choose one of {', '.join(sorted(META_ARCHITECTURES))}"
-        )
-    model = META_ARCHITECTURES[name].from_config(cfg)
+    check_supported(cfg)  # so that no builder need check a value, or values that do not agree
+    model = META_ARCHITECTURES[cfg.MODEL.META_ARCHITECTURE].from_config(cfg)
     return model.to(torch.device(cfg.MODEL.DEVICE))
 
 

@@ -79,11 +79,6 @@ class RPN(nn.Module):
     def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> Self:
         """The RPN on the maps named by `MODEL.RPN.IN_FEATURES`."""
         rpn = cfg.MODEL.RPN
-        if not rpn.IN_FEATURES or not set(rpn.IN_FEATURES) <= set(shapes):
-            raise ConfigError(
-                f"MODEL.RPN.IN_FEATURES is {list(rpn.IN_FEATURES)}; the backbone gives "
-                f"{', '.join(shapes)}"
-            )
         inputs = [shapes[name] for name in rpn.IN_FEATURES]
         anchor_generator = AnchorGenerator.from_config(cfg, [shape.stride for shape in inputs])
         num_anchors, channels = set(anchor_generator.num_anchors), {s.channels for s in inputs}
@@ -221,12 +216,6 @@ class AnchorSamples:
 
 def build_proposal_generator(cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> RPN | None:
     """The RPN, or None where proposals come with the data."""
-    name = cfg.MODEL.PROPOSAL_GENERATOR.NAME
-    if name == "PrecomputedProposals":
+    if cfg.MODEL.PROPOSAL_GENERATOR.NAME == "PrecomputedProposals":
         return None
-    if name != "RPN":
-        raise ConfigError(
-            f"MODEL.PROPOSAL_GENERATOR.NAME {name!r} is unknown; "
-            "choose 'RPN' or 'PrecomputedProposals'"
-        )
     return RPN.from_config(cfg, shapes)

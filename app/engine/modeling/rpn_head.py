@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, init_normal
 
 
@@ -19,11 +18,6 @@ class RPNHead(nn.Module):
         self, in_channels: int, num_anchors: int, conv_dims: Sequence[int] = (-1,)
     ) -> None:
         super().__init__()
-        if not conv_dims or any(dim == 0 or dim < -1 for dim in conv_dims):
-            raise ConfigError(
-                f"MODEL.RPN.CONV_DIMS is {list(conv_dims)}; give the width of each convolution, "
-                "-1 for that of its input"
-            )
         convs = nn.Sequential()
         channels = in_channels
         for i, dim in enumerate(conv_dims):

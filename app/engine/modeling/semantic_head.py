@@ -53,12 +53,6 @@ class SemSegFPNHead(nn.Module):
     def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> Self:
         """The head of `MODEL.SEM_SEG_HEAD`."""
         head = cfg.MODEL.SEM_SEG_HEAD
-        missing = [name for name in head.IN_FEATURES if name not in shapes]
-        if missing or not head.IN_FEATURES:
-            raise ConfigError(
-                f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}; the backbone gives "
-                f"{', '.join(shapes)}"
-            )
         return cls(
             {name: shapes[name] for name in head.IN_FEATURES},
             num_classes=head.NUM_CLASSES,

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from app.engine.config import CfgNode
 from app.engine.config.backbone_names import combinations
-from app.engine.errors import ConfigError
 from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.backbones.efficientnet import build_efficientnet_backbone
 from app.engine.modeling.backbones.mobilenet import build_mobilenetv2_backbone
@@ -28,11 +27,6 @@ BODIES: dict[str, Callable[[CfgNode], Backbone]] = {
 
 def build_backbone(cfg: CfgNode) -> Backbone:
     """The body that `MODEL.BACKBONE.NAME` names, with its neck."""
-    name, known = cfg.MODEL.BACKBONE.NAME, combinations(BODIES, NECKS)
-    if name not in known:
-        raise ConfigError(
-            f"MODEL.BACKBONE.NAME {name!r} is unknown; choose one of {', '.join(known)}"
-        )
-    body, neck = known[name]
+    body, neck = combinations(BODIES, NECKS)[cfg.MODEL.BACKBONE.NAME]
     bottom_up = BODIES[body](cfg)
     return bottom_up if neck is None else NECKS[neck](cfg, bottom_up)

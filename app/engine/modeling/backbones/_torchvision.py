@@ -58,14 +58,12 @@ class FeaturesBackbone(Backbone):
         return {name: maps[tap.index] for name, tap in self.taps.items()}
 
 
-def with_norm(features: nn.Sequential, name: str, *, key: str) -> nn.Sequential:
+def with_norm(features: nn.Sequential, name: str) -> nn.Sequential:
     """`features` with its batch norms (constants kept) turned into the kind `name`."""
     if name == "FrozenBN":
         freeze_batch_norm(features)
     elif name == "SyncBN":
         _synchronize(features)
-    elif name != "BN":
-        raise ConfigError(f"{key} is {name!r}; choose FrozenBN, BN or SyncBN")
     return features
 
 
@@ -76,12 +74,8 @@ def _synchronize(module: nn.Module) -> None:
             setattr(module, name, SyncBatchNorm(child.num_features, child.eps, child.momentum))
 
 
-def check_body(
-    cfg: CfgNode, *, key: str, out_features: Sequence[str], known: Sequence[str]
-) -> None:
-    """Raise ConfigError for maps the body does not have, or images of other than 3 channels."""
-    if not out_features or any(name not in known for name in out_features):
-        raise ConfigError(f"{key} is {list(out_features)}; choose from {', '.join(known)}")
+def require_three_channels(cfg: CfgNode) -> None:
+    """Raise ConfigError for images of other than 3 channels."""
     if len(cfg.MODEL.PIXEL_MEAN) != 3:
         raise ConfigError(
             f"MODEL.PIXEL_MEAN has {len(cfg.MODEL.PIXEL_MEAN)} values, but "

@@ -5,12 +5,11 @@ from torch import nn
 from app.engine.config import CfgNode
 from app.engine.config.rules import BODY_NORM, listed, one_of
 from app.engine.config.traits import Body
-from app.engine.errors import ConfigError
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones._torchvision import (
     FeaturesBackbone,
     TapPoint,
-    check_body,
+    require_three_channels,
     with_norm,
 )
 
@@ -30,7 +29,6 @@ TRAITS = Body(
     faster_exported=True,
 )
 
-VARIANTS = tuple(f"b{number}" for number in range(8))
 # The last 1x1 convolution (features.8) serves classification and is left out.
 TAP_INDEX = {"ef2": 2, "ef3": 3, "ef4": 5, "ef5": 7}
 
@@ -38,17 +36,7 @@ TAP_INDEX = {"ef2": 2, "ef3": 3, "ef4": 5, "ef5": 7}
 def build_efficientnet_backbone(cfg: CfgNode) -> FeaturesBackbone:
     """The body that `MODEL.EFFICIENTNET` describes."""
     efficientnet = cfg.MODEL.EFFICIENTNET
-    if efficientnet.VARIANT not in VARIANTS:
-        raise ConfigError(
-            f"MODEL.EFFICIENTNET.VARIANT is {efficientnet.VARIANT!r}; choose one of "
-            f"{', '.join(VARIANTS)}"
-        )
-    check_body(
-        cfg,
-        key="MODEL.EFFICIENTNET.OUT_FEATURES",
-        out_features=efficientnet.OUT_FEATURES,
-        known=list(TAP_INDEX),
-    )
+    require_three_channels(cfg)
     from torchvision import models  # slow to import
 
     # Dropping whole blocks at random is a recipe for training from scratch.
@@ -57,7 +45,7 @@ def build_efficientnet_backbone(cfg: CfgNode) -> FeaturesBackbone:
     )
     features = network.features
     return FeaturesBackbone(
-        with_norm(features, efficientnet.NORM, key="MODEL.EFFICIENTNET.NORM"),
+        with_norm(features, efficientnet.NORM),
         {
             name: TapPoint(index, ShapeSpec(_out_channels(features[index]), 4 * 2**i))
             for i, (name, index) in enumerate(TAP_INDEX.items())

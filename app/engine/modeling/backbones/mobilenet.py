@@ -12,7 +12,7 @@ from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones._torchvision import (
     FeaturesBackbone,
     TapPoint,
-    check_body,
+    require_three_channels,
     with_norm,
 )
 
@@ -54,14 +54,9 @@ TAPS = {
 def build_mobilenetv2_backbone(cfg: CfgNode) -> FeaturesBackbone:
     """The body that `MODEL.MOBILENETV2` describes."""
     mobilenet = cfg.MODEL.MOBILENETV2
-    check_body(
-        cfg,
-        key="MODEL.MOBILENETV2.OUT_FEATURES",
-        out_features=mobilenet.OUT_FEATURES,
-        known=list(TAPS),
-    )
+    require_three_channels(cfg)
     return FeaturesBackbone(
-        with_norm(_features(), mobilenet.NORM, key="MODEL.MOBILENETV2.NORM"),
+        with_norm(_features(), mobilenet.NORM),
         TAPS,
         stem_length=2,
         out_features=mobilenet.OUT_FEATURES,

@@ -204,8 +204,8 @@ def build_regnet_backbone(cfg: CfgNode) -> RegNet:
         w_m=regnets.W_M,
         group_width=regnets.GROUP_WIDTH,
     )
-    known = ["stem", *(f"s{i + 1}" for i in range(len(stages)))]
-    if not regnets.OUT_FEATURES or any(name not in known for name in regnets.OUT_FEATURES):
+    known = ["stem", *(f"s{i + 1}" for i in range(len(stages)))]  # fewer than 4 stages, if equal
+    if not set(regnets.OUT_FEATURES) <= set(known):
         raise ConfigError(
             f"MODEL.REGNETS.OUT_FEATURES is {list(regnets.OUT_FEATURES)}; "
             f"choose from {', '.join(known)}"

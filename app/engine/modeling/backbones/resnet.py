@@ -287,18 +287,6 @@ def stage_specs(cfg: CfgNode) -> list[StageSpec]:
 
 def _check(cfg: CfgNode) -> None:
     resnets = cfg.MODEL.RESNETS
-    known = ("stem", "res2", "res3", "res4", "res5")
-    unknown = [name for name in resnets.OUT_FEATURES if name not in known]
-    if resnets.DEPTH not in BLOCKS_PER_STAGE:
-        depths = ", ".join(map(str, BLOCKS_PER_STAGE))
-        raise ConfigError(f"MODEL.RESNETS.DEPTH is {resnets.DEPTH}; choose one of {depths}")
-    if unknown or not resnets.OUT_FEATURES:
-        raise ConfigError(
-            f"MODEL.RESNETS.OUT_FEATURES is {list(resnets.OUT_FEATURES)}; "
-            f"choose from {', '.join(known)}"
-        )
-    if resnets.RES5_DILATION not in (1, 2):
-        raise ConfigError(f"MODEL.RESNETS.RES5_DILATION is {resnets.RES5_DILATION}; choose 1 or 2")
     if resnets.DEPTH < 50:
         needed = {
             "RES2_OUT_CHANNELS": 64,

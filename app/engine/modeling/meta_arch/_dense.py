@@ -10,11 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, init_normal
 from app.engine.layers.focal import FocalLoss
 from app.engine.layers.norm import PerLevelBatchNorm, get_norm
-from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbones import Backbone
 from app.engine.modeling.detector import Detector
@@ -188,11 +186,3 @@ def _run(subnet: nn.Sequential, x: Tensor, level: int) -> Tensor:
     for module in subnet:
         x = module.normalize(x, level) if isinstance(module, PerLevelBatchNorm) else module(x)
     return x
-
-
-def feature_shapes(backbone: Backbone, in_features: Sequence[str], *, key: str) -> list[ShapeSpec]:
-    """Shapes of the maps that config key `key` asks for."""
-    shapes = backbone.output_shape()
-    if not in_features or any(name not in shapes for name in in_features):
-        raise ConfigError(f"{key} is {list(in_features)}; choose from {', '.join(shapes)}")
-    return [shapes[name] for name in in_features]

@@ -30,7 +30,7 @@ from app.engine.layers.conv import init_normal
 from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxLoss, LinearBoxCoder
-from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
+from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead
 from app.engine.modeling.meta_arch._dense_filter import (
     DenseFilter,
     best_pairs,
@@ -113,7 +113,8 @@ class FCOS(DenseDetector):
         """The model that `MODEL.FCOS` describes."""
         fcos = cfg.MODEL.FCOS
         backbone = build_backbone(cfg)
-        shapes = feature_shapes(backbone, fcos.IN_FEATURES, key="MODEL.FCOS.IN_FEATURES")
+        given = backbone.output_shape()
+        shapes = [given[name] for name in fcos.IN_FEATURES]
         head = FCOSHead(
             num_levels=len(shapes),
             in_channels=shapes[0].channels,

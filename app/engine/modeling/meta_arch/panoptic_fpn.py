@@ -11,7 +11,6 @@ from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.config.traits import Architecture
-from app.engine.errors import ConfigError
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.meta_arch._batch import ground_truths, originals
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
@@ -61,10 +60,6 @@ class PanopticFPN(GeneralizedRCNN):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
         """The detector that `cfg.MODEL` describes."""
-        if not cfg.MODEL.MASK_ON:
-            raise ConfigError(
-                "MODEL.META_ARCHITECTURE PanopticFPN merges masks; set MODEL.MASK_ON True"
-            )
         backbone = build_backbone(cfg)
         shapes = backbone.output_shape()
         combine = cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED

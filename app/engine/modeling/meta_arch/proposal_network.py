@@ -11,12 +11,11 @@ from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.config.traits import Architecture
-from app.engine.errors import ConfigError
 from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch._batch import ground_truths, originals
-from app.engine.modeling.rpn import RPN, build_proposal_generator
+from app.engine.modeling.rpn import RPN
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 
@@ -48,15 +47,9 @@ class ProposalNetwork(Detector):
     def from_config(cls, cfg: CfgNode) -> Self:
         """The network that `cfg.MODEL` describes."""
         backbone = build_backbone(cfg)
-        proposal_generator = build_proposal_generator(cfg, backbone.output_shape())
-        if proposal_generator is None:
-            raise ConfigError(
-                "MODEL.META_ARCHITECTURE ProposalNetwork makes proposals; set "
-                "MODEL.PROPOSAL_GENERATOR.NAME to RPN"
-            )
         return cls(
             backbone=backbone,
-            proposal_generator=proposal_generator,
+            proposal_generator=RPN.from_config(cfg, backbone.output_shape()),
             pixel_mean=cfg.MODEL.PIXEL_MEAN,
             pixel_std=cfg.MODEL.PIXEL_STD,
         )

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.config.traits import Architecture
-from app.engine.errors import ConfigError
 from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
-from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead, feature_shapes
+from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead
 from app.engine.modeling.meta_arch._dense_filter import (
     BestPairs,
     DenseFilter,
@@ -64,14 +63,15 @@ class RetinaNet(DenseDetector):
         """The model that `MODEL.RETINANET` describes."""
         retinanet = cfg.MODEL.RETINANET
         backbone = build_backbone(cfg)
-        shapes = feature_shapes(backbone, retinanet.IN_FEATURES, key="MODEL.RETINANET.IN_FEATURES")
+        given = backbone.output_shape()
+        shapes = [given[name] for name in retinanet.IN_FEATURES]
         anchor_generator = AnchorGenerator.from_config(cfg, [shape.stride for shape in shapes])
         head = DenseHead(
             num_levels=len(shapes),
             in_channels=shapes[0].channels,
             channels=retinanet.CONV_DIM or shapes[0].channels,
             num_convs=retinanet.NUM_CONVS,
-            num_anchors=_same_number(anchor_generator.num_anchors),
+            num_anchors=anchor_generator.num_anchors[0],  # as many at every level
             num_classes=retinanet.NUM_CLASSES,
             norm=retinanet.NORM,
             prior_prob=retinanet.PRIOR_PROB,
@@ -174,12 +174,3 @@ class RetinaNet(DenseDetector):
         matches, labels = self.matcher.match_boxes(gt.boxes, anchors)
         classes = gt.classes[matches].masked_fill(labels == 0, self.num_classes)
         return classes.masked_fill(labels == -1, -1), matches
-
-
-def _same_number(num_anchors: list[int]) -> int:
-    if len(set(num_anchors)) != 1:
-        raise ConfigError(
-            f"MODEL.ANCHOR_GENERATOR gives the levels {num_anchors} anchors at a cell, but they "
-            "share one head; give each level as many SIZES times ASPECT_RATIOS"
-        )
-    return num_anchors[0]

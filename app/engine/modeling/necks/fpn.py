@@ -3,14 +3,12 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
 from app.engine.config.traits import Neck
-from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, init_xavier
 from app.engine.layers.norm import get_norm
 from app.engine.layers.shape_spec import ShapeSpec
@@ -130,7 +128,6 @@ class FPN(Backbone):
 
 def build_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     """The pyramid of `MODEL.FPN` on `bottom_up`, with one pooled level on top."""
-    check_pyramid(cfg, bottom_up)
     last_stride = bottom_up.output_shape()[cfg.MODEL.FPN.IN_FEATURES[-1]].stride
     return pyramid(cfg, bottom_up, LastLevelMaxPool(f"p{int(math.log2(last_stride))}"))
 
@@ -146,21 +143,3 @@ def pyramid(cfg: CfgNode, bottom_up: Backbone, top_block: TopBlock) -> FPN:
         top_block=top_block,
         average=fpn.FUSE_TYPE == "avg",
     )
-
-
-def check_pyramid(cfg: CfgNode, bottom_up: Backbone) -> None:
-    """Raise ConfigError where `MODEL.FPN` does not fit the body."""
-    fpn, shapes = cfg.MODEL.FPN, bottom_up.output_shape()
-    names = list(fpn.IN_FEATURES)
-    if not names or any(name not in shapes for name in names):
-        raise ConfigError(
-            f"MODEL.FPN.IN_FEATURES is {names}; choose from the body's maps {', '.join(shapes)}"
-        )
-    strides = [shapes[name].stride for name in names]
-    if any(coarse != 2 * fine for fine, coarse in pairwise(strides)):
-        raise ConfigError(
-            f"MODEL.FPN.IN_FEATURES is {names} of strides {strides}; "
-            "each stride must be twice the one before"
-        )
-    if fpn.FUSE_TYPE not in ("sum", "avg"):
-        raise ConfigError(f"MODEL.FPN.FUSE_TYPE is {fpn.FUSE_TYPE!r}; choose sum or avg")

@@ -8,10 +8,9 @@ from torch.nn import functional as F
 
 from app.engine.config import CfgNode
 from app.engine.config.traits import Neck
-from app.engine.errors import ConfigError
 from app.engine.layers.conv import init_xavier
 from app.engine.modeling.backbone import Backbone
-from app.engine.modeling.necks.fpn import FPN, TopBlock, check_pyramid, pyramid
+from app.engine.modeling.necks.fpn import FPN, TopBlock, pyramid
 
 TRAITS = Neck(extra_levels=2, has_top_block=True)
 
@@ -48,14 +47,9 @@ def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 def build_retinanet_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     """The pyramid of `MODEL.FPN` on `bottom_up`, with two convolved levels on top."""
-    check_pyramid(cfg, bottom_up)
     fpn, shapes = cfg.MODEL.FPN, bottom_up.output_shape()
     last_map = fpn.IN_FEATURES[-1]
     last_level = f"p{int(math.log2(shapes[last_map].stride))}"
     name = fpn.TOP_BLOCK_IN_FEATURE or last_map
-    if name not in (last_map, last_level):
-        raise ConfigError(
-            f"MODEL.FPN.TOP_BLOCK_IN_FEATURE is {name!r}; choose {last_map!r} or {last_level!r}"
-        )
     channels = fpn.OUT_CHANNELS if name == last_level else shapes[name].channels
     return pyramid(cfg, bottom_up, LastLevelP6P7(channels, fpn.OUT_CHANNELS, name))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from app.engine.config import CfgNode
-from app.engine.errors import ConfigError
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.roi_heads.cascade import CascadeROIHeads
 from app.engine.modeling.roi_heads.res5 import Res5ROIHeads
@@ -21,9 +20,4 @@ ROI_HEADS: dict[str, type[StandardROIHeads] | type[Res5ROIHeads]] = {
 
 def build_roi_heads(cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> ROIHeads:
     """The heads that `cfg` describes, on maps of the given shapes."""
-    name = cfg.MODEL.ROI_HEADS.NAME
-    if name not in ROI_HEADS:
-        raise ConfigError(
-            f"MODEL.ROI_HEADS.NAME {name!r} is unknown; choose one of {', '.join(ROI_HEADS)}"
-        )
-    return ROI_HEADS[name].from_config(cfg, shapes)
+    return ROI_HEADS[cfg.MODEL.ROI_HEADS.NAME].from_config(cfg, shapes)

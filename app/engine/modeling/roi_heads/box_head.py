@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
-from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, init_kaiming, init_xavier
 from app.engine.layers.norm import get_norm
 
@@ -29,10 +28,6 @@ class FastRCNNConvFCHead(nn.Module):
         norm: str = "",
     ) -> None:
         super().__init__()
-        if num_conv + num_fc == 0:
-            raise ConfigError(
-                "MODEL.ROI_BOX_HEAD has NUM_CONV 0 and NUM_FC 0; a head needs at least one layer"
-            )
         channels = in_channels
         for i in range(num_conv):
             conv = Conv2d(

@@ -141,18 +141,7 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 def _check(cfg: CfgNode) -> None:
-    cascade, box_head = cfg.MODEL.ROI_BOX_CASCADE_HEAD, cfg.MODEL.ROI_BOX_HEAD
-    if len(cascade.IOUS) != len(cascade.BBOX_REG_WEIGHTS):
-        raise ConfigError(
-            f"MODEL.ROI_BOX_CASCADE_HEAD has {len(cascade.IOUS)} IOUS and "
-            f"{len(cascade.BBOX_REG_WEIGHTS)} BBOX_REG_WEIGHTS; give one of each for each stage"
-        )
-    if cascade.IOUS[0] != cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS[0]:
-        raise ConfigError(
-            f"MODEL.ROI_BOX_CASCADE_HEAD.IOUS starts with {cascade.IOUS[0]}, but "
-            f"MODEL.ROI_HEADS.IOU_THRESHOLDS is {list(cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS)}; "
-            "the first stage is matched by both, make them equal"
-        )
+    box_head = cfg.MODEL.ROI_BOX_HEAD
     if not box_head.CLS_AGNOSTIC_BBOX_REG:
         raise ConfigError(
             "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG is False; the stages of CascadeROIHeads "

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
-from app.engine.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,6 @@ class ClassLossSpec:
     def from_config(cls, cfg: CfgNode) -> "ClassLossSpec":
         """The loss that `MODEL.ROI_BOX_HEAD` asks for."""
         head = cfg.MODEL.ROI_BOX_HEAD
-        if head.USE_FED_LOSS and not head.USE_SIGMOID_CE:
-            raise ConfigError(
-                "MODEL.ROI_BOX_HEAD.USE_FED_LOSS needs USE_SIGMOID_CE True as well: a softmax "
-                "cannot leave classes out"
-            )
         return cls(
             sigmoid=head.USE_SIGMOID_CE,
             num_kept=head.FED_LOSS_NUM_CLASSES if head.USE_FED_LOSS else 0,

@@ -89,11 +89,6 @@ class StandardROIHeads(nn.Module):
 
     @classmethod
     def _box_branch(cls, cfg: CfgNode, channels: int) -> tuple[nn.Module, nn.Module]:
-        if cfg.MODEL.ROI_BOX_HEAD.NAME != "FastRCNNConvFCHead":
-            raise ConfigError(
-                f"MODEL.ROI_BOX_HEAD.NAME is {cfg.MODEL.ROI_BOX_HEAD.NAME!r}; "
-                f"{cfg.MODEL.ROI_HEADS.NAME} needs 'FastRCNNConvFCHead'"
-            )
         head = FastRCNNConvFCHead.from_config(cfg, channels)
         return head, BoxPredictor.from_config(cfg, head.out_dim)
 
@@ -201,11 +196,6 @@ def _refined(
 
 
 def _shared_channels(names: Sequence[str], shapes: Mapping[str, ShapeSpec]) -> int:
-    missing = [name for name in names if name not in shapes]
-    if missing or not names:
-        raise ConfigError(
-            f"MODEL.ROI_HEADS.IN_FEATURES is {list(names)}; the backbone gives {', '.join(shapes)}"
-        )
     channels = {shapes[name].channels for name in names}
     if len(channels) != 1:
         raise ConfigError(

@@ -72,10 +72,11 @@ def test_a_blank_detector_draws_nothing_but_has_all_constants():
         assert torch.equal(blank[key], drawn[key]), key
 
 
-def test_an_unknown_architecture_is_refused_with_the_known_ones():
+def test_every_wrong_value_of_a_config_made_by_hand_is_told_at_once():
     cfg = get_config()
     cfg.MODEL.META_ARCHITECTURE = "YOLO"
-    with pytest.raises(ConfigError, match="RetinaNet"):
+    cfg.MODEL.FPN.FUSE_TYPE = "max"
+    with pytest.raises(ConfigError, match=r"(?s)RetinaNet.*FUSE_TYPE is 'max'.*sum"):
         build_detector(cfg)
 
 

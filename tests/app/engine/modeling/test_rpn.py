@@ -60,8 +60,6 @@ def test_convolutions_keep_the_width_unless_told():
     head = RPNHead(16, num_anchors=3, conv_dims=[-1, -1, 8])
     assert [head.conv.get_submodule(f"conv{i}").out_channels for i in range(3)] == [16, 16, 8]
     assert "conv.weight" in RPNHead(16, num_anchors=3).state_dict()
-    with pytest.raises(ConfigError, match="CONV_DIMS"):
-        RPNHead(16, num_anchors=3, conv_dims=[0])
 
 
 def small_rpn(**changes):

@@ -67,6 +67,6 @@ def test_freezing():
     assert [name for name, value in frozen.items() if value] == ["stem", "s1"]
 
 
-def test_an_unknown_map_is_refused():
-    with pytest.raises(ConfigError, match="s1, s2"):
-        build_regnet_backbone(_cfg("MODEL.REGNETS.OUT_FEATURES", ["s9"]))
+def test_a_stage_that_equal_widths_leave_out_is_refused():
+    with pytest.raises(ConfigError, match=r"choose from stem, s1$"):
+        build_regnet_backbone(_cfg("MODEL.REGNETS.W_A", 0.0))

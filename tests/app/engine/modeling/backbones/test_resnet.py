@@ -5,7 +5,6 @@ from app.engine.config import get_config
 from app.engine.errors import ConfigError
 from app.engine.layers.deform import DeformConv
 from app.engine.layers.norm import FrozenBatchNorm2d
-from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.backbones.resnet import StageSpec, build_resnet_backbone, make_stage
 
 
@@ -117,10 +116,6 @@ def test_seeded_initialisation_draws_as_detectron2_does():
 @pytest.mark.parametrize(
     ("opts", "words"),
     [
-        pytest.param(["DEPTH", 51], "DEPTH is 51", id="depth"),
-        pytest.param(["OUT_FEATURES", ["res6"]], "res6", id="map"),
-        pytest.param(["OUT_FEATURES", []], "OUT_FEATURES", id="no map"),
-        pytest.param(["RES5_DILATION", 4], "RES5_DILATION", id="dilation"),
         pytest.param(["DEPTH", 18], "RES2_OUT_CHANNELS", id="wide basic blocks"),
         pytest.param(
             ["DEPTH", 34, "RES2_OUT_CHANNELS", 64, "NUM_GROUPS", 32],
@@ -134,8 +129,3 @@ def test_wrong_keys_are_refused(opts, words):
     opts = [f"MODEL.RESNETS.{o}" if i % 2 == 0 else o for i, o in enumerate(opts)]
     with pytest.raises(ConfigError, match=words):
         build_resnet_backbone(_cfg(*opts))
-
-
-def test_an_unknown_body_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="build_resnet_fpn_backbone"):
-        build_backbone(_cfg("MODEL.BACKBONE.NAME", "build_resnet_fpn"))

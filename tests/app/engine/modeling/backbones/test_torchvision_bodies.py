@@ -4,10 +4,11 @@ import torchvision
 from torch import nn
 
 from app.engine.config import get_config
+from app.engine.config.support import CHOICES
 from app.engine.cpu.fold import fold_batch_norm
 from app.engine.errors import ConfigError
 from app.engine.layers.norm import FrozenBatchNorm2d
-from app.engine.modeling.backbones.efficientnet import VARIANTS, build_efficientnet_backbone
+from app.engine.modeling.backbones.efficientnet import build_efficientnet_backbone
 from app.engine.modeling.backbones.mobilenet import build_mobilenetv2_backbone
 
 
@@ -82,7 +83,7 @@ def test_only_what_is_needed_is_built():
     assert body.output_shape()["ef4"].stride == 16
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", CHOICES["MODEL.EFFICIENTNET.VARIANT"])
 def test_every_variant_is_torchvisions(variant):
     with torch.device("meta"):
         body = build_efficientnet_backbone(_cfg("MODEL.EFFICIENTNET.VARIANT", variant))
@@ -95,29 +96,7 @@ def test_every_variant_is_torchvisions(variant):
     assert norm.eps == (1e-3 if variant >= "b5" else 1e-5)
 
 
-@pytest.mark.parametrize(
-    ("build", "opts", "words"),
-    [
-        pytest.param(
-            build_mobilenetv2_backbone,
-            ["MODEL.MOBILENETV2.OUT_FEATURES", ["mb6"]],
-            "mb2, mb3",
-            id="unknown map",
-        ),
-        pytest.param(
-            build_mobilenetv2_backbone, ["MODEL.MOBILENETV2.NORM", "GN"], "FrozenBN, BN", id="norm"
-        ),
-        pytest.param(
-            build_mobilenetv2_backbone, ["MODEL.PIXEL_MEAN", [1.0]], "3 channels", id="grey images"
-        ),
-        pytest.param(
-            build_efficientnet_backbone,
-            ["MODEL.EFFICIENTNET.VARIANT", "b8"],
-            "b0, b1",
-            id="unknown variant",
-        ),
-    ],
-)
-def test_wrong_keys_are_refused(build, opts, words):
-    with pytest.raises(ConfigError, match=words):
-        build(_cfg(*opts))
+@pytest.mark.parametrize("build", [build_mobilenetv2_backbone, build_efficientnet_backbone])
+def test_grey_images_are_refused(build):
+    with pytest.raises(ConfigError, match="3 channels"):
+        build(_cfg("MODEL.PIXEL_MEAN", [1.0]))

@@ -137,7 +137,7 @@ def test_any_threshold_works(threshold):
             "share one head",
             id="levels of different anchors",
         ),
-        pytest.param("MODEL.RETINANET.NORM", "Batch", "unknown", id="norm"),
+        pytest.param("MODEL.RETINANET.NORM", "Batch", "NORM", id="norm"),
     ],
 )
 def test_wrong_keys_are_refused(key, value, words):

@@ -180,7 +180,7 @@ def test_order_of_the_losses():
 
 def test_proposals_from_data():
     cfg = config()
-    cfg.MODEL.PROPOSAL_GENERATOR.NAME = "PrecomputedProposals"
+    cfg.MODEL.PROPOSAL_GENERATOR.NAME, cfg.MODEL.LOAD_PROPOSALS = "PrecomputedProposals", True
     torch.manual_seed(0)
     model = build_detector(cfg)
     assert not any("rpn" in name for name in model.state_dict())
@@ -236,7 +236,7 @@ def set_to(path, value):
         pytest.param(refused(set_to("ROI_HEADS.NAME", "X")), "ROI_HEADS.NAME", id="heads"),
         pytest.param(refused(set_to("ROI_BOX_HEAD.NAME", "")), "FastRCNNConvFCHead", id="box head"),
         pytest.param(
-            refused(set_to("ROI_HEADS.IN_FEATURES", ["p9"])), "gives p2", id="unknown map"
+            refused(set_to("ROI_HEADS.IN_FEATURES", ["p9"])), "the network has p2", id="unknown map"
         ),
         pytest.param(
             refused(set_to("RPN.IN_FEATURES", ["p2", "p9"])),
@@ -258,7 +258,7 @@ def set_to(path, value):
         ),
         pytest.param(
             refused(set_to("ROI_BOX_CASCADE_HEAD.IOUS", (0.5, 0.6)), heads="CascadeROIHeads"),
-            "2 IOUS and 3",
+            "has 2 numbers and BBOX_REG_WEIGHTS 3",
             id="cascade of unequal lists",
         ),
         pytest.param(

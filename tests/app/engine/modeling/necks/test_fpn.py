@@ -3,7 +3,6 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.config import get_config
-from app.engine.errors import ConfigError
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones import Backbone
 from app.engine.modeling.necks.fpn import FPN, LastLevelMaxPool, build_fpn
@@ -84,21 +83,6 @@ def test_coarse_cells_are_added_to_the_four_finer_ones(average, share):
     expected = (body["m4"] + coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)) * share
     torch.testing.assert_close(maps["p4"], expected)
     torch.testing.assert_close(maps["p6"], maps["p5"][:, :, ::2, ::2])
-
-
-@pytest.mark.parametrize(
-    ("opts", "words"),
-    [
-        pytest.param(["MODEL.FPN.IN_FEATURES", ["res3"]], "m3, m4, m5", id="unknown map"),
-        pytest.param(["MODEL.FPN.IN_FEATURES", []], "IN_FEATURES", id="no map"),
-        pytest.param(["MODEL.FPN.IN_FEATURES", ["m3", "m5"]], "twice", id="a stride left out"),
-        pytest.param(["MODEL.FPN.FUSE_TYPE", "max"], "sum or avg", id="fuse type"),
-        pytest.param(["MODEL.FPN.TOP_BLOCK_IN_FEATURE", "p4"], "'m5' or 'p5'", id="top block"),
-    ],
-)
-def test_wrong_keys_are_refused(opts, words):
-    with pytest.raises(ConfigError, match=words):
-        build_retinanet_fpn(_cfg(*opts), Slices())
 
 
 @pytest.mark.parametrize("size", [(2, 2), (2, 1), (7, 2), (9, 1)], ids=str)

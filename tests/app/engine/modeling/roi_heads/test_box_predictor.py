@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from app.engine.config import get_config
-from app.engine.errors import ConfigError
 from app.engine.modeling.box_regression import BoxCoder
 from app.engine.modeling.roi_heads.assignment import LabelledProposals
 from app.engine.modeling.roi_heads.box_head import FastRCNNConvFCHead
@@ -41,10 +40,10 @@ def selected(deltas=None, **settings):
 
 
 def test_a_proposal_may_show_several_classes_and_suppression_is_within_a_class():
-    found = selected()
-    assert found.detections.scores.tolist() == pytest.approx([0.6, 0.4, 0.1])
-    assert found.detections.classes.tolist() == [0, 1, 0]
-    assert found.proposals.tolist() == [0, 1, 2]
+    detections, proposals = selected()
+    assert detections.scores.tolist() == pytest.approx([0.6, 0.4, 0.1])
+    assert detections.classes.tolist() == [0, 1, 0]
+    assert proposals.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,7 @@ def test_a_proposal_may_show_several_classes_and_suppression_is_within_a_class()
     ],
 )
 def test_settings(settings, scores):
-    found = selected(**settings).detections
+    found = selected(**settings)[0]
     if scores is None:
         assert len(found) == 5
     else:
@@ -69,11 +68,11 @@ def test_deltas_of_the_detected_class_move_the_box():
     deltas = torch.zeros(3, 12)
     deltas[0, 0] = 0.5
     deltas[1, 4] = 1.0
-    boxes = selected(deltas).detections.boxes.tolist()
+    boxes = selected(deltas)[0].boxes.tolist()
     assert boxes[0] == [5, 0, 15, 10]
     assert boxes[1] == [0, 0, 10, 9]  # no longer overlaps the first
     assert boxes[2] == [10, 0, 20, 9]
-    agnostic = selected(torch.tensor([[0.5, 0, 0, 0]]).expand(3, 4)).detections.boxes
+    agnostic = selected(torch.tensor([[0.5, 0, 0, 0]]).expand(3, 4))[0].boxes
     assert agnostic[0].tolist() == [5, 0, 15, 10]
 
 
@@ -81,7 +80,7 @@ def test_deltas_of_the_detected_class_move_the_box():
 def test_proposals_with_broken_numbers_are_dropped(value):
     deltas = torch.zeros(3, 12)
     deltas[0, 11] = value
-    assert 0 not in selected(deltas).proposals.tolist()
+    assert 0 not in selected(deltas)[1].tolist()
 
 
 def test_class_vectors_follow_their_detections():
@@ -177,8 +176,6 @@ def test_federated_classes():
 def test_federated_loss_from_config():
     cfg = get_config()
     cfg.MODEL.ROI_BOX_HEAD.USE_FED_LOSS = True
-    with pytest.raises(ConfigError, match="USE_SIGMOID_CE"):
-        BoxPredictor.from_config(cfg, 4)
     cfg.MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE = True
     model = BoxPredictor.from_config(cfg, 4)
     assert "fed_loss_cls_weights" in model.state_dict()
@@ -210,8 +207,3 @@ def test_box_head(num_conv, num_fc, out_dim, keys):
 def test_box_head_with_norm_has_no_bias():
     head = FastRCNNConvFCHead(4, 3, num_conv=1, conv_dim=32, num_fc=0, fc_dim=0, norm="GN")
     assert set(head.state_dict()) == {"conv1.weight", "conv1.norm.weight", "conv1.norm.bias"}
-
-
-def test_box_head_needs_a_layer():
-    with pytest.raises(ConfigError, match="at least one layer"):
-        FastRCNNConvFCHead(4, 3, num_conv=0, conv_dim=8, num_fc=0, fc_dim=8)
