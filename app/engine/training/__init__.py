@@ -1,1 +1,1 @@
-"""How a model is trained: `train.train` is the way in."""
+"""Training of a model; `train.train` is the entry point."""

@@ -1,4 +1,4 @@
-"""What a training run is asked for."""
+"""The request for a training run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from common.progress import Progress
 
 
 def _ignore(_: object) -> None:
-    """Nobody is told."""
+    """The default of the callbacks: do nothing."""
 
 
 def _never() -> bool:
@@ -22,17 +22,17 @@ def _never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """A training run: the model of `cfg`, of these images, on these devices.
+    """A training run: the config of the model, the images, the devices and the outputs.
 
     val_records          labelled images to evaluate on; none: the run is not evaluated
-    val_dataset          whose rules evaluations follow; None: COCO's
-    output_dir           of checkpoints, metrics.json and models
-    tensorboard_dir      of TensorBoard's files; None: none are written
-    initial_weights      file to start from; None: from scratch
-    initial_class_names  its classes, where the file does not say them; rows are matched by name
+    val_dataset          data set whose evaluation rules apply; None: COCO's rules
+    output_dir           folder for checkpoints, metrics.json and models
+    tensorboard_dir      folder for TensorBoard's files; None: none are written
+    initial_weights      weights file to start from; None: from scratch
+    initial_class_names  classes of that file if it does not hold them; rows are matched by name
     resume               go on from the checkpoint in `output_dir` if there is one
     devices              "cpu" or "cuda:<index>", one for each process of the run
-    num_workers          of the data loader; None: DATALOADER.NUM_WORKERS
+    num_workers          workers of the data loader; None: DATALOADER.NUM_WORKERS
     checkpoint_seconds   longest time between two checkpoints
 
     The first process calls these functions:
@@ -60,5 +60,5 @@ class TrainRequest:
     should_stop: Callable[[], bool] = _never
 
     def without_callbacks(self) -> Self:
-        """The request as all processes but the first get it."""
+        """Return the request for all processes but the first."""
         return replace(self, progress=_ignore, on_model=_ignore, should_stop=_never)

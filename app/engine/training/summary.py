@@ -1,4 +1,4 @@
-"""What a training run gives back."""
+"""The result of a training run."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from app.engine.training.validation.outcome import Failure
 class TrainSummary:
     """How a run ended.
 
-    iteration  finished iterations
-    stopped    somebody asked it to end: nothing more was evaluated, starting again goes on
-    best       the model with the best TEST.METRIC, if this process saw one
+    iteration  number of finished iterations
+    stopped    the run was asked to end: it was not evaluated again, and a new start continues it
+    best       the model with the best TEST.METRIC, if this process found one
     last       the final weights; None when stopped
-    failure    why the latest evaluation did not come to its end, or a part of it did not
-    num_validated  images in its numbers; 0: none was made
+    failure    why the latest evaluation, or a part of it, failed
+    num_validated  images in the metrics of the latest evaluation; 0: there are none
     """
 
     iteration: int
@@ -27,7 +27,7 @@ class TrainSummary:
     num_validated: int = 0
 
     def require_evaluation(self) -> None:
-        """OutOfMemoryError where memory was too small to evaluate the model, which is kept."""
+        """Raise OutOfMemoryError if memory was too small to evaluate the model, which is kept."""
         if self.failure is not None and self.failure.out_of_memory:
             raise OutOfMemoryError(
                 f"the model is trained and kept, but memory ran out in its evaluation "

@@ -1,4 +1,4 @@
-"""From a config and labelled images to a trained model, on one device or several."""
+"""Trains a model from a config and labelled images, on one device or several."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from common.text import first_line
 
 logger = logging.getLogger(__name__)
 
-_MAX_RESTARTS = 4  # as often as a batch can be halved, from 16 images on
+_MAX_RESTARTS = 4  # a batch of 16 images can be halved 4 times
 
 
 def train(request: TrainRequest) -> TrainSummary:
@@ -34,8 +34,8 @@ def train(request: TrainRequest) -> TrainSummary:
 def _train_with_restarts(request: TrainRequest, devices: Sequence[torch.device]) -> TrainSummary:
     """Train; several processes start again from their checkpoint when one of them is lost.
 
-    When one of them lacks memory they do so with smaller parts of a batch: one process alone does
-    that without starting again, but here all must do the same.
+    When one of them runs out of memory, they start again with smaller parts of a batch. A single
+    process reduces the parts without a restart, but several must all do the same.
     """
     for restarts_left in reversed(range(_MAX_RESTARTS + 1)):
         try:
@@ -56,7 +56,7 @@ def _train_with_restarts(request: TrainRequest, devices: Sequence[torch.device])
             logger.warning("Out of memory: starting again with SOLVER.ACCUMULATE %d", parts)
             cfg = request.cfg.with_values({"SOLVER.ACCUMULATE": parts})
             request = replace(request, cfg=cfg, resume=True)
-        # Outside the handlers, whose tracebacks hold on to tensors.
+        # This stands outside the handlers because their tracebacks keep tensors alive.
         torch.cuda.empty_cache()
     raise AssertionError("the last round returns or raises")
 

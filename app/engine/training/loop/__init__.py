@@ -1,1 +1,1 @@
-"""The loop over iterations, what follows each of them, and what puts the parts together."""
+"""The loop over iterations, the hooks called after each, and the trainer that builds both."""

@@ -1,7 +1,7 @@
-"""What happens after an iteration, besides the next one: log, evaluate, save, report, draw.
+"""Hooks that run after every iteration: they log, evaluate, save, report progress and draw.
 
-Each function makes a hook of the loop. Order matters where they meet: numbers are checked before
-anything is evaluated or saved, and a checkpoint comes before an evaluation that might be killed.
+Each function returns a hook of the loop. Their order matters: numbers are checked before anything
+is evaluated or saved, and a checkpoint is written before an evaluation that might be killed.
 """
 
 import logging
@@ -27,7 +27,7 @@ LOG_PERIOD = 20
 
 
 def watch_losses(watch: LossWatch, *, max_iter: int) -> Hook:
-    """Collect losses, look at them every 20 iterations and at the end."""
+    """Collect losses; read and check them every 20 iterations and at the end."""
 
     def hook(run: Run, iteration: Iteration) -> None:
         watch.add(run, iteration)
@@ -38,7 +38,7 @@ def watch_losses(watch: LossWatch, *, max_iter: int) -> Hook:
 
 
 def log(watch: LossWatch, writers: Writers, *, max_iter: int, device: torch.device) -> Hook:
-    """detectron2's line, metrics.json and TensorBoard, every 20 iterations and at the end."""
+    """Write detectron2's line, metrics.json and TensorBoard, every 20 iterations and at the end."""
     scalars = watch.scalars
 
     def hook(run: Run, iteration: Iteration) -> None:
@@ -63,7 +63,7 @@ def _peak_memory_mib(device: torch.device) -> float | None:
 def require_finite_outputs(
     ranks: Ranks, *, dtype: torch.dtype | None, is_due: Callable[[Run], bool]
 ) -> Hook:
-    """Before a model is evaluated, or the last: finite weights may give no numbers."""
+    """Check outputs before an evaluation and at the end: finite weights may still give NaN."""
 
     def hook(run: Run, iteration: Iteration) -> None:
         if not is_due(run):
@@ -79,7 +79,7 @@ def require_finite_outputs(
 
 
 def unless_stopping(work: Callable[[Run], None]) -> Hook:
-    """Do `work`, unless somebody waits for the end."""
+    """Do `work`, unless the run was asked to stop."""
 
     def hook(run: Run, iteration: Iteration) -> None:
         if not iteration.stop:
@@ -89,7 +89,7 @@ def unless_stopping(work: Callable[[Run], None]) -> Hook:
 
 
 def save(write: Callable[[Run], None], *, period: int, max_iter: int) -> Hook:
-    """Save every `period` iterations, when the clock says so, when stopping and at the end."""
+    """Save every `period` iterations, when a checkpoint is due, when stopping and at the end."""
 
     def hook(run: Run, iteration: Iteration) -> None:
         by_count = period > 0 and run.iteration % period == 0
@@ -100,7 +100,7 @@ def save(write: Callable[[Run], None], *, period: int, max_iter: int) -> Hook:
 
 
 def stop_when_asked() -> Hook:
-    """The last hook: end the run when somebody asked for it."""
+    """End the run if it was asked to stop. This must be the last hook."""
 
     def hook(run: Run, iteration: Iteration) -> None:
         if iteration.stop:
@@ -111,7 +111,7 @@ def stop_when_asked() -> Hook:
 
 
 def report_progress(meter: ProgressMeter) -> Hook:
-    """Tell how far the run is."""
+    """Report the progress of the run."""
 
     def hook(run: Run, iteration: Iteration) -> None:
         meter.iterations(run.iteration)
@@ -120,7 +120,7 @@ def report_progress(meter: ProgressMeter) -> Hook:
 
 
 def draw_batches(book: PictureBook, writers: Writers, *, period: int) -> Hook:
-    """Show a training batch every `period` iterations; 0: never."""
+    """Draw a training batch every `period` iterations; 0: never."""
 
     def hook(run: Run, iteration: Iteration) -> None:
         if period and run.iteration % period == 0:
@@ -131,7 +131,7 @@ def draw_batches(book: PictureBook, writers: Writers, *, period: int) -> Hook:
 
 
 def log_speed(watch: LossWatch, *, total_s: float) -> None:
-    """detectron2's two closing lines; scripts grep them."""
+    """Log detectron2's two closing lines, which scripts parse."""
     if watch.num_timed and watch.seconds > 0:
         logger.info(
             "Overall training speed: %d iterations in %s (%.4f s / it)",

@@ -1,4 +1,4 @@
-"""The losses of a run on their way from the device to the log."""
+"""Collects the losses of a run on the device and passes them to the log in groups."""
 
 import time
 
@@ -11,14 +11,14 @@ from app.engine.training.reporting.scalars import Scalars
 from app.engine.training.state.divergence import DivergingError, LossHistory
 from app.engine.training.state.run import Run
 
-_UNTIMED = 2  # first iterations, in which libraries look for their best algorithms
+_UNTIMED = 2  # first iterations, in which libraries choose their fastest algorithms
 
 
 class LossWatch:
-    """Losses of the iterations since the last look, left on the device until then.
+    """Keeps the losses on the device until `look` reads them.
 
-    Looking at them waits for the device, so it is done every 20 iterations, and before anything
-    is made of the weights.
+    Reading them waits for the device, so it is done only every 20 iterations, and before the
+    weights are saved or evaluated.
     """
 
     def __init__(self, scalars: Scalars, history: LossHistory, ranks: Ranks) -> None:
@@ -28,7 +28,7 @@ class LossWatch:
         self._pending: list[tuple[int, Iteration, Tensor]] = []
         self._timed = -_UNTIMED
         self.seconds = 0.0
-        """Spent in timed iterations."""
+        """Total time of the timed iterations."""
 
     @property
     def num_timed(self) -> int:
@@ -36,12 +36,12 @@ class LossWatch:
         return max(0, self._timed)
 
     def add(self, run: Run, iteration: Iteration) -> None:
-        """A hook: keep the losses of this iteration."""
+        """Keep the losses of this iteration, without reading them."""
         values = torch.stack([loss.reshape(()) for loss in iteration.losses.values()])
         self._pending.append((run.iteration - 1, iteration, values))
 
     def look(self, *, at_end: bool = False) -> None:
-        """Put the losses among the scalars; raises DivergingError where they make no sense.
+        """Add the losses to the scalars; raises DivergingError if they are not plausible.
 
         at_end  no iteration will follow
         """
@@ -54,7 +54,7 @@ class LossWatch:
     def _take_pending(self) -> None:
         start = time.perf_counter()
         table = torch.stack([values for _, _, values in self._pending]).cpu()
-        # The wait belongs to the iterations that were still being computed.
+        # The waiting time counts to the iterations that the device was still computing.
         waited = (time.perf_counter() - start) / len(self._pending)
         rows = self._averaged(table)
         pending, self._pending = self._pending, []
@@ -63,7 +63,7 @@ class LossWatch:
             self._put(number, iteration, named, waited)
 
     def forget(self) -> None:
-        """Drop what was not looked at: the run goes back to a checkpoint."""
+        """Drop the losses that were not read yet: the run goes back to a checkpoint."""
         self._pending.clear()
 
     def _averaged(self, table: Tensor) -> list[list[float]]:
@@ -76,7 +76,7 @@ class LossWatch:
     ) -> None:
         total = sum(losses.values())
         if not abs(total) < float("inf"):
-            # The message is detectron2's.
+            # This is the message of detectron2.
             raise DivergingError(
                 f"Loss became infinite or NaN at iteration={number}! loss_dict = {losses}"
             )

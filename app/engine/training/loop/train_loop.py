@@ -1,4 +1,4 @@
-"""The training loop, on one screen."""
+"""The training loop."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +15,12 @@ from app.engine.training.state.run import Run
 class Iteration:
     """One finished iteration.
 
-    losses    on the device; reading them waits for it
-    lr        learning rate it was made with
-    data_s    seconds waited for the batch
-    seconds   of the whole iteration
-    stop      somebody asks the run to end now
-    save      a checkpoint is due by the clock
+    losses    on the device; reading them waits for the device
+    lr        learning rate of this iteration
+    data_s    seconds spent waiting for the batch
+    seconds   duration of the whole iteration
+    stop      the run is asked to end now
+    save      a checkpoint is due because of the time since the last one
     """
 
     samples: list[Sample]
@@ -61,7 +61,7 @@ def train_loop(
         run.count_iteration()
 
         seconds = time.perf_counter() - start
-        # All processes must do the same: what one of them wants, all of them do.
+        # All processes must do the same: a flag of one process counts for all.
         stop, save = ranks.any((should_stop(), should_save()))
         iteration = Iteration(samples, losses, lr, data_s, seconds, stop, save)
         for hook in hooks:

@@ -1,4 +1,4 @@
-"""One process of a training run: its parts put together, and the run from start to end."""
+"""Builds the parts of a training run in one process and runs it from start to end."""
 
 import logging
 import time
@@ -31,16 +31,16 @@ from app.engine.training.validation.validator import Validator
 
 logger = logging.getLogger(__name__)
 
-_EVALUATION_COST = 0.5  # an image evaluated takes as long as so many images trained on
+_EVALUATION_COST = 0.5  # time to evaluate an image / time to train on it, roughly
 
 
 def train_together(ranks: Ranks, request: TrainRequest) -> TrainSummary:
-    """The part of this process in a run of all `ranks`."""
+    """Do this process's part of a run over all `ranks`."""
     return Trainer(ranks, request).train()
 
 
 class Trainer:
-    """A run and everything around it, in one process."""
+    """A training run in one process, with its checkpoints, validation, writers and hooks."""
 
     def __init__(self, ranks: Ranks, request: TrainRequest) -> None:
         self.ranks = ranks
@@ -77,7 +77,7 @@ class Trainer:
         )
 
     def train(self) -> TrainSummary:
-        """Iterate to the end; keep the last model."""
+        """Train to the end and save the last model."""
         start = time.perf_counter()
         with self._writing() as writers:
             self.selector.writers = writers
@@ -103,7 +103,7 @@ class Trainer:
         )
 
     def _iterate(self, writers: Writers | None) -> bool:
-        """Train to the end, falling back where the loss diverges; whether asked to stop."""
+        """Train to the end, going back when the loss diverges; return whether asked to stop."""
         while True:
             try:
                 return self._iterate_on(writers)
@@ -112,10 +112,10 @@ class Trainer:
                 self.checkpoints.back_off(self.run, error)
 
     def _iterate_on(self, writers: Writers | None) -> bool:
-        """Train from where the run is; whether asked to stop before the end."""
+        """Train from the current iteration on; return whether the run was asked to stop."""
         try:
             self.checkpoints.save(self.run)
-            self._evaluate_if_due(self.run)  # one that was cut short is made up for
+            self._evaluate_if_due(self.run)  # repeats an evaluation that was interrupted
             loader = self._loader(skip_batches=self.run.images // self.run.ims_per_batch)
             with closing(iter(loader)) as batches:
                 train_loop(
@@ -134,7 +134,7 @@ class Trainer:
         return False
 
     def _hooks(self, writers: Writers | None) -> list[Hook]:
-        """In order: numbers are checked first, a checkpoint precedes an evaluation."""
+        """Return the hooks in order: check numbers first, write a checkpoint before evaluating."""
         period = int(self.cfg.SOLVER.CHECKPOINT_PERIOD)
         chosen = [hooks.watch_losses(self.watch, max_iter=self.max_iter)]
         if writers is not None:
@@ -188,7 +188,7 @@ class Trainer:
         return loader
 
     def _writing(self) -> AbstractContextManager[Writers | None]:
-        """Writers in the first process, None in the others."""
+        """Return the writers in the first process, None in the others."""
         if not self.ranks.is_first:
             return nullcontext()
         return Writers(

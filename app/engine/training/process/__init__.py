@@ -1,1 +1,1 @@
-"""One process among those that train together: its rank, random state and number format."""
+"""The processes that train together: how they start, their ranks, random state and precision."""

@@ -1,7 +1,7 @@
-"""The same work in several processes, one for each device.
+"""Runs the same work in several processes, one for each device.
 
-Rank 0 is the calling process; the others are started here and end with it. Two groups of
-connections exist: one for gradients (NCCL on GPUs, gloo on CPUs), one for everything else (gloo).
+Rank 0 is the calling process; the others are started here and end with it. There are two process
+groups: one for gradients (NCCL on GPUs, gloo on CPUs) and one for everything else (gloo).
 """
 
 import logging
@@ -39,10 +39,10 @@ def launch(
 ) -> T:
     """Run `work` once for each device, together, and return what the first process returned.
 
-    work             a function of a module: the other processes import it
-    argument         what it is given here
-    others_argument  what it is given in the other processes, which get a (pickled) copy
-    timeout_s        a process that makes the others wait longer ends the run
+    work             a module-level function, since the other processes import it
+    argument         the argument of `work` in this process
+    others_argument  the argument of `work` in the other processes, which get a pickled copy
+    timeout_s        the run ends if a process makes the others wait longer
     """
     if len(devices) <= 1:
         return work(Ranks(0, 1, devices[0]), argument)
@@ -67,7 +67,7 @@ def launch(
 
 
 def _blame(others: Sequence["_Other"], error: Exception) -> None:
-    """Raise the failure of another process when that is what broke this one."""
+    """Raise the failure of another process if it caused `error` in this one."""
     if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
         return
     for other in others:
@@ -99,7 +99,7 @@ class _Other:
         self._child = Child(_serve, *arguments, name=f"rank {rank}")
 
     def failure(self) -> _Failure | None:
-        """Why it ended; None while it runs or when it ended well."""
+        """Return why the process ended; None if it still runs or ended without an error."""
         try:
             if self._child.connection.poll(1.0):
                 failure: _Failure = self._child.connection.recv()
@@ -112,7 +112,7 @@ class _Other:
         return _Failure(f"killed by signal {-code}" if code < 0 else f"exit code {code}")
 
     def end(self) -> None:
-        """Wait a moment for a good end, then stop it."""
+        """Wait up to 2 s for the process to end by itself, then stop it."""
         self._child.end(patience_s=2)
 
 
@@ -125,7 +125,7 @@ def _serve(
     port: int,
     timeout_s: float,
 ) -> None:
-    """Life of one of the other processes."""
+    """Main function of a started process: join the group, do the work, send a failure back."""
     logging.basicConfig(level=logging.ERROR)
     try:
         store = TCPStore(_HOST, port, len(devices), False, timedelta(seconds=timeout_s))

@@ -1,4 +1,4 @@
-"""In which number format a run computes, and the switches of the GPU's libraries."""
+"""The number format in which a run computes, and the settings of the GPU's libraries."""
 
 import logging
 
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def training_dtype(cfg: CfgNode, device: torch.device) -> torch.dtype | None:
-    """What SOLVER.AMP asks for: bfloat16, float16, or None for plain float32."""
+    """Return the format that SOLVER.AMP sets: bfloat16, float16, or None for float32."""
     if not cfg.SOLVER.AMP.ENABLED:
         return None
     name = cfg.SOLVER.AMP.DTYPE
@@ -25,6 +25,6 @@ def training_dtype(cfg: CfgNode, device: torch.device) -> torch.dtype | None:
 
 
 def set_backend_flags(cfg: CfgNode) -> None:
-    """CUDNN_BENCHMARK and FLOAT32_PRECISION, for the whole process."""
+    """Apply CUDNN_BENCHMARK and FLOAT32_PRECISION to the whole process."""
     torch.backends.cudnn.benchmark = bool(cfg.CUDNN_BENCHMARK)
     set_float32_precision(cfg)

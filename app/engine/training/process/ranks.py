@@ -1,4 +1,4 @@
-"""One process among those that train together, and what they exchange."""
+"""The rank of a process among those that train together, and the data that they exchange."""
 
 import inspect
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ _OWN_BUFFERS: dict[str, Any] = {_BUFFER_OPTION: False}
 class Ranks:
     """This process among those that train together.
 
-    device   where its model lives
-    control  the connections for everything but gradients; None when alone
+    device   the device of this process's model
+    control  process group for everything but gradients; None with a single process
     """
 
     rank: int
@@ -41,9 +41,9 @@ class Ranks:
         return self.rank == 0
 
     def wrap(self, model: nn.Module, *, compress: bool = False) -> nn.Module:
-        """`model`, its gradients averaged over all processes during the backward pass.
+        """Wrap `model` so that the backward pass averages gradients over all processes.
 
-        compress  send them as float16
+        compress  send the gradients as float16
         """
         if self.control is None:
             return model
@@ -54,7 +54,7 @@ class Ranks:
         return network
 
     def any(self, flags: Sequence[bool]) -> list[bool]:
-        """Whether each flag is true in any process."""
+        """Return for each flag whether it is true in any process."""
         if self.control is None:
             return list(flags)
         votes = torch.tensor([int(flag) for flag in flags])
@@ -62,7 +62,7 @@ class Ranks:
         return [bool(vote) for vote in votes.tolist()]
 
     def mean(self, values: Sequence[float]) -> list[float]:
-        """Average of each number over the processes."""
+        """Return the average of each number over the processes."""
         if self.control is None:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64)
@@ -70,7 +70,7 @@ class Ranks:
         return [float(value) for value in (total / self.world_size).tolist()]
 
     def gather(self, value: T) -> list[T] | None:
-        """Every process's value, by rank, on the first; None on the others."""
+        """Return the values of all processes, by rank, in the first process; None in the others."""
         if self.control is None:
             return [value]
         values: list[Any] | None = [None] * self.world_size if self.is_first else None
@@ -78,7 +78,7 @@ class Ranks:
         return values
 
     def broadcast(self, value: T) -> T:
-        """The first process's value."""
+        """Return the value of the first process."""
         if self.control is None:
             return value
         box: list[Any] = [value]
@@ -87,7 +87,7 @@ class Ranks:
         return shared
 
     def share_buffers(self, model: nn.Module) -> None:
-        """Give every process the first one's norm statistics: one model, evaluated in shares."""
+        """Copy the first process's norm statistics to all, so that all evaluate the same model."""
         if self.control is None:
             return
         for buffer in model.buffers():
@@ -95,7 +95,7 @@ class Ranks:
 
 
 def delay_gradients(network: nn.Module, delayed: bool) -> Any:
-    """A context in which backward passes do not exchange gradients yet, if `delayed`."""
+    """Return a context in which backward passes exchange no gradients, if `delayed`."""
     if delayed and isinstance(network, DistributedDataParallel):
         return network.no_sync()
     return nullcontext()

@@ -1,5 +1,5 @@
-"""The random state of a process: saved with a checkpoint, and shielded from everything that is
-not training (evaluation, starting the loader)."""
+"""The random state of a process. Checkpoints save it, and everything that is not training
+(evaluation, starting the loader) leaves it unchanged."""
 
 import random
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def seed_all(seed: int) -> None:
 
 
 def rng_state() -> RngState:
-    """The state of every generator of this process."""
+    """Return the states of all random generators of this process."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     assert name == "MT19937"
@@ -35,7 +35,7 @@ def rng_state() -> RngState:
 
 
 def set_rng_state(state: RngState) -> None:
-    """Go on where `state` was taken; states of devices that are not there are left out."""
+    """Restore `state`; states of GPUs are skipped if their number has changed."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     keys, position, has_gauss, cached = state["numpy"]
@@ -47,7 +47,7 @@ def set_rng_state(state: RngState) -> None:
 
 @contextmanager
 def rng_preserved() -> Iterator[None]:
-    """What happens inside leaves the random state as it was."""
+    """Restore the random state at the end of the context."""
     state = rng_state()
     try:
         yield

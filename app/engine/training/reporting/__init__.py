@@ -1,1 +1,1 @@
-"""What a run tells while it goes on: the log line, metrics.json, TensorBoard, progress."""
+"""Reports of a run while it trains: the log line, metrics.json, TensorBoard, progress."""

@@ -1,6 +1,6 @@
-"""The line a run prints every 20 iterations, to the blank as detectron2 prints it.
+"""The line that a run logs every 20 iterations, with the same blanks as in detectron2.
 
-Scripts parse it: two blanks between fields, four before `time`, one before `lr`.
+Scripts parse this line: two blanks between fields, four before `time`, one before `lr`.
 """
 
 from datetime import timedelta
@@ -11,7 +11,7 @@ from app.engine.training.reporting.scalars import Scalars
 def log_line(
     scalars: Scalars, *, iteration: int, eta_s: float | None, max_mem_mib: float | None
 ) -> str:
-    """The line for the 0-based `iteration`.
+    """Return the line for the 0-based `iteration`.
 
     eta_s        seconds left; None: not known yet
     max_mem_mib  peak of device memory; None on the CPU
@@ -33,5 +33,5 @@ def log_line(
 
 
 def is_loss(name: str) -> bool:
-    """Whether `name` is a training loss (those of the validation set have a line of their own)."""
+    """Return whether `name` is a training loss (validation losses have their own line)."""
     return "loss" in name and not name.startswith("validation_")

@@ -1,4 +1,4 @@
-"""Pictures for TensorBoard: what the model takes in, and what it finds."""
+"""Pictures for TensorBoard: training samples with their labels, and detections."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ class PictureBook:
         self.image_format = image_format
 
     def training_batch(self, samples: Sequence[Sample]) -> Picture:
-        """Samples as the network sees them, with their labels."""
+        """Draw samples as the network gets them, with their labels."""
         pictures = []
         for sample in samples[:_MAX_SAMPLES]:
             labels = Detections.empty(sample.size)
@@ -43,7 +43,7 @@ class PictureBook:
         return mosaic(pictures, cell=_CELL)
 
     def detections(self, sample: Sample, found: Detections, record: ImageRecord) -> Picture:
-        """What was found in one image, and the labels as dashed outlines."""
+        """Draw the detections in one image, and its labels as dashed outlines."""
         height, width = sample.size
         ratio_y, ratio_x = height / sample.original_size[0], width / sample.original_size[1]
         boxes = scale(found.boxes.cpu().float(), ratio_x, ratio_y)
@@ -67,18 +67,18 @@ class Collector:
 
     def __init__(self, book: PictureBook, records: Sequence[ImageRecord]) -> None:
         self.book = book
-        # Images without objects say little: take labelled ones where there are any.
+        # Prefer images with objects: the others show little.
         chosen = [record for record in records if len(record)] or list(records)
         self.records = {record.image_id: record for record in chosen[:_MAX_IMAGES]}
         self.pictures: list[Picture] = []
 
     def __call__(self, samples: list[Sample], detections: list[Detections]) -> None:
-        """Look at one batch."""
+        """Draw the images of one batch that are among the chosen ones."""
         for sample, found in zip(samples, detections, strict=True):
             record = self.records.get(sample.image_id)
             if record is not None:
                 self.pictures.append(self.book.detections(sample, found, record))
 
     def sheet(self) -> Picture | None:
-        """All pictures side by side; None without any."""
+        """Return all pictures in one; None if there are none."""
         return mosaic(self.pictures, cell=_CELL) if self.pictures else None

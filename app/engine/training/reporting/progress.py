@@ -1,4 +1,4 @@
-"""How much of a run is done, as one number that never goes back."""
+"""The progress of a run as one fraction, which never decreases."""
 
 import threading
 import time
@@ -17,8 +17,8 @@ class ProgressMeter:
 
     report          called with a rising number in [0, 1], at most twice a second
     max_iter        iterations of the run
-    evaluations     after how many finished iterations the model is evaluated, ascending
-    evaluation_cost how many iterations one evaluation takes as long as, roughly
+    evaluations     numbers of finished iterations after which the model is evaluated, ascending
+    evaluation_cost approximate duration of one evaluation, in iterations
     """
 
     def __init__(
@@ -38,22 +38,22 @@ class ProgressMeter:
         self._lock = threading.Lock()
 
     def iterations(self, finished: int) -> None:
-        """So many iterations are finished, and all evaluations before them."""
+        """Report that `finished` iterations, and all evaluations before, are finished."""
         earlier = bisect_left(self._evaluations, finished)
         self._advance((finished + self._cost * earlier) / self._total)
 
     def evaluation(self, finished: int, share: float) -> None:
-        """`share` of the evaluation after `finished` iterations is done."""
+        """Report that `share` of the evaluation after `finished` iterations is done."""
         earlier = bisect_left(self._evaluations, finished)
         self._advance((finished + self._cost * (earlier + share)) / self._total)
 
     def done(self) -> None:
-        """Everything is finished, perhaps early."""
+        """Report the end of the run, perhaps an early one."""
         self._last_report = 0.0
         self._advance(1.0)
 
     def ticking(self) -> AbstractContextManager[None]:
-        """Report every few seconds while something inside takes long without telling how far."""
+        """Repeat the report every 3 s during work that reports no progress itself."""
         return ticking(lambda: self._advance(0.0), _TICK_S)
 
     def _advance(self, fraction: float) -> None:

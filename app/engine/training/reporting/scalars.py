@@ -1,6 +1,6 @@
-"""Numbers of a run by name and iteration, smoothed as detectron2's log smooths them.
+"""Numbers of a run by name and iteration, smoothed as in detectron2's log.
 
-Iterations are 0-based here: the first one is 0, as detectron2's log counts.
+Iterations are 0-based here, as in detectron2's log.
 """
 
 from collections import deque
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 WINDOW = 20
-"""Iterations whose median is shown."""
+"""Number of latest iterations whose median is shown."""
 
 _KEPT = 1000  # samples, for the estimate of the time left
 
@@ -18,7 +18,7 @@ _KEPT = 1000  # samples, for the estimate of the time left
 class Series:
     """Samples (iteration, value) of one number, oldest first.
 
-    smoothed  shown as a median over a window, else as the latest value
+    smoothed  the log shows a median over a window, else the latest value
     """
 
     smoothed: bool
@@ -33,27 +33,27 @@ class Series:
 
     @property
     def iteration(self) -> int:
-        """Where the newest value was taken."""
+        """The iteration of the newest value."""
         return self.samples[-1][0]
 
     @property
     def mean(self) -> float:
-        """Over everything ever added."""
+        """The mean of all values ever added."""
         return self.total / self.count
 
     def add(self, iteration: int, value: float) -> None:
-        """One more sample."""
+        """Add one sample."""
         self.samples.append((iteration, value))
         self.total += value
         self.count += 1
 
     def recent(self, window: int = WINDOW) -> list[float]:
-        """Values of the last `window` iterations, counted back from the newest sample."""
+        """Return the values of the last `window` iterations up to the newest sample."""
         oldest = self.iteration - window
         return [value for iteration, value in self.samples if iteration > oldest]
 
     def shown(self, window: int = WINDOW) -> float:
-        """What a log writes."""
+        """Return the value that a log shows."""
         return median(self.recent(window)) if self.smoothed else self.latest
 
 
@@ -71,7 +71,7 @@ class Scalars:
     def news(
         self, written: Mapping[str, int], *, window: int = WINDOW
     ) -> dict[int, dict[str, float]]:
-        """What a log should write, by the iteration it is of, ascending.
+        """Return the values that were not logged yet, by iteration, ascending.
 
         written  latest iteration already written, by name
         """
@@ -82,10 +82,10 @@ class Scalars:
         return dict(sorted(rows.items()))
 
     def median_of(self, name: str) -> float | None:
-        """Median of up to 1000 samples; None when there is none."""
+        """Return the median of up to 1000 samples; None if there are none."""
         series = self.series.get(name)
         return median(value for _, value in series.samples) if series else None
 
     def mean_of_recent(self, name: str) -> float:
-        """Mean of the window."""
+        """Return the mean of the last 20 iterations."""
         return fmean(self.series[name].recent())

@@ -1,4 +1,4 @@
-"""Where the numbers and pictures of a run go: metrics.json and TensorBoard's event files."""
+"""Writes the numbers and pictures of a run to metrics.json and TensorBoard's event files."""
 
 import json
 import logging
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class Writers:
-    """Appends what is new in `scalars`, whenever asked.
+    """Appends the new values of `scalars` to the files.
 
-    A disk that is full, or a mount that cannot append to files, must not end a training run: from
-    the first failure on, numbers are only logged.
+    A full disk, or a mount that cannot append to files, must not end a training run: after the
+    first failure, numbers are only logged.
     """
 
     _metrics: TextIO | None = None
@@ -69,7 +69,7 @@ class Writers:
             self._report(failure)
 
     def write(self) -> None:
-        """Everything newer than the last call; numbers that are not defined are left out."""
+        """Write all values newer than the last call, except infinite ones and NaN."""
         rows = self.scalars.news(self._written, window=self.window)
         if not rows or self._broken or self._metrics is None:
             return
@@ -90,7 +90,7 @@ class Writers:
                 self._board.add_scalar(name, value, iteration)
 
     def picture(self, name: str, image: npt.NDArray[np.uint8], iteration: int) -> None:
-        """An (H, W, 3) RGB picture, for TensorBoard only."""
+        """Write an (H, W, 3) RGB picture, to TensorBoard only."""
         if self._board is None or self._broken:
             return
         try:
@@ -107,13 +107,13 @@ class Writers:
 def _open_board(directory: Path | None, start_iteration: int) -> "SummaryWriter | None":
     if directory is None:
         return None
-    # Imported here: it takes a second that only training should pay.
+    # Imported here because the import takes a second, which only training needs to spend.
     from torch.utils.tensorboard import SummaryWriter
 
     directory.mkdir(parents=True, exist_ok=True)
     if getattr(threading.excepthook, "func", None) is not _leave_out_boards:
         threading.excepthook = partial(_leave_out_boards, threading.excepthook)
-    # What an interrupted run wrote beyond its last checkpoint is hidden.
+    # `purge_step` hides the values that an interrupted run wrote after its last checkpoint.
     return SummaryWriter(
         log_dir=str(directory), purge_step=start_iteration if start_iteration else None
     )
@@ -122,7 +122,7 @@ def _open_board(directory: Path | None, start_iteration: int) -> "SummaryWriter 
 def _leave_out_boards(
     hook: Callable[[threading.ExceptHookArgs], Any], arguments: threading.ExceptHookArgs
 ) -> None:
-    """A `threading.excepthook`: TensorBoard's disk is told of by the next call that needs it."""
+    """A `threading.excepthook` without disk errors of TensorBoard: its next call raises them."""
     is_boards = type(arguments.thread).__name__ == "_AsyncWriterThread"
     if not (is_boards and issubclass(arguments.exc_type, OSError)):
         hook(arguments)

@@ -1,1 +1,1 @@
-"""A run between two iterations: what changes, how it is saved, restored and found to diverge."""
+"""The state of a run between two iterations: saving, restoring and detection of divergence."""

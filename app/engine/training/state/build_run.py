@@ -1,4 +1,4 @@
-"""A run at its start, or where its newest checkpoint has left it."""
+"""Builds a run at its start, or restores it from its newest checkpoint."""
 
 import secrets
 
@@ -31,10 +31,10 @@ def build_run(
     losses: LossHistory,
     dtype: torch.dtype | None,
 ) -> Run:
-    """The run of `request`, taken up from its checkpoint where that is asked for.
+    """Return the run of `request`, restored from its newest checkpoint if `request.resume`.
 
-    losses  where its losses are going to be recorded
-    dtype   of mixed precision; None: float32
+    losses  history to which the run adds its losses
+    dtype   number format of mixed precision; None: float32
     """
     cfg = request.cfg
     state = checkpoints.load() if request.resume else None
@@ -81,7 +81,7 @@ def _build_model(
             file_class_names=request.initial_class_names,
         )
     if isinstance(model, GeneralizedRCNN):
-        # After the weights: a file's counts are those of other images.
+        # This comes after the weights because a file holds the counts of other images.
         counts = count_images(request.train_records, len(request.class_names))
         model.set_image_counts(torch.from_numpy(counts))
     prepare_for_training(model, by_tiles=cfg.SOLVER.WINOGRAD)

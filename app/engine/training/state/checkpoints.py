@@ -1,4 +1,4 @@
-"""When a run is saved, what into, and how it is taken up again after a kill or a divergence."""
+"""Saves a run, and restores it after it was killed or has diverged."""
 
 import logging
 import time
@@ -18,16 +18,16 @@ from app.engine.training.state.settings import Settings
 logger = logging.getLogger(__name__)
 
 MAX_BACKOFFS = 2
-_MAX_SHARE = 0.05  # of the time may go into saving
+_MAX_SHARE = 0.05  # largest fraction of the time that is spent on saving
 
 
 class Checkpoints:
     """The checkpoints of one run, written by the first process.
 
-    identity  which run they belong to (`identity.identity`)
-    settings  those of the run from now on
-    seconds   a checkpoint is due when the last one is so old (and was not so slow to write that
-              saving would take more than a twentieth of the time)
+    identity  the model and data that the checkpoints belong to (`identity.identity`)
+    settings  the settings of the run from now on
+    seconds   a checkpoint is due when the last one is older than this; later, where saving would
+              otherwise take more than a twentieth of the time
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Checkpoints:
         self._last_iteration = -1
 
     def due(self) -> bool:
-        """Whether the clock asks for one; only the first process has a say."""
+        """Return whether the last checkpoint is too old; always False but in the first process."""
         age = time.monotonic() - self._saved_at
         return self.ranks.is_first and age >= max(self.seconds, self._cost_s / _MAX_SHARE)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest state; None when there is none, CheckpointError for another model's."""
+        """Return the newest state, or None; raises CheckpointError if it is of another model."""
         state = self.store.load()
         if state is not None:
             source = str(self.store.directory)
@@ -62,13 +62,13 @@ class Checkpoints:
         return state
 
     def save(self, run: Run) -> None:
-        """Write the run as it is; a disk that is full costs the checkpoint, not the run.
+        """Write a checkpoint; a full disk causes a warning and does not end the run.
 
-        Raises DivergingError rather than keep weights that are not finite.
+        Raises DivergingError instead of saving weights that are not finite.
         """
         if run.iteration == self._last_iteration:
             return
-        # Statistics of norms are each process's own, but all must do the same.
+        # Each process has its own norm statistics, but all must take the same decision.
         (is_lost,) = self.ranks.any((not _is_finite(run),))
         if is_lost:
             raise DivergingError(f"Weights became infinite or NaN at {run.iteration - 1}")
@@ -90,15 +90,15 @@ class Checkpoints:
         self._cost_s = self._saved_at - start
 
     def restore(self, run: Run, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore the run from `state`."""
         load_run_state(run, state, rank=self.ranks.rank, world_size=self.ranks.world_size)
         self._last_iteration = run.iteration
 
     def back_off(self, run: Run, error: DivergingError) -> None:
-        """Fall back to the last checkpoint with half the learning rate, at most twice.
+        """Go back to the last checkpoint with half the learning rate, at most twice.
 
-        DivergedError when that did not help. Of a checkpoint so early that nothing has vouched for
-        its losses yet, nothing would come with any settings: the next start begins anew.
+        Raises DivergedError when that did not help. A checkpoint from before the first check of
+        the losses may be bad with any settings, so it is removed and the next start begins anew.
         """
         num_backoffs = run.num_backoffs + 1
         state = self.load() if num_backoffs <= MAX_BACKOFFS else None
@@ -111,7 +111,7 @@ class Checkpoints:
                 "for wrong labels, then start again with the same output folder"
             ) from error
         self.restore(run, state)
-        # A checkpoint from before the last fall-back does not know of it.
+        # The checkpoint may be older than the last return, so its own count is too low.
         run.count_backoffs(num_backoffs)
         self._last_iteration = -1
         logger.warning(
@@ -126,8 +126,8 @@ class Checkpoints:
 
 @torch.no_grad()
 def _is_finite(run: Run) -> bool:
-    # A loss is older than the step it leads to: finite losses do not vouch for the weights, and
-    # those of norms that train do not look at the statistics that detection will use.
+    # A loss is computed before its step, so finite losses do not mean finite weights, and norms
+    # in training mode do not use the running statistics that detection will use.
     models = [run.model] if run.ema is None else [run.model, run.ema.model]
     tensors = [tensor for model in models for tensor in model.state_dict().values()]
     sums = [tensor.sum(dtype=torch.float32) for tensor in tensors if tensor.is_floating_point()]

@@ -1,4 +1,4 @@
-"""How a run is found to have diverged: its losses, of the beginning and of the latest iterations.
+"""Detects that a run has diverged by comparing its latest losses with those of the beginning.
 
 Losses of detectors are of the order of 1: means over images of cross entropies and distances.
 """
@@ -8,31 +8,31 @@ from statistics import median
 from typing import Any
 
 MAX_GROWTH = 100.0
-"""With a loss so many times that of the first iterations a model has learnt nothing."""
+"""A run whose loss is larger than that of the first iterations by this factor has diverged."""
 
 SENSELESS = 1e4
-"""Nor has it with such a loss, whatever the first ones were."""
+"""A run with a larger loss has diverged, whatever its first losses were."""
 
 FEWEST = 10
-"""Fewer losses say nothing as long as there will be more."""
+"""Before the end of the run, fewer losses are not judged."""
 
 _FIRST = 20
 _USUAL = 1.0
-"""A loss to begin with that says nothing against a model."""
+"""A normal loss at the beginning of a run."""
 
 _FLOOR, _FLOOR_OF_FEW = 0.01, 0.1
-"""Smaller losses of the beginning count as this one; of a few, many may be of images without
-objects, which cost next to nothing."""
+"""Smaller losses of the beginning count as this value. It is larger for few losses, because many
+of them may come from images without objects, whose loss is almost 0."""
 
 
 class DivergingError(Exception):
-    """The loss or the weights are not finite, or enormous: the run must go back, or end."""
+    """The loss or the weights are infinite, NaN or far too large: the run must go back or end."""
 
 
 class LossHistory:
     """Total losses (averaged over processes) of the first iterations and of the latest ones.
 
-    Saved with the checkpoints: a run that is taken up still knows how it began.
+    Checkpoints hold them, so that a resumed run can still compare with its beginning.
     """
 
     def __init__(self, max_iter: int) -> None:
@@ -41,17 +41,17 @@ class LossHistory:
         self._count = 0
 
     def add(self, loss: float) -> None:
-        """The next iteration's."""
+        """Add the loss of the next iteration."""
         if len(self._first) < _FIRST:
             self._first.append(loss)
         self._latest.append(loss)
         self._count += 1
 
     def complaint(self, *, at_end: bool) -> str:
-        """Why the loss is beyond all sense; empty as long as it is not.
+        """Return why the run counts as diverged; an empty text if it does not.
 
-        at_end  no iteration will follow: look at the last tenth. Else at the last 20 iterations, or
-                the second half of fewer, once there are 10: a moment's rise may pass.
+        at_end  no iteration will follow: check the last tenth of the losses. Else check the last 20
+                (the second half of fewer than 40) once there are 10, as a short rise may pass.
         """
         if at_end:
             return self._complaint(max(1, self._count // 10))
@@ -74,20 +74,20 @@ class LossHistory:
         )
 
     def _beginning(self) -> float:
-        """The median of the first 20, or of the first half of fewer than 40.
+        """Return the median of the first 20 losses, or of the first half of fewer than 40.
 
-        A run may be lost from its second iteration on. Its first loss comes before any step, so
-        that a much larger median says nothing of the beginning.
+        A run may diverge in its second iteration. The first loss is computed before any step, so
+        a median that is much larger is not a loss of the beginning and the first loss counts.
         """
         usual = min(median(self._first[: self._lasting]), max(self._first[0], _USUAL))
         return max(usual, _FLOOR if self._count >= 2 * _FIRST else _FLOOR_OF_FEW)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the losses for a checkpoint."""
         return {"first": self._first[:], "latest": list(self._latest), "count": self._count}
 
     def load_state_dict(self, state: dict[str, Any] | None) -> None:
-        """Go on where `state` was taken; None: nothing is known (first release)."""
+        """Restore `state`; None: the checkpoint holds no losses (first release)."""
         known = state or {"first": [], "latest": [], "count": 0}
         self._first = list(known["first"])
         self._latest = deque(known["latest"], maxlen=self._latest.maxlen)

@@ -1,4 +1,4 @@
-"""Which model a checkpoint is of: one of another model is refused."""
+"""Identifies the model of a checkpoint; a checkpoint of another model is refused."""
 
 import hashlib
 import json
@@ -10,11 +10,11 @@ from app.engine.errors import CheckpointError
 from app.engine.training.state.settings import Settings, changes_between
 
 FORMAT = 1
-"""Raised whenever older programs could misread what is saved."""
+"""Version of the checkpoints, to be raised when older programs could misread new ones."""
 
 
 def identity(cfg: CfgNode, class_names: Sequence[str]) -> dict[str, Any]:
-    """What must not change between an interrupted run and its continuation."""
+    """Return the values that must be the same in an interrupted run and its continuation."""
     model = json.loads(json.dumps(cfg.MODEL, default=str))
     for key in ("DEVICE", "WEIGHTS", *NAMES):
         model.pop(key, None)
@@ -50,7 +50,7 @@ def check_same_model(
 
 
 def _differences(state: dict[str, Any], settings: Settings) -> str:
-    """The keys of MODEL whose values differ, with those of `state`."""
+    """Return the keys of MODEL whose values differ, with their values in `state`."""
     changes = changes_between(state.get("settings"), settings)
     different = [
         f"{key} was {old}"

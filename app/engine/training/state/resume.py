@@ -1,6 +1,6 @@
-"""A run is taken up again, perhaps with other settings than it has had so far.
+"""Resumes a run, perhaps with changed settings.
 
-Whatever has changed counts from there on, or a warning says that it is not taken.
+A changed setting applies from there on, or a warning says that it is ignored.
 """
 
 import logging
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 def take_up(run: Run, state: dict[str, Any], settings: Settings, request: TrainRequest) -> None:
-    """Adapt the run of `request` that was restored from `state`; tell what has changed."""
+    """Adapt the run that was restored from `state` to `request`; log the changed settings."""
     cfg, remedy = request.cfg, f"remove {request.output_dir}"
     changes = changes_between(state.get("settings") or _settings_of_first_release(state), settings)
-    if request.initial_weights is None:  # nobody looks at them any more
+    if request.initial_weights is None:  # the initial weights are no longer used
         changes.pop(INITIAL_WEIGHTS, None)
     tell(changes, remedy=remedy)
     if run.num_backoffs and is_another_try(changes):
@@ -55,7 +55,7 @@ def take_up(run: Run, state: dict[str, Any], settings: Settings, request: TrainR
 
 
 def config_as_used(cfg: CfgNode, run: Run) -> CfgNode:
-    """The config of a saved model: with the rates and the seed that the run has in fact."""
+    """Return the config for a saved model, with the actual learning rates and seed of the run."""
     return cfg.with_values(
         {
             "SOLVER.BASE_LR": cfg.SOLVER.BASE_LR * run.rate_factor,
@@ -66,7 +66,7 @@ def config_as_used(cfg: CfgNode, run: Run) -> CfgNode:
 
 
 def _settings_of_first_release(state: dict[str, Any]) -> Settings:
-    """The batch and the learning rate are all that its checkpoints tell."""
+    """Return the batch size and the learning rate, the only settings in such checkpoints."""
     settings = {"SOLVER.IMS_PER_BATCH": str(state["identity"]["ims_per_batch"])}
     rates = {float(lr) for lr in state["schedule"]["base_lrs"]}
     if len(rates) == 1:

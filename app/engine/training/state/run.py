@@ -10,7 +10,7 @@ from app.engine.training.update.ema import Ema
 from app.engine.training.update.step import Stepper
 
 BACKOFF = 0.5
-"""Factor on the learning rate each time that a run falls back to its last checkpoint."""
+"""Factor on the learning rate each time that a run goes back to its last checkpoint."""
 
 
 @dataclass(slots=True)
@@ -18,14 +18,14 @@ class Run:
     """A training run between two iterations.
 
     ims_per_batch  images of one iteration, over all processes
-    iteration    finished iterations
-    images       images used by them
-    best_metric  highest value of TEST.METRIC so far, and at which iteration; None: none yet
-    patience_used  evaluations since then
+    iteration    number of finished iterations
+    images       number of images used in them
+    best_metric  highest value of TEST.METRIC so far, of `best_iteration`; None: none yet
+    patience_used  number of evaluations since `best_iteration`
     evaluated_at iteration of the latest evaluation
-    num_backoffs how often the run fell back to a checkpoint with half the learning rate
-    losses       of the beginning and of the latest iterations
-    damaged      training images that could not be read, or only in part; in this process
+    num_backoffs how often the run went back to a checkpoint with half the learning rate
+    losses       losses of the first and of the latest iterations
+    damaged      training images that this process could not read, or only in part
     """
 
     model: Detector
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def best_model(self) -> Detector:
-        """The model to evaluate and keep: the average where there is one."""
+        """The model to evaluate and save: the moving average if there is one."""
         if self.ema is None:
             return self.model
         averaged = self.ema.model
@@ -56,21 +56,21 @@ class Run:
 
     @property
     def rate_factor(self) -> float:
-        """Of all learning rates, after so many returns to a checkpoint."""
+        """The factor on all learning rates after `num_backoffs` returns to a checkpoint."""
         return BACKOFF**self.num_backoffs
 
     def count_backoffs(self, number: int) -> None:
-        """Go on as a run that has gone back to a checkpoint so often."""
+        """Set the number of returns to a checkpoint, and the learning rates accordingly."""
         self.num_backoffs = number
         self.schedule.scale(self.rate_factor)
 
     def count_iteration(self) -> None:
-        """One more iteration is finished."""
+        """Count one more finished iteration."""
         self.iteration += 1
         self.images += self.ims_per_batch
 
     def accept(self, metric: float) -> bool:
-        """Note an evaluation's metric (higher is better); whether it is the best so far."""
+        """Record an evaluation's metric (higher is better); return whether it is the best yet."""
         if self.best_metric is not None and not metric > self.best_metric:
             self.patience_used += 1
             return False
@@ -79,9 +79,9 @@ class Run:
 
 
 class Finished(Exception):  # noqa: N818 - not an error: the run is over before its last iteration
-    """No more iterations.
+    """The run has no more iterations.
 
-    stopped  somebody asked for it: leave at once
+    stopped  the run was asked to stop and must end at once
     """
 
     def __init__(self, *, stopped: bool) -> None:

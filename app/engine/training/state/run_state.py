@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a run, and how a run goes on from it."""
+"""Converts a run to the state that a checkpoint holds, and back."""
 
 import logging
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _COUNTERS = (
 
 
 def process_state(run: Run) -> dict[str, Any]:
-    """What differs between the processes of a run."""
+    """Return the part of the state that differs between the processes of a run."""
     return {
         "rng": rng_state(),
         "training_state": run.model.training_state(),
@@ -33,11 +33,11 @@ def run_state(
     identity: dict[str, Any],
     settings: Settings,
 ) -> dict[str, Any]:
-    """Everything needed to go on as if nothing had happened: tensors, numbers, text, lists.
+    """Return the whole state of a run, from which it resumes: tensors, numbers, text, lists.
 
     processes  `process_state` of every process, by rank
-    identity   what `check_same_model` compares
-    settings   those that the run has now
+    identity   the values that `check_same_model` compares
+    settings   the current settings of the run
     """
     return {
         "format": FORMAT,
@@ -55,7 +55,7 @@ def run_state(
 
 
 def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: int) -> None:
-    """Go on where `state` was taken, with the settings of `run`."""
+    """Restore the run from `state`, but keep the settings of `run`."""
     run.model.load_state_dict(state["model"])
     if run.ema is not None:
         if state["ema"] is None:

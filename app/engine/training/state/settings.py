@@ -1,4 +1,4 @@
-"""The settings of a run, kept with its checkpoints: what changes between two is told."""
+"""The settings of a run. Checkpoints hold them, so that changes can be logged on resuming."""
 
 import hashlib
 import logging
@@ -10,10 +10,10 @@ from app.engine.structures.sample import ImageRecord
 logger = logging.getLogger(__name__)
 
 Settings = dict[str, str]
-"""Dotted key -> value, as text."""
+"""Dotted key -> value as text."""
 
 Changes = dict[str, tuple[str, str]]
-"""Key -> the value of the run so far, and the new one."""
+"""Key -> the old value and the new value."""
 
 TRAINING_SET = "training set"
 VALIDATION_SET = "validation set"
@@ -31,7 +31,7 @@ _JUDGES = ("TEST.METRIC", VALIDATION_SET)
 def settings_of(
     cfg: CfgNode, train_records: Sequence[ImageRecord], val_records: Sequence[ImageRecord]
 ) -> Settings:
-    """Everything that decides what a run makes of its images, but for machine and seed."""
+    """Return all settings that affect the trained model, except those of machine and seed."""
     leaves = {
         f"{section}.{key}": str(value)
         for section in _SECTIONS
@@ -44,24 +44,24 @@ def settings_of(
 
 
 def changes_between(before: Mapping[str, str] | None, now: Mapping[str, str]) -> Changes:
-    """What is different; nothing where it is not known what was before (first release)."""
+    """Return the changed settings; keys that `before` does not hold are skipped."""
     known = before or {}
     return {k: (known[k], now[k]) for k in now if k in known and known[k] != now[k]}
 
 
 def is_another_try(changes: Changes) -> bool:
-    """Whether a training that diverged may go well now: more has changed than its length."""
+    """Return whether a diverged run may succeed now: more has changed than its length."""
     ignored = _NO_CURE + (_OF_LENGTH if "SOLVER.MAX_ITER" in changes else ())
     return any(key.startswith(_CURES) and key not in ignored for key in changes)
 
 
 def is_judged_otherwise(changes: Changes) -> bool:
-    """Whether earlier models were measured with another measure."""
+    """Return whether the metrics of earlier models cannot be compared with new ones."""
     return any(key in changes for key in _JUDGES)
 
 
 def tell(changes: Changes, *, remedy: str) -> None:
-    """Log what counts from here on, and what is not taken; `remedy` makes it be taken."""
+    """Log the settings that apply from now on and the ignored ones; `remedy` applies those too."""
     taken = {key: pair for key, pair in changes.items() if key != INITIAL_WEIGHTS}
     if taken:
         logger.info(
@@ -86,14 +86,14 @@ def tell(changes: Changes, *, remedy: str) -> None:
 
 
 def _summary(records: Sequence[ImageRecord]) -> str:
-    """Of images and objects, whatever their order: an index file has another one each time."""
+    """Summarise images and objects regardless of their order, which index files may change."""
     total = sum(_digest(record) for record in records) % 2**64
     num_objects = sum(len(record) for record in records)
     return f"{len(records)} images with {num_objects} objects [{total:016x}]"
 
 
 def _digest(record: ImageRecord) -> int:
-    # Names without the folders above: the same set may lie elsewhere.
+    # Only the last two parts of the path count, since the same set may lie in another folder.
     name = "/".join(record.path.parts[-2:]).encode("utf-8", "surrogateescape")
     parts = (name, record.boxes.tobytes(), record.classes.tobytes())
     return int.from_bytes(hashlib.blake2b(b"\0".join(parts), digest_size=8).digest(), "big")

@@ -1,1 +1,1 @@
-"""How a model's numbers change: one step of the optimiser, moving averages, norm statistics."""
+"""Updates of a model: the step of the optimiser, the moving average, norm statistics."""

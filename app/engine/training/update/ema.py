@@ -21,7 +21,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take in the weights after an iteration; the first are taken as they are."""
+        """Add the weights after an iteration to the average; the first are copied."""
         self.num_updates += 1
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         share = 1.0 if self.num_updates == 1 else 1 - decay
@@ -29,21 +29,21 @@ class Ema:
         buffers: defaultdict[torch.dtype, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for mine, other in zip(self.model.buffers(), model.buffers(), strict=True):
             buffers[mine.dtype].append((mine, other))
-        for pairs in buffers.values():  # a GPU copies those of one type in one go
+        for pairs in buffers.values():  # a GPU copies all buffers of one type at once
             mine_of_type, others_of_type = zip(*pairs, strict=True)
             torch._foreach_copy_(mine_of_type, others_of_type)
 
     def restart(self, model: nn.Module) -> None:
-        """Forget the past: the average is `model`."""
+        """Start the average again from the weights of `model`."""
         self.num_updates = 0
         self.model.load_state_dict(model.state_dict())
 
     def state_dict(self) -> dict[str, Tensor | int]:
-        """Weights of the average and how many went into it."""
+        """Return the averaged weights and the number of updates."""
         return {"num_updates": self.num_updates, **self.model.state_dict()}
 
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
-        """Go on where `state` was taken."""
+        """Restore the average from `state`."""
         weights = dict(state)
         num_updates = weights.pop("num_updates")
         assert isinstance(num_updates, int)

@@ -1,7 +1,7 @@
 """Batch-norm statistics measured over many batches, in place of the running average.
 
-Weights have moved on since most of what the running average remembers; before an evaluation the
-statistics are taken anew with the weights as they are (https://arxiv.org/abs/2105.07576).
+The running average contains statistics of older weights. Before an evaluation, the statistics are
+measured again with the current weights (https://arxiv.org/abs/2105.07576).
 """
 
 import logging
@@ -28,9 +28,9 @@ def measure_norms(
     num_batches: int,
     dtype: torch.dtype | None,
 ) -> None:
-    """Set the statistics of a model's batch norms anew; nothing else changes.
+    """Measure the statistics of a model's batch norms again; nothing else changes.
 
-    batches  training batches from their beginning, in the order in which the run began
+    batches  training batches from the first one, in the order of the run
     """
     model.train()
     if not _trained_norms(model):
@@ -61,7 +61,7 @@ def update_statistics(
     squares = [torch.zeros_like(_mean(norm)) for norm in norms]
     logger.info("Running precise-BN for %d iterations...", num_batches)
     for norm in norms:
-        norm.momentum = 1.0  # the buffers then hold one batch's own statistics
+        norm.momentum = 1.0  # then the buffers hold the statistics of the latest batch alone
     seen = 0
     try:
         for samples in islice(batches, num_batches):

@@ -1,4 +1,4 @@
-"""One iteration: forward, backward, step, in as many pieces as the device's memory demands.
+"""One iteration: forward, backward and step, split into parts if memory is too small.
 
 B: images of this process in one iteration
 """
@@ -23,12 +23,12 @@ _MAX_HALVINGS = 4
 
 
 class Stepper:
-    """Moves the weights by one batch.
+    """Updates the weights with one batch.
 
     network     the model, or the model wrapped for several processes
-    accumulate  backward passes over parts of the batch; each counts by its share of images
-    halve       on a lack of memory, halve the parts and go on (not possible with several processes,
-                which would no longer do the same)
+    accumulate  number of parts of a batch; gradients are weighted by the share of images
+    halve       when memory runs out, halve the parts and go on (impossible with several processes,
+                which must all do the same)
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Stepper:
         self.device = device
         self.dtype = dtype
         self.accumulate = accumulate
-        # Only float16 has so little range that small gradients vanish.
+        # Only float16 has such a small range that small gradients become 0.
         self.scaler = GradScaler(device.type, enabled=dtype == torch.float16)
         self._halvings_left = _MAX_HALVINGS if halve else 0
 
     def __call__(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """Losses of the batch, detached, on the device: reading them would wait for it."""
+        """Do one step; return the losses, detached and on the device, so as not to wait for it."""
         while True:
             try:
                 losses = self._backward(samples)
@@ -60,10 +60,10 @@ class Stepper:
                 if not is_out_of_memory(error):
                     raise
                 self._use_smaller_parts(len(samples), error)
-            # Outside the handler, whose traceback holds on to the tensors.
+            # This stands outside the handler because its traceback keeps tensors alive.
             self.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
-        self.scaler.unscale_(self.optimizer)  # before gradients are bounded
+        self.scaler.unscale_(self.optimizer)  # before gradients are clipped
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return losses
@@ -103,7 +103,7 @@ class Stepper:
 
 
 def _split(samples: list[Sample], parts: int) -> Iterable[list[Sample]]:
-    """At most `parts` pieces of nearly equal size, in order, none empty."""
+    """Split samples into at most `parts` lists of nearly equal size, in order, none empty."""
     parts = min(parts, len(samples))
     start = 0
     for number in range(parts):

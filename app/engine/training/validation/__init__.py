@@ -1,1 +1,1 @@
-"""Evaluations during a run, which of its models is the best, and when it ends early."""
+"""Evaluations during a run, the choice of the best model, and early stopping."""

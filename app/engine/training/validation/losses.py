@@ -1,4 +1,4 @@
-"""Losses that nothing is learnt from: of validation images, or to see whether there are numbers."""
+"""Losses without training: of validation images, or to check that outputs are finite."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from app.engine.training.process.rng import rng_preserved
 
 
 def losses_are_finite(model: Detector, samples: list[Sample], *, dtype: torch.dtype | None) -> bool:
-    """Whether `model`, as it detects, gives numbers for these training samples."""
+    """Return whether the losses of `model` are finite, with norms in evaluation mode."""
     with rng_preserved(), torch.no_grad(), training_without_traces(model):
         losses = summed_losses(model, samples, dtype)
     return all(math.isfinite(float(value)) for value in losses.values())
@@ -26,7 +26,7 @@ def losses_are_finite(model: Detector, samples: list[Sample], *, dtype: torch.dt
 def summed_losses(
     model: Detector, samples: list[Sample], dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
-    """Each loss times the number of images; of halves where memory is too small for all."""
+    """Return each loss times the number of images; computed in halves if memory is too small."""
 
     def sums(part: list[Sample]) -> dict[str, Tensor]:
         with autocast(model.device, dtype):
@@ -37,7 +37,7 @@ def summed_losses(
 
 
 def added(sums: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Sums of each loss, over both."""
+    """Add the sums of each loss."""
     total = dict(sums)
     for name, value in more.items():
         total[name] = total[name] + value if name in total else value
@@ -46,7 +46,7 @@ def added(sums: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]
 
 @contextmanager
 def training_without_traces(model: Detector) -> Iterator[None]:
-    """`model` in training mode, its norms and loss normalisers left as they are."""
+    """Set `model` to training mode without changing its norm statistics and loss normalisers."""
     was_training, state = model.training, model.training_state()
     model.train()
     for module in model.modules():
@@ -60,9 +60,9 @@ def training_without_traces(model: Detector) -> Iterator[None]:
 
 
 def mean_losses(shares: Sequence[dict[str, tuple[float, int]]]) -> dict[str, float]:
-    """Averages over the images of all processes, and their total, as `validation_*`.
+    """Return the mean losses over the images of all processes, and their total: `validation_*`.
 
-    shares  sum over images of each loss, and the number of images, of each process
+    shares  for each process, the sum of each loss over images and the number of images
     """
     means: dict[str, float] = {}
     for name in dict.fromkeys(name for share in shares for name in share):

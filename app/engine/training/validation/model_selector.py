@@ -1,4 +1,4 @@
-"""Evaluations during a run: when, of what, which model is the best, and when to give up."""
+"""Evaluates a run at regular intervals, saves the best model, and stops the run early."""
 
 import logging
 import math
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class ModelSelector:
-    """Evaluates a run after the iterations `evaluated_after`; keeps the best model.
+    """Evaluates a run after the iterations `evaluated_after`; saves the best model.
 
-    first_batches  training batches from their beginning, to measure norms on
-    writers        for numbers and pictures; None except in the first process
+    first_batches  training batches from the first one, for measuring norm statistics
+    writers        writers of numbers and pictures; None except in the first process
     """
 
     def __init__(
@@ -50,32 +50,32 @@ class ModelSelector:
         self.latest = Validation()
         self.writers: Writers | None = None
         self._told_of_metric = False
-        self._kept_at = 0  # iteration of the model that was kept while none was the best
+        self._kept_at = 0  # iteration of the model that was saved before there was a best one
 
     def is_due(self, run: Run) -> bool:
-        """Whether the run should be evaluated now, and has not been yet."""
+        """Return whether the run should be evaluated now and has not been yet."""
         return run.iteration in self.evaluated_after and run.evaluated_at != run.iteration
 
     def evaluate(self, run: Run) -> None:
-        """Evaluate, log, keep the model if it is the best; raises Finished when patience ends."""
+        """Evaluate, log, save the model if it is the best; raises Finished to stop early."""
         with self.meter.ticking():
             self._measure_norms(run)
             self.validator.ranks.share_buffers(run.best_model)
-            # An average of models has no loss normaliser of its own to speak of.
+            # The averaged model has not trained, so it needs the loss normalisers of the model.
             run.best_model.load_training_state(run.model.training_state())
             collector = Collector(self.book, self.request.val_records)
             validation = self.validator(
                 run.best_model,
                 progress=lambda share: self.meter.evaluation(run.iteration, share),
                 on_batch=None if self.writers is None else collector,
-                # Costly, and said of the final model: detectron2 does it at the end, too.
+                # This is slow, so it is done only for the final model, as in detectron2.
                 augmented=run.iteration == int(self.cfg.SOLVER.MAX_ITER),
             )
         run.model.train()
         should_stop = self.request.should_stop
         (stopped,) = self.validator.ranks.any((should_stop(),))
         if stopped:
-            # The checkpoint is older than this evaluation, so it will be made again.
+            # The checkpoint was saved before this evaluation, so a new start will repeat it.
             logger.info("Stopping in an evaluation as asked; start again to go on")
             raise Finished(stopped=True)
         run.evaluated_at = run.iteration
@@ -136,7 +136,7 @@ class ModelSelector:
             self.best = self.keep(run, "best")
 
     def _tell_of_metric(self, name: str, evaluation: Evaluation) -> None:
-        """Once: without a value now it has none later."""
+        """Warn once that the metric has no value: it will have none later either."""
         if self._told_of_metric:
             return
         self._told_of_metric = True
@@ -150,7 +150,7 @@ class ModelSelector:
         )
 
     def keep(self, run: Run, name: str) -> SavedModel:
-        """Write the model and tell of it."""
+        """Save the model and call `on_model`."""
         model = save_model(
             run.best_model,
             config_as_used(self.cfg, run),
@@ -164,9 +164,9 @@ class ModelSelector:
         return model
 
     def keep_without_best(self, run: Run, *, again: bool = False) -> None:
-        """Keep the model as it is while no evaluation has found a best one: better than none.
+        """Save the current model if no evaluation has found a best one yet.
 
-        Once at the first checkpoint, since a run may be killed, and `again` when it is stopped.
+        This is done once at the first checkpoint, as a run may be killed, and `again` on a stop.
         """
         if self.writers is None or run.best_metric is not None or (self._kept_at and not again):
             return
@@ -186,7 +186,7 @@ class ModelSelector:
 
 
 def evaluated_after(request: TrainRequest) -> list[int]:
-    """After how many iterations the model is evaluated: periodically, and at the end."""
+    """Return the iterations after which the model is evaluated: periodically, and at the end."""
     cfg = request.cfg
     if not request.val_records:
         return []

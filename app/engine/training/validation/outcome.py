@@ -1,4 +1,4 @@
-"""Why an evaluation in the middle of a training has no numbers, or not all of them."""
+"""The outcome of an evaluation during training: its metrics, or why some are missing."""
 
 import logging
 import traceback
@@ -19,10 +19,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an evaluation, or a part of it, did not come to its end.
+    """Why an evaluation, or a part of it, failed.
 
-    reason         in one line
-    trace          of what is no fault of data, settings or memory
+    reason         one line
+    trace          traceback; empty for errors of data, settings or memory
     """
 
     reason: str
@@ -31,7 +31,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> Self:
-        """As told by what was raised."""
+        """Return the failure that `error` describes."""
         if is_out_of_memory(error):
             return cls(first_line(error), out_of_memory=True)
         if isinstance(error, EngineError | InterruptedError):
@@ -44,19 +44,19 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The numbers, or why there are none or not all."""
+    """The metrics of an evaluation, or why some or all of them are missing."""
 
     evaluation: Evaluation | None = None
     failure: Failure | None = None
 
     @property
     def num_images(self) -> int:
-        """In the numbers."""
+        """Number of images in the metrics."""
         return 0 if self.evaluation is None else self.evaluation.num_images
 
 
 class Attempts:
-    """Work of all processes together that may fail without ending the run."""
+    """Runs work in all processes that may fail without ending the run."""
 
     def __init__(self, ranks: Ranks) -> None:
         self.ranks = ranks
@@ -64,20 +64,20 @@ class Attempts:
 
     @property
     def main_failure(self) -> Failure | None:
-        """Of several, want of memory: somebody can do something about that."""
+        """The first failure, but a lack of memory first, since the user can solve that."""
         return min(self.failures, key=lambda failure: not failure.out_of_memory, default=None)
 
     def together(
         self, what: str, work: Callable[[], T], combine: Callable[[list[T]], R]
     ) -> R | None:
-        """In the first process `combine` of what `work` gives in all of them; None in the others.
+        """Return `combine` of the results of `work` in all processes; None but in the first.
 
-        None also where something fails in any of them, which is logged and kept.
+        If any process fails, the failure is logged and kept, and the result is None.
         """
         outcome: T | Failure
         try:
             outcome = work()
-        except Exception as error:  # the others wait for this process whatever happens to it
+        except Exception as error:  # the other processes wait for a result in any case
             outcome = Failure.of(error)
         gathered = self.ranks.gather(outcome)
         if gathered is None:
@@ -86,7 +86,7 @@ class Attempts:
         if failure is None:
             try:
                 return combine([result for result in gathered if not isinstance(result, Failure)])
-            except Exception as error:  # metrics are never worth a training run
+            except Exception as error:  # failed metrics must not end a training run
                 failure = Failure.of(error)
         self.failures.append(failure)
         if failure.trace:

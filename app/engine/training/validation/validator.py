@@ -1,4 +1,4 @@
-"""Evaluation in the middle of a training run: it must neither disturb the run nor end it."""
+"""Evaluation during a training run, which it must neither change nor end."""
 
 import logging
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ from common.progress import Progress
 logger = logging.getLogger(__name__)
 
 _MAX_LOSS_BATCHES = 100
-"""Validation losses are averages; more batches would cost time and change little."""
+"""Validation losses are averages; more batches would take time and change little."""
 
 
 class Validator:
     """Evaluates models on the validation set, together with the other processes.
 
-    A request to stop breaks an evaluation off.
+    A request to stop interrupts an evaluation.
     """
 
     def __init__(self, request: TrainRequest, ranks: Ranks, *, dtype: torch.dtype | None) -> None:
@@ -47,7 +47,7 @@ class Validator:
         self.ranks = ranks
         self.dtype = dtype
         self._problems = MetImages()
-        # What is wrong with the settings ends the run now, not its evaluations one by one.
+        # Wrong settings raise here, at the start, and not in every evaluation.
         if self.records:
             self._build_evaluators()
         if self.cfg.TEST.AUG.ENABLED:
@@ -61,11 +61,11 @@ class Validator:
         on_batch: OnBatch | None = None,
         augmented: bool = False,
     ) -> Validation:
-        """Numbers with `validation_*` losses among them, as far as nothing goes wrong.
+        """Return the metrics, with the `validation_*` losses among them.
 
-        Whatever goes wrong is logged: a model that trains is worth more.
+        Failures are logged and returned; they do not end the training.
 
-        on_batch   sees samples and detections of this process, for pictures
+        on_batch   called with samples and detections of this process, for pictures
         augmented  add the metrics of test-time augmentation, if the config asks for it
         """
         attempts = Attempts(self.ranks)
@@ -85,7 +85,7 @@ class Validator:
         return self.ranks.broadcast(Validation(evaluation, attempts.main_failure))
 
     def clipped(self) -> Met:
-        """Images whose values were clipped, in this process; unreadable ones are told elsewhere."""
+        """Return the images of this process whose values were clipped."""
         return self._problems.met(CLIPPED)
 
     def _evaluate(
@@ -146,7 +146,7 @@ class Validator:
             num_workers=self.request.num_workers,
             with_ground_truth=with_ground_truth,
         )
-        loader.problems = self._problems  # told once, not at every evaluation
+        loader.problems = self._problems  # logged once, not at every evaluation
         return loader
 
     def _interruptible(self, progress: Progress) -> Progress:
@@ -166,9 +166,9 @@ class Validator:
 
     @torch.no_grad()
     def _loss_sums(self, model: Detector) -> dict[str, tuple[float, int]]:
-        """Sum of each loss over images, and the number of images."""
+        """Return the sum of each loss over images, and the number of images."""
         loader = self._loader(with_ground_truth=True)
-        seed_all(self.ranks.rank)  # the same draws whenever it is done: losses can be compared
+        seed_all(self.ranks.rank)  # the same random numbers each time, so that losses compare
         sums: dict[str, Tensor] = {}
         num_images = 0
         with training_without_traces(model):
