@@ -22,7 +22,7 @@ from verification.reliability.trees import Tree, make_tree
 _SOURCE = Path(__file__).with_name("failing_disk.c")
 _TIMEOUT_S = 600.0
 _EXPECTED = (0, 8)
-"""Done in spite of it, or "/out is full, broken or not writable"."""
+"""Statuses that are right: done all the same, or "/out is full, broken or not writable"."""
 
 FAULTS = {
     "full": (errno.ENOSPC, True),
