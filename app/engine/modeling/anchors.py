@@ -1,7 +1,7 @@
-"""Anchors: prior boxes of several sizes and shapes around every cell of a feature map.
+"""Anchors: prior boxes of several sizes and aspect ratios at every cell of a feature map.
 
-L: number of levels, A: anchors at one cell, H, W: cells of a feature map.
-Flattened order is (y, x, anchor); within a cell, sizes vary slowest.
+L: number of levels, A: anchors at one cell, H, W: height and width of a feature map in cells.
+The flattened order is (y, x, anchor); within a cell, the size varies slowest.
 """
 
 import math
@@ -16,11 +16,11 @@ from app.engine.errors import ConfigError
 from app.engine.structures.size import Size
 
 PerLevel = Sequence[float] | Sequence[Sequence[float]]
-"""Values of each level, or one list for all levels."""
+"""One list of values for each level, or one list for all levels."""
 
 
 class AnchorGenerator(nn.Module):
-    """Anchors of L levels; sizes are square roots of areas in pixels, ratios are height / width."""
+    """The anchors of L levels. Sizes are square roots of areas in pixels, ratios are h / w."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class AnchorGenerator(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, strides: Sequence[int]) -> Self:
-        """Anchors for feature maps of these strides."""
+        """The generator for feature maps of the given strides."""
         node = cfg.MODEL.ANCHOR_GENERATOR
         return cls(
             sizes=node.SIZES,
@@ -57,18 +57,18 @@ class AnchorGenerator(nn.Module):
 
     @property
     def num_anchors(self) -> list[int]:
-        """Anchors at one cell, for each level."""
+        """The number of anchors at one cell, for each level."""
         return [len(cell) for cell in self.cells()]
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Anchors of each map (N, C, H, W): L tensors (H * W * A, 4), padding included.
 
-        Those of the last sizes are remembered: many small operations, and images are often alike.
+        The last result is cached: it takes many small operations, and sizes often repeat.
         """
         sizes = tuple((feature.shape[-2], feature.shape[-1]) for feature in features)
         cell = self.cells()[0]
         asked = (sizes, cell.device, cell.dtype, torch.is_inference_mode_enabled())
-        last = self._last  # another thread may replace it
+        last = self._last  # read once: another thread may replace the attribute
         if last is None or last[0] != asked:
             last = self._last = asked, self._make(sizes)
         return list(last[1])
@@ -80,7 +80,7 @@ class AnchorGenerator(nn.Module):
         ]
 
     def cells(self) -> list[Tensor]:
-        """Anchors around the origin, of each level: (A, 4)."""
+        """The anchors of one cell, centred at the origin, for each level: (A, 4)."""
         return [self.get_buffer(f"cell_{level}") for level in range(len(self.strides))]
 
     def _shifts(self, size: Size, stride: int, like: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class AnchorGenerator(nn.Module):
 
 
 def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
-    """Anchors around the origin: (A, 4) float32, not rounded."""
+    """Return the anchors of one cell, centred at the origin: (A, 4) float32, not rounded."""
     anchors = []
     for size in sizes:
         for ratio in aspect_ratios:

@@ -1,4 +1,4 @@
-"""What every body of a detector has in common."""
+"""The interface of all backbones."""
 
 from abc import ABC, abstractmethod
 
@@ -12,7 +12,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def size_divisibility(self) -> int:
-        """Sides of the input must be multiples of this; 0 when any size will do."""
+        """The sides of the input must be multiples of this; 0 if every size is allowed."""
         return 0
 
     @abstractmethod

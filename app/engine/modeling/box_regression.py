@@ -1,6 +1,6 @@
-"""How a network says where a box is: deltas from an anchor or proposal, and their losses.
+"""Box regression: deltas from an anchor or proposal to a box, and the losses on them.
 
-N: number of boxes, k: boxes for each of them (1, or one for each class).
+N: number of boxes, k: boxes predicted for each (1, or one for each class).
 """
 
 import math
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from app.engine.layers.losses import IOU_LOSSES, smooth_l1_loss
 
-# No side may grow from 16 to over 1000 pixels in one step: keeps exp() finite.
+# A side cannot grow by more than 1000 / 16 in one step: this keeps exp() finite.
 MAX_LOG_SCALE = math.log(1000.0 / 16)
 
 
@@ -32,12 +32,12 @@ class Coder(Protocol):
 
 @dataclass(frozen=True)
 class BoxCoder:
-    """R-CNN's deltas: shift of the centre in sides, logarithm of the growth, times `weights`."""
+    """R-CNN's deltas: centre shift / side and log of the ratio of sides, times `weights`."""
 
     weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0)
 
     def encode(self, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
-        """(N, 4), (N, 4) -> (N, 4). `boxes` need positive sides."""
+        """(N, 4), (N, 4) -> (N, 4). The sides of `boxes` must be positive."""
         width, height, x, y = _sides_and_center(boxes)
         gt_width, gt_height, gt_x, gt_y = _sides_and_center(gt_boxes)
         wx, wy, ww, wh = self.weights
@@ -52,7 +52,7 @@ class BoxCoder:
         )
 
     def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:
-        """(N, k * 4), (N, 4) -> (N, k * 4) float32 whatever the precision of the network."""
+        """(N, k * 4), (N, 4) -> (N, k * 4), always in float32."""
         deltas = deltas.float()
         sides_and_center = _sides_and_center(boxes.to(deltas.dtype))
         width, height, x, y = (value[:, None] for value in sides_and_center)
@@ -67,7 +67,7 @@ class BoxCoder:
 
 @dataclass(frozen=True)
 class LinearBoxCoder:
-    """FCOS's deltas: distances from the centre to left, top, right, bottom edge, in sides."""
+    """FCOS's deltas: distances from the centre to the left, top, right, bottom edge / side."""
 
     def encode(self, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
         """(N, 4), (N, 4) -> (N, 4). Negative where the centre lies outside the box."""
@@ -94,7 +94,7 @@ class LinearBoxCoder:
 
 @dataclass(frozen=True)
 class BoxLoss:
-    """Sum of the localisation loss over boxes: on deltas (smooth_l1) or on boxes (IoU family)."""
+    """The localisation loss, summed over boxes: of deltas (smooth_l1) or of boxes (IoU losses)."""
 
     kind: str = "smooth_l1"
     beta: float = 0.0
@@ -104,7 +104,7 @@ class BoxLoss:
         return self.each(coder, deltas, boxes, gt_boxes).sum()
 
     def each(self, coder: Coder, deltas: Tensor, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
-        """The terms of the sum: (N, 4), or (N,) of the IoU family."""
+        """Return the terms of the sum: (N, 4) of smooth_l1, (N,) of an IoU loss."""
         if self.kind == "smooth_l1":
             targets = coder.encode(boxes, gt_boxes)
             return smooth_l1_loss(deltas, targets, beta=self.beta, reduction="none")

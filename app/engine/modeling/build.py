@@ -1,4 +1,4 @@
-"""From a config to a detector."""
+"""Build a detector from a config."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ META_ARCHITECTURES: dict[str, type[Detector]] = {
     "PanopticFPN": PanopticFPN,
     "SemanticSegmentor": SemanticSegmentor,
 }
-"""What `MODEL.META_ARCHITECTURE` can name."""
+"""The values of `MODEL.META_ARCHITECTURE`."""
 
 
 def build_detector(cfg: CfgNode) -> Detector:
@@ -32,16 +32,16 @@ def build_detector(cfg: CfgNode) -> Detector:
     ConfigError naming every value that is wrong; `cfg` may have been made by hand.
     """
     model = _build(cfg)
-    # Channels-last filters spare every convolution a re-ordering of its input.
+    # With channels-last weights no convolution has to reorder its input.
     model.to(memory_format=torch.channels_last)
     return model
 
 
 def build_blank_detector(cfg: CfgNode) -> Detector:
-    """`build_detector` without the random numbers, for weights that a file fills to the last one.
+    """Build a detector without random initial weights, for a checkpoint that holds all weights.
 
-    Drawing those of a ResNet-50 takes half a second. Filters stay as they are in files: whoever
-    prepares the model brings them into the order that they need.
+    Drawing the random numbers of a ResNet-50 takes half a second. The memory format of the
+    weights stays contiguous, as in files; the code that prepares the model changes it.
     """
     with _NothingDrawn():
         return _build(cfg)
@@ -54,7 +54,7 @@ def _build(cfg: CfgNode) -> Detector:
 
 
 class _NothingDrawn(TorchFunctionMode):
-    """Tensors that would be filled with random numbers stay as they are."""
+    """Skips the functions that fill a tensor with random numbers."""
 
     def __torch_function__(
         self,
@@ -64,7 +64,7 @@ class _NothingDrawn(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        # Methods of tensors, and what torch.nn.init makes of them: kaiming_normal_ and its like.
+        # Methods of tensors, and functions of torch.nn.init such as kaiming_normal_.
         if func.__name__.endswith(("normal_", "uniform_")):
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)

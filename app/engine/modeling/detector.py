@@ -1,4 +1,4 @@
-"""The face every detector shows: images in, losses or detections out.
+"""The interface of all detectors: images in, losses or detections out.
 
 N: images in a batch; C, H, W: channels, height, width; K: foreground classes
 """
@@ -19,9 +19,9 @@ from app.engine.structures.size import padded_size
 
 
 class Detector(nn.Module, ABC):
-    """A model with two verbs, `losses` and `detect`; the train / eval switch chooses.
+    """A model that computes `losses` in training mode and runs `detect` in evaluation mode.
 
-    keep_class_probs  fill `Detections.class_probs` (mining asks for it)
+    keep_class_probs  fill `Detections.class_probs` (used by mining)
     """
 
     keep_class_probs: bool = False
@@ -43,18 +43,18 @@ class Detector(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """The detector that a config describes, on the CPU, with fresh weights."""
+        """Build the detector that a config describes, on the CPU, with new random weights."""
 
     @abstractmethod
     def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """Scalar losses of a labelled batch, to be summed."""
+        """Return the scalar losses of a labelled batch; the caller adds them."""
 
     @abstractmethod
     def detect(self, samples: list[Sample]) -> list[Detections]:
         """Detections of each image, in pixels of its `original_size`."""
 
     def detect_boxes(self, samples: list[Sample]) -> list[Detections]:
-        """`detect` without what is looked for inside boxes: masks, keypoints, panoptic segments."""
+        """Like `detect`, without masks, keypoints and panoptic segments."""
         return self.detect(samples)
 
     @abstractmethod
@@ -67,15 +67,15 @@ class Detector(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are, and where batches go."""
+        """The device of the weights; batches are moved to it."""
         return self.pixel_mean.device
 
     def training_state(self) -> dict[str, float]:
-        """What training needs besides the weights to go on as if never stopped."""
+        """Return the values besides the weights that a resumed training needs."""
         return {}
 
     def load_training_state(self, state: dict[str, float]) -> None:
-        """Take up what `training_state` gave."""
+        """Restore the values that `training_state` returned."""
 
     def preprocess(self, samples: list[Sample]) -> ImageList:
         """Normalise and pad a batch on the model's device; the padding is 0 after normalising."""
@@ -86,7 +86,7 @@ class Detector(nn.Module, ABC):
             (len(images), height, width, len(self.pixel_mean)), device=self.device
         ).permute(0, 3, 1, 2)  # channels-last memory
         for row, image, (h, w) in zip(batch, images, sizes, strict=True):
-            # Straight into its place: no float copy of the image in between.
+            # Write directly into the batch, without a float copy of the image.
             torch.sub(image, self.pixel_mean, out=row[:, :h, :w])
             row[:, :h, :w].div_(self.pixel_std)
         return ImageList(batch, sizes)

@@ -1,4 +1,4 @@
-"""From a small mask inside each box to masks of the whole image.
+"""Paste the small mask of each box into a mask of the whole image.
 
 R: objects of one image, S: side of the small masks
 """
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from app.engine.structures.boxes import Size
 
-# Float pixels pasted at once on an accelerator.
+# Number of float pixels that are pasted at once on an accelerator.
 _MAX_PIXELS = 256_000_000
 
 
@@ -24,7 +24,7 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: Size) -> Tensor:
     height, width = size
     pasted = torch.zeros((len(masks), height, width), dtype=torch.bool, device=masks.device)
     if masks.device.type == "cpu":
-        # One by one and only where the box is: most objects are small.
+        # Paste each mask separately and only inside its box, because most objects are small.
         for i in range(len(masks)):
             x0, y0, x1, y1 = _reach(boxes[i], size)
             if x0 < x1 and y0 < y1:
@@ -39,7 +39,7 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: Size) -> Tensor:
 
 
 def _reach(box: Tensor, size: Size) -> tuple[int, int, int, int]:
-    """Pixels that a mask in `box` can touch, as x0 y0 x1 y1."""
+    """The range of pixels that a mask in `box` can cover, as x0 y0 x1 y1."""
     x0, y0, x1, y1 = box.tolist()
     return (
         max(math.floor(x0) - 1, 0),
@@ -50,7 +50,7 @@ def _reach(box: Tensor, size: Size) -> tuple[int, int, int, int]:
 
 
 def _sample(masks: Tensor, boxes: Tensor, region: tuple[int, int, int, int]) -> Tensor:
-    """Masks (R, 1, S, S) read at the pixel centres of a region -> (R, h, w) float32."""
+    """Sample masks (R, 1, S, S) at the pixel centres of a region -> (R, h, w) float32."""
     x0, y0, x1, y1 = region
     x = torch.arange(x0, x1, device=masks.device, dtype=torch.float32) + 0.5
     y = torch.arange(y0, y1, device=masks.device, dtype=torch.float32) + 0.5

@@ -1,4 +1,4 @@
-"""Which object each anchor or proposal belongs to.
+"""Match each anchor or proposal to an object.
 
 G: number of objects, N: number of boxes.
 """
@@ -13,17 +13,17 @@ from torch import Tensor
 from app.engine.errors import ConfigError
 from app.engine.structures import boxes as box_ops
 
-# Above this many pairs the overlaps are computed piece by piece: crowded images must not
-# exhaust the memory (4 bytes a pair, several tensors of them).
+# With more pairs than this the overlaps are computed in pieces, so that crowded images do not
+# exhaust the memory (4 bytes for each pair, in several tensors).
 _MAX_PAIRS = 16_000_000
 
 
 class Matcher:
-    """Labels boxes by their best overlap: `labels[i]` between `thresholds[i - 1]` and `[i]`.
+    """Labels boxes by their best IoU: `labels[i]` for `thresholds[i - 1]` <= IoU < `thresholds[i]`.
 
-    Intervals are closed below and open above. Labels are 1 object, 0 background, -1 ignored.
-    With `allow_low_quality_matches` the boxes which overlap an object most (all that tie) are
-    labelled 1 however little that is; the object they are matched to stays their own best one.
+    The labels are 1 (object), 0 (background) and -1 (ignored).
+    With `allow_low_quality_matches` the box that overlaps an object most (or all that tie) is
+    labelled 1 even if the IoU is low; it is still matched to the object that it overlaps most.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class Matcher:
         self.allow_low_quality_matches = allow_low_quality_matches
 
     def __call__(self, iou: Tensor) -> tuple[Tensor, Tensor]:
-        """Overlaps (G, N) >= 0 -> index of the object (N,) int64 and label (N,) int8.
+        """IoU (G, N) >= 0 -> index of the matched object (N,) int64 and label (N,) int8.
 
-        Without objects every box gets index 0 and the first label.
+        If there are no objects, every box gets index 0 and the first label.
         """
         if iou.numel() == 0:
             return self._without_objects(iou.shape[1], iou.device)
@@ -59,7 +59,7 @@ class Matcher:
         return matches, labels
 
     def match_boxes(self, gt_boxes: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """As calling with the IoU of (G, 4) and (N, 4), in bounded memory."""
+        """Match by the IoU of gt_boxes (G, 4) and boxes (N, 4), in bounded memory."""
         if len(gt_boxes) * len(boxes) <= _MAX_PAIRS:
             return self(box_ops.pairwise_iou(gt_boxes, boxes))
         pieces = torch.split(boxes, max(1, _MAX_PAIRS // len(gt_boxes)))
@@ -69,7 +69,7 @@ class Matcher:
         labels = [self._labels_of(piece.best_iou) for piece in pieces]
         if self.allow_low_quality_matches:
             best_of_object = torch.stack([piece.best_of_object for piece in pieces]).amax(dim=0)
-            # An object that no box meets ties with all of them.
+            # If no box overlaps an object, all boxes tie at IoU 0.
             is_unmet = (best_of_object == 0).any()
             for piece, part in zip(pieces, labels, strict=True):
                 is_best = piece.best_of_object == best_of_object
@@ -90,11 +90,11 @@ class Matcher:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What is kept of the overlaps of G objects and some boxes.
+    """The results that are kept of the IoU of G objects and some of the boxes (n).
 
-    best_iou, matches        of each box, and with which object
-    best_of_object           (G,) among these boxes
-    tied_objects, tied_boxes pairs of this overlap, where it is not 0
+    best_iou, matches        (n,) best IoU of each box, and the index of its object
+    best_of_object           (G,) best IoU of each object with these boxes
+    tied_objects, tied_boxes pairs whose IoU is the best of the object and not 0
     """
 
     best_iou: Tensor
@@ -105,7 +105,7 @@ class _Piece:
 
     @classmethod
     def of(cls, iou: Tensor) -> "_Piece":
-        """From (G, n) overlaps."""
+        """Build the piece from IoU (G, n)."""
         best_of_object = iou.amax(dim=1)
         wanted = torch.where(best_of_object > 0, best_of_object, torch.inf)
         return cls(

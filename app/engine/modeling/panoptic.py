@@ -1,4 +1,4 @@
-"""One label for every pixel: instances where there are any, else what the semantic head says.
+"""Panoptic segmentation: each pixel gets an instance, or else its semantic class.
 
 H, W: height, width of the original image
 """
@@ -16,10 +16,10 @@ from app.engine.structures.detections import Detections
 
 @dataclass(frozen=True, slots=True)
 class PanopticMerge:
-    """How instances and stuff share the pixels.
+    """Merges instances and semantic classes into segments.
 
-    overlap_thresh   an instance goes when more than this share of it is taken already
-    stuff_min_area   stuff covers at least this many pixels, else it stays unlabelled
+    overlap_thresh   drop an instance if better ones cover more than this share of it
+    stuff_min_area   a stuff class with fewer pixels than this stays unlabelled
     instance_thresh  lowest score of an instance
     """
 
@@ -40,11 +40,11 @@ class PanopticMerge:
     def __call__(
         self, instances: Detections, semantic: Tensor
     ) -> tuple[Tensor, list[dict[str, Any]]]:
-        """Instances with masks (R, H, W), best first, and semantic classes (H, W).
+        """Merge instances with masks (R, H, W) and semantic classes (H, W).
 
-        Gives segment ids (H, W) int32, 0 unlabelled, and what each segment is: `id`, `isthing`,
-        `category_id`, and `score`, `instance_id` of things or `area` of stuff. Semantic class 0
-        stands for all things.
+        Returns segment ids (H, W) int32, 0 for unlabelled, and a description of each segment:
+        `id`, `isthing`, `category_id`, and for things `score` and `instance_id`, for stuff
+        `area`. Semantic class 0 stands for all things.
         """
         segments = torch.zeros_like(semantic, dtype=torch.int32)
         described = self._paint_things(segments, instances)
@@ -53,7 +53,7 @@ class PanopticMerge:
     def _paint_things(self, segments: Tensor, instances: Detections) -> list[dict[str, Any]]:
         assert instances.masks is not None
         scores, classes = instances.scores.tolist(), instances.classes.tolist()
-        # Not by one sum over two dimensions, which takes a CPU fifteen times as long.
+        # A single sum over two dimensions would take fifteen times as long on a CPU.
         counts = [torch.count_nonzero(mask) for mask in instances.masks]
         areas = torch.stack(counts).tolist() if counts else []
         order = torch.argsort(instances.scores, descending=True, stable=True).tolist()
@@ -61,7 +61,7 @@ class PanopticMerge:
         if not order:
             return []
         stays = []
-        for rank, i in enumerate(order, start=1):  # without a question to the device
+        for rank, i in enumerate(order, start=1):  # without synchronising with the device
             free = instances.masks[i] & (segments == 0)
             stays.append(torch.count_nonzero(free) >= areas[i] - self._most_taken(areas[i]))
             segments.masked_fill_(free & stays[-1], rank)
@@ -81,7 +81,7 @@ class PanopticMerge:
         ]
 
     def _most_taken(self, area: int) -> int:
-        """Pixels of an instance that others may have."""
+        """The number of pixels of an instance that other instances may cover."""
         most = int(self.overlap_thresh * area)
         return most + 1 if (most + 1) / area <= self.overlap_thresh else most
 

@@ -1,4 +1,4 @@
-"""Losses of few rows among many, without a wait for their number, which a GPU cannot afford.
+"""Losses of positive rows, by masks: selecting the rows would make the CPU wait for the GPU.
 
 N: rows
 """
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 def targets_where(is_positive: Tensor, gt_boxes: Tensor, boxes: Tensor) -> Tensor:
-    """`gt_boxes` (N, 4) of positive rows (N,); for the others their own box, a harmless target."""
+    """`gt_boxes` (N, 4) of the positive rows (N,); the other rows get their own box as target."""
     return torch.where(is_positive[:, None], gt_boxes, boxes)
 
 
 def sum_where(is_positive: Tensor, losses: Tensor) -> Tensor:
-    """Sum of positive rows (N,): (N, ...) -> scalar."""
+    """Sum `losses` (N, ...) over the positive rows (N,) -> scalar."""
     others = ~is_positive.view(-1, *[1] * (losses.dim() - 1))
     return losses.masked_fill(others, 0.0).sum()

@@ -1,4 +1,4 @@
-"""From the coordinates of the network's input to those of the original image."""
+"""Convert detections from the network's input to the original image."""
 
 from dataclasses import replace
 

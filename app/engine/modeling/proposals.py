@@ -1,4 +1,4 @@
-"""From scored anchors to proposals: the best of each level, decoded, clipped, suppressed.
+"""Select proposals: take the best anchors of each level, decode, clip, apply NMS.
 
 N: images, L: levels, P: proposals of one image
 """
@@ -23,13 +23,13 @@ from app.engine.structures.targets import Proposals
 
 @dataclass(frozen=True, slots=True)
 class ProposalFilter:
-    """Which decoded anchors become proposals.
+    """Selects the decoded anchors that become proposals.
 
-    pre_nms_topk   best of each level that go into suppression
-    post_nms_topk  best of all levels of one image that come out of it
-    nms_thresh     overlap within a level above which the worse one goes
-    min_size       sides must exceed this, in pixels of the network's input
-    strict         stop with an error where a box or logit is not finite, else drop it
+    pre_nms_topk   number of the best anchors of each level that NMS gets
+    post_nms_topk  number of the best proposals of one image that are kept after NMS
+    nms_thresh     of two boxes of a level with a higher IoU, NMS drops the worse
+    min_size       both sides must exceed this, in pixels of the network's input
+    strict         raise an error if a box or logit is not finite, instead of dropping it
     """
 
     pre_nms_topk: int
@@ -40,7 +40,7 @@ class ProposalFilter:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, training: bool) -> Self:
-        """The filter of training or of testing."""
+        """Build the filter for training or for testing."""
         rpn = cfg.MODEL.RPN
         return cls(
             pre_nms_topk=rpn.PRE_NMS_TOPK_TRAIN if training else rpn.PRE_NMS_TOPK_TEST,
@@ -61,7 +61,7 @@ class ProposalFilter:
     ) -> list[Proposals]:
         """L anchors (R_l, 4), logits (N, R_l) and deltas (N, R_l, 4) -> proposals of N images.
 
-        They carry no gradient: the second stage takes its boxes for given.
+        Proposals have no gradient: the second stage treats its input boxes as constants.
         """
         best_logits, level_of, boxes = self._best(anchors, logits, deltas, coder)
         finite = boxes.isfinite().all(dim=2) & best_logits.isfinite()
@@ -70,7 +70,7 @@ class ProposalFilter:
         )
         boxes = torch.minimum(boxes.clamp(min=0), corners[:, None])
         valid = finite & box_ops.nonempty(boxes, self.min_size)
-        # One question to the device, whatever the number of images is.
+        # Synchronise with the device once, not once for each image.
         *counts, num_finite = torch.cat((valid.sum(dim=1), finite.sum()[None])).tolist()
         if self.strict and num_finite < finite.numel():
             raise DivergedError(
@@ -93,7 +93,7 @@ class ProposalFilter:
         deltas: Sequence[Tensor],
         coder: Coder,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The best of every level: logits (N, S), level (S,) and boxes (N, S, 4)."""
+        """The S best anchors of all levels: logits (N, S), level (S,) and boxes (N, S, 4)."""
         scores, levels, chosen_deltas, chosen_anchors = [], [], [], []
         for level, of_level in enumerate(logits):
             topk = min(self.pre_nms_topk, of_level.shape[1])
@@ -112,7 +112,7 @@ class ProposalFilter:
 
 
 def precomputed_proposals(samples: Sequence[Sample], device: torch.device) -> list[Proposals]:
-    """The proposals that came with the data (`PROPOSAL_GENERATOR.NAME: PrecomputedProposals`)."""
+    """The proposals of the data set (`PROPOSAL_GENERATOR.NAME: PrecomputedProposals`)."""
     proposals = []
     for sample in samples:
         if sample.proposals is None:

@@ -1,4 +1,4 @@
-"""Region proposal network (https://arxiv.org/abs/1506.01497): where some object may be.
+"""Region proposal network (https://arxiv.org/abs/1506.01497): boxes that may hold an object.
 
 N: images, L: levels, A: anchors at one cell, R: anchors of all levels (sum of H * W * A),
 S: sampled anchors of all images
@@ -28,7 +28,7 @@ from app.engine.structures.targets import GroundTruth, Proposals
 
 @dataclass(frozen=True, slots=True)
 class AnchorPredictions:
-    """What the head says about every anchor, level by level.
+    """The predictions of the head for all anchors of each level.
 
     anchors  L tensors (H * W * A, 4)
     logits   L tensors (N, H * W * A)
@@ -104,7 +104,7 @@ class RPN(nn.Module):
         )
 
     def predict(self, features: Mapping[str, Tensor]) -> AnchorPredictions:
-        """Logits and deltas of every anchor."""
+        """Predict logits and deltas of every anchor."""
         inputs = [features[name] for name in self.in_features]
         logits, deltas = self.rpn_head(inputs)
         return AnchorPredictions(
@@ -123,7 +123,7 @@ class RPN(nn.Module):
         sizes: Sequence[Size],
         ground_truth: Sequence[GroundTruth],
     ) -> tuple[list[Proposals], dict[str, Tensor]]:
-        """Proposals to train the next stage on, and `loss_rpn_cls`, `loss_rpn_loc`."""
+        """The proposals that train the second stage, and `loss_rpn_cls`, `loss_rpn_loc`."""
         anchors = self.anchor_generator([features[name] for name in self.in_features])
         samples = self._sample(torch.cat(anchors), sizes, ground_truth)
         predictions, logits, deltas = self.predict_with_samples(features, samples)
@@ -133,9 +133,9 @@ class RPN(nn.Module):
     def predict_with_samples(
         self, features: Mapping[str, Tensor], samples: "AnchorSamples"
     ) -> tuple[AnchorPredictions, Tensor, Tensor]:
-        """What the head says about every anchor; logits (S,) and deltas (S, 4) of the samples.
+        """Predictions for all anchors; logits (S,) and deltas (S, 4) of the samples.
 
-        Gradients flow through those of the samples.
+        Only the logits and deltas of the samples need gradients.
         """
         predictions = self.predict(features)
         logits, deltas = (torch.cat(v, dim=1) for v in (predictions.logits, predictions.deltas))
@@ -143,7 +143,7 @@ class RPN(nn.Module):
         return predictions, logits[chosen], deltas[chosen]
 
     def objectness(self, features: Mapping[str, Tensor]) -> list[Tensor]:
-        """Probability of the likeliest anchor at each cell: L tensors (N, 1, H, W)."""
+        """The highest probability of the anchors at each cell: L tensors (N, 1, H, W)."""
         logits, _ = self.rpn_head([features[name] for name in self.in_features])
         return [level.float().amax(dim=1, keepdim=True).sigmoid() for level in logits]
 
@@ -157,14 +157,14 @@ class RPN(nn.Module):
     def _losses(
         self, samples: "AnchorSamples", logits: Tensor, deltas: Tensor, *, num_images: int
     ) -> dict[str, Tensor]:
-        """From logits (S,) and deltas (S, 4) of the samples."""
+        """Compute the losses from logits (S,) and deltas (S, 4) of the samples."""
         targets = torch.zeros_like(logits, dtype=torch.float32)
         targets.index_fill_(0, samples.positive, 1.0)
         class_loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum")
         box_loss = self.box_loss(
             self.coder, deltas[samples.positive].float(), samples.boxes, samples.gt_boxes
         )
-        # By the size asked for, not by the number of samples found: detectron2's rule.
+        # detectron2 divides by the configured batch size, not by the number of samples found.
         normalizer = self.batch_size_per_image * num_images
         return {
             "loss_rpn_cls": class_loss / normalizer * self.class_loss_weight,
@@ -175,7 +175,7 @@ class RPN(nn.Module):
     def _sample(
         self, anchors: Tensor, sizes: Sequence[Size], ground_truth: Sequence[GroundTruth]
     ) -> "AnchorSamples":
-        """Of all images, each image's objects first."""
+        """Sample anchors of all images; the positive ones of an image come first."""
         matched = [self.matcher.match_boxes(truth.boxes, anchors) for truth in ground_truth]
         if self.boundary_thresh >= 0:
             for size, (_, labels) in zip(sizes, matched, strict=True):
@@ -202,9 +202,9 @@ class AnchorSamples:
 
     image     (S,) int64
     anchor    (S,) int64 in [0, R)
-    positive  (P,) int64 rows of the positive ones
-    boxes     (P, 4) positive anchors, in order
-    gt_boxes  (P, 4) their objects
+    positive  (P,) int64 rows of the positive samples
+    boxes     (P, 4) positive anchors, in the same order
+    gt_boxes  (P, 4) boxes of the objects that they are matched to
     """
 
     image: Tensor
@@ -215,7 +215,7 @@ class AnchorSamples:
 
 
 def build_proposal_generator(cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> RPN | None:
-    """The RPN, or None where proposals come with the data."""
+    """Build the RPN, or return None if the data set has precomputed proposals."""
     if cfg.MODEL.PROPOSAL_GENERATOR.NAME == "PrecomputedProposals":
         return None
     return RPN.from_config(cfg, shapes)

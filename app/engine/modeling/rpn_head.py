@@ -1,4 +1,4 @@
-"""What the region proposal network computes at each cell.
+"""The convolutions of the region proposal network.
 
 N: images, L: levels, A: anchors at one cell, C: channels
 """
@@ -25,7 +25,7 @@ class RPNHead(nn.Module):
             conv = Conv2d(channels, width, 3, padding=1, activation=F.relu_)
             convs.add_module(f"conv{i}", conv)
             channels = width
-        # A single convolution has no number in detectron2's checkpoints.
+        # In detectron2's checkpoints a single convolution is named `conv`, without a number.
         self.conv: nn.Module = convs if len(convs) > 1 else convs[0]
         self.objectness_logits = nn.Conv2d(channels, num_anchors, 1)
         self.anchor_deltas = nn.Conv2d(channels, num_anchors * 4, 1)

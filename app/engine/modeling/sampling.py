@@ -1,4 +1,4 @@
-"""A random, balanced choice of examples.
+"""Draw a random, balanced sample of positive and negative examples.
 
 N: examples of an image
 """
@@ -15,10 +15,10 @@ from app.engine.structures.moves import move
 def sample_labels(
     labels: Sequence[Tensor], num_samples: int, positive_fraction: float, background: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """Of each image, indices of at most `num_samples` examples (N,): positives and negatives.
+    """Draw at most `num_samples` examples of each image: indices of positives and of negatives.
 
-    -1 is ignored, `background` is negative, all else positive. Positives take at most
-    `positive_fraction` of the places; negatives fill the rest as far as there are any.
+    Label -1 is ignored, `background` is negative, all other labels (N,) are positive. At most
+    `positive_fraction` of the samples are positive; the rest are negatives, if there are enough.
     """
     together = torch.cat(list(labels))
     is_negative = together == background
@@ -27,7 +27,7 @@ def sample_labels(
     for positive, negative in _by_image(is_positive, is_negative, [len(part) for part in labels]):
         num_positive = min(len(positive), int(num_samples * positive_fraction))
         num_negative = min(len(negative), num_samples - num_positive)
-        # Two draws, positives first, on the labels' device: detectron2's random stream.
+        # As detectron2 draws: positives first, then negatives, on the labels' device.
         chosen_positive = torch.randperm(len(positive), device=together.device)[:num_positive]
         chosen_negative = torch.randperm(len(negative), device=together.device)[:num_negative]
         chosen.append((positive[chosen_positive], negative[chosen_negative]))
@@ -37,7 +37,7 @@ def sample_labels(
 def _by_image(
     is_positive: Tensor, is_negative: Tensor, lengths: Sequence[int]
 ) -> list[tuple[Tensor, Tensor]]:
-    """Indices within each image where both are True; three waits, whatever the number of images."""
+    """Indices of the True values of each image; waits for the device three times in all."""
     ends = torch.tensor([0, *lengths]).cumsum(0)
     found = [mask.nonzero()[:, 0] for mask in (is_positive, is_negative)]
     limits = move(ends, is_positive.device)

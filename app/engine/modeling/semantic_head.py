@@ -1,4 +1,4 @@
-"""A class for every pixel from a feature pyramid (https://arxiv.org/abs/1901.02446).
+"""Semantic segmentation on a feature pyramid (https://arxiv.org/abs/1901.02446).
 
 N: images, C: classes, H, W: height, width of the network's padded input
 """
@@ -23,9 +23,9 @@ from app.engine.structures.sample import Sample
 
 
 class SemSegFPNHead(nn.Module):
-    """Brings every level to one stride by convolutions and doublings, adds them, classifies.
+    """Upsamples all levels to one stride with convolutions, adds them and classifies pixels.
 
-    ignore_value  label of pixels that cost nothing
+    ignore_value  label of the pixels that the loss ignores
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SemSegFPNHead(nn.Module):
         return logits
 
     def loss(self, features: Mapping[str, Tensor], targets: Tensor) -> Tensor:
-        """Cross entropy with (N, H, W) int64, mean over the pixels not ignored; 0 without any."""
+        """Mean cross entropy with (N, H, W) int64 over the pixels not ignored; 0 if all are."""
         logits = self._enlarged(self(features))
         total = F.cross_entropy(logits, targets, ignore_index=self.ignore_value, reduction="sum")
         counted = (targets != self.ignore_value).sum().clamp(min=1)
@@ -82,7 +82,7 @@ class SemSegFPNHead(nn.Module):
     def detect(
         self, features: Mapping[str, Tensor], sizes: Sequence[Size], original_sizes: Sequence[Size]
     ) -> list[Tensor]:
-        """Logits of N images, without padding, in their original sizes: (C, height, width)."""
+        """Logits of N images in their original sizes, without padding: (C, height, width)."""
         logits = self._enlarged(self(features))
         return [
             F.interpolate(
@@ -97,7 +97,7 @@ class SemSegFPNHead(nn.Module):
     def targets(
         self, samples: Sequence[Sample], size_divisibility: int, device: torch.device
     ) -> Tensor:
-        """Labels of a batch, padded as the images are: (N, H, W) int64."""
+        """Labels of a batch, padded like the images: (N, H, W) int64."""
         labels = []
         for sample in samples:
             if sample.semantic is None:

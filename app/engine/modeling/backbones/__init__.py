@@ -1,6 +1,6 @@
-"""Bodies, with a neck or without one: what `MODEL.BACKBONE.NAME` can name.
+"""The backbones of `MODEL.BACKBONE.NAME`: a body, with or without a neck.
 
-A new body is a file and its line in BODIES; it gets all necks.
+To add a body, add a file and a line in BODIES; every neck can be combined with it.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ BODIES: dict[str, Callable[[CfgNode], Backbone]] = {
     "efficientnet": build_efficientnet_backbone,
     "regnet": build_regnet_backbone,
 }
-"""The word for the body in `MODEL.BACKBONE.NAME`."""
+"""The functions that build a body, by its name in `MODEL.BACKBONE.NAME`."""
 
 
 def build_backbone(cfg: CfgNode) -> Backbone:
-    """The body that `MODEL.BACKBONE.NAME` names, with its neck."""
+    """Build the body that `MODEL.BACKBONE.NAME` names, with its neck."""
     body, neck = combinations(BODIES, NECKS)[cfg.MODEL.BACKBONE.NAME]
     bottom_up = BODIES[body](cfg)
     return bottom_up if neck is None else NECKS[neck](cfg, bottom_up)

@@ -1,4 +1,4 @@
-"""What bodies made of torchvision's classification networks share."""
+"""Shared code of the bodies that are torchvision's classification networks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from app.engine.modeling.backbones.resnet import freeze
 
 @dataclass(frozen=True, slots=True)
 class TapPoint:
-    """A map taken behind `features[index]`."""
+    """The position of a feature map: the output of `features[index]`."""
 
     index: int
     shape: ShapeSpec
 
 
 class FeaturesBackbone(Backbone):
-    """The `features` of a torchvision network, cut behind the last wanted map.
+    """The `features` of a torchvision network, up to the last map of `out_features`.
 
-    freeze_at  0 trains everything, 1 freezes what comes before stride 4, 2 the first map, ...
+    freeze_at  0 trains all, 1 freezes the layers before stride 4, 2 also the first map, ...
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class FeaturesBackbone(Backbone):
             freeze(module)
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        """The wanted maps."""
+        """The shapes of the maps of `out_features`."""
         return {name: tap.shape for name, tap in self.taps.items()}
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """(N, 3, H, W) -> the wanted maps."""
+        """(N, 3, H, W) -> the maps of `out_features`."""
         maps = []
         for module in self.features:
             maps.append(x := module(x))
@@ -59,7 +59,7 @@ class FeaturesBackbone(Backbone):
 
 
 def with_norm(features: nn.Sequential, name: str) -> nn.Sequential:
-    """`features` with its batch norms (constants kept) turned into the kind `name`."""
+    """Replace the batch norms of `features` by the norm `name`; eps and momentum stay."""
     if name == "FrozenBN":
         freeze_batch_norm(features)
     elif name == "SyncBN":
@@ -84,7 +84,7 @@ def require_three_channels(cfg: CfgNode) -> None:
 
 
 class _FoldingSequential(nn.Sequential):
-    """A Sequential that runs a convolution and the norm behind it as one."""
+    """A Sequential that folds a frozen batch norm into the convolution before it."""
 
     def forward(self, input: Tensor) -> Tensor:
         modules = list(self)

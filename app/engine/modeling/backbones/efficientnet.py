@@ -29,17 +29,17 @@ TRAITS = Body(
     faster_exported=True,
 )
 
-# The last 1x1 convolution (features.8) serves classification and is left out.
+# The last 1x1 convolution (features.8) is for classification only and is left out.
 TAP_INDEX = {"ef2": 2, "ef3": 3, "ef4": 5, "ef5": 7}
 
 
 def build_efficientnet_backbone(cfg: CfgNode) -> FeaturesBackbone:
-    """The body that `MODEL.EFFICIENTNET` describes."""
+    """Build the body that `MODEL.EFFICIENTNET` describes."""
     efficientnet = cfg.MODEL.EFFICIENTNET
     require_three_channels(cfg)
     from torchvision import models  # slow to import
 
-    # Dropping whole blocks at random is a recipe for training from scratch.
+    # Stochastic depth is meant for training from scratch, so it is turned off.
     network = models.get_model(
         f"efficientnet_{efficientnet.VARIANT}", weights=None, stochastic_depth_prob=0.0
     )

@@ -1,6 +1,6 @@
 """MobileNetV2 (arXiv:1801.04381): maps mb2 .. mb5 of strides 4 .. 32.
 
-Weights have torchvision's names; torchvision itself takes longer to import than torch.
+The weights have torchvision's names. torchvision is not used: importing it is slower than torch.
 """
 
 from torch import Tensor, nn
@@ -40,9 +40,9 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-"""Expansion, channels, number of blocks, stride of the first."""
+"""For each stage: expansion, channels, number of blocks, stride of the first block."""
 
-# The last 1x1 convolution (features.18, 1280 channels) serves classification and is left out.
+# The last 1x1 convolution (features.18, 1280 channels) is for classification and is left out.
 TAPS = {
     "mb2": TapPoint(3, ShapeSpec(24, 4)),
     "mb3": TapPoint(6, ShapeSpec(32, 8)),
@@ -52,7 +52,7 @@ TAPS = {
 
 
 def build_mobilenetv2_backbone(cfg: CfgNode) -> FeaturesBackbone:
-    """The body that `MODEL.MOBILENETV2` describes."""
+    """Build the body that `MODEL.MOBILENETV2` describes."""
     mobilenet = cfg.MODEL.MOBILENETV2
     require_three_channels(cfg)
     return FeaturesBackbone(
@@ -65,7 +65,7 @@ def build_mobilenetv2_backbone(cfg: CfgNode) -> FeaturesBackbone:
 
 
 class InvertedResidual(nn.Module):
-    """Wide inside, narrow outside; a shortcut where input and output are alike."""
+    """A block that widens, convolves and narrows; it has a shortcut if the shape stays the same."""
 
     def __init__(self, in_channels: int, out_channels: int, *, expansion: int, stride: int) -> None:
         super().__init__()

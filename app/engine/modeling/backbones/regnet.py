@@ -1,6 +1,6 @@
 """RegNetX and RegNetY (arXiv:2003.13678, 1905.13214): maps s1 .. s4 of strides 4 .. 32.
 
-Attribute names reach the state-dict keys and are pycls' own, which detectron2 keeps.
+Attribute names are those of pycls and detectron2, because they appear in checkpoint keys.
 """
 
 import math
@@ -45,10 +45,10 @@ TRAITS = Body(
 def regnet_stages(
     *, depth: int, w_a: float, w_0: int, w_m: float, group_width: int
 ) -> list[tuple[int, int, int]]:
-    """(number of blocks, width, group width) of each stage, by section 3.3 of the paper.
+    """Return (number of blocks, width, group width) of each stage: section 3.3 of the paper.
 
-    Widths grow linearly by `w_a` from `w_0`, are rounded to `w_0` times a power of `w_m`, and
-    blocks of equal width form a stage.
+    Widths grow linearly from `w_0` by `w_a`, and are rounded to `w_0` times a power of `w_m`.
+    Blocks of equal width form a stage.
     """
     widths = w_0 + w_a * np.arange(depth)
     powers = np.round(np.log(widths / w_0) / math.log(w_m))
@@ -92,7 +92,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class BottleneckTransform(nn.Module):
-    """1x1, grouped 3x3, gate where `squeezed` is not 0, 1x1."""
+    """1x1, grouped 3x3, 1x1 convolution; squeeze-excitation before the last if `squeezed` > 0."""
 
     def __init__(
         self, in_channels: int, width: int, *, stride: int, group: int, squeezed: int, norm: str
@@ -116,7 +116,7 @@ class BottleneckTransform(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block; `proj` where stride or channels change."""
+    """A residual block; `proj` projects the shortcut if stride or channels change."""
 
     def __init__(
         self, in_channels: int, width: int, *, stride: int, group: int, se_ratio: float, norm: str
@@ -145,7 +145,7 @@ class RegNet(Backbone):
     """A stem and four stages of equal blocks.
 
     stages     (number of blocks, width, group width) of each stage
-    se_ratio   share of a block's input channels in its gate; 0 for no gate
+    se_ratio   squeezed channels of squeeze-excitation / input channels of the block; 0: none
     freeze_at  0 trains everything, 1 freezes the stem, 2 the stem and s1, ...
     """
 
@@ -195,7 +195,7 @@ class RegNet(Backbone):
 
 
 def build_regnet_backbone(cfg: CfgNode) -> RegNet:
-    """The body that `MODEL.REGNETS` describes."""
+    """Build the body that `MODEL.REGNETS` describes."""
     regnets = cfg.MODEL.REGNETS
     stages = regnet_stages(
         depth=regnets.DEPTH,

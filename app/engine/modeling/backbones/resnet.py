@@ -1,7 +1,7 @@
 """ResNet (arXiv:1512.03385), ResNeXt (1611.05431), dilated and deformable variants.
 
-Maps are named `stem`, `res2` .. `res5`, of strides 4, 4 .. 32. Attribute names reach the
-state-dict keys and are detectron2's.
+The maps `stem`, `res2` .. `res5` have strides 4, 4 .. 32. Attribute names are detectron2's,
+because they appear in checkpoint keys.
 """
 
 from collections.abc import Sequence
@@ -39,12 +39,12 @@ BLOCKS_PER_STAGE = {
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """One stage of residual blocks; the first block changes stride and channels.
+    """One stage of residual blocks; only the first block changes stride and channels.
 
     bottleneck_channels  0 means the basic block of two 3x3 convolutions
-    stride_in_1x1        the stride sits on the first 1x1 (MSRA's files), else on the 3x3
+    stride_in_1x1        the first 1x1 has the stride (MSRA's checkpoints), else the 3x3
     offset_groups        0 means a plain 3x3, else a deformable one
-    modulated            the deformable convolution also weighs its taps (version 2)
+    modulated            deformable convolution v2: it also predicts a weight for each position
     """
 
     num_blocks: int
@@ -61,7 +61,7 @@ class StageSpec:
 
 
 def make_stage(spec: StageSpec) -> nn.Sequential:
-    """The blocks of one stage, in order."""
+    """Build the blocks of one stage."""
     block_class = (
         BasicBlock
         if not spec.bottleneck_channels
@@ -77,7 +77,7 @@ def make_stage(spec: StageSpec) -> nn.Sequential:
 
 
 class _Block(nn.Module):
-    """A residual block; `shortcut` projects where the number of channels changes."""
+    """A residual block; `shortcut` is a projection if the number of channels changes."""
 
     shortcut: Conv2d | None
 
@@ -109,7 +109,7 @@ class BasicBlock(_Block):
 
 
 class BottleneckBlock(_Block):
-    """1x1, 3x3, 1x1."""
+    """A 1x1, a 3x3 and a 1x1 convolution."""
 
     def __init__(self, spec: StageSpec, *, in_channels: int, stride: int) -> None:
         super().__init__(spec, in_channels=in_channels, stride=stride)
@@ -144,7 +144,7 @@ class BottleneckBlock(_Block):
 
 
 class DeformBottleneckBlock(BottleneckBlock):
-    """A bottleneck whose 3x3 convolution is deformable; fresh, its offsets are zero."""
+    """A bottleneck whose 3x3 convolution is deformable; its offsets are initially zero."""
 
     def _make_conv2(self, spec: StageSpec, stride: int) -> None:
         channels = spec.bottleneck_channels
@@ -193,7 +193,7 @@ class Stem(nn.Module):
 
 
 class ResNet(Backbone):
-    """A stem and up to four stages; stages behind the last wanted map are not built.
+    """A stem and up to four stages; stages after the last map of `out_features` are not built.
 
     freeze_at  0 trains everything, 1 freezes the stem, 2 the stem and res2, ...
     """
@@ -230,20 +230,20 @@ class ResNet(Backbone):
         maps = {}
         for name in ("stem", *self.stage_names):
             x = getattr(self, name)(x)
-            if name in self.out_features:  # the others are large and can go
+            if name in self.out_features:  # do not keep the other maps: they are large
                 maps[name] = x
         return {name: maps[name] for name in self.out_features}
 
 
 def freeze(module: nn.Module) -> None:
-    """No more training of `module`: parameters constant, batch norms frozen."""
+    """Exclude the parameters of `module` from training and freeze its batch norms."""
     for parameter in module.parameters():
         parameter.requires_grad = False
     freeze_batch_norm(module)
 
 
 def build_resnet_backbone(cfg: CfgNode) -> ResNet:
-    """The body that `MODEL.RESNETS` describes."""
+    """Build the body that `MODEL.RESNETS` describes."""
     resnets = cfg.MODEL.RESNETS
     _check(cfg)
     wanted = [int(name[3:]) for name in resnets.OUT_FEATURES if name.startswith("res")]
@@ -257,7 +257,7 @@ def build_resnet_backbone(cfg: CfgNode) -> ResNet:
 
 
 def stage_specs(cfg: CfgNode) -> list[StageSpec]:
-    """The four stages res2 .. res5 of `MODEL.RESNETS`."""
+    """Return the specifications of the four stages res2 .. res5 of `MODEL.RESNETS`."""
     resnets = cfg.MODEL.RESNETS
     specs = []
     in_channels, out_channels = resnets.STEM_OUT_CHANNELS, resnets.RES2_OUT_CHANNELS
@@ -330,7 +330,7 @@ def _conv(
 
 
 def _init(*convs: nn.Module | None) -> None:
-    # After all of them exist, and the shortcut last: seeded runs equal detectron2's.
+    # Called when all convolutions exist, shortcut last: seeded weights then equal detectron2's.
     for conv in convs:
         if conv is not None:
             init_kaiming(conv)

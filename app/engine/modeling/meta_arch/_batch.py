@@ -1,4 +1,4 @@
-"""What the architectures do alike with a batch."""
+"""Steps that several architectures share."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from app.engine.structures.targets import GroundTruth
 
 
 def ground_truths(samples: Sequence[Sample], device: torch.device) -> list[GroundTruth]:
-    """What the batch is labelled with, on `device`."""
+    """Return the ground truth of the batch on `device`."""
     assert all(sample.ground_truth is not None for sample in samples)
     return [s.ground_truth.to(device) for s in samples if s.ground_truth is not None]
 
 
 def originals(detections: Sequence[Detections], samples: Sequence[Sample]) -> list[Detections]:
-    """Detections in the network's input -> in pixels of the original images, masks pasted.
+    """Convert detections from the network's input to the original images; paste masks.
 
-    Without masks they are on the CPU then: for so few boxes a GPU's launches would take longer.
+    Without masks this runs on the CPU: for few boxes GPU kernel launches would take longer.
     """
     if all(found.masks is None for found in detections):
         detections = to_cpu(detections)

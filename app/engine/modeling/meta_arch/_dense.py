@@ -1,4 +1,4 @@
-"""What detectors without a second stage share: a head of two towers, labels, loss normaliser.
+"""Base of the one-stage detectors: head with two towers, anchor labels, loss normaliser.
 
 N: images, K: classes, A: anchors at a cell, R: anchors of all levels, P: positive anchors
 """
@@ -22,10 +22,10 @@ from app.engine.structures.targets import GroundTruth
 
 
 class DenseDetector(Detector):
-    """A body and one head on some of its maps.
+    """A backbone and one head on some of its maps.
 
-    loss_normalizer  moving average of the number of positive anchors (of one small batch it is
-                     too noisy); the losses are divided by it
+    loss_normalizer  moving average of the number of positive anchors, by which losses are
+                     divided; the number in a single small batch is too noisy
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DenseDetector(Detector):
         self.loss_normalizer: float | Tensor = loss_normalizer
 
     def training_state(self) -> dict[str, float]:
-        """The moving loss normaliser."""
+        """Return the current loss normaliser."""
         return {"loss_normalizer": float(self.loss_normalizer)}
 
     def load_training_state(self, state: dict[str, float]) -> None:
@@ -64,16 +64,16 @@ class DenseDetector(Detector):
         self.loss_normalizer = state.get("loss_normalizer", self.loss_normalizer)
 
     def features(self, samples: list[Sample]) -> list[Tensor]:
-        """The maps (N, C, H, W) the head works on, finest first."""
+        """Compute the maps (N, C, H, W) that the head gets, finest first."""
         maps = self.backbone(self.preprocess(samples).tensor)
         return [maps[name] for name in self.in_features]
 
     @abstractmethod
     def label_anchors(self, gt: GroundTruth, anchors: Tensor) -> tuple[Tensor, Tensor]:
-        """What anchors (R, 4) should say in an image with at least one object.
+        """Return the training targets of anchors (R, 4) in an image with at least one object.
 
-        Class of each anchor (R,) int64: K for background, -1 to leave it out; and the index of
-        its object (R,) int64, of no meaning unless the class is a foreground one.
+        The class of each anchor (R,) int64: K for background, -1 for ignored; and the index of
+        its object (R,) int64, which is meaningful only if the class is a foreground class.
         """
 
     @torch.no_grad()
@@ -94,14 +94,14 @@ class DenseDetector(Detector):
         return torch.stack(all_classes), torch.stack(all_boxes)
 
     def positives(self, classes: Tensor) -> Tensor:
-        """Which anchors are of foreground classes (N, R); moves the normaliser on."""
+        """Return a mask (N, R) of the foreground anchors, and update the loss normaliser."""
         is_positive = (classes >= 0) & (classes < self.num_classes)
         number = is_positive.sum().clamp(min=1).double()
         self.loss_normalizer = 0.9 * self.loss_normalizer + 0.1 * number
         return is_positive
 
     def normalized(self, loss: Tensor) -> Tensor:
-        """A sum over positive anchors, divided by their moving number."""
+        """Divide a sum over positive anchors by the loss normaliser."""
         return (loss / self.loss_normalizer).to(loss.dtype)
 
     def classification_loss(self, logits: Sequence[Tensor], classes: Tensor) -> Tensor:
@@ -118,10 +118,10 @@ class DenseDetector(Detector):
 
 
 class DenseHead(nn.Module):
-    """Two towers of 3x3 convolutions shared by all levels: classes, and boxes.
+    """Two towers of 3x3 convolutions, for classes and for boxes, shared by all levels.
 
-    norm  '' or a norm behind every convolution of the towers; batch norms keep the statistics
-          of each level apart
+    norm  norm after every convolution of the towers, or ''; batch norms keep separate
+          statistics for each level
     """
 
     def __init__(
@@ -151,12 +151,12 @@ class DenseHead(nn.Module):
         for module in (*cls_subnet, *bbox_subnet, self.cls_score, self.bbox_pred):
             if isinstance(module, nn.Conv2d):
                 init_normal(module, 0.01)
-        # At the start every class has the prior probability, or the first losses explode.
+        # Initially every class has the prior probability; otherwise the first losses explode.
         assert self.cls_score.bias is not None
         nn.init.constant_(self.cls_score.bias, -math.log((1 - prior_prob) / prior_prob))
 
     def class_logits(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """(N, A * K, H, W) for each level; the anchor is the slow channel index."""
+        """Logits (N, A * K, H, W) of each level; channels are ordered (anchor, class)."""
         return [self.level_logits(feature, level) for level, feature in enumerate(features)]
 
     def level_logits(self, feature: Tensor, level: int) -> Tensor:
@@ -165,11 +165,11 @@ class DenseHead(nn.Module):
         return logits
 
     def box_features(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """(N, channels, H, W) for each level, input of `bbox_pred`."""
+        """The inputs (N, channels, H, W) of `bbox_pred` for each level."""
         return [_run(self.bbox_subnet, feature, level) for level, feature in enumerate(features)]
 
     def level_deltas(self, feature: Tensor, level: int) -> Tensor:
-        """What `bbox_pred` says of one level: (N, A * 4, H, W)."""
+        """Deltas (N, A * 4, H, W) of one level."""
         deltas: Tensor = self.bbox_pred(_run(self.bbox_subnet, feature, level))
         return deltas
 

@@ -1,4 +1,4 @@
-"""From what a head says of all anchors to the detections of each image.
+"""Select the detections of each image from the predictions for all anchors.
 
 N: images, K: classes, A: anchors at a cell, R: anchors of a level, S: best pairs of an image
 """
@@ -37,7 +37,7 @@ class BestPairs(NamedTuple):
 def best_pairs(scores: Tensor, topk: int) -> BestPairs:
     """The `topk` best pairs of each image: (N, R, K) -> BestPairs.
 
-    They are sought among the `topk` anchors whose best class is best: no other can hold one.
+    Only the `topk` anchors with the highest scores can be part of such a pair.
     """
     num_classes = scores.shape[2]
     rows = scores.amax(dim=2).topk(min(topk, scores.shape[1]), dim=1).indices
@@ -48,23 +48,23 @@ def best_pairs(scores: Tensor, topk: int) -> BestPairs:
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:
-    """Rows of each image: (N, R, V), (N, S) -> (N, S, V)."""
+    """Select rows of each image: (N, R, V), (N, S) -> (N, S, V)."""
     return values.gather(1, index[:, :, None].expand(-1, -1, values.shape[2]))
 
 
 def decode(coder: Coder, deltas: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes of some anchors in float32: (N, S, 4), (N, S, 4) -> (N, S, 4)."""
+    """Decode the boxes of some anchors: (N, S, 4), (N, S, 4) -> (N, S, 4) float32."""
     return coder.decode(deltas.flatten(0, 1), anchors.flatten(0, 1)).view(deltas.shape)
 
 
 @dataclass(frozen=True, slots=True)
 class DenseFilter:
-    """Which pairs of anchor and class become detections.
+    """Selects the pairs of anchor and class that become detections.
 
-    score_thresh    scores must exceed it
-    topk            best pairs of each level that go into suppression
-    nms_thresh      overlap within a class above which the worse one goes
-    max_detections  of one image
+    score_thresh    scores must exceed this
+    topk            number of the best pairs of each level that NMS gets
+    nms_thresh      of two boxes of a class with a higher IoU, NMS drops the worse
+    max_detections  largest number of detections of one image
     """
 
     score_thresh: float
@@ -83,7 +83,7 @@ class DenseFilter:
     ) -> list[Detections]:
         """Detections in original pixels, on the CPU: (N, S, 4), (N, S), (N, S) [, (N, S, K)].
 
-        Boxes that are not finite do not take part.
+        Boxes that are not finite are dropped.
         """
         takes_part = (scores > self.score_thresh) & boxes.isfinite().all(dim=2)
         image, index = batched_nms_of_images(
@@ -94,7 +94,7 @@ class DenseFilter:
             limit=self.max_detections,
         )
         values = [boxes, scores, classes, *([] if class_probs is None else [class_probs])]
-        # Here they leave the device: what is left to do with so few costs a GPU more than a CPU.
+        # Copy the few detections to the CPU, where the remaining steps are faster than on a GPU.
         chosen = [value[image, index].cpu() for value in values]
         counts = torch.bincount(image.cpu(), minlength=len(samples)).tolist()
         return [

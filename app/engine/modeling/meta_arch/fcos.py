@@ -1,7 +1,7 @@
-"""FCOS: one stage, one point at a cell in place of anchors, centerness.
+"""FCOS: a one-stage detector with one point at each cell instead of anchors, and centerness.
 
 N: images, K: classes, G: objects, R: points of all levels, P: positive points.
-A point is a square anchor with sides of its level's stride.
+A point is represented by a square anchor whose side is the stride of the level.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ TRAITS = Architecture(
 
 
 class FCOSHead(DenseHead):
-    """The two towers, and centerness beside the boxes."""
+    """The two towers, and a centerness layer on the box tower."""
 
     def __init__(self, *, in_channels: int, num_convs: int, **kwargs: Any) -> None:
         super().__init__(
@@ -85,7 +85,7 @@ class FCOSHead(DenseHead):
 class FCOS(DenseDetector):
     """FCOS (https://arxiv.org/abs/2006.09214).
 
-    center_sampling_radius  points this many strides around an object's centre are positive
+    center_sampling_radius  points within this many strides of an object's centre are positive
     """
 
     head: FCOSHead
@@ -110,7 +110,7 @@ class FCOS(DenseDetector):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """The model that `MODEL.FCOS` describes."""
+        """Build the model that `MODEL.FCOS` describes."""
         fcos = cfg.MODEL.FCOS
         backbone = build_backbone(cfg)
         given = backbone.output_shape()
@@ -154,7 +154,7 @@ class FCOS(DenseDetector):
         )
 
     def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """`loss_fcos_cls`, `loss_fcos_loc`, `loss_fcos_ctr` over the moving number of positives."""
+        """`loss_fcos_cls`, `loss_fcos_loc`, `loss_fcos_ctr`, divided by the loss normaliser."""
         features = self.features(samples)
         logits, deltas, centerness = self.predict(features)
         points = torch.cat(self.anchor_generator(features))
@@ -178,7 +178,7 @@ class FCOS(DenseDetector):
 
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:
-        """At most `max_detections` of each image, in original pixels."""
+        """At most `max_detections` detections of each image, in pixels of the original."""
         features = self.features(samples)
         all_scores, all_deltas, all_points, all_classes, all_probs = [], [], [], [], []
         for logits, deltas, centerness, points in zip(
@@ -202,12 +202,12 @@ class FCOS(DenseDetector):
 
     @torch.no_grad()
     def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
-        """Scores of each class, centerness included: (N, K, H, W) for each level."""
+        """Class scores, centerness included: (N, K, H, W) for each level."""
         logits, _, centerness = self.predict(self.features(samples))
         return [_scores(*level) for level in zip(logits, centerness, strict=True)]
 
     def label_anchors(self, gt: GroundTruth, anchors: Tensor) -> tuple[Tensor, Tensor]:
-        """A point belongs to the smallest object it is near the centre of and of fitting size."""
+        """A point belongs to the smallest object of its level's size range whose centre is near."""
         sides = anchors[:, 2] - anchors[:, 0]
         centers = box_ops.centers(anchors)
         lower = (4 * sides).masked_fill(sides == self.finest, 0)
@@ -227,7 +227,7 @@ class FCOS(DenseDetector):
 
 
 def gt_centerness(deltas: Tensor) -> Tensor:
-    """1 in an object's middle, towards 0 at its edges: (P, 4) left top right bottom -> (P,)."""
+    """1 at an object's centre, 0 at its edges: (P, 4) left, top, right, bottom -> (P,)."""
     x, y = deltas[:, 0::2], deltas[:, 1::2]
     ratio = (x.amin(dim=1) / x.amax(dim=1)) * (y.amin(dim=1) / y.amax(dim=1))
     return ratio.sqrt()

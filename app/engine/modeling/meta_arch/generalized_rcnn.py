@@ -1,4 +1,4 @@
-"""Two-stage detectors: a backbone, proposals, and heads that look inside them.
+"""Two-stage detectors: a backbone, proposals, and heads that work on each proposal.
 
 N: images in a batch; H, W: height, width of one level
 """
@@ -37,7 +37,7 @@ TRAITS = Architecture(
 
 
 class GeneralizedRCNN(Detector):
-    """Fast, Faster, Mask, Keypoint and Cascade R-CNN; without an RPN proposals come as data."""
+    """Fast, Faster, Mask, Keypoint and Cascade R-CNN; without an RPN the data has proposals."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class GeneralizedRCNN(Detector):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """The detector that `cfg.MODEL` describes."""
+        """Build the detector that `cfg.MODEL` describes."""
         backbone = build_backbone(cfg)
         shapes = backbone.output_shape()
         return cls(
@@ -71,7 +71,7 @@ class GeneralizedRCNN(Detector):
         )
 
     def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """Losses of the heads, then of the RPN."""
+        """Return the losses of the heads and of the RPN."""
         images = self.preprocess(samples)
         return self._losses(self.backbone(images.tensor), images.sizes, samples)
 
@@ -110,7 +110,7 @@ class GeneralizedRCNN(Detector):
         return self.proposal_generator.objectness(features)
 
     def set_image_counts(self, counts: Tensor) -> None:
-        """In how many training images each class occurs (K,), for the federated loss."""
+        """Set the number of training images with each class (K,), for the federated loss."""
         self.roi_heads.set_image_counts(counts)
 
     def _losses(
@@ -134,7 +134,7 @@ class GeneralizedRCNN(Detector):
     def _detect(
         self, features: Mapping[str, Tensor], sizes: Sequence[Size], samples: Sequence[Sample]
     ) -> list[Detections]:
-        """Detections in the network's input, masks unpasted."""
+        """Detections in the network's input; masks are not pasted yet."""
         found = self._detect_boxes(features, sizes, samples)
         return self.roi_heads.add_instance_maps(features, found)
 

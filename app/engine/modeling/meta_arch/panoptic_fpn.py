@@ -41,7 +41,7 @@ _INSTANCE_LOSSES = ("loss_box_reg", "loss_mask")
 class PanopticFPN(GeneralizedRCNN):
     """Instances, semantic logits, and both merged (unless `merge` is None).
 
-    instance_loss_weight  of box and mask losses; as in detectron2 not of the class loss or the RPN
+    instance_loss_weight  weight of box and mask losses, but not of class and RPN (as detectron2)
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class PanopticFPN(GeneralizedRCNN):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """The detector that `cfg.MODEL` describes."""
+        """Build the detector that `cfg.MODEL` describes."""
         backbone = build_backbone(cfg)
         shapes = backbone.output_shape()
         combine = cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED
@@ -75,7 +75,7 @@ class PanopticFPN(GeneralizedRCNN):
         )
 
     def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """`loss_sem_seg`, those of the RPN, those of the heads."""
+        """Return `loss_sem_seg` and the losses of the RPN and of the heads."""
         images = self.preprocess(samples)
         features = self.backbone(images.tensor)
         labels = self.sem_seg_head.targets(samples, self.size_divisibility, self.device)
@@ -103,7 +103,7 @@ class PanopticFPN(GeneralizedRCNN):
         return self._in_original(found, features, images.sizes, samples)
 
     def merged(self, detections: Detections) -> Detections:
-        """Pasted masks and `semantic` of one image, joined in `panoptic`."""
+        """Merge pasted masks and `semantic` of one image into `panoptic`."""
         if self.merge is None or detections.semantic is None:
             return detections
         panoptic = self.merge(detections, detections.semantic.argmax(dim=0))
@@ -116,7 +116,7 @@ class PanopticFPN(GeneralizedRCNN):
         sizes: Sequence[Size],
         samples: Sequence[Sample],
     ) -> list[Detections]:
-        """Instances in the original images, with `semantic`."""
+        """Convert instances to the original images and add `semantic`."""
         original_sizes = [sample.original_size for sample in samples]
         semantic = self.sem_seg_head.detect(features, sizes, original_sizes)
         moved = originals(found, samples)

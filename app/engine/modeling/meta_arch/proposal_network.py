@@ -1,4 +1,4 @@
-"""A network that only proposes: RPN on a backbone.
+"""A network that only makes proposals: a backbone and an RPN.
 
 N: images in a batch; H, W: height, width of one level
 """
@@ -25,7 +25,7 @@ TRAITS = Architecture(
 
 
 class ProposalNetwork(Detector):
-    """Its detections are class-less: class 0 and the objectness logit as score."""
+    """A detector whose detections have class 0 and the objectness logit as score."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class ProposalNetwork(Detector):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """The network that `cfg.MODEL` describes."""
+        """Build the network that `cfg.MODEL` describes."""
         backbone = build_backbone(cfg)
         return cls(
             backbone=backbone,

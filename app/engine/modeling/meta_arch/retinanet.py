@@ -1,4 +1,4 @@
-"""RetinaNet: one stage, anchors on every level, focal loss.
+"""RetinaNet: a one-stage detector with anchors on every level and the focal loss.
 
 N: images, K: classes, A: anchors at a cell, R: anchors of all levels
 """
@@ -60,7 +60,7 @@ class RetinaNet(DenseDetector):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """The model that `MODEL.RETINANET` describes."""
+        """Build the model that `MODEL.RETINANET` describes."""
         retinanet = cfg.MODEL.RETINANET
         backbone = build_backbone(cfg)
         given = backbone.output_shape()
@@ -105,7 +105,7 @@ class RetinaNet(DenseDetector):
         return logits, [self.head.bbox_pred(x) for x in self.head.box_features(features)]
 
     def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """`loss_cls` (focal) and `loss_box_reg`, over the moving number of positive anchors."""
+        """`loss_cls` (focal) and `loss_box_reg`, divided by the loss normaliser."""
         features = self.features(samples)
         anchors = torch.cat(self.anchor_generator(features))
         classes, gt_boxes = self.labels(samples, anchors)
@@ -121,7 +121,7 @@ class RetinaNet(DenseDetector):
     def box_losses(
         self, features: Sequence[Tensor], anchors: Tensor, gt_boxes: Tensor, is_positive: Tensor
     ) -> Tensor:
-        """Sum over positive anchors: L maps, (R, 4), (N, R, 4), (N, R) bool -> scalar."""
+        """Sum the loss of positive anchors: L maps, (R, 4), (N, R, 4), (N, R) bool -> scalar."""
         maps = [self.head.bbox_pred(x) for x in self.head.box_features(features)]
         deltas = torch.cat([by_anchor(level, 4) for level in maps], dim=1).flatten(0, 1)
         boxes = anchors.expand_as(gt_boxes).flatten(0, 1)
@@ -131,13 +131,13 @@ class RetinaNet(DenseDetector):
 
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:
-        """At most `max_detections` of each image, in original pixels."""
+        """At most `max_detections` detections of each image, in pixels of the original."""
         features = self.features(samples)
         all_logits, all_deltas, all_anchors, all_classes, all_probs = [], [], [], [], []
-        # Level by level: the logits of the finest are the largest thing in memory.
+        # Level by level, because the logits of the finest level take most of the memory.
         for level, anchors in enumerate(self.anchor_generator(features)):
             logits = by_anchor(self.head.level_logits(features[level], level), self.num_classes)
-            best = best_pairs(logits, self.detection_filter.topk)  # logits rank as scores do
+            best = best_pairs(logits, self.detection_filter.topk)  # logits sort like scores
             if self.keep_class_probs:
                 all_probs.append(take(logits, best.anchors).float().sigmoid())
             del logits
@@ -159,7 +159,7 @@ class RetinaNet(DenseDetector):
 
     @torch.no_grad()
     def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
-        """The best anchor's probability of each class: (N, K, H, W) for each level."""
+        """The highest probability of each class over anchors: (N, K, H, W) for each level."""
         logits = self.head.class_logits(self.features(samples))
         return [
             level.view(len(level), -1, self.num_classes, *level.shape[2:])
@@ -170,7 +170,7 @@ class RetinaNet(DenseDetector):
         ]
 
     def label_anchors(self, gt: GroundTruth, anchors: Tensor) -> tuple[Tensor, Tensor]:
-        """By overlap; anchors between the two thresholds are left out."""
+        """Label anchors by their IoU; anchors between the two thresholds are ignored."""
         matches, labels = self.matcher.match_boxes(gt.boxes, anchors)
         classes = gt.classes[matches].masked_fill(labels == 0, self.num_classes)
         return classes.masked_fill(labels == -1, -1), matches

@@ -1,4 +1,4 @@
-"""A semantic head on a backbone: a class for every pixel, no instances.
+"""A backbone and a semantic head: a class for every pixel, no instances.
 
 N: images in a batch, C: classes
 """
@@ -26,7 +26,7 @@ TRAITS = Architecture(
 
 
 class SemanticSegmentor(Detector):
-    """Its detections hold no boxes, only `semantic` logits."""
+    """A detector whose detections have no boxes, only `semantic` logits."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class SemanticSegmentor(Detector):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """The network that `cfg.MODEL` describes."""
+        """Build the network that `cfg.MODEL` describes."""
         backbone = build_backbone(cfg)
         return cls(
             backbone=backbone,
@@ -74,6 +74,6 @@ class SemanticSegmentor(Detector):
         ]
 
     def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
-        """Class probabilities of each cell: one (N, C, H, W), all classes together 1."""
+        """Class probabilities of each cell: one (N, C, H, W); the sum over classes is 1."""
         logits = self.sem_seg_head(self.backbone(self.preprocess(samples).tensor))
         return [logits.float().softmax(dim=1)]

@@ -1,4 +1,4 @@
-"""What stands on a body: a new neck is a file and its line in NECKS, and serves every body."""
+"""Necks: to add one, add a file and a line in NECKS; every body can be combined with it."""
 
 from collections.abc import Callable
 
@@ -13,4 +13,4 @@ NECKS: dict[str, Callable[[CfgNode, Backbone], Backbone]] = {
     "build_{}_fpn_backbone": build_fpn,
     "build_retinanet_{}_fpn_backbone": build_retinanet_fpn,
 }
-"""What `MODEL.BACKBONE.NAME` is with the body's name in place of `{}`."""
+"""The functions that build a neck, by `MODEL.BACKBONE.NAME`, where `{}` is the body's name."""

@@ -1,4 +1,4 @@
-"""Feature pyramid (arXiv:1612.03144) on any body: maps p<k> of stride 2**k and equal channels."""
+"""Feature pyramid (arXiv:1612.03144) on any body: maps p<k> of stride 2**k, equal channels."""
 
 import math
 from abc import ABC, abstractmethod
@@ -18,18 +18,18 @@ TRAITS = Neck(extra_levels=1)
 
 
 class TopBlock(nn.Module, ABC):
-    """More levels, of ever smaller sides, from one map of the body or of the pyramid."""
+    """Additional, coarser levels, computed from one map of the body or of the pyramid."""
 
     num_levels: int
     in_feature: str
 
     @abstractmethod
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(N, C, H, W) -> `num_levels` maps, each of half the sides of the one before."""
+        """(N, C, H, W) -> `num_levels` maps; each halves the sides of the previous map."""
 
 
 class LastLevelMaxPool(TopBlock):
-    """One more level: every second cell of the last one."""
+    """One additional level: every second cell of the last level."""
 
     num_levels = 1
 
@@ -43,11 +43,11 @@ class LastLevelMaxPool(TopBlock):
 
 
 class FPN(Backbone):
-    """A body and the pyramid above some of its maps.
+    """A body and a feature pyramid on some of its maps.
 
-    in_features  maps of the body, finest first, each of twice the stride of the one before
-    norm         '' gives the convolutions a bias, anything else a norm
-    average      halve the sum of the two paths at each level
+    in_features  maps of the body, finest first; each has twice the stride of the previous one
+    norm         the norm of the convolutions; if '', they have a bias instead
+    average      take the mean of lateral and top-down path at each level, not the sum
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class FPN(Backbone):
                 merged += F.interpolate(above, scale_factor=2.0, mode="nearest")
                 if self.average:
                     merged = merged / 2
-            del below  # the finest maps are the largest things in memory
+            del below  # the finest maps take most of the memory
             maps[f"p{level}"] = getattr(self, f"fpn_output{level}")(merged)
             above = merged
         if self.top_block is not None:
@@ -127,13 +127,13 @@ class FPN(Backbone):
 
 
 def build_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
-    """The pyramid of `MODEL.FPN` on `bottom_up`, with one pooled level on top."""
+    """Build the pyramid of `MODEL.FPN` on `bottom_up`, with one pooled level on top."""
     last_stride = bottom_up.output_shape()[cfg.MODEL.FPN.IN_FEATURES[-1]].stride
     return pyramid(cfg, bottom_up, LastLevelMaxPool(f"p{int(math.log2(last_stride))}"))
 
 
 def pyramid(cfg: CfgNode, bottom_up: Backbone, top_block: TopBlock) -> FPN:
-    """The pyramid of `MODEL.FPN` on `bottom_up` with any `top_block`."""
+    """Build the pyramid of `MODEL.FPN` on `bottom_up` with the given `top_block`."""
     fpn = cfg.MODEL.FPN
     return FPN(
         bottom_up,

@@ -16,7 +16,7 @@ TRAITS = Neck(extra_levels=2, has_top_block=True)
 
 
 class LastLevelP6P7(TopBlock):
-    """Two more levels by strided convolutions, from a map of the body or of the pyramid."""
+    """Two additional levels by strided convolutions of a map of the body or of the pyramid."""
 
     num_levels = 2
 
@@ -37,8 +37,8 @@ class LastLevelP6P7(TopBlock):
 def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
     training = torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
     if training and x.device.type == "cpu" and x.shape[-1] < conv.stride[-1]:
-        # torch (2.11 to 2.14) takes the bfloat16 weight gradients of so narrow a map from memory
-        # that nobody has written: of images up to 64 pixels wide, or very tall ones.
+        # torch 2.11 to 2.14 computes bfloat16 weight gradients of a map narrower than the stride
+        # from uninitialised memory. Such maps come from images at most 64 pixels wide or very tall.
         with torch.autocast("cpu", enabled=False):
             return F.conv2d(x.float(), conv.weight, conv.bias, conv.stride, conv.padding)
     result: Tensor = conv(x)
@@ -46,7 +46,7 @@ def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def build_retinanet_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
-    """The pyramid of `MODEL.FPN` on `bottom_up`, with two convolved levels on top."""
+    """Build the pyramid of `MODEL.FPN` on `bottom_up`, with two convolved levels on top."""
     fpn, shapes = cfg.MODEL.FPN, bottom_up.output_shape()
     last_map = fpn.IN_FEATURES[-1]
     last_level = f"p{int(math.log2(shapes[last_map].stride))}"

@@ -1,4 +1,4 @@
-"""What is done inside proposals: class, exact box, mask, keypoints."""
+"""ROI heads: they predict class, box, mask and keypoints of each proposal."""
 
 from collections.abc import Mapping
 
@@ -15,9 +15,9 @@ ROI_HEADS: dict[str, type[StandardROIHeads] | type[Res5ROIHeads]] = {
     "Res5ROIHeads": Res5ROIHeads,
     "StandardROIHeads": StandardROIHeads,
 }
-"""What `MODEL.ROI_HEADS.NAME` can name."""
+"""The values of `MODEL.ROI_HEADS.NAME`."""
 
 
 def build_roi_heads(cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> ROIHeads:
-    """The heads that `cfg` describes, on maps of the given shapes."""
+    """Build the heads that `cfg` describes, for maps of the given shapes."""
     return ROI_HEADS[cfg.MODEL.ROI_HEADS.NAME].from_config(cfg, shapes)

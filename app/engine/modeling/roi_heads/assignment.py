@@ -1,4 +1,4 @@
-"""Which proposals the heads are trained on, and towards which objects.
+"""Choose the proposals that train the heads, and match them to objects.
 
 P: proposals of one image, G: its objects, K: foreground classes; background is K
 """
@@ -19,14 +19,14 @@ from app.engine.structures.targets import GroundTruth, Proposals
 
 @dataclass(frozen=True, slots=True)
 class LabelledProposals:
-    """P proposals of one image, each with the object it is compared to.
+    """P proposals of one image, each with the object that it is matched to.
 
     image_size    (height, width) of the unpadded network input
     boxes         (P, 4) float32
     classes       (P,) int64 in [0, K], background is K
     matches       (P,) int64 index into `ground_truth`; 0 and meaningless for background
     ground_truth  the G objects of the image
-    num_objects   so many of the first proposals show an object, and no others; None: not known
+    num_objects   exactly the first `num_objects` proposals are foreground; None if not known
     """
 
     image_size: Size
@@ -40,7 +40,7 @@ class LabelledProposals:
         return len(self.boxes)
 
     def select(self, index: Tensor | slice) -> Self:
-        """The proposals at `index`; objects stay."""
+        """Return the proposals at `index`, with the same ground truth."""
         return replace(
             self,
             boxes=self.boxes[index],
@@ -50,14 +50,14 @@ class LabelledProposals:
         )
 
     def foreground(self, num_classes: int) -> Self:
-        """The proposals that show an object."""
+        """Return the proposals of a foreground class."""
         if self.num_objects is not None:
             return self.select(slice(self.num_objects))
         return self.select(((self.classes >= 0) & (self.classes < num_classes)).nonzero()[:, 0])
 
     @property
     def gt_boxes(self) -> Tensor:
-        """Box of the object of each proposal: (P, 4). Meaningless for background."""
+        """Box of the matched object of each proposal: (P, 4). Meaningless for background."""
         return self.ground_truth.boxes[self.matches] if len(self.ground_truth) else self.boxes
 
 
@@ -65,7 +65,7 @@ class LabelledProposals:
 def label_proposals(
     boxes: Tensor, size: Size, truth: GroundTruth, matcher: Matcher, num_classes: int
 ) -> LabelledProposals:
-    """Compare every box (P, 4) with the objects of its image."""
+    """Match every box (P, 4) to the objects of its image."""
     matches, labels = matcher.match_boxes(truth.boxes, boxes)
     if len(truth):
         classes = truth.classes[matches]
@@ -78,7 +78,7 @@ def label_proposals(
 
 @dataclass(frozen=True)
 class ProposalSampler:
-    """Takes a balanced sample of the proposals of each image."""
+    """Draws a balanced sample of the proposals of each image."""
 
     matcher: Matcher
     num_classes: int
@@ -102,7 +102,7 @@ class ProposalSampler:
     def __call__(
         self, proposals: Sequence[Proposals], ground_truth: Sequence[GroundTruth]
     ) -> list[LabelledProposals]:
-        """Foreground first, then background, at most `batch_size_per_image` of each image."""
+        """Draw at most `batch_size_per_image` proposals of each image, foreground first."""
         labelled = [
             self._label(of_image, truth)
             for of_image, truth in zip(proposals, ground_truth, strict=True)
@@ -121,6 +121,6 @@ class ProposalSampler:
     def _label(self, proposals: Proposals, truth: GroundTruth) -> LabelledProposals:
         boxes = proposals.boxes
         if self.append_ground_truth:
-            # Early in training no proposal may overlap an object: its own box always does.
+            # Early in training perhaps no proposal overlaps an object; its own box always does.
             boxes = torch.cat((boxes, truth.boxes))
         return label_proposals(boxes, proposals.image_size, truth, self.matcher, self.num_classes)

@@ -1,4 +1,4 @@
-"""From cropped features to one vector for each box.
+"""The box head: it computes one vector for each box from cropped features.
 
 M: boxes, C: channels, S: side of the crop
 """

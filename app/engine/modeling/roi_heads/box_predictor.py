@@ -36,7 +36,7 @@ class BoxPredictions(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BoxPredictorSpec:
-    """What a `BoxPredictor` is made of, besides the width of its input."""
+    """The parameters of a `BoxPredictor`, except the width of its input."""
 
     num_classes: int
     coder: BoxCoder
@@ -49,7 +49,7 @@ class BoxPredictorSpec:
 class BoxPredictor(nn.Module):
     """Two linear layers, `cls_score` and `bbox_pred`.
 
-    fed_loss_cls_weights  (K,) odds of a class to be drawn, with the federated loss only
+    fed_loss_cls_weights  (K,) relative probability that the federated loss draws a class
     """
 
     fed_loss_cls_weights: Tensor
@@ -75,7 +75,7 @@ class BoxPredictor(nn.Module):
     def from_config(
         cls, cfg: CfgNode, in_dim: int, *, box_weights: Sequence[float] | None = None
     ) -> Self:
-        """The predictor of `MODEL.ROI_BOX_HEAD`; `box_weights` are those of a cascade's stage."""
+        """The predictor of `MODEL.ROI_BOX_HEAD`; a cascade stage passes its own `box_weights`."""
         head = cfg.MODEL.ROI_BOX_HEAD
         spec = BoxPredictorSpec(
             num_classes=cfg.MODEL.ROI_HEADS.NUM_CLASSES,
@@ -89,7 +89,7 @@ class BoxPredictor(nn.Module):
 
     @property
     def class_loss(self) -> ClassLoss:
-        """How logits become probabilities and `loss_cls`."""
+        """The function that computes `loss_cls` and probabilities from logits."""
         spec = self.spec.class_loss
         if not spec.sigmoid:
             return SoftmaxLoss()
@@ -102,7 +102,7 @@ class BoxPredictor(nn.Module):
         )
 
     def set_image_counts(self, counts: Tensor) -> None:
-        """In how many training images each class occurs (K,): what the federated loss draws by."""
+        """Set the number of training images with each class (K,), for the federated loss."""
         if self.spec.class_loss.num_kept:
             odds = counts.float() ** self.spec.class_loss.frequency_power
             self.fed_loss_cls_weights.copy_(odds)
@@ -114,7 +114,7 @@ class BoxPredictor(nn.Module):
     def losses(
         self, predictions: BoxPredictions, proposals: Sequence[LabelledProposals]
     ) -> dict[str, Tensor]:
-        """`loss_cls`, a mean over all proposals, and `loss_box_reg`, a sum over foreground / M."""
+        """`loss_cls`, the mean over all boxes, and `loss_box_reg`, the foreground sum / M."""
         classes = torch.cat([p.classes for p in proposals])
         return {
             "loss_cls": self.class_loss(predictions.logits, classes),
@@ -134,12 +134,12 @@ class BoxPredictor(nn.Module):
             targets_where(is_foreground, gt_boxes, boxes),
         )
         loss = sum_where(is_foreground, losses)
-        # Not by the number of foreground boxes: each of them then weighs as much in an image
-        # of few objects as in one of many.
+        # Divided by the number of all boxes, not of foreground boxes: a foreground box then has
+        # the same weight in images with few and with many objects.
         return loss / max(len(classes), 1) * self.spec.box_loss_weight
 
     def _deltas_of(self, deltas: Tensor, classes: Tensor) -> Tensor:
-        """Of each box those of its class (background: those of K - 1): (M, k * 4) -> (M, 4)."""
+        """Select the deltas of each box's class (K - 1 if background): (M, k * 4) -> (M, 4)."""
         if self.spec.class_agnostic:
             return deltas
         known = classes.clamp(0, self.spec.num_classes - 1)
@@ -147,11 +147,11 @@ class BoxPredictor(nn.Module):
         return deltas.view(len(deltas), self.spec.num_classes, 4)[every, known]
 
     def probs(self, predictions: BoxPredictions) -> Tensor:
-        """Class probabilities (M, K + 1); only the foreground ones mean something with sigmoid."""
+        """Class probabilities (M, K + 1); with sigmoid the background column is meaningless."""
         return self.class_loss.probs(predictions.logits)
 
     def refine(self, predictions: BoxPredictions, boxes: Tensor, classes: Tensor) -> Tensor:
-        """`boxes` (M, 4) moved by the deltas of `classes` (M,) (background: those of K - 1)."""
+        """Apply the deltas of `classes` (M,) (K - 1 if background) to `boxes` (M, 4)."""
         return self.spec.coder.decode(self._deltas_of(predictions.deltas, classes), boxes)
 
     def detect(
@@ -162,7 +162,7 @@ class BoxPredictor(nn.Module):
         probs: Tensor | None = None,
         keep_class_probs: bool = False,
     ) -> list[Detections]:
-        """The best non-overlapping detections of each image, in the network's input.
+        """Return the detections of each image after NMS, in the network's input.
 
         `probs` replaces the predictor's own class probabilities.
         """

@@ -1,4 +1,4 @@
-"""Cascade R-CNN (https://arxiv.org/abs/1712.00726): each stage starts from the last one's boxes.
+"""Cascade R-CNN (https://arxiv.org/abs/1712.00726): each stage refines the previous boxes.
 
 N: images, M: boxes of all images, K: foreground classes
 """
@@ -24,7 +24,7 @@ from app.engine.structures.targets import Proposals
 
 
 class CascadeROIHeads(StandardROIHeads):
-    """Several box heads, each trained to a higher overlap; `matchers` holds one for each."""
+    """Several box heads, each trained at a higher IoU threshold with its own matcher."""
 
     box_head: nn.ModuleList
     box_predictor: nn.ModuleList
@@ -92,7 +92,7 @@ class CascadeROIHeads(StandardROIHeads):
     ) -> BoxPredictions:
         x = self.box_pooler(maps, boxes)
         if x.requires_grad:
-            # The losses of all stages are summed, and the maps shall not learn faster for it.
+            # The losses of all stages are summed; unscaled, the maps would get a larger gradient.
             x = _ScaleGradient.apply(x, 1.0 / len(self.box_head))
         predictions: BoxPredictions = self.box_predictor[stage](self.box_head[stage](x))
         return predictions
@@ -105,7 +105,7 @@ class CascadeROIHeads(StandardROIHeads):
         boxes: Sequence[Tensor],
     ) -> list[Tensor]:
         together = torch.cat(list(boxes))
-        # Class-agnostic: any class will do.
+        # The deltas are class-agnostic, so the class has no effect.
         classes = torch.zeros(len(together), dtype=torch.int64, device=together.device)
         refined = predictor.refine(predictions, together, classes)
         return list(torch.split(refined, [len(b) for b in boxes]))
@@ -113,7 +113,7 @@ class CascadeROIHeads(StandardROIHeads):
     def _relabel(
         self, stage: int, boxes: Sequence[Tensor], proposals: Sequence[LabelledProposals]
     ) -> list[LabelledProposals]:
-        """All of them, without another draw; boxes that have become empty are left out."""
+        """Match the refined boxes again, without sampling; empty boxes are dropped."""
         relabelled = []
         for of_image, refined in zip(proposals, boxes, strict=True):
             clipped = box_ops.clip(refined, of_image.image_size)

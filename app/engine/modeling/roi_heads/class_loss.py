@@ -1,4 +1,4 @@
-"""How class logits become probabilities and a loss: softmax, sigmoid, federated sigmoid.
+"""Class probabilities and losses from logits: softmax, sigmoid, federated sigmoid.
 
 M: boxes, K: foreground classes; logits are (M, K + 1), background last
 """
@@ -15,7 +15,7 @@ from app.engine.config import CfgNode
 
 @dataclass(frozen=True)
 class SoftmaxLoss:
-    """One of K + 1 classes: cross entropy, mean over boxes."""
+    """Softmax over K + 1 classes: cross entropy, mean over boxes."""
 
     def __call__(self, logits: Tensor, classes: Tensor) -> Tensor:
         """(M, K + 1), (M,) in [0, K] -> scalar; 0 with a gradient when there is no box."""
@@ -26,15 +26,15 @@ class SoftmaxLoss:
         return logits.softmax(dim=1)
 
     def class_vectors(self, probs: Tensor) -> Tensor:
-        """What people get to see of `probs`: all of it."""
+        """The class probabilities that detections hold: all columns of `probs`."""
         return probs
 
 
 @dataclass(frozen=True)
 class SigmoidLoss:
-    """Each foreground class on its own: binary cross entropy, summed over classes / M.
+    """Sigmoid of each foreground class: binary cross entropy, summed over classes and boxes / M.
 
-    class_weights  gives a factor for each class (K,) from the classes (M,) of the boxes
+    class_weights  function from the classes (M,) of the boxes to a weight of each class (K,)
     """
 
     class_weights: Callable[[Tensor], Tensor] | None = None
@@ -50,11 +50,11 @@ class SigmoidLoss:
         return loss.sum() / len(classes)
 
     def probs(self, logits: Tensor) -> Tensor:
-        """(M, K + 1) -> (M, K + 1), independent of each other; the last means nothing."""
+        """(M, K + 1) -> (M, K + 1), each independent; the last column is meaningless."""
         return logits.sigmoid()
 
     def class_vectors(self, probs: Tensor) -> Tensor:
-        """What people get to see of `probs`: the foreground."""
+        """The class probabilities that detections hold: the foreground columns."""
         return probs[:, :-1]
 
 
@@ -62,13 +62,13 @@ ClassLoss = SoftmaxLoss | SigmoidLoss
 
 
 def draw_federated_classes(classes: Tensor, odds: Tensor, num_kept: int) -> Tensor:
-    """1 for the classes of a batch and for some drawn ones, else 0: (M,), (K,) -> (K,).
+    """Return 1 for the classes of a batch and some drawn classes, else 0: (M,), (K,) -> (K,).
 
     In a federated data set (LVIS) a class is annotated in some images only, so the absence of
-    most classes is no evidence. `odds` say how likely each is drawn until there are `num_kept`.
+    most labels is no evidence. Classes are drawn in proportion to `odds` up to `num_kept`.
     """
     present: Tensor = torch.unique(classes)
-    # One more for the background, which may be present but is never drawn.
+    # The additional last element is the background, which may be present but is never drawn.
     weights = odds.new_zeros(len(odds) + 1)
     weights[present] = 1.0
     remaining = torch.cat((odds, odds.new_zeros(1)))
@@ -81,7 +81,7 @@ def draw_federated_classes(classes: Tensor, odds: Tensor, num_kept: int) -> Tens
 
 @dataclass(frozen=True, slots=True)
 class ClassLossSpec:
-    """Which loss: softmax, or sigmoid; over `num_kept` classes only when that is positive."""
+    """The kind of loss: softmax or sigmoid; federated over `num_kept` classes if positive."""
 
     sigmoid: bool = False
     num_kept: int = 0

@@ -1,4 +1,4 @@
-"""From class probabilities and deltas of proposals to the detections of one image.
+"""Select the detections of one image from the class probabilities and deltas of proposals.
 
 P: proposals, R: detections, K: foreground classes, k: K, or 1 if class-agnostic
 """
@@ -18,11 +18,11 @@ from app.engine.structures.detections import Detections
 
 @dataclass(frozen=True, slots=True)
 class DetectionFilter:
-    """Which pairs of proposal and class become detections.
+    """Selects the pairs of proposal and class that become detections.
 
-    score_thresh    scores must exceed it
-    nms_thresh      overlap within a class above which the worse one goes
-    max_detections  of one image, over all classes; negative means all
+    score_thresh    scores must exceed this
+    nms_thresh      of two boxes of a class with a higher IoU, NMS drops the worse
+    max_detections  largest number for one image, over all classes; negative: no limit
     """
 
     score_thresh: float = 0.05
@@ -41,10 +41,10 @@ class DetectionFilter:
     def __call__(
         self, probs: Tensor, deltas: Tensor, boxes: Tensor, size: Size, coder: Coder
     ) -> tuple[Detections, Tensor]:
-        """Detections, and the proposal each of them came from: (R,) int64.
+        """Return detections, and the index of the proposal of each: (R,) int64.
 
-        From probs (P, K + 1), deltas (P, k * 4), boxes (P, 4); one proposal may show several
-        classes. Proposals with anything infinite or NaN are dropped.
+        probs (P, K + 1), deltas (P, k * 4), boxes (P, 4); a proposal can become detections of
+        several classes. Proposals with infinite or NaN values are dropped.
         """
         finite = probs.isfinite().all(dim=1) & deltas.isfinite().all(dim=1)
         likely = (probs[:, :-1] > self.score_thresh) & finite[:, None]
@@ -54,7 +54,7 @@ class DetectionFilter:
         chosen = deltas.view(len(deltas), deltas.shape[1] // 4, 4)[
             proposals, 0 if class_agnostic else classes
         ]
-        # Decoding comes last: thousands of pairs, few of them likely.
+        # Decode only the likely pairs: they are few of thousands.
         found = box_ops.clip(coder.decode(chosen, boxes[proposals]), size)
         limit = None if self.max_detections < 0 else self.max_detections
         kept = batched_nms(found, scores, classes, self.nms_thresh, limit=limit)

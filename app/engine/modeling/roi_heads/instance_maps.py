@@ -1,4 +1,4 @@
-"""What heads for masks and keypoints give for boxes, before it is put into the image.
+"""The outputs of the mask and keypoint heads for boxes, before they are pasted.
 
 R: boxes of one image, J: keypoints of an object, S: side of masks or heatmaps
 """
@@ -13,17 +13,17 @@ from app.engine.structures.detections import Detections
 
 @dataclass(frozen=True, slots=True)
 class InstanceMaps:
-    """Small maps stretched over the boxes of one image; None where a model has no such head.
+    """Mask and heatmaps inside each box of one image; None if the model lacks the head.
 
-    masks     (R, 1, S, S) probability that a pixel is object
-    heatmaps  (R, J, S, S) logits of each keypoint's place
+    masks     (R, 1, S, S) probability that a pixel belongs to the object
+    heatmaps  (R, J, S, S) logits of the position of each keypoint
     """
 
     masks: Tensor | None = None
     heatmaps: Tensor | None = None
 
     def put_into(self, detections: Detections) -> Detections:
-        """The detections whose boxes these are, with masks (unpasted) and keypoints."""
+        """Add masks (not pasted yet) and keypoints to the detections of the same boxes."""
         if self.masks is not None:
             detections = replace(detections, masks=self.masks)
         if self.heatmaps is not None:

@@ -1,4 +1,4 @@
-"""Keypoint R-CNN's branch (https://arxiv.org/abs/1703.06870, section 5): one heatmap a keypoint.
+"""Keypoint R-CNN's branch (https://arxiv.org/abs/1703.06870, section 5): heatmaps.
 
 M: boxes of all images, J: keypoints of an object, C: channels, S: side of the heatmaps
 """
@@ -17,9 +17,9 @@ from app.engine.modeling.roi_heads.assignment import LabelledProposals
 
 
 class KeypointHead(nn.Module):
-    """3x3 convolutions, a 4x4 deconvolution of stride 2, then twice as large again.
+    """3x3 convolutions, a 4x4 deconvolution of stride 2, and bilinear upsampling by 2.
 
-    loss_divisor  of each image; 0 divides by the number of visible keypoints instead
+    loss_divisor  divisor of the loss for each image; 0 means the number of visible keypoints
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class KeypointHead(nn.Module):
 
 
 def matched_keypoints(proposals: LabelledProposals) -> Tensor:
-    """Keypoints of the object of each proposal: (P, J, 3)."""
+    """Keypoints of the matched object of each proposal: (P, J, 3)."""
     keypoints = proposals.ground_truth.keypoints
     if keypoints is None:
         raise DatasetError(
@@ -92,7 +92,7 @@ def matched_keypoints(proposals: LabelledProposals) -> Tensor:
 
 
 def with_visible_keypoints(proposals: LabelledProposals) -> LabelledProposals:
-    """Those of some foreground proposals that hold a visible keypoint of their object."""
+    """Keep the foreground proposals that contain a visible keypoint of their object."""
     if not len(proposals):
         return proposals
     x, y, visibility = matched_keypoints(proposals).unbind(dim=2)
@@ -104,8 +104,8 @@ def with_visible_keypoints(proposals: LabelledProposals) -> LabelledProposals:
 def keypoints_to_cells(keypoints: Tensor, boxes: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Heatmap cell of each keypoint, and whether it is visible and inside its box.
 
-    (M, J, 3), (M, 4) -> (M, J) int64 in [0, side * side), (M, J) bool. Right and bottom edges
-    belong to the last cell.
+    (M, J, 3), (M, 4) -> (M, J) int64 in [0, side * side), (M, J) bool. Points on the right or
+    bottom edge belong to the last cell.
     """
     corner, far_corner = boxes[:, None, :2], boxes[:, None, 2:]
     points = keypoints[..., :2]
@@ -116,14 +116,14 @@ def keypoints_to_cells(keypoints: Tensor, boxes: Tensor, side: int) -> tuple[Ten
 
 
 def heatmaps_to_keypoints(logits: Tensor, boxes: Tensor) -> Tensor:
-    """Likeliest point of each heatmap stretched over its box: (M, J, S, S), (M, 4) -> (M, J, 3).
+    """Most likely point of each heatmap, resized to its box: (M, J, S, S), (M, 4) -> (M, J, 3).
 
-    The score is a softmax whose numerator is taken in the stretched map and whose denominator
-    sums the small one, which makes objects of different size comparable.
+    The score is a softmax. The numerator is from the resized map and the denominator sums over
+    the original map, so that scores of objects of different size are comparable.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
     found = logits.new_zeros((*logits.shape[:2], 3))
-    # One by one: every box has its own size, and the maps are large.
+    # Box by box, because sizes differ and the resized maps are large.
     for i, (width, height) in enumerate(sides.ceil().int().tolist()):
         stretched = F.interpolate(
             logits[i : i + 1], size=(height, width), mode="bicubic", align_corners=False

@@ -1,6 +1,6 @@
 """Mask R-CNN's branch (https://arxiv.org/abs/1703.06870): a small mask inside each box.
 
-M: boxes of all images, C: channels, S: side of the crop (the mask's is 2 S), K: classes
+M: boxes of all images, C: channels, S: side of the crop (masks have 2 S), K: classes
 """
 
 from collections.abc import Sequence
@@ -75,9 +75,9 @@ class MaskHead(nn.Module):
         return logits
 
     def loss(self, x: Tensor, proposals: Sequence[LabelledProposals]) -> Tensor:
-        """Cross entropy of the pixels of the true class's mask, mean over foreground proposals.
+        """Mean pixel-wise cross entropy of the true class's masks of foreground proposals.
 
-        (M, C, S, S) and the M proposals, foreground only -> scalar; 0 when there are none.
+        (M, C, S, S) and the M foreground proposals -> scalar; 0 if there are none.
         """
         logits: Tensor = self(x).float()
         if not len(logits):
@@ -88,11 +88,11 @@ class MaskHead(nn.Module):
         return F.binary_cross_entropy_with_logits(chosen, targets.to(chosen.device, chosen.dtype))
 
     def detect(self, x: Tensor, classes: Tensor) -> Tensor:
-        """(M, C, S, S), (M,) -> probability that a pixel is object: (M, 1, 2 S, 2 S)."""
+        """(M, C, S, S), (M,) -> probability of an object pixel: (M, 1, 2 S, 2 S)."""
         return self._of_classes(self(x).float(), classes).sigmoid()
 
     def _of_classes(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """Each box's own: (M, K or 1, 2 S, 2 S), (M,) -> (M, 1, 2 S, 2 S)."""
+        """Select the mask of each box's class: (M, K or 1, 2 S, 2 S), (M,) -> (M, 1, 2 S, 2 S)."""
         if self.class_agnostic:
             return logits
         return logits.gather(1, classes[:, None, None, None].expand(-1, 1, *logits.shape[2:]))

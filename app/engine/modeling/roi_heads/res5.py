@@ -1,4 +1,4 @@
-"""The heads of "C4" models: one residual stage on every crop, shared by boxes and masks.
+"""The heads of "C4" models: boxes and masks share a residual stage on every crop.
 
 N: images, M: boxes of all images
 """
@@ -23,7 +23,7 @@ from app.engine.structures.targets import GroundTruth, Proposals
 
 
 class Res5ROIHeads(nn.Module):
-    """Crop, `res5`, then boxes from its mean over space and masks from its cells."""
+    """Applies `res5` to crops; boxes use its spatial mean, masks its feature map."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class Res5ROIHeads(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> Self:
-        """The heads on the one map named by `MODEL.ROI_HEADS.IN_FEATURES`."""
+        """Build the heads on the single map that `MODEL.ROI_HEADS.IN_FEATURES` names."""
         _check(cfg, shapes)
         name = cfg.MODEL.ROI_HEADS.IN_FEATURES[0]
         spec = _res5_spec(cfg, shapes[name].channels)
-        # In this order, or seeded weights would differ from detectron2's.
+        # The order matters: seeded weights then equal detectron2's.
         res5 = make_stage(spec)
         box_predictor = BoxPredictor.from_config(cfg, spec.out_channels)
         mask_head = MaskHead.from_config(cfg, spec.out_channels) if cfg.MODEL.MASK_ON else None
@@ -68,7 +68,7 @@ class Res5ROIHeads(nn.Module):
         proposals: Sequence[Proposals],
         ground_truth: Sequence[GroundTruth],
     ) -> dict[str, Tensor]:
-        """`loss_cls`, `loss_box_reg`, and `loss_mask` where there is a head."""
+        """`loss_cls`, `loss_box_reg`, and `loss_mask` if there is a mask head."""
         labelled = self.sampler(proposals, ground_truth)
         x = self._crops(features, [p.boxes for p in labelled])
         losses = self.box_predictor.losses(self.box_predictor(x.mean(dim=(2, 3))), labelled)
@@ -100,7 +100,7 @@ class Res5ROIHeads(nn.Module):
     def add_instance_maps(
         self, features: Mapping[str, Tensor], detections: Sequence[Detections]
     ) -> list[Detections]:
-        """The same detections with masks (R, 1, S, S) where there is a head."""
+        """Add masks (R, 1, S, S) to the detections if there is a mask head."""
         maps = self.instance_maps(features, detections)
         return [of_image.put_into(d) for of_image, d in zip(maps, detections, strict=True)]
 
@@ -115,7 +115,7 @@ class Res5ROIHeads(nn.Module):
         return [InstanceMaps(m) for m in torch.split(masks, [len(d) for d in detections])]
 
     def set_image_counts(self, counts: Tensor) -> None:
-        """In how many training images each class occurs (K,), for the federated loss."""
+        """Set the number of training images with each class (K,), for the federated loss."""
         self.box_predictor.set_image_counts(counts)
 
     def _crops(self, features: Mapping[str, Tensor], boxes: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Heads that each crop their own features: boxes, and masks and keypoints inside them.
+"""Heads for boxes, masks and keypoints; each head crops its own features.
 
 N: images, P: proposals of one image, M: boxes of all images
 """
@@ -27,7 +27,7 @@ from app.engine.structures.targets import GroundTruth, Proposals
 class StandardROIHeads(nn.Module):
     """Box head and predictor; mask and keypoint heads work on foreground or detected boxes.
 
-    train_on_pred_boxes  masks and keypoints are trained inside the refined boxes
+    train_on_pred_boxes  train masks and keypoints inside the predicted boxes, not the proposals
     """
 
     box_head: nn.Module
@@ -63,12 +63,12 @@ class StandardROIHeads(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> Self:
-        """The heads of `MODEL.ROI_*` on the maps named by `MODEL.ROI_HEADS.IN_FEATURES`."""
+        """Build the heads of `MODEL.ROI_*` on the maps of `MODEL.ROI_HEADS.IN_FEATURES`."""
         model = cfg.MODEL
         in_features = list(model.ROI_HEADS.IN_FEATURES)
         channels = _shared_channels(in_features, shapes)
         strides = [shapes[name].stride for name in in_features]
-        # In this order, or seeded weights would differ from detectron2's.
+        # The order matters: seeded weights then equal detectron2's.
         box_head, box_predictor = cls._box_branch(cfg, channels)
         mask_head = MaskHead.from_config(cfg, channels) if model.MASK_ON else None
         keypoint_head = KeypointHead.from_config(cfg, channels) if model.KEYPOINT_ON else None
@@ -98,7 +98,7 @@ class StandardROIHeads(nn.Module):
         proposals: Sequence[Proposals],
         ground_truth: Sequence[GroundTruth],
     ) -> dict[str, Tensor]:
-        """`loss_cls`, `loss_box_reg`, and `loss_mask`, `loss_keypoint` where there is a head."""
+        """`loss_cls`, `loss_box_reg`, and `loss_mask`, `loss_keypoint` if the head exists."""
         labelled = self.sampler(proposals, ground_truth)
         maps = [features[name] for name in self.in_features]
         losses, labelled = self._box_losses(maps, labelled)
@@ -131,7 +131,7 @@ class StandardROIHeads(nn.Module):
     def add_instance_maps(
         self, features: Mapping[str, Tensor], detections: Sequence[Detections]
     ) -> list[Detections]:
-        """The same detections with masks (R, 1, S, S) and keypoints where there is a head."""
+        """Add masks (R, 1, S, S) and keypoints to the detections if the head exists."""
         maps = self.instance_maps(features, detections)
         return [of_image.put_into(d) for of_image, d in zip(maps, detections, strict=True)]
 
@@ -154,7 +154,7 @@ class StandardROIHeads(nn.Module):
         return found
 
     def set_image_counts(self, counts: Tensor) -> None:
-        """In how many training images each class occurs (K,), for the federated loss."""
+        """Set the number of training images with each class (K,), for the federated loss."""
         for module in self.modules():
             if isinstance(module, BoxPredictor):
                 module.set_image_counts(counts)
@@ -162,7 +162,7 @@ class StandardROIHeads(nn.Module):
     def _box_losses(
         self, maps: Sequence[Tensor], proposals: list[LabelledProposals]
     ) -> tuple[dict[str, Tensor], list[LabelledProposals]]:
-        """Losses, and the boxes that the other heads are to be trained on."""
+        """Return losses, and the boxes that the other heads are trained on."""
         assert isinstance(self.box_predictor, BoxPredictor)
         predictions = self._predict(maps, [p.boxes for p in proposals])
         losses = self.box_predictor.losses(predictions, proposals)
