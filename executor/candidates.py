@@ -1,4 +1,4 @@
-"""The candidates: the images that mining or infer is given, as the candidate index names them."""
+"""The candidates: the images of mining or infer, as the candidate index names them."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,18 +13,18 @@ from executor.index_remarks import Remarks
 from executor.novelty import Novelty
 
 _RUN = 20_000
-"""Paths that are in memory at once while they are sorted."""
+"""Number of paths that are in memory at once during sorting."""
 
 
 class Candidates:
-    """Each candidate once, sorted by its path as the index has it; positions count from 0.
+    """Each candidate once, sorted by its path as the index writes it; positions count from 0.
 
-    Since they are sorted, what is found in them depends on no order in which an index lists them.
-    Memory holds where each line starts, 8 bytes an image; the lines stay in the file.
+    Because of the sorting, results do not depend on the order of the index.
+    Memory holds the byte at which each line starts (8 bytes an image); the lines stay on disk.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """DatasetError if there is no index or it cannot be read; an empty one is fine."""
+        """Raise DatasetError if there is no index or it cannot be read; it may be empty."""
         if path is None:
             raise DatasetError("env.yaml: candidate_index_file is not set; nothing to work on")
         self._path = path

@@ -1,4 +1,4 @@
-"""How the task process tells the supervisor what happens: JSON lines on an inherited pipe.
+"""The reports of the task process to its supervisor: JSON lines on an inherited pipe.
 
 {"progress": 0.25}
 {"failure": {"code": 300103, "exit_status": 6, "reason": "..."}}
@@ -20,7 +20,7 @@ _MAX_REASON_BYTES = 3000  # a line must stay below PIPE_BUF (4096 bytes) to be w
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the task ended: the platform's code, the exit status, a reason for people."""
+    """Why the task ended: the platform's code, the exit status and a reason in words."""
 
     code: int
     exit_status: int
@@ -36,30 +36,30 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One line from the task; what it does not speak of is None."""
+    """One line from the task; a field that the line does not contain is None."""
 
     progress: float | None = None
     failure: Failure | None = None
 
 
 class Reporter:
-    """The task's end. Never blocks for long, never raises: a deaf supervisor is not our fault."""
+    """The task's end of the pipe. It never blocks for long or raises, even if nobody reads."""
 
     def __init__(self, descriptor: int | None) -> None:
-        """Reports go to an open file descriptor; with None, nowhere."""
+        """Send reports to an open file descriptor, or nowhere if it is None."""
         self._descriptor = descriptor
         self._lock = threading.Lock()
         self._next_time_s = 0.0
 
     def progress(self, fraction: float) -> None:
-        """The task is at `fraction`, 0 to 1; may be called as often as one likes."""
+        """Report that the task is at `fraction`, 0 to 1; any number of calls is allowed."""
         now = time.monotonic()
         if now >= self._next_time_s or fraction >= 1.0:
             self._next_time_s = now + _MIN_INTERVAL_S
             self._send({"progress": float(fraction)})
 
     def failure(self, error: ExecutorError) -> None:
-        """The task is about to end because of `error`."""
+        """Report that the task is about to end because of `error`."""
         reason = str(error)
         while len(json.dumps(reason)) > _MAX_REASON_BYTES:
             reason = reason[: len(reason) * 9 // 10]
@@ -75,7 +75,7 @@ class Reporter:
 
 
 class ReportReader:
-    """The supervisor's end: bytes in, reports out; lines that are no reports are skipped."""
+    """Turn the bytes of the pipe into reports; lines that are not reports are skipped."""
 
     def __init__(self) -> None:
         self._rest = b""

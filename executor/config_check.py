@@ -1,6 +1,6 @@
-"""config.yaml as a whole, before anything starts: every wrong key named at once.
+"""The check of the whole config.yaml before the run starts; it names every wrong key at once.
 
-What each key may hold is said in `hyperparameters.py`; here are the keys that are none.
+`hyperparameters.py` defines the values of each key; this file deals with unknown keys.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,7 +21,7 @@ from executor.other_words import instead_of, remark_on
 from executor.validation import Problem, config_error, misspelt, shown, validate
 from executor.yaml_reader import read_yaml
 
-# Set by platforms for their own ends; heard, and of no effect here.
+# Platforms set these keys for their own use; they have no effect here.
 _FOREIGN_KEYS = frozenset(
     {*(task.flag for task in Task), "shm_size", "openpai_enable", "code_config"}
     | {"prompt", "ymir_debug", "protocol_version", "task_id", "gpu_count"}
@@ -31,10 +31,10 @@ _FOREIGN_PREFIX = "git_"
 
 @dataclass(frozen=True)
 class Findings:
-    """What is to be said about a config.yaml.
+    """The findings about a config.yaml.
 
-    problems  what ends the run
-    remarks   what does not
+    problems  faults that end the run
+    remarks   oddities that are only logged
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -42,16 +42,16 @@ class Findings:
 
 
 Settings = Mapping[Task, Hyperparameters]
-"""The settings of each task whose keys are all right."""
+"""The settings of each task that has no wrong key."""
 
 Inspect = Callable[[Document, Settings], Findings]
-"""Looks at what this package knows nothing of."""
+"""A further check of settings that this package cannot judge."""
 
 
 def check_config(
     path: Path, tasks: Collection[Task], *, inspect: Inspect = lambda document, settings: Findings()
 ) -> list[str]:
-    """Refuse a config.yaml that any of `tasks` could not use; remarks on what is odd in it."""
+    """Refuse a config.yaml that any of `tasks` cannot use; return remarks on its oddities."""
     document = read_yaml(path)
     values = given(document.value)
     settings: dict[Task, Hyperparameters] = {}
@@ -73,7 +73,7 @@ def check_config(
 
 
 def _class_remarks(document: Document, settings: Settings) -> Iterator[str]:
-    """Names of classes to train that are allowed, and may not be what was meant."""
+    """Yield remarks on class names that are allowed but are probably mistakes."""
     names = settings[Task.TRAINING].class_names if Task.TRAINING in settings else ()
     seen: dict[str, str] = {}
     for index, name in enumerate(names):
@@ -98,10 +98,10 @@ def _object_type_problems(document: Document, settings: Hyperparameters) -> Iter
 
 
 def _unknown_keys(document: Document, tasks: Collection[Task]) -> Findings:
-    """Keys that are none of this image.
+    """Find the keys that this image does not know.
 
-    Platforms and users add keys for others, so one is refused only if it looks misspelt, or is what
-    another trainer calls something that would change the result.
+    Platforms and users add keys for other programs. So an unknown key is refused only if it looks
+    misspelt, or if it is another trainer's name for a setting that would change the result.
     """
     known = {key for task in tasks for key in MODELS[task].model_fields}
     elsewhere = {key for model in MODELS.values() for key in model.model_fields} - known

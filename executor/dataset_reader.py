@@ -1,7 +1,7 @@
 """Index files: one image a line, with its annotation file after a TAB where there is one.
 
 Paths may hold spaces and any other character; bytes that are not UTF-8 survive the round trip.
-Results name images as the index does, whatever `index_paths` reads in a path that is odd.
+Results name images as the index does, even where `index_paths` reads an odd path differently.
 """
 
 import logging
@@ -24,9 +24,9 @@ _NUM_LOOKED_AT = 20
 class Asset:
     """An image of an index, and its annotation file.
 
-    image_text       the image's path exactly as the index has it; results must name it so
-    annotation_text  likewise; None if the line has no second column
-    folder           of the index, where relative paths may start
+    image_text       the image's path exactly as in the index; results must use the same text
+    annotation_text  the annotation's path likewise; None if the line has no second column
+    folder           folder of the index, where relative paths may start
     """
 
     image_text: str
@@ -47,7 +47,7 @@ class Asset:
 
 
 def read_training_index(path: Path | None) -> list[Asset]:
-    """The images to train on; DatasetError if there is none, or none has an annotation."""
+    """Return the images to train on; DatasetError if there are none or none has an annotation."""
     if path is None:
         raise DatasetError("env.yaml: training_index_file is not set; nothing to train on")
     assets = list(iter_index(path))
@@ -67,7 +67,7 @@ def read_training_index(path: Path | None) -> list[Asset]:
 
 
 def read_val_index(path: Path | None) -> list[Asset]:
-    """The images to validate on; none if the index is unset or not there."""
+    """Return the images to validate on; none if the index is unset or does not exist."""
     if path is None or not path.exists():
         logger.warning("no validation index: models cannot be compared by AP")
         return []
@@ -80,9 +80,9 @@ def read_val_index(path: Path | None) -> list[Asset]:
 
 
 def require_files(path: Path | None, assets: Sequence[Asset]) -> None:
-    """DatasetError, naming what is missing, where images or annotations of an index are elsewhere.
+    """Raise DatasetError if no image or no annotation of an index exists; it names an example.
 
-    Only a few are looked at: single missing files are counted when all are read.
+    Only a few files are checked here: single missing files are counted when all are read.
     """
     annotated = [asset for asset in assets if asset.annotation_text is not None]
     step = -(-len(annotated) // _NUM_LOOKED_AT) or 1
@@ -114,7 +114,7 @@ def iter_index(path: Path) -> Iterator[Asset]:
 
 
 def _with_other_separators(path: Path, assets: list[Asset]) -> list[Asset]:
-    """Lines without a TAB in which blanks, commas or the like separate two files; counted."""
+    """Split lines in which blanks, commas or the like stand for the TAB; log their number."""
     found: dict[int, Asset] = {}
     for number, asset in enumerate(assets):
         if asset.annotation_text is None:

@@ -1,4 +1,4 @@
-"""env.yaml: where the run's input and output lie, and which tasks are asked for.
+"""env.yaml: the paths of the run's input and output, and the requested tasks.
 
 Every key may be missing; the folders' defaults follow `root_dir`. A relative path counts from the
 folder that holds `root_dir` (so `in/models` is /in/models).
@@ -22,7 +22,7 @@ _FROZEN = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 class Task(Enum):
-    """What a run can be asked to do, in the order to do it (docs/adding.md: what a task needs)."""
+    """The tasks of a run in the order of their execution (docs/adding.md: what a task needs)."""
 
     TRAINING = "training"
     MINING = "mining"
@@ -46,7 +46,7 @@ class Dialect(Enum):
 
     @classmethod
     def of(cls, protocol_version: str) -> Self:
-        """The dialect of a version text; an unknown one is taken for the newest."""
+        """Return the dialect of a version text; an unknown version means the newest dialect."""
         version = protocol_version.strip()
         if not version or version.startswith("0."):
             return cls("absent")
@@ -54,12 +54,12 @@ class Dialect(Enum):
 
     @property
     def boxes_key(self) -> str:
-        """Under which key infer-result.json lists an image's boxes."""
+        """The key under which infer-result.json lists an image's boxes."""
         return "annotations" if self is Dialect.FLAT else "boxes"
 
 
 class InputPaths(BaseModel):
-    """What the platform hands in; nothing here is ever written."""
+    """The paths of the input, which the run only reads."""
 
     model_config = _FROZEN
 
@@ -79,7 +79,7 @@ class InputPaths(BaseModel):
 
 
 class OutputPaths(BaseModel):
-    """Where results go."""
+    """The paths of the results."""
 
     model_config = _FROZEN
 
@@ -130,16 +130,16 @@ class Env(BaseModel):
 
     @property
     def dialect(self) -> Dialect:
-        """How results must be written."""
+        """The dialect in which results must be written."""
         return Dialect.of(self.protocol_version)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What is asked for, in the order to do it; mining before infer."""
+        """The requested tasks in the order of their execution; mining comes before infer."""
         return tuple(task for task in Task if getattr(self, task.flag))
 
     def require_tasks(self) -> tuple[Task, ...]:
-        """`tasks`; ConfigError when there are none, or training comes with another."""
+        """Return `tasks`; ConfigError if there are none, or training is combined with another."""
         tasks = self.tasks
         if not tasks:
             raise ConfigError(
@@ -154,9 +154,9 @@ class Env(BaseModel):
 
 
 def load_env(path: Path) -> Env:
-    """The `Env` in a file; ConfigError naming every wrong key.
+    """Return the `Env` of a file; a ConfigError names every wrong key.
 
-    Without a container the file may be missing, or leave out the task.
+    Outside a container the file may be missing, or may not name the task.
     """
     default = _default_task()
     if default is not None and not path.exists():
@@ -179,13 +179,13 @@ def load_env(path: Path) -> Env:
 
 
 def _default_task() -> Task | None:
-    """The task that a command names, where no platform writes an env.yaml."""
+    """Return the task that a `detex` command names, where no platform writes an env.yaml."""
     name = os.environ.get(TASK_VARIABLE)
     return Task(name) if name else None
 
 
 def _misspelt_keys(document: Document) -> Iterator[Problem]:
-    """Unknown keys that look like a known one; others may be meant for a newer image."""
+    """Yield unknown keys that look like a known key; others may be for a newer image."""
     sections: list[tuple[Location, object, type[BaseModel]]] = [
         ((), document.value, Env),
         (("input",), document.value.get("input"), InputPaths),
@@ -202,7 +202,7 @@ def _misspelt_keys(document: Document) -> Iterator[Problem]:
 
 
 def salvaged_env(path: Path) -> Env:
-    """What a wrong env.yaml still tells: the run's name and where results go, or the defaults."""
+    """Return the run's name and output paths from a wrong env.yaml, or else their defaults."""
     try:
         document = read_yaml(path)
         known = {k: value for k, value in document.value.items() if k in ("task_id", "output")}
@@ -217,7 +217,7 @@ _UNSET = ("", "~", "null", None)
 def _resolved(
     model: type[BaseModel], values: Any, *, may_be_unset: tuple[str, ...] = ()
 ) -> dict[str, Any] | Any:
-    """Paths of a section: unset ones follow the root, relative ones start beside it."""
+    """Complete a section: unset paths follow the root, relative paths start beside it."""
     if values in _UNSET:
         values = {}
     if not isinstance(values, Mapping):

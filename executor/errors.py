@@ -1,4 +1,4 @@
-"""What can go wrong in a run, as a tree; each error knows how platform and shell hear of it.
+"""The errors that end a run; each class has a return code and an exit status.
 
 ExecutorError            160004  exit 70   a fault of ours
 ├── ConfigError          300001  exit  2   env.yaml, config.yaml or a template value
@@ -25,9 +25,9 @@ from common.text import plain
 
 
 class ExecutorError(ValueError):
-    """Something that ends a run; the message says why and what to do.
+    """An error that ends a run; the message says why and what to do.
 
-    It may quote what strangers wrote: unprintable characters become blanks, long lines are cut.
+    The message may quote foreign files: unprintable characters become blanks, long lines are cut.
     """
 
     code: ClassVar[int] = 160004
@@ -71,7 +71,7 @@ class ModelError(ExecutorError):
 
 
 class NetworkError(ModelError):
-    """Weights are neither here nor to be had from the network."""
+    """Weights are not on this machine and cannot be downloaded."""
 
     code = 300301
 

@@ -1,4 +1,4 @@
-"""config.yaml: what a user may set, one model per task.
+"""config.yaml: the settings of each task, as one pydantic model per task.
 
 Docstrings below fields become the comments of the templates that users see. Values arrive as text
 (see limited_yaml) or as numbers; an empty value means "not set", because web forms drop such keys.
@@ -37,7 +37,7 @@ _NO_PART_OF_A_NAME = ("Cc", "Zl", "Zp")
 
 
 def _as_list(names: Iterable[str]) -> str:
-    """How to write names in YAML, as far as a message shows them."""
+    """Format the first three names as a YAML list for a message."""
     first = list(islice(names, 4))
     return f"[{', '.join(first[:3])}{', ...' if len(first) > 3 else ''}]"
 
@@ -53,7 +53,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def _listed(value: Any) -> Any:
-    """One path where a list is expected is a list of one; /in is where `mounts` says."""
+    """Turn a single path into a list, and map /in as `mounts` does."""
     paths = [value] if isinstance(value, str | Path) else value
     if not isinstance(paths, list | tuple):
         return paths

@@ -1,4 +1,4 @@
-"""Lines of an index file: an image each, and its annotation file after a TAB, if there is one."""
+"""Lines of an index file: each names an image and, after a TAB, possibly its annotation file."""
 
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
@@ -17,11 +17,11 @@ _HEADER = re.compile(
 """A first line that names columns."""
 
 Columns = tuple[str, str | None]
-"""An image and its annotation as the index has them."""
+"""The texts of an image path and its annotation path, as the index writes them."""
 
 
 def index_lines(path: Path, *, remarks: Remarks | None = None) -> Iterator[tuple[int, Columns]]:
-    """Each line that names an image: at which byte it starts, what it says; DatasetError."""
+    """Yield the start byte and the columns of each line that names an image; DatasetError."""
     start, is_first = 0, True
     try:
         with path.open("rb") as stream:
@@ -44,7 +44,7 @@ def index_lines(path: Path, *, remarks: Remarks | None = None) -> Iterator[tuple
 
 
 def columns_of(line: bytes) -> Columns | None:
-    """What a line says; None where it names no image."""
+    """Return the columns of a line; None if it names no image."""
     text = line.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
     image, *rest = text.split("\t")
     if not image.strip():
@@ -56,7 +56,7 @@ def columns_of(line: bytes) -> Columns | None:
 
 
 def index_error(path: Path, error: OSError) -> DatasetError:
-    """Why the index at `path` cannot be read."""
+    """Return the error for an index that cannot be read."""
     return DatasetError(
         f"{path}: the index cannot be read ({error.strerror}); check what is mounted as input"
     )

@@ -1,7 +1,7 @@
-"""Paths in index files as people and programs write them: read exactly, else as they were meant.
+"""Paths of index files: read exactly as written, or corrected where such a file does not exist.
 
-A path that exists as it is written is never read in another way; what is odd about one that does
-not decides what is tried. Ordinary paths are not looked up.
+A path that exists as written is never changed. For a path that does not exist, its oddities
+(see `_meanings`) decide which corrections are tried. Ordinary paths are not looked up on disk.
 """
 
 import re
@@ -19,13 +19,13 @@ _SEPARATOR = re.compile(r"\s*(?:\\t|[,;|]|\s)\s*")
 _MAX_SEPARATORS = 20
 
 ANNOTATION_SUFFIXES = (".txt", ".xml", ".json")
-"""What the platform calls annotation files."""
+"""Suffixes of the platform's annotation files."""
 
 
 def file_of(text: str, folder: Path | None) -> tuple[Path, str]:
-    """The file that a path means, and how it was read: '' is exactly.
+    """Return the file that a path means, and the correction that was made ('' for none).
 
-    `folder` holds the index: relative paths may start there.
+    `folder` contains the index: relative paths may start there.
     """
     exact = Path(mounted(text))
     if not is_odd(text) or is_there(exact):
@@ -40,12 +40,12 @@ def file_of(text: str, folder: Path | None) -> tuple[Path, str]:
 
 
 def is_odd(text: str) -> bool:
-    """Whether a path that does not exist may have been meant in another way."""
+    """Whether there is a correction to try for a path that does not exist."""
     return text[:1] != "/" or text[-1] in _ODD_ENDS or "\\" in text or "\r" in text
 
 
 def is_there(path: Path) -> bool:
-    """False only where there surely is nothing: storage may fail for a moment."""
+    """Return False only if the file certainly does not exist: storage may fail for a moment."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -56,7 +56,7 @@ def is_there(path: Path) -> bool:
 
 
 def split_in_two(text: str, folder: Path | None) -> tuple[str, str] | None:
-    """Image and annotation of a line in which something else stands for the TAB, if both exist."""
+    """Split a line at a separator other than the TAB; None unless both files exist."""
     found = [
         (image, annotation)
         for match in islice(_SEPARATOR.finditer(text), _MAX_SEPARATORS)
@@ -69,7 +69,7 @@ def split_in_two(text: str, folder: Path | None) -> tuple[str, str] | None:
 
 
 def where_it_ends(path: Path) -> str:
-    """Which folder of a missing file is missing itself, as the end of a sentence."""
+    """Name the first missing folder on the way to a missing file, as the end of a sentence."""
     missing = path
     while missing.parent != missing and not is_there(missing.parent):
         missing = missing.parent
@@ -79,7 +79,7 @@ def where_it_ends(path: Path) -> str:
 
 
 def _meanings(text: str) -> Iterator[tuple[str, str]]:
-    """What else a path may mean, the least change first, and what that change is."""
+    """Yield corrected paths, the smallest change first, each with a description of the change."""
     yield text, ""
     bare = text.strip(_BLANK)
     how = "without blanks at their ends" if bare != text else ""

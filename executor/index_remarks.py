@@ -1,4 +1,4 @@
-"""What is odd about an index file: told once, with numbers."""
+"""Oddities of an index file, counted and logged once."""
 
 import logging
 from collections import Counter
@@ -11,10 +11,10 @@ logger = logging.getLogger(__name__)
 
 
 class Remarks:
-    """Counts while an index is read.
+    """Count oddities while an index is read.
 
-    header          the first line, where it names columns
-    num_duplicates  images that stand there once more
+    header          the first line, if it names columns
+    num_duplicates  number of lines that repeat an earlier image
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,7 +28,7 @@ class Remarks:
         self._examples: dict[str, str] = {}
 
     def look_at(self, image: str, annotation: str | None) -> None:
-        """Note what one line says."""
+        """Count the oddities of one line."""
         self._num += 1
         if is_odd(image):
             self._look_at_path(image)
@@ -55,7 +55,7 @@ class Remarks:
             )
 
     def report(self) -> None:
-        """Log all; DatasetError where the columns are swapped."""
+        """Log all remarks; DatasetError if the columns are swapped."""
         if self.header:
             logger.warning("%s: the first line is read as a header: %r", self.path, self.header)
         if self.num_duplicates:

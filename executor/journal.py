@@ -1,10 +1,10 @@
-"""What mining or infer has found so far, on disk, so that a run that was killed is not done again.
+"""The findings of mining or infer so far, on disk, so that a killed run can be resumed.
 
 The sorted candidates are cut into shards, one for each machine, and the shards into groups. Each
-machine adds groups to a file of its own (`shard_file`), as they are finished. A reader takes the
-files together, candidate by candidate: who found something, when and in which order is all the
-same. An entry is one line of text. One that is open (the storage did not give the image) holds
-what a result says of it meanwhile; its group is looked at again and recorded once more.
+machine appends finished groups to its own file (`shard_file`). A reader merges the files by
+candidate, so it does not matter which machine recorded an entry, or when.
+An entry is one line of text. An open entry (the storage did not return the image) holds the text
+for a result that is written meanwhile; its group is processed again and recorded once more.
 """
 
 import hashlib
@@ -24,27 +24,27 @@ _VERSION = 3
 _PREFIX, _SUFFIX = ".", ".journal"
 
 RESULT = b"."
-"""Mark of an entry that is done."""
+"""Mark of an entry that is done and has a result."""
 NO_RESULT = b"x"
-"""Done, and there is no result: trying again would find none either."""
+"""Mark of an entry that is done without a result: another attempt would find none either."""
 OPEN = b"?"
-"""Tried in vain, and to be tried again: not done."""
+"""Mark of an entry whose image could not be read and is to be tried again."""
 _MISSING = b" "
-"""Nothing is recorded."""
+"""Mark of a candidate that has no entry yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The part of the sorted candidates that one of `count` machines goes through.
+    """The part of the sorted candidates that one of `count` machines processes.
 
-    Shards are contiguous and end where groups do, so batches are the same for any `count`.
+    Shards are contiguous and end at group boundaries, so batches are the same for any `count`.
     """
 
     number: int = 0
     count: int = 1
 
     def groups(self, num_candidates: int, group_size: int) -> range:
-        """Where each of its groups begins."""
+        """Return the position of the first candidate of each group."""
         starts = range(0, num_candidates, group_size)
         first, behind = (
             len(starts) * edge // self.count for edge in (self.number, self.number + 1)
@@ -53,11 +53,11 @@ class Shard:
 
 
 WHOLE = Shard()
-"""The shard of the only machine."""
+"""The shard of a run on one machine: all candidates."""
 
 
 class Journal:
-    """The entries of all candidates: what earlier runs, other machines and this run found.
+    """The entries of all candidates, from earlier runs, other machines and this run.
 
     num_earlier  entries that were done before this run
     """
@@ -65,10 +65,10 @@ class Journal:
     def __init__(
         self, folder: Path, task: str, fingerprint: str, num_candidates: int, shard: Shard = WHOLE
     ) -> None:
-        """Take up the journals in `folder` that have this fingerprint; the others do not count.
+        """Read the journals in `folder` that have this fingerprint and ignore the others.
 
-        Memory holds eleven bytes for each candidate. OutputError here and in `add` when the file of
-        the shard cannot be written.
+        Memory holds eleven bytes for each candidate. Here and in `add`, OutputError if the file
+        of the shard cannot be written.
         """
         self._num_candidates = num_candidates
         self._shard = shard
@@ -78,7 +78,7 @@ class Journal:
         self._files = [own, *(path for path in _shard_files(folder, task) if path != own)]
         self._forget()
         self._own = ShardFile(own, head, self._take_note)
-        if self._own.path != own:  # there is no keeping it here
+        if self._own.path != own:  # the folder cannot hold journals
             self._forget()
             self._files[0] = self._own.path
         for number, path in enumerate(self._files[1:], start=1):
@@ -91,21 +91,21 @@ class Journal:
 
     @property
     def num_done(self) -> int:
-        """Entries that need not be tried again."""
+        """Number of entries that need not be tried again."""
         return self.num_results + self._marks.count(NO_RESULT)
 
     @property
     def num_results(self) -> int:
-        """Entries that are done and have a result."""
+        """Number of entries that are done and have a result."""
         return self._marks.count(RESULT)
 
     @property
     def num_open(self) -> int:
-        """Entries that were tried in vain and are to be tried again."""
+        """Number of entries whose images could not be read and are to be tried again."""
         return self._marks.count(OPEN)
 
     def groups_to_do(self, group_size: int) -> "array[int]":
-        """Where groups of the shard begin that have an entry open or missing."""
+        """Return the start of each group of the shard with an open or missing entry."""
 
         def is_to_do(start: int) -> bool:
             marks = self._marks[start : start + group_size]
@@ -114,7 +114,7 @@ class Journal:
         return array("Q", filter(is_to_do, self._shard.groups(len(self), group_size)))
 
     def add(self, position: int, entries: Sequence[str], marks: bytes) -> None:
-        """Record a group, from `position` on; all of its entries count from now on, or none.
+        """Record a group that starts at `position`; either all of its entries are kept or none.
 
         marks  one byte for each: RESULT, NO_RESULT or OPEN
         """
@@ -130,7 +130,7 @@ class Journal:
                 yield file.readline()[:-1].decode("utf-8", "surrogateescape")
 
     def __iter__(self) -> Iterator[str]:
-        """The entries of all candidates, sorted as they are; a stream."""
+        """Yield the entries of all candidates in the order of the sorted candidates."""
         return self.at(range(len(self)))
 
     def clear(self) -> None:
@@ -139,17 +139,17 @@ class Journal:
         self._forget()
 
     def close(self) -> None:
-        """No more entries; the file stays where it belongs."""
+        """Close the file, which stays in its folder."""
         self._own.close()
 
     def _forget(self) -> None:
-        # Of each candidate: its mark, and where its entry begins in which file.
+        # For each candidate: its mark, the number of its file, and the byte where its entry begins.
         self._marks = bytearray(_MISSING * len(self))
         self._file_of = array("H", bytes(2 * len(self)))
         self._places = array("Q", bytes(8 * len(self)))
 
     def _take_note(self, group: Group, file_number: int = 0) -> None:
-        """Count what a group tells; an open entry does not take the place of another one."""
+        """Merge a group into the marks; an open entry does not replace another entry."""
         if group.position + len(group.marks) > len(self):
             return
         for index, place in enumerate(group.places):
@@ -161,12 +161,12 @@ class Journal:
 
 
 def journal_path(folder: Path, task: str, shard: Shard = WHOLE) -> Path:
-    """Where a machine's part of the journal of a task lies in the output folder."""
+    """Return the path of a machine's part of a task's journal in the output folder."""
     return folder / f"{_PREFIX}{task}.{shard.number + 1}-of-{shard.count}{_SUFFIX}"
 
 
 def remove_journals(folder: Path) -> None:
-    """Forget all journals, once what they were for is published."""
+    """Delete all journals; call it after the results are published."""
     with suppress(OSError):
         for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             with suppress(OSError):
@@ -174,7 +174,7 @@ def remove_journals(folder: Path) -> None:
 
 
 def fingerprint(facts: Mapping[str, object], files: Sequence[Path] = ()) -> str:
-    """A digest of what decides results: facts, as JSON can tell them, and contents of files.
+    """Return a digest of everything that decides results: JSON facts and contents of files.
 
     OSError when a file cannot be read.
     """
@@ -193,7 +193,7 @@ def _shard_files(folder: Path, task: str) -> list[Path]:
 
 
 def _remove_other_versions(folder: Path, task: str) -> None:
-    """Until version 2 all entries were in one file without a shard in its name."""
+    """Delete journals of older versions, which had one file without a shard in its name."""
     old = folder / f"{_PREFIX}{task}{_SUFFIX}"
     if old.exists():
         logger.info("%s belongs to another version of this image; starting over", old)

@@ -1,7 +1,7 @@
 """result.yaml: the models of a training as stages, rewritten whole after each new one.
 
 A run can be killed at any instant; the platform then keeps the stages of the result.yaml it finds.
-Hence the order: a stage's files first, then result.yaml, and only then dropped stages' folders go.
+So a stage's files are written first, then result.yaml; then folders of dropped stages are deleted.
 """
 
 import logging
@@ -42,12 +42,12 @@ class Stage:
 
     @property
     def is_evaluated(self) -> bool:
-        """Whether more is known of it than the mAP that platforms ask of every stage."""
+        """Whether it has more metrics than the mAP that platforms require of every stage."""
         return len(self.metrics) > 1
 
     @property
     def rank(self) -> tuple[float, int]:
-        """Higher is better: by mAP, the later of equals."""
+        """Sort key, higher is better: the mAP, then the time of saving."""
         return self.metrics["mAP"], self.timestamp
 
 
@@ -77,7 +77,7 @@ class ModelStages:
 
     @classmethod
     def resume(cls, output: OutputPaths, **settings: Any) -> Self:
-        """With the stages that an earlier run left, as far as their files are still there."""
+        """Start with the stages of an earlier run whose files still exist."""
         stages = cls(output, **settings)
         for stage in _read_stages(output.training_result_file):
             files = [output.models_dir / stage.name / name for name in stage.files]
@@ -92,13 +92,13 @@ class ModelStages:
 
     @property
     def best(self) -> Stage | None:
-        """The stage with the highest mAP, the last one of equals; None where there is none."""
-        # Two may come within a second: of equal ranks `max` takes the one that it meets first.
+        """The stage with the highest mAP (the latest if several have it); None without stages."""
+        # Two stages may have the same second: of equal ranks `max` returns the first.
         latest_first = reversed(self._stages.values())
         return max(latest_first, key=lambda stage: stage.rank, default=None)
 
     def folder(self, name: str) -> Path:
-        """Where the files of a stage belong; made if missing."""
+        """Return the folder for the files of a stage; it is made if missing."""
         folder = self._models_dir / stage_name(name)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ class ModelStages:
     ) -> Stage:
         """Publish files, complete in the folder of stage `name`, with mAP in [0, 1] (NaN: 0).
 
-        A stage of that name is replaced; beyond the limit, the oldest that is not best is dropped.
+        A stage of that name is replaced; above the limit, the oldest stage but the best is dropped.
         """
         name = stage_name(name)
         folder = self._models_dir / name
@@ -138,7 +138,7 @@ class ModelStages:
         return stage
 
     def leaves_out(self, name: str) -> bool:
-        """Whether files of this name match no pattern."""
+        """Whether a file name matches none of the patterns."""
         return bool(self._patterns) and not any(p.search(name) for p in self._patterns)
 
     def _kept(self, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -165,13 +165,13 @@ class ModelStages:
             "object_type": self._object_type,
         }
         if self._dialect is Dialect.FLAT:
-            # The key `model` makes a platform ignore the stages: for the oldest ones only.
+            # The key `model` makes a platform ignore the stages, so only the oldest get it.
             content["model"] = self._place_flat(best)
             content["map"] = best.metrics["mAP"]
         write_atomically(self._path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
     def _place_flat(self, stage: Stage) -> list[str]:
-        """The stage's files beside result.yaml, without copying where the disk allows it."""
+        """Place the stage's files beside result.yaml, as hard links where the disk allows it."""
         names = []
         for name in stage.files:
             source = self._models_dir / stage.name / name
@@ -182,7 +182,7 @@ class ModelStages:
 
 
 def stage_name(text: str) -> str:
-    """`text` as a name that every platform takes: an identifier, not a reserved one."""
+    """Turn `text` into a name that every platform accepts: an identifier, not a reserved word."""
     name = re.sub(r"\W", "_", text.strip(), flags=re.ASCII)
     if not name or name[0].isdigit() or name in _RESERVED:
         name = f"stage_{name}"
@@ -190,7 +190,7 @@ def stage_name(text: str) -> str:
 
 
 def compiled_patterns(text: str) -> tuple[re.Pattern[str], ...]:
-    """Comma-separated regular expressions; bad ones are skipped with a warning."""
+    """Compile comma-separated regular expressions; bad ones are skipped with a warning."""
     patterns = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         try:
@@ -201,7 +201,7 @@ def compiled_patterns(text: str) -> tuple[re.Pattern[str], ...]:
 
 
 def _valid_metrics(metrics: Mapping[str, float | int | None]) -> dict[str, float | int]:
-    """Rates in [0, 1], counts from 0; the platform refuses a whole training for one bad number."""
+    """Clip rates to [0, 1], counts to 0 and up: one bad number makes the platform refuse all."""
     valid: dict[str, float | int] = {}
     for key, value in metrics.items():
         assert key == "mAP" or key in _RATES or key in _COUNTS, f"unknown metric {key}"
@@ -229,9 +229,9 @@ def _is_there(file: Path) -> bool:
 
 
 def _read_stages(path: Path) -> list[Stage]:
-    """The stages of a result.yaml of ours; none if it is missing or damaged.
+    """Return the stages of our own result.yaml; none if it is missing or damaged.
 
-    OutputError where the storage does not give it: a new one would cost the stages in it.
+    OutputError if the storage fails to return it: a new file would lose the stages in it.
     """
     try:
         text = path.read_bytes()

@@ -1,12 +1,12 @@
-"""monitor.txt: one record of how far the run is, always whole, rewritten in place.
+"""monitor.txt: one record of the run's progress, always complete, rewritten in place.
 
     <task id> TAB <unix time> TAB <fraction 0..1> TAB <state> TAB <code> TAB <message>
 
-The platform polls it. It takes a record for news only when the time changed, for a failure when
-the state is 4, and fails the run at once when it finds half a record.
+The platform polls the file. A record is new if its time changed, and a failure if its state is 4;
+an incomplete record makes the platform fail the run at once.
 
-Progress is worth less than the work: a record that cannot be written is warned of, and the next one
-tries again.
+A record that cannot be written must not end the run: a warning is logged, and the next record is
+tried as usual.
 """
 
 import logging
@@ -24,10 +24,10 @@ RUNNING = 2
 ERROR = 4
 
 _LAST_TRIES_S = (0.5, 1.0)
-"""Pauses before the last record is tried again: no later one will make up for it."""
+"""Seconds before each new attempt to write the last record, which no later one replaces."""
 
 _MAX_MESSAGE = 500
-_MAX_DETAILS = 98  # of at most 99 lines that are read
+_MAX_DETAILS = 98  # the platform reads at most 99 lines
 
 
 def one_line(text: str, max_length: int = _MAX_MESSAGE) -> str:
@@ -37,9 +37,9 @@ def one_line(text: str, max_length: int = _MAX_MESSAGE) -> str:
 
 
 class Monitor:
-    """Writes the record. The fraction never falls; after the last one nothing is written any more.
+    """Write the record. The fraction never falls; nothing is written after the last record.
 
-    No method raises: the storage may be away for a while, and so may only this file.
+    No method raises: the storage, or only this file, may be unavailable for a while.
     """
 
     def __init__(
@@ -60,21 +60,21 @@ class Monitor:
         self.fraction = 0.0
 
     def running(self, fraction: float, message: str = "") -> None:
-        """The run is at `fraction`; NaN and steps back count as no news."""
+        """Record that the run is at `fraction`; NaN and smaller fractions are ignored."""
         if not self._is_final:
             if fraction > self.fraction:
                 self.fraction = min(fraction, 1.0)
             self._write(RUNNING, 0, message)
 
     def done(self) -> None:
-        """The run has come to its end, and all results are there."""
+        """Record that the run has ended and all results exist."""
         self.fraction = 1.0
         self._write_last(RUNNING, 0, "done")
 
     def failed(self, error: ExecutorError, details: str = "") -> None:
-        """The run is about to end in failure; `details` may have many lines.
+        """Record that the run is about to fail; `details` may have many lines.
 
-        Of wrong settings the last line comes first: it counts the others, and the end is cut.
+        For wrong settings the last line, which counts the others, comes first: the end is cut.
         """
         lines = str(error).splitlines()
         if isinstance(error, ConfigError):
@@ -92,7 +92,7 @@ class Monitor:
         self._write(state, code, message, details)
 
     def _write(self, state: int, code: int, message: str, details: str = "") -> bool:
-        """Whether the record is there now; the same trouble is told once."""
+        """Write a record and return whether that succeeded; a repeated error is logged once."""
         # A clock set back must not make two records look alike.
         self._time = max(self._clock(), self._time + 0.001)
         record = "\t".join(

@@ -1,8 +1,8 @@
-"""Where /in and /out lie: at these paths in a container, else in folders that a variable names.
+"""The folders that stand for /in and /out outside a container.
 
-Without a container (`detex run`) three variables stand in for what a platform provides:
+Without a container (`detex run`) three variables replace what a platform provides:
 EXECUTOR_IN and EXECUTOR_OUT name the folders that env.yaml, settings and index lines call /in and
-/out, and EXECUTOR_TASK names the task, for an env.yaml that is missing or does not say. They hold
+/out, and EXECUTOR_TASK names the task if env.yaml is missing or does not name it. They are valid
 for this process and for every process that it starts.
 """
 
@@ -16,7 +16,7 @@ _ROOTS = (("/in", IN_VARIABLE), ("/out", OUT_VARIABLE))
 
 
 def mounted(path: str) -> str:
-    """The path on this machine of what is called `path`: another one only below /in and /out."""
+    """Return the path on this machine; only paths below /in and /out change."""
     for root, variable in _ROOTS:
         if path.startswith(root) and (path == root or path[len(root)] == "/"):
             return os.environ.get(variable, root) + path[len(root) :]

@@ -1,4 +1,4 @@
-"""Which texts of a long stream repeat an earlier one: exactly, but without keeping them all."""
+"""Exact detection of repeated texts in a long stream, without keeping all texts in memory."""
 
 from array import array
 from collections.abc import Iterable
@@ -6,19 +6,19 @@ from itertools import pairwise
 
 
 class Novelty:
-    """Tells first meetings from repetitions in a stream that was seen whole once before.
+    """Tell first occurrences from repetitions, on the second pass through a stream.
 
-    Texts themselves are kept only where two have the same hash: repeated ones, in other words.
+    Only texts whose hash occurs twice are kept: in practice those that are repeated.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        """`texts` is the whole stream."""
+        """Make the first pass through the stream `texts`."""
         hashes = sorted(array("q", map(hash, texts)))
         self._doubtful = {hashed for hashed, following in pairwise(hashes) if hashed == following}
         self._met: set[str] = set()
 
     def is_new(self, text: str) -> bool:
-        """Whether `text` comes for the first time; to be asked for each text of the stream."""
+        """Whether `text` occurs for the first time; call it once for each text of the stream."""
         if hash(text) not in self._doubtful:
             return True
         if text in self._met:

@@ -1,7 +1,7 @@
-"""What other trainers call things, and how to say the same here.
+"""Setting names of other trainers, and the keys of config.yaml that replace them.
 
-A word that would change what is trained or found is refused: left unread, it would leave a default
-in its place that nobody asked for. A word of convenience is only remarked on.
+A name that would change what is trained or found is refused: if it were ignored, a default would
+silently be used instead. A name that does not change the result only causes a remark.
 """
 
 import re
@@ -105,7 +105,7 @@ _ENGINE_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z][A-Z0-9_]*)+|MODEL|SOLVER|INPU
 
 
 def instead_of(word: str, task: Task) -> str | None:
-    """How to say here what `word` says elsewhere, where leaving it unread would change a result."""
+    """Return the replacement of a name that would change a result; None for other names."""
     if task is Task.TRAINING and _ENGINE_KEY.fullmatch(word):
         return f"write it into args_options: {word if '.' in word else f'{word}.KEY'} VALUE"
     table = _OF_TRAINING if task is Task.TRAINING else _OF_CANDIDATES
@@ -113,7 +113,7 @@ def instead_of(word: str, task: Task) -> str | None:
 
 
 def remark_on(word: str) -> str | None:
-    """How to say here what `word` says elsewhere, where the result is the same without."""
+    """Return the replacement of a name that does not change a result; None for other names."""
     return _OF_CONVENIENCE.get(_plain(word))
 
 
@@ -122,4 +122,4 @@ def _plain(word: str) -> str:
 
 
 WORDS: Mapping[str, str] = _OF_TRAINING | _OF_CANDIDATES | _OF_CONVENIENCE
-"""Every word that is known."""
+"""All known names."""

@@ -1,4 +1,4 @@
-"""Files of /out: `common.files`, with errors in the platform's words."""
+"""Files of /out: the functions of `common.files`, with OutputError in place of OSError."""
 
 import io
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from executor.errors import OutputError
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Make `text` the content of `path`; OutputError when that is impossible."""
+    """Make `text` the content of `path`; OutputError if that is impossible."""
     with atomic_writer(path) as stream:
         stream.write(text)
 
@@ -21,8 +21,8 @@ def write_atomically(path: Path, text: str) -> None:
 def atomic_writer(path: Path) -> Iterator[TextIO]:
     """A text stream that becomes `path` at the end of the block, and vanishes if the block fails.
 
-    UTF-8; bytes that were not UTF-8 where a name was read come out as they were. The file keeps its
-    mode: platforms write our files, too.
+    The encoding is UTF-8; names with other bytes are written unchanged. The file keeps its mode,
+    because platforms write our files, too.
     """
     try:
         with files.atomic_file(path) as file:
@@ -38,7 +38,7 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
 
 
 def place_file(source: Path, target: Path) -> None:
-    """`common.files.place_file`; OutputError when that is impossible."""
+    """Call `common.files.place_file`; OutputError if that is impossible."""
     try:
         files.place_file(source, target)
     except OSError as error:
@@ -46,5 +46,5 @@ def place_file(source: Path, target: Path) -> None:
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
-    """Why `path` cannot be written, and what to do."""
+    """Return the error for a `path` that cannot be written, with a remedy."""
     return OutputError(f"{path}: cannot be written ({error.strerror or error}); {remedy(error)}")

@@ -1,4 +1,4 @@
-"""One run at a time on an output folder. The lock dies with its holder, even by SIGKILL."""
+"""A lock on the output folder; it ends with its process, even after SIGKILL."""
 
 import errno
 import fcntl
@@ -24,7 +24,7 @@ _HELD = (errno.EAGAIN, errno.EACCES)  # EACCES: SMB
 def output_lock(directory: Path, holder: str) -> Iterator[None]:
     """Hold `directory` for this process; OutputError naming the holder if another run has it.
 
-    A file system without locks is told, and worked on without.
+    A file system without locks causes a warning, and the run goes on without a lock.
     """
     path = directory / LOCK_NAME
     descriptor = _opened(path)
@@ -33,19 +33,19 @@ def output_lock(directory: Path, holder: str) -> Iterator[None]:
         return
     try:
         _acquire(path, descriptor)
-        with suppress(OSError):  # another user's file may be readable only; locked it is
+        with suppress(OSError):  # another user's file may be read-only, but it is locked
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, holder.encode(), 0)
         with suppress(OSError):
             os.fchmod(descriptor, 0o666)
         yield
     finally:
-        with suppress(OSError):  # object stores keep their refusals for the end
+        with suppress(OSError):  # object stores report errors only here
             os.close(descriptor)
 
 
 def _opened(path: Path) -> int | None:
-    """The lock file; None where there cannot be one."""
+    """Open the lock file; None if the folder cannot hold one."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:

@@ -23,9 +23,9 @@ _BOUNDLESS = (2**31 - 1, 2**31 - 1)
 
 
 class InferEntries:
-    """Makes the part of infer-result.json that tells of one image.
+    """Make the entry of one image in infer-result.json.
 
-    num_dropped  detections left out because they were not finite or lay outside their image
+    num_dropped  number of detections that were not finite or lay outside their image
     """
 
     def __init__(self, class_names: Sequence[str], *, boxes_key: str = "boxes") -> None:
@@ -41,7 +41,7 @@ class InferEntries:
         scores: Iterable[float] = (),
         size: Size | None = None,
     ) -> str:
-        """JSON of an image's detections, best first (none: unreadable or empty).
+        """Return the JSON of an image's detections, best first (none: unreadable or empty).
 
         boxes are x0 y0 x1 y1 in pixels of the image as shown, clipped here to `size`; boxes outside
         it and detections that are not finite are left out. classes count from 0.
@@ -64,7 +64,7 @@ def write_infer_result(path: Path, images: Iterable[Asset], entries: Iterable[st
     """Write infer-result.json: each image's base name with its entry (see `InferEntries`).
 
     Where several images have the same base name, the later ones are listed with their paths.
-    `images` is walked through twice.
+    `images` is iterated twice.
     """
     novelty = Novelty(_base_name(image.image_text) for image in images)
     renamed: set[str] = set()
@@ -103,7 +103,7 @@ def integer_box(box: Sequence[float], size: Size | None) -> tuple[int, int, int,
         return None
     x, y = max(round(x0), 0), max(round(y0), 0)
     x, y = min(x, width - 1), min(y, height - 1)
-    # Half a pixel or less is still one.
+    # A side of half a pixel or less becomes one pixel.
     return x, y, min(max(round(x1), x + 1), width) - x, min(max(round(y1), y + 1), height) - y
 
 
@@ -113,7 +113,7 @@ def write_mining_result(
     """Write result.tsv from images, as the index names them, and their finite scores.
 
     ranked  each image once, the one to label first on top
-    last    images that have no score
+    last    images without a score
     """
     lowest = math.inf
     with atomic_writer(path) as stream:

@@ -30,13 +30,13 @@ class Segment:
 
 
 def segmentation_entry(segments: Sequence[Segment] = (), *, size: Size) -> str:
-    """What the file has to tell of one image: its size, then its objects, parted by TABs."""
+    """Return the journal entry of one image: its size, then its objects, separated by TABs."""
     height, width = size
     return "\t".join([f"{height} {width}", *_annotations(segments, size)])
 
 
 def _annotations(segments: Sequence[Segment], size: Size) -> Iterator[str]:
-    """JSON of each object, without the numbers that it gets in the file."""
+    """Yield the JSON of each object, without its id and image id, which the writer adds."""
     for segment in segments:
         box_xywh = integer_box(segment.box, size)
         if box_xywh is None or not math.isfinite(segment.score) or segment.area <= 0:
@@ -55,7 +55,7 @@ def _annotations(segments: Sequence[Segment], size: Size) -> Iterator[str]:
 def write_segmentation_result(
     path: Path, images: Iterable[Asset], entries: Iterable[str], class_names: Sequence[str]
 ) -> None:
-    """Write the COCO json of images and their `segmentation_entry`s, both walked through twice."""
+    """Write the COCO json of images and their `segmentation_entry`s; both are iterated twice."""
     categories = [{"id": index, "name": name} for index, name in enumerate(class_names)]
     with atomic_writer(path) as stream:
         stream.write('{"annotations":[')

@@ -1,16 +1,16 @@
-"""A file of a journal: what one machine found, group by group, each added at its end.
+"""A file of a journal: one machine appends each finished group to its end.
 
-    {"fingerprint": "5f1c...", "version": 3}      first line: what decides the results
+    {"fingerprint": "5f1c...", "version": 3}      first line: digest of the run
     <crc32> <bytes>                               then groups of candidates: a head,
-    <position> <marks>                            where the first one stands, a mark for each,
+    <position> <marks>                            position of the first, a mark for each,
     <entry>                                       and one line for each
 
-A group is handed to the system in one piece as soon as it is complete (it survives the process),
-and is on the disk a few seconds later (it survives the machine). What a reader cannot verify, and
-all that follows it, was never finished.
+A complete group is written in one piece at once (so it survives the process) and is flushed to
+disk a few seconds later (so it survives the machine). A reader ignores the first group that fails
+its checksum, and everything after it.
 
-Where a file cannot be changed after it was written (object stores), it lies in the folder for
-temporary files: results are gathered all the same, but a killed run starts over.
+If the storage cannot append to a file (object stores), the file is in the folder for temporary
+files: results are still collected, but a killed run starts over.
 """
 
 import errno
@@ -39,10 +39,10 @@ _SUFFIX = ".journal"
 class Group:
     """Candidates that were recorded together.
 
-    position  of the first among all candidates
-    marks     one byte for each
-    places    at which byte of the file the entry of each begins
-    end       the byte behind the group
+    position  position of the first one among all candidates
+    marks     one byte for each candidate
+    places    byte of the file at which the entry of each candidate begins
+    end       first byte after the group
     """
 
     position: int
@@ -52,7 +52,7 @@ class Group:
 
 
 def read_groups(path: Path, head: bytes) -> Iterator[Group]:
-    """Each group up to the first that is not sound; none in a file with another first line."""
+    """Yield each group up to the first damaged one; none if the first line is not `head`."""
     with path.open("rb") as stream:
         if stream.readline(len(head) + 1) != head:
             return
@@ -73,16 +73,16 @@ def read_groups(path: Path, head: bytes) -> Iterator[Group]:
 
 
 class ShardFile:
-    """The file that one machine adds to.
+    """The file to which one machine appends its groups.
 
-    path  where it lies: in the folder for temporary files, if the right place takes none
+    path  its path: in the folder for temporary files if the output folder cannot hold it
     """
 
     def __init__(self, path: Path, head: bytes, note: Callable[[Group], None]) -> None:
-        """Take up the file at `path` if its first line is `head`, else begin a new one.
+        """Continue the file at `path` if its first line is `head`, else begin a new one.
 
-        `note` is told of each group that an earlier run left in it. OutputError here and in `add`
-        when the file cannot be written.
+        `note` is called with each group that an earlier run left in it. Here and in `add`,
+        OutputError if the file cannot be written.
         """
         self.path = path
         self._head = head
@@ -98,7 +98,7 @@ class ShardFile:
             self._open_elsewhere(error)
 
     def add(self, position: int, entries: Sequence[str], marks: bytes) -> Group:
-        """Record a group; all of it counts from now on, or nothing."""
+        """Record a group; either all of its entries are kept or none."""
         text = "".join(f"{entry}\n" for entry in entries)
         body = b"%d %s\n" % (position, marks) + text.encode("utf-8", "surrogateescape")
         try:
@@ -111,7 +111,7 @@ class ShardFile:
         return _group(body, self._size - len(body))
 
     def clear(self) -> None:
-        """Forget all groups."""
+        """Delete all groups."""
         try:
             os.ftruncate(self._descriptor, len(self._head))
         except OSError as error:
@@ -119,7 +119,7 @@ class ShardFile:
         self._size = len(self._head)
 
     def close(self) -> None:
-        """Nothing more is added; the file stays where it belongs."""
+        """Close the file, which stays in its folder."""
         with suppress(OSError):
             os.close(self._descriptor)
         if not self._is_here:
@@ -170,7 +170,7 @@ class ShardFile:
             self._begin()
 
     def _begin(self) -> None:
-        """Write the first line, and see that the file can grow when it was flushed, and be read."""
+        """Write the first line, and check that the file can be read, and can grow after a flush."""
         for part in (self._head[:1], self._head[1:]):
             self._write(part)
             sync_file(self._descriptor)
@@ -179,7 +179,7 @@ class ShardFile:
         sync_directory(self.path.parent)
 
     def _write(self, data: bytes) -> None:
-        """Append; after a failure the file is as it was."""
+        """Append to the file; a failure leaves it unchanged."""
         written = 0
         try:
             while written < len(data):
@@ -195,13 +195,13 @@ def _opened(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o666)
-    except PermissionError:  # another user's, who ran before us: of no use, but in the way
+    except PermissionError:  # it belongs to the user of an earlier run
         path.unlink(missing_ok=True)
         return os.open(path, flags, 0o666)
 
 
 def _group(body: bytes, start: int) -> Group:
-    """The group whose lines begin at a byte of the file; ValueError where they are none."""
+    """Parse the group that begins at a byte of the file; ValueError if it is not valid."""
     about, *entries = lines = body.split(b"\n")[:-1]
     position, marks = about.split(b" ")
     if len(entries) != len(marks):

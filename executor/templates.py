@@ -1,4 +1,4 @@
-"""/img-man: what the platform shows of this image, generated from the hyper-parameter models.
+"""/img-man: the platform's forms for this image, generated from the hyper-parameter models.
 
 `python -m executor.templates docker/img-man` writes the files; a test keeps them equal. The image's
 build writes its own, for `OBJECT_TYPE` 2 (boxes) or 4 (instance segmentation).
@@ -16,7 +16,7 @@ import yaml
 from executor.env import Task
 from executor.hyperparameters import BOXES, INSTANCE_SEGMENTATION, MODELS, Hyperparameters
 
-MAX_VALUE = 100  # characters that the platform's form takes
+MAX_VALUE = 100  # characters that fit into the platform's form
 
 _WIDTH = 98
 _OBJECT_TYPES = {
@@ -27,13 +27,13 @@ _OF_MASKS = {
     "config_file": "configs/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml",
     "export_format": "seg-coco:raw",
 }
-"""What the training template of a segmentation image shows in place of the defaults."""
+"""Values that the training template of a segmentation image shows in place of defaults."""
 
 
 def template_files(object_type: int = BOXES) -> dict[str, str]:
-    """Content of every file of /img-man by its name, for projects of one kind of object.
+    """Return the content of every file of /img-man by its name, for one kind of object.
 
-    The kind is one number: a list would be read by platforms from 2.4 on, and break 2.1 to 2.3.
+    The kind is one number: only platforms from 2.4 on read a list, and 2.1 to 2.3 fail on it.
     """
     kind = _OBJECT_TYPES[object_type]
     manifest = f"# What this image is for: {object_type} = {kind}.\nobject_type: {object_type}\n"
@@ -47,9 +47,9 @@ def template_files(object_type: int = BOXES) -> dict[str, str]:
 
 
 def template(task: Task, model: type[Hyperparameters], shown: Mapping[str, Any]) -> str:
-    """The YAML that users start from: every key they may set, explained, with its default.
+    """Return the YAML that users start from: every key with an explanation and its default.
 
-    shown  values in place of defaults
+    shown  values to show in place of defaults
     """
     lines = [f"# Settings of {task.value}. Every key may be left out; its default is shown.", ""]
     for key, schema in model.model_json_schema()["properties"].items():

@@ -1,4 +1,4 @@
-"""From a YAML document to a validated model; every wrong key named at once, with its place.
+"""Validation of a YAML document; it names every wrong key at once, with line and column.
 
 A message reads `config.yaml:LINE:COLUMN: key: what is wrong (got VALUE); allowed RANGE; remedy`.
 """
@@ -52,10 +52,10 @@ _MESSAGES = {
 class Problem:
     """One wrong key.
 
-    mark   where it stands
-    text   the whole line to show
+    mark   its line and column
+    text   the whole message
     key    its name in the line that counts the problems
-    error  what a run ends with that has no other problem
+    error  class of the error that ends the run if there is no other problem
     """
 
     mark: Mark
@@ -65,7 +65,7 @@ class Problem:
 
 
 def validated(document: Document, values: Mapping[str, Any], model: type[Model]) -> Model:
-    """`values` of `document` as a `model`; ConfigError naming every wrong one."""
+    """Return `values` of `document` as a `model`; a ConfigError names every wrong value."""
     result = validate(document, values, model)
     if isinstance(result, list):
         raise config_error(document.path.name, result)
@@ -75,7 +75,7 @@ def validated(document: Document, values: Mapping[str, Any], model: type[Model])
 def validate(
     document: Document, values: Mapping[str, Any], model: type[Model]
 ) -> Model | list[Problem]:
-    """`values` of `document` as a `model`, or everything that is wrong with them."""
+    """Return `values` of `document` as a `model`, or the list of their problems."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -83,10 +83,10 @@ def validate(
 
 
 def config_error(name: str, problems: Iterable[Problem]) -> ConfigError:
-    """One error for all problems in the file `name`, each once, in the order of the file.
+    """Return one error for all problems in the file `name`, each once, in the order of the file.
 
-    Where there are several, the last line counts them and names their keys: platforms show the
-    last five lines of a log, and no more.
+    If there are several, the last line counts them and names their keys, because platforms show
+    only the last five lines of a log.
     """
     ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.mark)
     kinds = {problem.error for problem in ordered}
@@ -104,20 +104,20 @@ def _named(keys: Iterable[str]) -> str:
 
 
 def misspelt(key: str, known: Iterable[str]) -> str | None:
-    """The known key that `key` was probably meant to be."""
+    """Return the known key that `key` probably misspells; None if there is none."""
     close = difflib.get_close_matches(key.lower(), sorted(known), n=1, cutoff=_MISSPELT)
     return close[0] if close else None
 
 
 def shown(value: object) -> str:
-    """A value for a message: short, on one line."""
+    """Format a value for a message: short, on one line."""
     text = repr(value) if isinstance(value, str) else str(value)
     text = " ".join(text.split())
     return shortened(text, _MAX_SHOWN)
 
 
 def allowed(schema: Mapping[str, Any]) -> str:
-    """A property's JSON schema in words: `an integer from 1 to 1024`."""
+    """Describe a property's JSON schema in words, such as `an integer from 1 to 1024`."""
     if "enum" in schema:
         return "one of " + ", ".join(word or "''" for word in schema["enum"])
     for alternative in schema.get("anyOf", ()):
@@ -171,7 +171,7 @@ def _message(details: ErrorDetails) -> str:
 
 
 def _property(schema: Mapping[str, Any], location: Location) -> Mapping[str, Any]:
-    """The part of a JSON schema that describes `location`; empty where it says nothing."""
+    """Return the part of a JSON schema that describes `location`; empty if there is none."""
     part: Mapping[str, Any] = schema
     for step in location:
         if "$ref" in part:

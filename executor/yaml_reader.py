@@ -1,4 +1,4 @@
-"""The contract's YAML files: `common.limited_yaml`, with errors in the platform's words."""
+"""The contract's YAML files: `common.limited_yaml`, with ConfigError in place of YamlError."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from executor.errors import ConfigError
 
 
 def read_yaml(path: Path) -> Document:
-    """The mapping in `path`; an empty file is an empty mapping. Every fault is a ConfigError."""
+    """Read the mapping in `path`, empty for an empty file; every fault is a ConfigError."""
     try:
         return limited_yaml.read_yaml(path)
     except YamlError as error:
