@@ -1,8 +1,7 @@
-"""Programs that start one command several times (torchrun, srun, mpirun), by what they leave in the
-environment of each process.
+"""Detection of programs that start a command several times (torchrun, srun, mpirun).
 
-A training starts its own processes, one for each GPU; several trainings of one folder would write
-over each other.
+They set variables in the environment of each process. A training starts its own processes, one
+for each GPU; several trainings in one folder would overwrite each other's files.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,16 +15,16 @@ _MPI = {
     "FLUX_JOB_SIZE": ("FLUX_TASK_RANK", "flux run"),
     "HOROVOD_SIZE": ("HOROVOD_RANK", "horovodrun"),
 }
-"""Variable with the number of processes -> that with this one's number, and who sets them."""
+"""Variable with the number of processes -> variable with the rank, and their program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One process among several that were started together.
+    """One of several processes that were started together.
 
-    program  that started them
-    reason   the variable that says so, with its value
-    rank     number of this process; 0 is the first
+    program  the program that started them
+    reason   the variable that shows it, with its value
+    rank     number of this process; the first is 0
     """
 
     program: str
@@ -34,7 +33,7 @@ class Launch:
     rank: int
 
     def refusal(self, remedy: str) -> str:
-        """The sentence that refuses them all; `remedy` says how several GPUs are used instead."""
+        """Return the refusal of all processes; `remedy` says how to use several GPUs instead."""
         return (
             f"{self.program} started {self.num_processes} processes of this program"
             f" ({self.reason}), which cannot share one piece of work; start it once, without"
@@ -43,9 +42,9 @@ class Launch:
 
 
 def several_processes(environ: Mapping[str, str]) -> Launch | None:
-    """What started several processes, this one among them; None where it runs alone.
+    """Return the launch that this process belongs to; None if it runs alone.
 
-    The number alone proves nothing: jobs and pods carry it for a single process, too.
+    A number of processes is not enough: jobs and pods also set it for a single process.
     """
     return next((launch for launch in _launches(environ) if launch.num_processes > 1), None)
 
@@ -65,8 +64,8 @@ def _launches(environ: Mapping[str, str]) -> Iterator[Launch]:
 
 
 def _slurm(environ: Mapping[str, str]) -> Iterator[Launch]:
-    """The step's number of tasks counts. The script of a batch job has the whole job's, and is one
-    process.
+    """Use the number of tasks of the step: the script of a batch job is a single process that sees
+    the number of the whole job.
     """
     rank = _number(environ, "SLURM_PROCID")
     name = "SLURM_STEP_NUM_TASKS"
@@ -78,6 +77,6 @@ def _slurm(environ: Mapping[str, str]) -> Iterator[Launch]:
 
 
 def _number(environ: Mapping[str, str], name: str) -> int | None:
-    """A whole number from the environment; None where there is none."""
+    """Read an integer from the environment; None if there is none."""
     text = environ.get(name, "").strip()
     return int(text) if text.isascii() and text.isdigit() else None

@@ -1,4 +1,4 @@
-"""Where this product looks for its config files and for pretrained weights."""
+"""The folders of this product's config files and of pretrained weights."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ CONFIG_ROOT = Path(__file__).resolve().parents[1]
 
 
 def weights_folders() -> list[Path]:
-    """Folders of $WEIGHTS_DIR, then those mounted, baked in, beside the code, and downloaded."""
+    """Return the folders of $WEIGHTS_DIR, mounts, the image, the clone and downloads."""
     configured = os.environ.get("WEIGHTS_DIR", "").split(os.pathsep)
     downloads = Path(tempfile.gettempdir()) / "weights"
     return [

@@ -1,6 +1,6 @@
-"""config.yaml and the engine's config that it asks for, checked before anything slow starts.
+"""The check of config.yaml and of the engine's config that it names, before anything slow.
 
-Neither torch nor numpy is imported: a wrong key is told within half a second of the start.
+Neither torch nor numpy is imported, so wrong keys are reported within half a second.
 """
 
 from collections.abc import Collection, Iterator
@@ -20,11 +20,11 @@ from executor.hyperparameters import TrainHyperparameters, given, words_of
 from executor.validation import Problem
 
 _ODD_RATE = 10.0
-"""A learning rate so many times the one that would be chosen is warned of."""
+"""A learning rate above this multiple of the automatic one causes a warning."""
 
 
 def check_settings(env: Env, tasks: Collection[Task]) -> list[str]:
-    """Refuse settings that any of `tasks` could not use, every wrong key at once; the remarks."""
+    """Refuse settings that any of `tasks` cannot use, all at once; return the remarks."""
 
     def inspect(document: Document, settings: Settings) -> Findings:
         return inspect_training(document, settings, env.input)
@@ -35,7 +35,7 @@ def check_settings(env: Env, tasks: Collection[Task]) -> list[str]:
 
 
 def inspect_training(document: Document, settings: Settings, inputs: InputPaths) -> Findings:
-    """What is to be said about the engine's config of a training."""
+    """Return the findings about the engine's config of a training."""
     hp = settings.get(Task.TRAINING)
     assert hp is None or isinstance(hp, TrainHyperparameters)
     options, faults = inspect_args_options(_text(document, "args_options"))
@@ -70,7 +70,7 @@ def inspect_training(document: Document, settings: Settings, inputs: InputPaths)
 def _disagreements(
     document: Document, cfg: CfgNode, hp: TrainHyperparameters, asked: Collection[str]
 ) -> Iterator[Problem]:
-    """Keys of config.yaml that do not go together with the engine's config."""
+    """Yield keys of config.yaml that contradict the engine's config."""
     for reason in wrong_kinds(cfg, hp.object_type):
         yield _problem(document, "config_file", "config_file", reason, ObjectTypeError)
     rate = hp.learning_rate or learning_rate_for(cfg, hp.batch_size)
@@ -88,7 +88,7 @@ def _export_problems(
     asked: Collection[str],
     inputs: InputPaths,
 ) -> Iterator[Problem]:
-    """What an export would refuse at the end of the training."""
+    """Yield what an export would refuse at the end of the training."""
     for fault in export_faults(dict(cfg.leaves()), hp.export_forms):
         key = "args_options" if fault.key in asked else "config_file"
         yield _problem(document, "export", f"export, {key} {fault.key}", f"export: {fault.text}")
@@ -104,7 +104,7 @@ def _export_problems(
 def _remarks(
     document: Document, cfg: CfgNode, hp: TrainHyperparameters, index: Path | None
 ) -> Iterator[str]:
-    """What is allowed, and most likely not meant."""
+    """Yield remarks on settings that are allowed but are probably mistakes."""
     chosen = learning_rate_for(cfg, hp.batch_size)
     if hp.learning_rate > _ODD_RATE * chosen > 0:
         yield (
@@ -123,7 +123,7 @@ def _remarks(
 
 
 def _count_lines(path: Path | None, *, most: int) -> int:
-    """Lines of an index that are not blank, counted up to `most`; 0 where it cannot be read."""
+    """Count the lines of an index that are not blank, up to `most`; 0 if it is unreadable."""
     if path is None:
         return 0
     count = 0
@@ -133,13 +133,13 @@ def _count_lines(path: Path | None, *, most: int) -> int:
                 count += bool(line.strip())
                 if count >= most:
                     break
-    except OSError:  # told by the task, with what to do
+    except OSError:  # the task reports it with a remedy
         return 0
     return count
 
 
 def _text(document: Document, key: str) -> str:
-    """A text of config.yaml, its default where it is not set or no text."""
+    """Return a text of config.yaml, or its default if it is not set or not a text."""
     value = given(document.value).get(key)
     default = str(TrainHyperparameters.model_fields[key].default)
     return value if isinstance(value, str) else default

@@ -1,8 +1,8 @@
-"""`python -m app.start`: what the container runs. No flags; everything comes from env.yaml.
+"""`python -m app.start`: the program of the container. It has no flags and reads env.yaml.
 
 Variables: DEFAULT_ENV_FILE_PATH (/in/env.yaml), EXECUTOR_GRACE_S (8: seconds to save after
-SIGTERM; docker kills after 10), EXECUTOR_STALL_S (600: seconds without a sign of progress until
-the log says so). Exit statuses: executor/errors.py.
+SIGTERM; docker kills after 10), EXECUTOR_STALL_S (600: seconds without progress before the log
+says so). Exit statuses: executor/errors.py.
 """
 
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(task_command: Sequence[str] | None = None) -> int:
-    """Run what env.yaml asks for with `task_command` (default: `app.tasks`); the exit status."""
+    """Run the tasks of env.yaml with `task_command` (default: `app.tasks`); the exit status."""
     error = run(task_command)
     return 0 if error is None else error.exit_status
 
@@ -28,12 +28,12 @@ def run(
     *,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> "ExecutorError | None":
-    """The same; why it failed, if it did.
+    """Run like `main`, and return the error of a failed run or None.
 
-    on_progress  is told the fraction of the work that is done, 0 to 1, whenever the task reports it
+    on_progress  is called with the finished fraction, 0 to 1, whenever the task reports it
     """
     signals = StopSignals()
-    # Imported only now: until handlers are installed, the first process of a container is deaf.
+    # Imported only now: the first process of a container ignores signals without handlers.
     from app.supervisor import Settings, supervise
     from executor.mounts import mounted
 
@@ -51,7 +51,7 @@ def run(
 
 
 def _seconds(variable: str, default: float) -> float:
-    """A duration from the environment; the default where it is unset or no number."""
+    """Read a duration from the environment; the default if it is unset or not a number."""
     try:
         return max(float(os.environ.get(variable, "")), 0.0)
     except ValueError:

@@ -7,7 +7,7 @@ from types import FrameType
 
 
 class StopSignals:
-    """Installed from here on; SIGCHLD wakes the loop too, but does not count."""
+    """Install the handlers; SIGCHLD wakes the loop too but is not counted."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,7 +1,7 @@
 """One run from env.yaml to exit status, around a task process that may crash, hang or be killed.
 
-The supervisor alone writes monitor.txt, decides the exit status and has the last word in the log.
-It stays small and never imports torch, so that nothing the task does can take it down.
+Only the supervisor writes monitor.txt, the exit status and the last lines of the log. It is
+small and never imports torch, so that a crash of the task cannot end it.
 """
 
 import logging
@@ -32,16 +32,16 @@ logger = logging.getLogger(__name__)
 
 _MIN_INTERVAL_S = 1.0  # between two records
 _MAX_INTERVAL_S = 5.0
-_TERMINATION_LOG = Path("/dev/termination-log")  # where Kubernetes looks for the last words
+_TERMINATION_LOG = Path("/dev/termination-log")  # Kubernetes shows its content
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the supervisor itself needs to know.
+    """The settings of the supervisor itself.
 
     grace_s  seconds from the first stop signal until the task is killed
     stall_s  seconds without a report after which the log says so
-    on_progress  is told the fraction of the work that is done, 0 to 1, with each report of the task
+    on_progress  is called with the finished fraction, 0 to 1, at each report of the task
     """
 
     env_file: Path
@@ -53,7 +53,7 @@ class Settings:
 
 
 def supervise(settings: Settings, signals: StopSignals) -> ExecutorError | None:
-    """Do what env.yaml asks for; why it failed, if it did, which is the log's last word."""
+    """Run the tasks of env.yaml; return the error of a failed run, which ends the log."""
     setup_logging()
     error = _outcome(settings, signals)
     _last_words(error)
@@ -67,9 +67,9 @@ def _outcome(settings: Settings, signals: StopSignals) -> ExecutorError | None:
     if launch is not None:
         error = ConfigError(launch.refusal("a task uses every GPU of gpu_id by itself"))
         if launch.rank:
-            return error  # the first of the processes writes monitor.txt
+            return error  # only the process of rank 0 writes monitor.txt
     if error is not None and env == Env() and not output.root_dir.is_dir():
-        return error  # not in a container: nobody waits for a monitor.txt in /out
+        return error  # not in a container: nobody reads /out/monitor.txt
     try:
         _make_folders(output)
         holder = f"process {os.getpid()} of {socket.gethostname()} since {time.ctime()}"
@@ -81,7 +81,7 @@ def _outcome(settings: Settings, signals: StopSignals) -> ExecutorError | None:
                 monitor.failed(error)
             else:
                 monitor.done()
-                # Only now: a run that is killed before it is known to be done need not start over.
+                # Only now: a run that is killed before this point can still be resumed.
                 remove_journals(output.root_dir)
     except OutputError as output_problem:
         error = error or output_problem
@@ -89,7 +89,7 @@ def _outcome(settings: Settings, signals: StopSignals) -> ExecutorError | None:
 
 
 def _read_env(path: Path) -> tuple[Env, ExecutorError | None]:
-    """The run's env, or as much of it as can be read, and what is wrong with it."""
+    """Return the run's env, or its readable part together with the error."""
     try:
         return load_env(path), None
     except ConfigError as error:
@@ -97,7 +97,7 @@ def _read_env(path: Path) -> tuple[Env, ExecutorError | None]:
 
 
 def _folders(output: OutputPaths, tasks: Iterable[Task]) -> list[Path]:
-    """Where the results of some tasks go, the first ones first."""
+    """Return the result folders of some tasks, in the order of the tasks."""
     folders = [output.root_dir, output.monitor_file.parent]
     for task in tasks:
         if task is Task.TRAINING:
@@ -115,13 +115,13 @@ def _make_folders(output: OutputPaths) -> None:
 
 
 def _require_writable(output: OutputPaths, tasks: Iterable[Task]) -> None:
-    """OutputError for a folder that takes no new file: an earlier run may have had another user.
+    """Raise OutputError if a folder is not writable: an earlier run may have had another user.
 
-    Told now, not after the hours until the first result.
+    The check comes first because the first result may take hours.
     """
     folders = _folders(output, tasks)
     if output.monitor_file.parent != output.root_dir:
-        folders.remove(output.monitor_file.parent)  # progress is worth less than the work
+        folders.remove(output.monitor_file.parent)  # missing progress must not end a run
     for folder in folders:
         try:
             # Results of a training are written again with each better model.
@@ -133,7 +133,7 @@ def _require_writable(output: OutputPaths, tasks: Iterable[Task]) -> None:
 def _attempt(
     env: Env, monitor: Monitor, settings: Settings, signals: StopSignals
 ) -> ExecutorError | None:
-    """Run the tasks; why they failed, if they did."""
+    """Run the tasks; return the error of a failure or None."""
     try:
         tasks = env.require_tasks()
         _require_writable(env.output, tasks)
@@ -167,7 +167,7 @@ def _missing_result(env: Env, tasks: tuple[Task, ...]) -> ExecutorError | None:
 
 
 class _Watch:
-    """The life of one task process."""
+    """The supervision of one task process."""
 
     def __init__(self, monitor: Monitor, settings: Settings, signals: StopSignals) -> None:
         self._monitor = monitor
@@ -184,7 +184,7 @@ class _Watch:
         self._was_killed = False
 
     def run(self) -> Ending:
-        """Start the task and see it through."""
+        """Start the task and follow it to its end."""
         if self._signals.count:
             raise StoppedError(f"stopped by {self._signals.name} before the task began")
         process = TaskProcess(self._settings.task_command, task_environment(self._settings.environ))
@@ -214,7 +214,7 @@ class _Watch:
                 self._warn_if_stalled(process)
 
     def _receive(self, process: TaskProcess, reader: ReportReader) -> bool:
-        """Take in what the task has reported; False at the end of its reports."""
+        """Read the reports of the task; return False at the end of the stream."""
         with suppress(BlockingIOError):
             while data := os.read(process.reports, 1 << 16):
                 for report in reader.feed(data):
@@ -237,11 +237,11 @@ class _Watch:
             process.kill()
 
     def _record(self) -> None:
-        """A new record once a second if there is news, and every few seconds as a sign of life."""
+        """Write a record at most once a second if it is new, else every few seconds."""
         state = (self._fraction, self._stall or self._message)
         age_s = time.monotonic() - self._record_time
         if age_s >= (_MIN_INTERVAL_S if state != self._recorded else _MAX_INTERVAL_S):
-            # The last step belongs to the supervisor, after it has seen the results.
+            # 1.0 is written only after the results were checked.
             self._monitor.running(min(self._fraction, 0.9999), state[1])
             self._record_time, self._recorded = time.monotonic(), state
 

@@ -1,7 +1,7 @@
-"""The process that does the work, as its supervisor sees it: start, stop, what its end means.
+"""The task process from its supervisor's side: start, stop, and the meaning of its end.
 
-It runs in a session of its own and dies with the supervisor; whatever it leaves behind is killed,
-since a forgotten process would keep GPU memory.
+It runs in its own session and dies with the supervisor. All processes that it leaves behind are
+killed, because a forgotten process would keep GPU memory.
 """
 
 import os
@@ -39,7 +39,7 @@ _CACHES = {
 
 
 def task_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables for the task: what is set stays, homeless users get a home for caches in /tmp."""
+    """Return the task's variables: set ones are kept; users without a home get one in /tmp."""
     defaults = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **_ALLOCATOR}
     # Libraries count the processors of the host, of which a container may use a few.
     defaults["OMP_NUM_THREADS"] = str(cpu_count())
@@ -73,7 +73,7 @@ class TaskProcess:
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
         """Start `command` with `--report-fd N` appended, N being its end of the pipe."""
-        adopt_orphans()  # so that they are found at the end
+        adopt_orphans()  # so that `kill` finds them
         self.reports, writer = os.pipe()
         supervisor = os.getpid()
         try:
@@ -99,18 +99,18 @@ class TaskProcess:
         return self._process.poll()
 
     def terminate(self) -> None:
-        """Ask the task to save and end. Only itself: its workers must live until it has saved."""
+        """Ask only the task to save and end: its workers must live until it has saved."""
         self._process.terminate()
 
     def dump_stacks(self) -> bool:
-        """Have the task log where all its threads are; False if it does not offer that."""
+        """Have the task log the stacks of all its threads; False if it has no handler for that."""
         if self.poll() is not None or not _catches(self._process.pid, signal.SIGUSR1):
             return False
         self._process.send_signal(signal.SIGUSR1)
         return True
 
     def kill(self) -> int:
-        """Kill what is left of the task and everything it started; its exit status."""
+        """Kill the task and all processes that it started; return the task's exit status."""
         while victims := descendants(os.getpid()):
             for pid in victims:
                 with suppress(ProcessLookupError):
@@ -122,7 +122,7 @@ class TaskProcess:
 
 
 def _bind_to(supervisor: int) -> None:
-    """In the new process: die with the supervisor, and be the first to go when memory runs out."""
+    """In the new process: die with the supervisor, and be killed first if memory runs out."""
     die_with(supervisor)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
@@ -135,7 +135,7 @@ def _reap() -> None:
 
 
 def descendants(ancestor: int) -> list[int]:
-    """Processes that `ancestor` started, directly or not, and that still run; parents first."""
+    """Return the running processes that `ancestor` started, directly or not; parents first."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -144,7 +144,7 @@ def descendants(ancestor: int) -> list[int]:
             if state != "Z":
                 children.setdefault(int(parent), []).append(int(folder.name))
     found = children.get(ancestor, [])
-    for pid in found:  # grows while it is walked
+    for pid in found:  # the list grows during the loop
         found.extend(children.get(pid, []))
     return found
 
@@ -163,7 +163,7 @@ class Ending:
     """How the task ended.
 
     status      exit status, negative for a signal
-    failure     what it reported itself, if anything
+    failure     the failure that the task reported; None if it reported none
     stopped_by  name of the signal that made the supervisor stop it; '' if none did
     was_killed  whether the supervisor had to kill it
     """
@@ -174,7 +174,7 @@ class Ending:
     was_killed: bool = False
 
     def error(self) -> ExecutorError | None:
-        """What to tell the platform; None for a success."""
+        """Return the error to report to the platform; None for a success."""
         if self.failure is not None and not (self.stopped_by and self.was_killed):
             return self.failure.as_error()
         if self.status == 0:
@@ -189,7 +189,7 @@ class Ending:
         )
 
     def stopped(self) -> StoppedError:
-        """That the run was stopped before its end."""
+        """Return the error that says that the run was stopped before its end."""
         how = "had to be killed" if self.was_killed else "has ended"
         return StoppedError(
             f"stopped by {self.stopped_by}: the task {how}; start it again to resume"
@@ -222,6 +222,6 @@ def _killed_by(number: int) -> ExecutorError:
 
 
 def _limit_text() -> str:
-    """The container's memory limit as ' (limit 4.0 GiB)'; '' where there is none."""
+    """Return the container's memory limit as ' (limit 4.0 GiB)'; '' if there is none."""
     limit = memory_limit()
     return "" if limit is None else f" (limit {limit / (1 << 30):.1f} GiB)"

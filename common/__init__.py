@@ -1,4 +1,4 @@
-"""What the platform's half (`executor`) and the detection half (`app`) both use.
+"""Code that the platform's half (`executor`) and the detection half (`app`) share.
 
-It imports neither of them, and of third-party packages PyYAML alone.
+It imports neither of them, and PyYAML is its only third-party package.
 """

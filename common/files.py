@@ -1,8 +1,8 @@
-"""Files that are either the old one or the new one, whenever the process or the machine stops.
+"""Atomic writing: a path holds the old file or the new one, whenever process or machine stop.
 
 They are written under a temporary name beside the target, flushed to the disk, then renamed over
-it. Where a file system lacks one of these operations (network shares, object stores), modes, hard
-links and flushing are done without, and files that cannot be renamed are written in place.
+it. Network shares and object stores lack some of these operations. Then modes, hard links and
+flushing are left out, and files that cannot be renamed are written in place.
 """
 
 import errno
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part")
-_BUFFER_BYTES = 1 << 17  # a model is hundreds of small tensors
+_BUFFER_BYTES = 1 << 17  # a model has hundreds of small tensors, so a large buffer helps
 _READABLE_BY_ALL = 0o644  # the host reads our files as another user
 
 _without_rename: set[Path] = set()
@@ -48,11 +48,11 @@ def write_atomically(path: Path, content: bytes | str | Callable[[BinaryIO], Non
 def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """A stream that becomes `path` at the end of the block, and vanishes if the block fails.
 
-    mode  the file's permissions whatever the umask; None keeps those of the old file: whoever could
-          write it can write the new one
+    mode  the file's permissions whatever the umask; None keeps those of the old file, so that its
+          writers can write the new one
 
-    Where the disk is at fault, the OSError names `path`, even if the block made another error of
-    it, as torch.save does. All other errors of the block stay what they are.
+    For a disk error, the OSError names `path`, even if the block replaced it by another error, as
+    torch.save does. All other errors of the block are unchanged.
     """
     in_place = _must_stay(path)
     part = path if in_place else _temporary(path)
@@ -101,14 +101,14 @@ def place_file(source: Path, target: Path) -> None:
     except OSError as error:
         raise _naming(target, error) from error
     finally:
-        with suppress(OSError):  # it stays where the target was the same file already
+        with suppress(OSError):  # it remains if the target was the same file already
             temporary.unlink()
 
 
 def require_writable(directory: Path, *, again: bool) -> None:
-    """OSError unless a file can be made in `directory`: access rights alone do not tell.
+    """Raise OSError unless a file can be made in `directory`; access rights alone do not show it.
 
-    again  it must be possible to write the same file once more, too; not all object stores let that
+    again  also write the same file a second time, which not all object stores allow
     """
     probe = _temporary(directory / "probe")
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
@@ -122,7 +122,7 @@ def require_writable(directory: Path, *, again: bool) -> None:
 
 
 def remove_remains(directory: Path) -> None:
-    """Delete what killed writers left below a folder; call only while nobody writes there."""
+    """Delete the temporary files of killed writers below a folder; nobody may write there."""
     with suppress(OSError):
         for path in directory.rglob(".*.part"):
             if _TEMPORARY.fullmatch(path.name):
@@ -131,10 +131,10 @@ def remove_remains(directory: Path) -> None:
 
 
 def sync_file(descriptor: int) -> None:
-    """Have what was written reach the disk, where the file system can promise that.
+    """Flush a file to the disk, where the file system supports that.
 
-    OSError where it says that data is lost: it says so once, and the file looks whole afterwards.
-    Everything else that can be said only means that there is no such promise here.
+    OSError if the system reports lost data: it does so only once, and the file looks complete
+    afterwards. All other errors only mean that flushing is not supported here.
     """
     try:
         os.fsync(descriptor)
@@ -144,9 +144,9 @@ def sync_file(descriptor: int) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make renames in `directory` survive a power cut, where the file system can promise that.
+    """Make renames in `directory` survive a power cut, where the file system supports that.
 
-    Nothing is lost without: the content is on the disk, under its new name or its old one.
+    Otherwise no content is lost: it is on the disk under its new name or its old one.
     """
     with suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -157,13 +157,13 @@ def sync_directory(directory: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Digest of a file's content, in hexadecimal digits."""
+    """Return the SHA-256 of a file's content in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _DiskFile(io.BufferedWriter):
-    """A file that keeps the disk's own error, of which the writer may make another."""
+    """A file that keeps the disk's own error, which the writer may replace by another."""
 
     failure: OSError | None = None
 
@@ -177,7 +177,7 @@ class _DiskFile(io.BufferedWriter):
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
-        """Keep an OSError of the block as `failure`, too."""
+        """Keep an OSError of the block as `failure` and raise it."""
         try:
             yield
         except OSError as error:
@@ -191,7 +191,7 @@ def _opened(path: Path, kind: int, mode: int | None) -> io.FileIO:
 
 
 def _set_mode(descriptor: int, path: Path, mode: int | None) -> None:
-    """Network shares have modes of their own."""
+    """Set the mode where the file system allows it: network shares have their own modes."""
     with suppress(OSError):
         os.fchmod(descriptor, path.stat().st_mode & 0o777 if mode is None else mode)
 
@@ -201,21 +201,21 @@ def _naming(path: Path, error: OSError) -> OSError:
 
 
 def _must_stay(path: Path) -> bool:
-    """Whether a file cannot be replaced by another."""
+    """Whether a file cannot be replaced by another one."""
     return not _without_rename.isdisjoint({path, path.parent})
 
 
 def _temporary(path: Path) -> Path:
-    """A name of its own, which `_TEMPORARY` matches."""
+    """Return a unique name that `_TEMPORARY` matches."""
     return path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
 
 
 def _rename(part: Path, path: Path) -> None:
-    """Give a file its name in one step; where nothing can be renamed, write it there."""
+    """Rename `part` to `path` in one step; if renaming is impossible, write `path` in place."""
     try:
         part.replace(path)
     except OSError as error:
-        # EBUSY: the file itself is mounted. Its neighbours are not.
+        # EBUSY: the file itself is mounted, but other files of the folder are not.
         stays = path if error.errno == errno.EBUSY else path.parent
         if stays != path and error.errno not in NOT_OFFERED:
             raise
@@ -241,7 +241,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _part_from_twins(path: Path) -> None:
-    """Before it is written in place: a file must not share its content with others."""
+    """Separate a file from its hard links before it is written in place."""
     with suppress(FileNotFoundError):
         if path.stat().st_nlink > 1:
             path.unlink()

@@ -1,6 +1,6 @@
-"""How many processors and how much memory the container may use; standard library only.
+"""The numbers of processors and bytes that the container may use; standard library only.
 
-Control groups of both versions are understood. A container sees its own group at the root of the
+Both versions of control groups are supported. A container sees its own group at the root of the
 mount, a process of the host at the path of /proc/self/cgroup; the smallest limit on the way counts.
 """
 
@@ -12,13 +12,13 @@ from pathlib import Path
 CGROUP_MOUNT = Path("/sys/fs/cgroup")
 CGROUP_FILE = Path("/proc/self/cgroup")
 
-_NO_LIMIT = 1 << 50  # version 1 has no word for "none", only a very large number
+_NO_LIMIT = 1 << 50  # version 1 writes "no limit" as a very large number
 
 
 def cpu_count(mount: Path = CGROUP_MOUNT, groups: Path = CGROUP_FILE) -> int:
-    """Processors that may be kept busy, at least 1: those allowed, or a smaller quota (`--cpus`).
+    """Return the number of usable processors, at least 1: those allowed, or a smaller quota.
 
-    Parts are rounded down: threads that wait for each other wait for the one that is throttled.
+    A quota (`--cpus`) is rounded down: one throttled thread would make the others wait for it.
     """
     limit = float(len(os.sched_getaffinity(0)))
     for folder in _folders("cpu", mount, groups):
@@ -34,7 +34,7 @@ def cpu_count(mount: Path = CGROUP_MOUNT, groups: Path = CGROUP_FILE) -> int:
 
 
 def memory_limit(mount: Path = CGROUP_MOUNT, groups: Path = CGROUP_FILE) -> int | None:
-    """Bytes that the container may use; None without a limit."""
+    """Return the bytes that the container may use; None without a limit."""
     found = []
     for folder in _folders("memory", mount, groups):
         for name in ("memory.max", "memory.limit_in_bytes"):
@@ -44,7 +44,7 @@ def memory_limit(mount: Path = CGROUP_MOUNT, groups: Path = CGROUP_FILE) -> int 
 
 
 def _folders(controller: str, mount: Path, groups: Path) -> Iterator[Path]:
-    """Where the limits of this process may stand: its groups, and those around them."""
+    """Yield the folders that may hold limits of this process: its groups and their parents."""
     paths = {mount: "/", mount / controller: "/"}
     with suppress(OSError, ValueError):
         for line in groups.read_text().splitlines():

@@ -1,7 +1,7 @@
-"""YAML of strangers: read safely and within limits, every scalar kept as the text that was written.
+"""Safe reading of foreign YAML within limits; every scalar stays the text that was written.
 
-Text, because YAML 1.1 would make `no` false, `012` ten and `12:30` seven hundred and fifty, while
-`1e-3` stays a string; the models that receive the values know which type each key has.
+YAML 1.1 would turn `no` into false, `012` into ten and `12:30` into 750, but leave `1e-3` a
+string. The models that receive the values know which type each key has.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ Location = tuple[str | int, ...]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 8
-MAX_NODES = 200_000  # counted with every alias written out: a small file can stand for a huge one
+MAX_NODES = 200_000  # counted with every alias expanded: a small file can expand to a huge one
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN_TAGS = frozenset(
@@ -26,7 +26,7 @@ _PLAIN_TAGS = frozenset(
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A place in a text file, both counted from 1."""
+    """A line and column of a text file, both counted from 1."""
 
     line: int
     column: int
@@ -34,36 +34,36 @@ class Mark:
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML mapping and where each of its keys and items stands."""
+    """A YAML mapping with the position of each of its keys and items."""
 
     path: Path
     value: dict[str, Value]
     marks: Mapping[Location, Mark] = field(default_factory=lambda: MappingProxyType({}))
 
     def mark(self, location: Location) -> Mark:
-        """The place of the innermost part of `location` that the file has; its start if none."""
+        """Return the mark of the innermost part of `location` in the file, else of its start."""
         for end in range(len(location), 0, -1):
             if location[:end] in self.marks:
                 return self.marks[location[:end]]
         return Mark(1, 1)
 
     def where(self, location: Location) -> str:
-        """`file:line:column` of a location."""
+        """Return `file:line:column` of a location."""
         mark = self.mark(location)
         return f"{self.path.name}:{mark.line}:{mark.column}"
 
 
 class YamlError(ValueError):
-    """A file that cannot be read, is no YAML, or goes beyond the limits; says where."""
+    """A file that cannot be read, is not YAML or exceeds the limits; the message says where."""
 
 
 def read_yaml(path: Path) -> Document:
-    """The mapping in `path`; an empty file is an empty mapping. Every fault is a YamlError."""
+    """Read the mapping in `path`, empty for an empty file; every fault is a YamlError."""
     return parse_yaml(_read_text(path), path)
 
 
 def parse_yaml(text: str, path: Path) -> Document:
-    """The same of a text that was read from `path`."""
+    """Parse a text that was read from `path`; see `read_yaml`."""
     builder = _Builder(path, yaml.parse(text, Loader=_LOADER))
     try:
         value = builder.document()
@@ -82,11 +82,11 @@ _REASONS = (
     ("unexpected end of stream", "a quote that is never closed"),
     ("could not find expected ':'", "a line without a colon; write one `key: value` per line"),
 )  # fmt: skip
-"""Part of the parser's problem -> what a user did."""
+"""Part of the parser's message -> the user's mistake in plain words."""
 
 
 def _reason(text: str, error: yaml.MarkedYAMLError) -> str:
-    """`:line:column: what is wrong`, in words of those who wrote the file."""
+    """Return `:line:column: what is wrong` in words for the author of the file."""
     problem, mark = str(error.problem), error.problem_mark or error.context_mark
     if mark is None:
         return f": not valid YAML: {problem}"
@@ -96,7 +96,7 @@ def _reason(text: str, error: yaml.MarkedYAMLError) -> str:
     indentation = line[: len(line) - len(line.lstrip())]
     if "\t" in indentation or line[mark.column : mark.column + 1] == "\t":
         told = "a tab; use spaces"
-    elif "never closed" in told or "without a colon" in told:  # found only further below
+    elif "never closed" in told or "without a colon" in told:  # found further below
         mark = error.context_mark or mark
     return f":{mark.line + 1}:{mark.column + 1}: not valid YAML: {told}"
 
@@ -119,7 +119,7 @@ def _read_text(path: Path) -> str:
 
 
 class _Builder:
-    """Makes values of parser events, so that limits hold before anything is built."""
+    """Build values from parser events, and check the limits before anything is built."""
 
     def __init__(self, path: Path, events: Iterator[yaml.Event]) -> None:
         self.marks: dict[Location, Mark] = {}
@@ -129,7 +129,7 @@ class _Builder:
         self._num_nodes = 0
 
     def document(self) -> dict[str, Value]:
-        """The only document's mapping."""
+        """Return the mapping of the only document."""
         num_documents = 0
         value: Value = {}
         for event in self._events:
@@ -139,7 +139,7 @@ class _Builder:
                     raise self._error(event, "a second document (`---`); keep one mapping")
             elif isinstance(event, yaml.NodeEvent):
                 value = self._node(event, ())
-                if value == "":  # a file of comments, or `---` alone
+                if value == "":  # a file that has only comments or `---`
                     value = {}
                 if not isinstance(value, dict):
                     raise self._error(event, "not a mapping; write one `key: value` per line")
@@ -157,7 +157,7 @@ class _Builder:
             raise self._error(event, f"the tag {tag} is not allowed; write a plain value")
         anchor = getattr(event, "anchor", None)
         if anchor:
-            self._anchors[anchor] = None  # known, but not complete: an alias inside is a cycle
+            self._anchors[anchor] = None  # known but incomplete: an alias inside is a cycle
         before = self._num_nodes
         value = self._content(event, location)
         if anchor:

@@ -1,4 +1,4 @@
-"""Processes that die with their parent, and leave it to the parent to stop them."""
+"""Processes that end with their parent, and that only their parent stops."""
 
 import ctypes
 import os
@@ -9,11 +9,11 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before a fork: nothing may be, after it
+_LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: loading after a fork is unsafe
 
 
 def die_with(parent: int) -> None:
-    """In a new process: be killed when `parent`, which started it, ends, even now (on Linux)."""
+    """Have this new process killed when its `parent` ends or has ended already (on Linux)."""
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -21,7 +21,7 @@ def die_with(parent: int) -> None:
 
 
 def follow(parent: int) -> None:
-    """In a new process: `die_with` the parent, which alone decides when to stop.
+    """In a new process: call `die_with` and ignore stop signals, so that only the parent stops it.
 
     A terminal and `docker stop` may signal all processes at once.
     """

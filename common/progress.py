@@ -1,15 +1,15 @@
-"""How work tells how far it is."""
+"""Progress reports of running work."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[float], None]
-"""Told from time to time which fraction of the work is done, 0 to 1."""
+"""A function that is called from time to time with the finished fraction, 0 to 1."""
 
 
 def span(progress: Progress, start: float, stop: float) -> Progress:
-    """The stretch of `progress` from `start` to `stop`, itself counted 0 to 1."""
+    """Return a progress whose range 0 to 1 is `start` to `stop` of `progress`."""
     return lambda fraction: progress(start + (stop - start) * fraction)
 
 

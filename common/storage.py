@@ -1,11 +1,11 @@
-"""What file systems say when something fails, and what to do about it."""
+"""Error numbers of file systems, and remedies for them."""
 
 import errno
 
 NOT_OFFERED = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EXDEV, errno.ENOTTY}
 )
-"""The operation does not exist here (network shares, object stores)."""
+"""The file system does not support the operation (network shares, object stores)."""
 
 GONE = frozenset(
     {
@@ -24,10 +24,10 @@ GONE = frozenset(
         errno.ENXIO,
     }
 )
-"""The server or the device behind the folder is not there any more."""
+"""The server or the device of the folder is gone."""
 
 LOST = GONE | {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""Data could not be kept."""
+"""Data could not be stored."""
 
 _REMEDIES = {
     errno.ENOSPC: "free some space on the disk behind it",
@@ -45,5 +45,5 @@ _REMEDIES = {
 
 
 def remedy(error: OSError) -> str:
-    """What to do about an error that arose while something was written."""
+    """Return what a user can do about an error of a write."""
     return _REMEDIES.get(error.errno or 0, "check the disk behind it")

@@ -1,25 +1,25 @@
-"""Text for messages: what strangers wrote, on one line and not too long."""
+"""Text for messages: foreign text is made printable and cut to a length."""
 
 MAX_LINE = 1000  # characters
 
 
 def printable(text: str, *, instead: str = "?") -> str:
-    """`text` on one line: line ends, control and undecodable characters become `instead`."""
+    """Put `text` on one line: line ends, control and undecodable characters become `instead`."""
     return "".join(char if char.isprintable() else instead for char in text)
 
 
 def plain(text: str, *, instead: str = "?") -> str:
-    """Each line of `text` printable and cut to `MAX_LINE`: messages quote what strangers wrote."""
+    """Make each line of `text` printable and cut it to `MAX_LINE`."""
     return "\n".join(printable(_cut(line), instead=instead) for line in text.split("\n"))
 
 
 def shortened(text: str, max_length: int) -> str:
-    """`text`, its end replaced by dots where it is longer."""
+    """Return `text`, its end replaced by dots if it is longer than `max_length`."""
     return text if len(text) <= max_length else f"{text[: max_length - 3]}..."
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says; the name of its type where it says nothing."""
+    """Return the first line of an error's message, or the name of its type if it is empty."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
