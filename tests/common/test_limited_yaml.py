@@ -49,7 +49,7 @@ def test_every_scalar_stays_text(tmp_path: Path, text: str, expected: object):
         pytest.param(b"x: 1\n  y: 2", r"yaml:2:4: .*in the same column", id="too deep"),
         pytest.param(b"[1, 2]", r"yaml:1:1: not a mapping", id="list"),
         pytest.param(b"just words", r"yaml:1:1: not a mapping", id="scalar"),
-        pytest.param(b"a: [1", r"yaml:\d:\d: not valid YAML", id="open bracket"),
+        pytest.param(b"a: [1", r"yaml:2:1: not valid YAML", id="open bracket"),
         pytest.param(b"a: b: c", r"yaml:1:5: .*quotes around a text", id="two colons"),
         pytest.param(b"a: !!python/object:os.system x", r"yaml:1:4: the tag .* is not", id="tag"),
         pytest.param(b"a: 1\n---\nb: 2", r"yaml:2:1: a second document", id="two documents"),

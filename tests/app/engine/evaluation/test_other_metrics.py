@@ -163,6 +163,13 @@ def test_semantic_counts(tmp_path):
     assert {"BoundaryIoU-a", "min(IoU, B-Iou)-a"} <= row.keys()
 
 
+def test_semantic_of_one_labelled_pixel(tmp_path):
+    one = record(sem_seg_path=label_map(tmp_path / "gt.png", [[1, 255]]))
+    pair = (one, replace(found(), semantic=logits([[1, 0]])))
+    row = results(SemanticEvaluator(["a", "b", "c"]), pair)["sem_seg"]
+    assert (row["mIoU"], row["fwIoU"], row["pACC"]) == (100, 100, 100)
+
+
 def test_semantic_without_images():
     row = SemanticEvaluator(["a"]).results()["sem_seg"]
     assert math.isnan(row["mIoU"])
