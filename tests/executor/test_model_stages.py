@@ -1,3 +1,4 @@
+import errno
 import math
 import os
 import random
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from executor.env import Dialect, OutputPaths
+from executor.errors import OutputError
 from executor.model_stages import MAX_STAGES, ModelStages, compiled_patterns, stage_name
 
 
@@ -168,6 +170,20 @@ def test_resume(output: OutputPaths, put):
 def test_resume_from_something_else(output: OutputPaths, content: str):
     output.training_result_file.write_text(content)
     assert ModelStages.resume(output).stages == ()
+
+
+def test_stages_that_the_storage_does_not_show_are_not_given_up(
+    output: OutputPaths, put, monkeypatch: pytest.MonkeyPatch
+):
+    stages = ModelStages(output)
+    stages.add("one", [put(stages, "one")], mAP=0.5)
+
+    def stale(path: Path) -> bool:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(Path, "is_file", stale)
+    with pytest.raises(OutputError, match=r"model\.pth"):
+        ModelStages.resume(output)
 
 
 def test_resume_from_nothing(output: OutputPaths):

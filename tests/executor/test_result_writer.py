@@ -119,6 +119,11 @@ def test_integer_box(box: list[float], expected: tuple[int, int, int, int] | Non
     assert integer_box(box, (50, 100)) == expected
 
 
+def test_boxes_of_an_image_of_unknown_size_fit_into_32_bits():
+    assert integer_box([1e12, 0, 2e12, 5], None) is None
+    assert integer_box([0, 0, 1e12, 1e12], None) == (0, 0, 2**31 - 1, 2**31 - 1)
+
+
 @given(
     st.lists(st.floats(-1e4, 1e4), min_size=4, max_size=4),
     st.integers(1, 300),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.engine.evaluation.visualize import class_color, draw, mosaic
+from app.engine.evaluation.visualize import _free_place, class_color, draw, mosaic
 from app.engine.structures.detections import Detections
 
 NAMES = ["cat", "a class with a very long name indeed", "x"]
@@ -65,6 +65,25 @@ def test_masks_and_keypoints():
     assert picture[35, 35].any()
     assert tuple(picture[50, 20]) == class_color(0)
     assert not picture[50, 60].any()
+
+
+@pytest.mark.parametrize(
+    ("box", "taken", "width", "expected"),
+    [
+        pytest.param((30, 40, 70, 58), [], 100, (30, 26, 56, 40), id="above its box"),
+        pytest.param((30, 5, 70, 50), [], 100, (30, 5, 56, 19), id="inside at the top"),
+        pytest.param((-9, 40, 70, 58), [], 100, (0, 26, 26, 40), id="box over the left edge"),
+        pytest.param((90, 40, 99, 58), [], 100, (74, 26, 100, 40), id="box at the right edge"),
+        pytest.param((3, 40, 18, 58), [], 20, (0, 26, 26, 40), id="wider than the image"),
+        pytest.param(
+            (30, 20, 70, 44), [(50, 0, 60, 21)], 100, (30, 44, 56, 58), id="below its box"
+        ),
+        pytest.param((30, 40, 70, 58), [(0, 0, 100, 60)], 100, None, id="no place left"),
+    ],
+)
+def test_place_of_a_label(box, taken, width, expected):
+    """Of a text 20 pixels wide and 9 high, with its margins 26 and 14, in an image 60 high."""
+    assert _free_place((0, 0, 20, 9), box, taken, (width, 60)) == expected
 
 
 def test_colors_differ():
