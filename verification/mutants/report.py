@@ -16,7 +16,8 @@ Written by `python -m verification.mutants --report > docs/mutants.md`; do not e
 argument, or a statement less. The tests that run the changed line follow, and one of them must
 fail. Which places are changed is drawn by a seed. *Reasons*: changes that no test noticed and that
 are listed below, with why that is right. *Killed* is the share of the others that a test noticed;
-a change that makes a test run beyond its time limit counts.
+a change that makes a test run beyond its time limit counts. The records are those of one tree:
+a line that has moved or gone since stands here where it was.
 """
 
 

@@ -24,6 +24,10 @@ def test_classes_fill_pairs_of_columns():
     ]
 
 
+def test_one_class_has_one_pair_of_columns():
+    assert per_class_table({"cat": 1.0}).splitlines()[0] == "| category   | AP    |"
+
+
 def test_text_and_whole_numbers():
     table = pipe_table([["All", 50.12, 5], ["Things", 1.0, 15]], ["", "PQ", "#categories"])
     assert table.splitlines() == [

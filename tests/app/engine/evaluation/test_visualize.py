@@ -79,6 +79,7 @@ def test_masks_and_keypoints():
             (30, 20, 70, 44), [(50, 0, 60, 21)], 100, (30, 44, 56, 58), id="below its box"
         ),
         pytest.param((30, 40, 70, 58), [(0, 0, 100, 60)], 100, None, id="no place left"),
+        pytest.param((30, 40, 70, 58), [(56, 0, 99, 60)], 100, (30, 26, 56, 40), id="one beside"),
     ],
 )
 def test_place_of_a_label(box, taken, width, expected):

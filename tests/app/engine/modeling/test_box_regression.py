@@ -58,3 +58,13 @@ def test_perfect_deltas_cost_nothing(kind):
     perfect = coder.encode(boxes, gt_boxes)
     assert BoxLoss(kind)(coder, perfect, boxes, gt_boxes).item() == pytest.approx(0.0, abs=1e-4)
     assert BoxLoss(kind)(coder, perfect + 0.5, boxes, gt_boxes).item() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["smooth_l1", "giou", "diou", "ciou"])
+def test_each_box_has_a_loss_of_its_own(kind):
+    boxes, gt_boxes, coder, loss = random_boxes(5), random_boxes(5), BoxCoder(), BoxLoss(kind)
+    deltas = torch.zeros(5, 4)
+    each = loss.each(coder, deltas, boxes, gt_boxes)
+    alone = loss.each(coder, deltas[2:3], boxes[2:3], gt_boxes[2:3])
+    assert len(each) == 5
+    assert torch.equal(each[2:3], alone)

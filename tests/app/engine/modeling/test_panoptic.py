@@ -52,3 +52,9 @@ def test_no_instances_and_no_stuff():
     segments, about = MERGE(instances(), torch.zeros(4, 10, dtype=torch.int64))
     assert not segments.any()
     assert about == []
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.0, 0), (0.29, 29), (0.5, 50), (0.505, 50)])
+def test_how_much_of_an_instance_others_may_have(share, most):
+    """0.29 * 100 is a little less than 29 in floating point."""
+    assert PanopticMerge(overlap_thresh=share)._most_taken(100) == most

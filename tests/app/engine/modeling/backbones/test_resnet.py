@@ -5,7 +5,12 @@ from app.engine.config import get_config
 from app.engine.errors import ConfigError
 from app.engine.layers.deform import DeformConv
 from app.engine.layers.norm import FrozenBatchNorm2d
-from app.engine.modeling.backbones.resnet import StageSpec, build_resnet_backbone, make_stage
+from app.engine.modeling.backbones.resnet import (
+    BLOCKS_PER_STAGE,
+    StageSpec,
+    build_resnet_backbone,
+    make_stage,
+)
 
 
 def _cfg(*opts):
@@ -129,3 +134,14 @@ def test_wrong_keys_are_refused(opts, words):
     opts = [f"MODEL.RESNETS.{o}" if i % 2 == 0 else o for i, o in enumerate(opts)]
     with pytest.raises(ConfigError, match=words):
         build_resnet_backbone(_cfg(*opts))
+
+
+def test_blocks_of_a_stage():
+    """Table 1 of https://arxiv.org/abs/1512.03385."""
+    assert BLOCKS_PER_STAGE == {
+        18: (2, 2, 2, 2),
+        34: (3, 4, 6, 3),
+        50: (3, 4, 6, 3),
+        101: (3, 4, 23, 3),
+        152: (3, 8, 36, 3),
+    }
