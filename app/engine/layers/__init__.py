@@ -1,1 +1,1 @@
-"""Building blocks without a config: convolution, norms, losses, pooling, suppression."""
+"""Building blocks of networks: convolution, norms, losses, RoI pooling, NMS."""

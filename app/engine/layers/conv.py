@@ -1,4 +1,4 @@
-"""Convolution with its norm and activation, and the two initialisations detectors use.
+"""Convolution with norm and activation, and the initialisations that detectors use.
 
 N, C, H, W: batch, channels, height, width
 """
@@ -40,9 +40,9 @@ class Conv2d(nn.Conv2d):
 def conv_norm(conv: nn.Module, norm: nn.Module | None, x: Tensor) -> Tensor:
     """`norm(conv(x))`: (N, C, H, W) -> (N, C', H', W').
 
-    In training, a frozen norm becomes a scale of the filters: one pass over the activations less,
-    and the gradient still reaches the unscaled weight. Otherwise the two run one after the other,
-    as detectron2 runs them.
+    In training, a frozen norm is folded into the weights, which saves one pass over the
+    activations; the gradient still flows to the unscaled weights. Otherwise convolution and norm
+    run one after the other, as in detectron2.
     """
     if isinstance(norm, FrozenBatchNorm2d) and norm.training:
         assert isinstance(conv, nn.Conv2d)
@@ -53,25 +53,25 @@ def conv_norm(conv: nn.Module, norm: nn.Module | None, x: Tensor) -> Tensor:
 
 
 def folded(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that is followed by `x * scale + shift`."""
+    """Return weight and bias of a convolution with `x * scale + shift` folded into it."""
     bias = shift if conv.bias is None else shift + conv.bias * scale
     return conv.weight * scale.view(-1, 1, 1, 1), bias
 
 
 def init_kaiming(module: nn.Module) -> None:
-    """Normal weights that keep the variance of gradients through ReLUs; bias 0."""
+    """Draw normal weights that keep the variance of gradients through ReLUs; bias 0."""
     nn.init.kaiming_normal_(_weight(module), mode="fan_out", nonlinearity="relu")
     _zero_bias(module)
 
 
 def init_xavier(module: nn.Module) -> None:
-    """Uniform weights of variance 1 / fan_in; bias 0."""
+    """Draw uniform weights of variance 1 / fan_in; bias 0."""
     nn.init.kaiming_uniform_(_weight(module), a=1)
     _zero_bias(module)
 
 
 def init_normal(module: nn.Module, std: float) -> None:
-    """Normal weights of the given standard deviation; bias 0."""
+    """Draw normal weights of the given standard deviation; bias 0."""
     nn.init.normal_(_weight(module), std=std)
     _zero_bias(module)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class DeformConv(nn.Module):
-    """A convolution without bias whose k * k taps are moved by offsets, then `norm`."""
+    """A convolution without bias whose k * k sampling positions have offsets, then `norm`."""
 
     def __init__(
         self,
@@ -34,12 +34,12 @@ class DeformConv(nn.Module):
     def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W').
 
-        offset  (N, 2 G k k, H', W'): y and x of each tap, in input cells
-        mask    (N, G k k, H', W'): weight of each tap (version 2), or None
+        offset  (N, 2 G k k, H', W'): y and x offset of each position, in input cells
+        mask    (N, G k k, H', W'): weight of each position (version 2), or None
         """
         from torchvision.ops import deform_conv2d  # slow to import
 
-        # In half precision taps would be off, and torchvision has no such kernel.
+        # Half precision is too coarse for positions, and torchvision has no kernel for it.
         y: Tensor = deform_conv2d(
             x.float(),
             offset.float(),

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 class FocalLoss(nn.Module):
-    """Sum over anchors of K independent focal losses; a negative `alpha` balances no classes."""
+    """Sum over anchors of K independent focal losses; negative `alpha`: no class balancing."""
 
     def __init__(self, *, alpha: float, gamma: float) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class FocalLoss(nn.Module):
 
 
 class _FocalLoss(torch.autograd.Function):
-    """Loss and slope in one pass over the logits, computed in float32; keeps only the slope."""
+    """Computes loss and gradient in one pass in float32, and keeps only the gradient."""
 
     @staticmethod
     def forward(
@@ -40,9 +40,9 @@ class _FocalLoss(torch.autograd.Function):
         weight_0: float,
         weight_1: float,
     ) -> Tensor:
-        # All targets count as 0 at first; the few that are 1 then change sides.
+        # First treat all targets as 0, then correct the few that are 1.
         x, counts = logits.float(), (classes >= 0).float()
-        # F.softplus takes ten times as long on a CPU.
+        # logaddexp: F.softplus takes ten times as long on a CPU.
         probs, wrong = x.sigmoid(), torch.logaddexp(x, x.new_zeros(()))
         factor = probs**gamma
         loss = weight_0 * (wrong * factor).sum(dim=1).dot(counts)

@@ -1,4 +1,4 @@
-"""Losses on aligned predictions and targets; sums unless asked otherwise.
+"""Losses of aligned predictions and targets; the default reduction is the sum.
 
 N: number of boxes or elements. Boxes are x0 y0 x1 y1.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 
 Reduction = Literal["none", "mean", "sum"]
 
-# Keeps the divisions by areas and diagonals finite; detectron2's value.
+# Avoids division by zero areas and diagonals; detectron2's value.
 _EPS = 1e-7
 
 
@@ -75,7 +75,7 @@ def _intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Ten
     sides = torch.minimum(boxes1[..., 2:], boxes2[..., 2:]) - torch.maximum(
         boxes1[..., :2], boxes2[..., :2]
     )
-    # `where`, not `clamp`: boxes that only touch must not pass a gradient.
+    # `where`, not `clamp`: boxes that only touch must not get a gradient.
     intersection = torch.where((sides > 0).all(dim=-1), _product(sides), 0.0)
     union = _product(_sides(boxes1)) + _product(_sides(boxes2)) - intersection
     return intersection, union
@@ -98,6 +98,6 @@ def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "sum":
         return loss.sum()
     if reduction == "mean":
-        # The mean of nothing is 0 with a gradient, not NaN.
+        # The mean of an empty tensor is 0 with a gradient, not NaN.
         return loss.mean() if loss.numel() else loss.sum() * 0.0
     return loss

@@ -1,7 +1,7 @@
-"""Greedy suppression of overlapping boxes within each class.
+"""Non-maximum suppression (NMS) of overlapping boxes within each class.
 
-N: number of images, P: number of boxes. Whether a box stays depends on better boxes alone, so
-the first `limit` survivors are found in a prefix of the sorted boxes.
+N: number of images, P: number of boxes. Whether a box is kept depends only on better boxes, so
+the first `limit` kept boxes are found in a prefix of the sorted boxes.
 """
 
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def _load_operators() -> None:
-    """torchvision's compiled operators alone: importing the package takes longer than torch."""
+    """Load only torchvision's compiled operators: importing the package is slower than torch."""
     spec = find_spec("torchvision")
     for folder in (spec and spec.submodule_search_locations) or ():
         for library in Path(folder).glob("_C*.so"):
@@ -30,10 +30,10 @@ def batched_nms(
     *,
     limit: int | None = None,
 ) -> Tensor:
-    """Indices of the boxes that stay, best first: (P, 4), (P,), (P,) -> (<= P,) int64.
+    """Return the indices of the kept boxes, best first: (P, 4), (P,), (P,) -> (<= P,) int64.
 
-    A box goes when a better one of its class overlaps it by more than `iou_threshold`. Equal
-    scores keep their order. With `limit` only the first `limit` survivors are looked for.
+    A box is dropped if its IoU with a better kept box of its class exceeds `iou_threshold`.
+    Equal scores keep their order. With `limit`, only the best `limit` kept boxes are returned.
     The result does not depend on the number of boxes or the device.
     """
     order = scores.float().argsort(descending=True, stable=True)
@@ -49,10 +49,10 @@ def batched_nms(
 def batched_nms_of_images(
     boxes: Tensor, scores: Tensor, classes: Tensor, iou_threshold: float, *, limit: int
 ) -> tuple[Tensor, Tensor]:
-    """`batched_nms` of each image at once: (N, P, 4), (N, P), (N, P) -> image and index of each.
+    """`batched_nms` of all images: (N, P, 4), (N, P), (N, P) -> image and index of kept boxes.
 
-    At most `limit` of an image, image by image. A score of -inf marks a box that is not there. Few
-    waits for the GPU, whatever N is.
+    Keeps at most `limit` boxes of an image; the result is sorted by image. A score of -inf marks
+    an absent box. The number of waits for the GPU does not grow with N.
     """
     num_images, num_boxes = scores.shape
     scores, order = scores.float().sort(dim=1, descending=True, stable=True)
@@ -72,7 +72,7 @@ def batched_nms_of_images(
 
 
 def nms_sorted(boxes: Tensor, iou_threshold: float) -> Tensor:
-    """Class-less suppression of boxes that are sorted already: (P, 4) -> (<= P,) ascending."""
+    """NMS of sorted boxes without classes: (P, 4) -> (<= P,) ascending indices."""
     rank = torch.arange(len(boxes), 0, -1, device=boxes.device, dtype=boxes.dtype)
     kept: Tensor = torch.ops.torchvision.nms(boxes, rank, iou_threshold)
     return kept
@@ -87,7 +87,7 @@ def _nms_of_prefixes(boxes: Tensor, present: Tensor, iou_threshold: float) -> Te
 
 
 def _move_apart(boxes: Tensor, groups: Tensor) -> Tensor:
-    # In double precision the shift loses nothing, unlike torchvision's in single precision.
+    # Double precision: in single precision, as in torchvision, the shift would round boxes.
     boxes = boxes.double()
     if not len(boxes):
         return boxes

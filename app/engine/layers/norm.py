@@ -1,4 +1,4 @@
-"""Normalisation layers by the names configs use (`get_norm`), and how to freeze them.
+"""Normalisation layers by their names in configs (`get_norm`), and freezing of batch norms.
 
 N, C, H, W: batch, channels, height, width
 """
@@ -16,7 +16,7 @@ from app.engine.errors import ConfigError
 
 
 class FrozenBatchNorm2d(nn.Module):
-    """Batch norm whose statistics and affine part are constants; fresh, it is the identity."""
+    """Batch norm with constant statistics, weight and bias; initially it is the identity."""
 
     weight: Tensor
     bias: Tensor
@@ -30,21 +30,21 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("weight", torch.ones(num_features))
         self.register_buffer("bias", torch.zeros(num_features))
         self.register_buffer("running_mean", torch.zeros(num_features))
-        # Together with eps this is exactly 1: files with folded norms keep it.
+        # Variance + eps is exactly 1, for checkpoints whose norms are folded and hold no variance.
         self.register_buffer("running_var", torch.ones(num_features) - eps)
-        # A norm frozen later keeps its counter, so that its keys stay the same.
+        # `freeze_batch_norm` copies the counter here, so that the checkpoint keys stay the same.
         self.num_batches_tracked: Tensor | None
         self.register_buffer("num_batches_tracked", None)
         self._known: _Known | None = None
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        """The same norm as `x * scale + shift`: (C,), (C,); computed anew when a number changes."""
+        """The norm as `x * scale + shift`: (C,), (C,); recomputed if a buffer has changed."""
         numbers = (self.weight, self.bias, self.running_mean, self.running_var)
         if self._known is not None and self._known.is_made_of(numbers):
             return self._known.result
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         result = scale, self.bias - self.running_mean * scale
-        if not (scale.is_inference() or self.weight.is_inference()):  # they count no changes
+        if not (scale.is_inference() or self.weight.is_inference()):  # these have no version counter
             self._known = _Known(numbers, [number._version for number in numbers], result)
         return result
 
@@ -54,7 +54,7 @@ class FrozenBatchNorm2d(nn.Module):
             return F.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
-        # F.batch_norm would keep what the gradients of its (constant) affine part need.
+        # F.batch_norm would store tensors for the gradients of the constant weight and bias.
         scale, shift = (part.to(x.dtype).view(1, -1, 1, 1) for part in self.scale_and_shift())
         return torch.addcmul(shift, x, scale)
 
@@ -66,24 +66,24 @@ class FrozenBatchNorm2d(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows."""
+        """Return the text that `print(model)` shows."""
         return f"{self.num_features}, eps={self.eps}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A result, the numbers it was computed from, and how often they had been changed by then."""
+    """A cached result, with its input tensors and their versions when it was computed."""
 
     numbers: Sequence[Tensor]
     versions: Sequence[int]
     result: tuple[Tensor, Tensor]
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
-        """A copy of the norm knows nothing: its numbers count their changes from the start."""
+        """Copy as None: the tensors of a copied norm have new version counters."""
         return type(None), ()
 
     def is_made_of(self, numbers: Sequence[Tensor]) -> bool:
-        """Whether these are the same, unchanged."""
+        """Whether `numbers` are the same tensors and unchanged."""
         return all(
             mine is number and version == number._version
             for mine, version, number in zip(self.numbers, self.versions, numbers, strict=True)
@@ -91,7 +91,7 @@ class _Known:
 
 
 class LayerNorm(nn.Module):
-    """Normalises every position over its channels: (N, C, H, W) -> the same."""
+    """Normalises the channels at every position: (N, C, H, W) -> the same."""
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -108,9 +108,9 @@ class LayerNorm(nn.Module):
 
 
 class NaiveSyncBatchNorm(nn.BatchNorm2d):
-    """Batch norm over all processes, each counted alike, or by its batch size if `by_batch_size`.
+    """Batch norm over all processes, with equal weights or, if `by_batch_size`, by batch size.
 
-    Weighing by batch size also allows an empty batch on some process.
+    Weights by batch size also allow an empty batch on a process.
     """
 
     def __init__(self, num_features: int, *, by_batch_size: bool = False) -> None:
@@ -125,7 +125,7 @@ class NaiveSyncBatchNorm(nn.BatchNorm2d):
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
-    """torch's, which works on the GPU only; on the CPU the same in plain operations."""
+    """torch's SyncBatchNorm, which needs a GPU; on the CPU the same in plain operations."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> the same."""
@@ -135,9 +135,9 @@ class SyncBatchNorm(nn.SyncBatchNorm):
 
 
 class PerLevelBatchNorm(nn.ModuleList):
-    """One affine part, but separate statistics for each of several feature levels.
+    """Shared weight and bias, but separate statistics for each feature level.
 
-    A head shared by levels of different statistics needs it (arXiv:2105.07576, section 5.2).
+    For heads that several levels share, see arXiv:2105.07576, section 5.2.
     """
 
     def __init__(self, num_levels: int, channels: int, *, sync: bool) -> None:
@@ -175,7 +175,7 @@ def _batch_norm_over_processes(
 ) -> Tensor:
     dtype, x = x.dtype, x.float()
     if len(x) == 0:
-        # Its sum is 0, but ties this process to the backward pass of the others.
+        # The sum of an empty batch is 0, but lets this process take part in the backward pass.
         moments = x.new_zeros(2 * x.shape[1]) + x.sum()
     else:
         moments = torch.cat((x.mean(dim=(0, 2, 3)), (x * x).mean(dim=(0, 2, 3))))
@@ -208,7 +208,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 def get_norm(name: str, channels: int) -> nn.Module | None:
-    """The norm a config calls `name`, over `channels` channels; None for ''."""
+    """Return the norm `name` of a config for `channels` channels; None for ''."""
     if not name:
         return None
     if name not in NORMS:
@@ -219,7 +219,7 @@ def get_norm(name: str, channels: int) -> nn.Module | None:
 
 
 def freeze_batch_norm(module: nn.Module) -> nn.Module:
-    """`module` with every batch norm in it replaced by a frozen one of the same numbers."""
+    """Replace every batch norm in `module` by a frozen one with the same values."""
     if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
         frozen = FrozenBatchNorm2d(module.num_features, module.eps)
         if module.affine:

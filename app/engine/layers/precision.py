@@ -1,4 +1,4 @@
-"""In which number format a network computes."""
+"""The floating-point precision in which a network computes."""
 
 import torch
 
@@ -6,7 +6,7 @@ from app.engine.config import CfgNode
 
 
 def set_float32_precision(cfg: CfgNode) -> None:
-    """FLOAT32_PRECISION, for the whole process; '' leaves it as it is."""
+    """Apply FLOAT32_PRECISION to the whole process; '' changes nothing."""
     if cfg.FLOAT32_PRECISION:
         torch.set_float32_matmul_precision(cfg.FLOAT32_PRECISION)
 

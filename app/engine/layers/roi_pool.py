@@ -1,6 +1,6 @@
-"""Features inside boxes, at a fixed size: RoIAlign and RoIPool over one or several maps.
+"""Crop features inside boxes to a fixed size: RoIAlign and RoIPool on one or several maps.
 
-N: images, L: levels, M: boxes of all images together, C: channels, S: side of the output
+N: images, L: levels, M: boxes of all images, C: channels, S: side of the output
 """
 
 import math
@@ -15,18 +15,18 @@ from app.engine.errors import ConfigError
 
 POOLER_TYPES = ("ROIAlignV2", "ROIAlign", "ROIPool")
 
-# A box of 224 pixels, ImageNet's usual image, belongs to the map of stride 16 (FPN, eq. 1).
+# A box of 224 x 224 pixels (an ImageNet input) is cropped from stride 16 (FPN, eq. 1).
 _CANONICAL_SIDE = 224
 _CANONICAL_LEVEL = 4
 
 
 class ROIPooler(nn.Module):
-    """Crops boxes from the level that suits their size.
+    """Crops each box from the level that fits its size.
 
-    strides         of the L feature maps, each twice the one before
+    strides         of the L feature maps; each is twice the previous one
     side            S
-    sampling_ratio  samples along one side of a bin; 0 takes as many as the bin has cells
-    pooler_type     ROIAlignV2 (half-pixel exact), ROIAlign (shifted by half a cell), ROIPool
+    sampling_ratio  samples along each side of a bin; 0 takes about one for each cell
+    pooler_type     ROIAlignV2 (exact positions), ROIAlign (shifted by half a cell), ROIPool
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ROIPooler(nn.Module):
 
     @classmethod
     def from_config(cls, head: CfgNode, strides: Sequence[int]) -> Self:
-        """The pooler of one head's section (`MODEL.ROI_BOX_HEAD` ...)."""
+        """Build the pooler of the config section of a head (`MODEL.ROI_BOX_HEAD` ...)."""
         return cls(
             strides,
             side=head.POOLER_RESOLUTION,
@@ -69,14 +69,14 @@ class ROIPooler(nn.Module):
         counts = (levels[:, None] == every_level).sum(dim=0).tolist()
         parts = torch.split(levels.argsort(stable=True), counts)
         for feature, stride, chosen in zip(features, self.strides, parts, strict=True):
-            # Empty levels too: every map keeps its place in the graph of the gradients.
+            # Also for levels without boxes: every map must be part of the autograd graph.
             pooled.index_put_((chosen,), self._pool(feature, rois[chosen], stride))
         return pooled
 
     def _pool(self, feature: Tensor, rois: Tensor, stride: int) -> Tensor:
         from torchvision.ops import roi_align, roi_pool  # slow to import
 
-        # Coordinates need 24 bits: in half precision they would be off by pixels.
+        # Coordinates need float32: in half precision they would be wrong by pixels.
         size, wide, scale = (self.side, self.side), feature.float(), 1.0 / stride
         pooled: Tensor
         if self.pooler_type == "ROIPool":
@@ -88,7 +88,7 @@ class ROIPooler(nn.Module):
 
 
 def with_image_index(boxes: Sequence[Tensor]) -> Tensor:
-    """Boxes (M_i, 4) of N images -> (M, 5): image index, x0, y0, x1, y1; on the CPU without any."""
+    """Boxes (M_i, 4) of N images -> (M, 5): image index, x0, y0, x1, y1; on the CPU if N is 0."""
     if not boxes:
         return torch.zeros((0, 5))
     columns = [torch.full_like(image_boxes[:, :1], i) for i, image_boxes in enumerate(boxes)]
@@ -96,7 +96,7 @@ def with_image_index(boxes: Sequence[Tensor]) -> Tensor:
 
 
 def assign_levels(boxes: Tensor, strides: Sequence[int]) -> Tensor:
-    """Index of the map each box is cropped from: (M, 4) -> (M,) int64 in [0, L)."""
+    """Return the index of the map that each box is cropped from: (M, 4) -> (M,) int64 in [0, L)."""
     lowest = round(math.log2(strides[0]))
     sides = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     levels = torch.floor(_CANONICAL_LEVEL + torch.log2(sides / _CANONICAL_SIDE + 1e-8))

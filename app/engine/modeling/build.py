@@ -27,9 +27,9 @@ META_ARCHITECTURES: dict[str, type[Detector]] = {
 
 
 def build_detector(cfg: CfgNode) -> Detector:
-    """The detector that `cfg` describes, with fresh weights, on `MODEL.DEVICE`.
+    """Build the detector that `cfg` describes, with new random weights, on `MODEL.DEVICE`.
 
-    ConfigError naming every value that is wrong; `cfg` may have been made by hand.
+    Raise ConfigError with all wrong values of `cfg`, which may not come from a checked file.
     """
     model = _build(cfg)
     # With channels-last weights no convolution has to reorder its input.
@@ -48,7 +48,7 @@ def build_blank_detector(cfg: CfgNode) -> Detector:
 
 
 def _build(cfg: CfgNode) -> Detector:
-    check_supported(cfg)  # so that no builder need check a value, or values that do not agree
+    check_supported(cfg)  # the functions that build parts rely on this check
     model = META_ARCHITECTURES[cfg.MODEL.META_ARCHITECTURE].from_config(cfg)
     return model.to(torch.device(cfg.MODEL.DEVICE))
 

@@ -75,7 +75,7 @@ def _synchronize(module: nn.Module) -> None:
 
 
 def require_three_channels(cfg: CfgNode) -> None:
-    """Raise ConfigError for images of other than 3 channels."""
+    """Raise ConfigError if images do not have 3 channels."""
     if len(cfg.MODEL.PIXEL_MEAN) != 3:
         raise ConfigError(
             f"MODEL.PIXEL_MEAN has {len(cfg.MODEL.PIXEL_MEAN)} values, but "
