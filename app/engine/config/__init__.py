@@ -1,4 +1,4 @@
-"""The engine's settings: detectron2's keys, numbers and files, checked and without surprises."""
+"""The config of the engine: detectron2's keys, defaults and file format, with checks."""
 
 from app.engine.config.classes import (
     CLASS_SECTIONS,

@@ -1,7 +1,7 @@
-"""Values of several keys that do not go together, or that would have no effect.
+"""Checks of values of several keys that contradict each other or would have no effect.
 
-Each value is right by itself: `ranges.py` and the choices of `support.py` come first. Feature maps
-are in `feature_maps.py`; what only the built network can tell is told when it is built.
+Each value is valid by itself: `ranges.py` and `support.py` check that first. Feature maps are
+checked in `feature_maps.py`.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from app.engine.config.faults import Fault, Leaves
 ROTATED = "rotated boxes are not part of this engine"
 
 _WITH_ROI_HEADS = [name for name, traits in ARCHITECTURES.items() if traits.has_roi_heads]
-_GROUPS = 32  # of GN
+_GROUPS = 32  # groups of GN
 
 
 def contradictions(leaves: Leaves) -> Iterator[Fault]:
-    """One fault for each disagreement, under the key that a user would most likely change."""
+    """Yield one fault for each contradiction, at the key that a user would most likely change."""
     for find in (
         _image,
         _rotation,

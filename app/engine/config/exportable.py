@@ -1,4 +1,4 @@
-"""What an export form cannot do, known from the config alone."""
+"""Checks, by the config alone, whether a model can be exported."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,7 +10,7 @@ _FORMATS = ("BGR", "RGB", "L")
 
 
 def export_faults(leaves: Leaves, forms: Iterable[str]) -> Iterator[Fault]:
-    """Why the model of a config cannot be exported in these forms: some need an ONNX graph."""
+    """Yield the reasons why a model cannot be exported in `forms`; some need an ONNX graph."""
     if not any(FORMS[form].needs_graph for form in forms):
         return
     architecture = leaves["MODEL.META_ARCHITECTURE"]

@@ -1,8 +1,8 @@
-"""The arithmetic that a YAML file may hold, evaluated without running Python.
+"""Evaluate the arithmetic expressions of YAML files without running Python code.
 
-detectron2's RetinaNet base spells its anchor sizes as `!!python/object/apply:eval ["..."]`.
-Numbers, lists, tuples, `+ - * / // % **`, names bound by a comprehension: nothing else exists here,
-so there is nothing to call and nothing to reach. Work and results are bounded.
+detectron2's RetinaNet base config writes anchor sizes as `!!python/object/apply:eval ["..."]`.
+Only numbers, lists, tuples, `+ - * / // % **` and names bound by a comprehension are allowed;
+calls and attributes are not. The size of lists and numbers is limited.
 """
 
 import ast
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 MAX_LENGTH = 1000  # characters
-MAX_ELEMENTS = 10_000  # of all lists together
+MAX_ELEMENTS = 10_000  # in all lists together
 MAX_MAGNITUDE = 1e12  # of every intermediate number
 
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -30,7 +30,7 @@ _SIGNS: dict[type[ast.unaryop], Callable[[Any], Any]] = {
 
 
 def evaluate(text: str) -> Any:
-    """The number or (nested) list that `text` spells; ValueError for anything else."""
+    """Return the number or (nested) list that `text` means; ValueError for anything else."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"longer than {MAX_LENGTH} characters")
     try:

@@ -1,4 +1,4 @@
-"""What is wrong with a config, key by key, so that every fault can be told at once."""
+"""The faults of a config, collected so that all of them can be reported at once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from app.engine.errors import ConfigError
 from common.text import shortened
 
 Leaves = dict[str, Any]
-"""Dotted key -> value of a whole config."""
+"""Dotted key -> value, for all keys of a config."""
 
 _MAX_SHOWN = 80  # characters of a value
 
@@ -17,10 +17,10 @@ _MAX_SHOWN = 80  # characters of a value
 class Fault:
     """One wrong key.
 
-    key     dotted; '' for a file that cannot be read at all
+    key     dotted key; '' for a file that cannot be read
     text    one sentence with the key, its value and what is allowed
-    origin  where the value comes from (`file, line n`, `args_options`); '' where nobody knows
-    others  keys with which it does not agree
+    origin  where the value comes from (`file, line n`, `args_options`); '' if not known
+    others  keys that it contradicts
     """
 
     key: str
@@ -33,13 +33,13 @@ class Fault:
 
 
 def refuse(faults: Iterable[Fault]) -> None:
-    """ConfigError with all of them, if there are any."""
+    """Raise ConfigError with all faults, if there are any."""
     texts = dict.fromkeys(str(fault) for fault in faults)
     if texts:
         raise ConfigError("; ".join(texts))
 
 
 def shown(value: object) -> str:
-    """A value for a message, not too long."""
+    """Format a value for a message, shortened if it is long."""
     text = repr(value)
     return shortened(text, _MAX_SHOWN)

@@ -1,4 +1,4 @@
-"""Which feature maps a network has, by name, without building it."""
+"""Names and strides of the feature maps of a network, without building it."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,7 +10,7 @@ from app.engine.config.traits import Body, Neck
 
 
 def feature_faults(leaves: Leaves) -> Iterator[Fault]:
-    """IN_FEATURES that the network does not have, and anchors for another number of them."""
+    """Yield faults of IN_FEATURES that do not exist, and of anchors for another number of maps."""
     maps = body_maps(leaves)
     if has_neck(leaves["MODEL.BACKBONE.NAME"]):
         if faults := list(_pyramid_faults(leaves, maps)):
@@ -29,7 +29,7 @@ def feature_faults(leaves: Leaves) -> Iterator[Fault]:
 
 
 def body_maps(leaves: Leaves) -> dict[str, int]:
-    """Map -> stride of the body alone."""
+    """Return map -> stride of the body."""
     traits = _body(leaves)
     strides = dict(traits.strides)
     if traits.dilation and leaves[traits.dilation] == 2:
@@ -39,7 +39,7 @@ def body_maps(leaves: Leaves) -> dict[str, int]:
 
 
 def pyramid_maps(leaves: Leaves, body: dict[str, int]) -> dict[str, int]:
-    """Map -> stride of the pyramid on the body."""
+    """Return map -> stride of the pyramid on the maps of the body."""
     strides = [body[name] for name in leaves["MODEL.FPN.IN_FEATURES"]]
     strides += [strides[-1] << 1 + level for level in range(_neck(leaves).extra_levels)]
     return {f"p{stride.bit_length() - 1}": stride for stride in strides}

@@ -1,4 +1,4 @@
-"""From defaults, a YAML file and overrides to one config, with everything that is wrong in it."""
+"""Build a config from defaults, a YAML file and overrides, and find all its faults."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,11 +32,11 @@ TRAINING_ONLY = (
     "TEST.PATIENCE",
     "TEST.PRECISE_BN.",
 )
-"""Beginnings of keys that only a training reads; a trained model's config still holds them."""
+"""Prefixes of keys that only training reads; the config of a trained model still has them."""
 
 
 def get_config() -> CfgNode:
-    """A fresh config with every default."""
+    """Return a new config with all defaults."""
     cfg = CfgNode(DETECTRON2).clone()
     _add(CfgNode(OWN).clone(), cfg)
     return cfg
@@ -45,9 +45,9 @@ def get_config() -> CfgNode:
 def load_config(
     path: Path | str, overrides: Sequence[str] = (), *, origin: str = "overrides"
 ) -> CfgNode:
-    """The defaults, then a YAML file, then `KEY VALUE ...`; refused where nothing supports it.
+    """Load defaults, a YAML file and `KEY VALUE ...` overrides; ConfigError if there is a fault.
 
-    `origin` is where the overrides come from, for the messages.
+    `origin` is the source of the overrides in messages.
     """
     cfg, faults = inspect_config(path, overrides, origin=origin)
     refuse(faults)
@@ -55,7 +55,7 @@ def load_config(
 
 
 def load_model_config(path: Path | str) -> CfgNode:
-    """The config of a trained model: what only its training asked for is not judged again."""
+    """Load the config of a trained model, without checking the keys that only training reads."""
     cfg, faults = inspect_config(path)
     refuse(fault for fault in faults if not fault.key.startswith(TRAINING_ONLY))
     return cfg
@@ -68,10 +68,10 @@ def inspect_config(
     origin: str = "overrides",
     class_names: Collection[str] | None = None,
 ) -> tuple[CfgNode, list[Fault]]:
-    """The same config as far as it is right, and everything that is wrong with it.
+    """Like `load_config`, but return the config without its wrong values, and all faults.
 
-    path         None: only the overrides are looked at
-    class_names  of the data set, where they are known and COCO's rules judge it
+    path         None: only the overrides are checked
+    class_names  of the data set, if they are known and it is evaluated by COCO's rules
     """
     cfg = get_config()
     faults: list[Fault] = []
@@ -94,7 +94,7 @@ def inspect_config(
     leaves = dict(cfg.leaves())
     found = list(wrong_values(leaves))
     if path is not None:
-        if not faults and not found:  # else keys may disagree only because one of them is wrong
+        if not faults and not found:  # wrong values would only cause more contradictions
             found = list(_disagreements(leaves))
         if "TEST.METRIC" not in [fault.key for fault in (*faults, *found)]:
             found += metric_faults(leaves, class_names=class_names)
@@ -103,14 +103,14 @@ def inspect_config(
 
 
 def _blamed(fault: Fault, origins: Mapping[str, str], last: str) -> Fault:
-    """The fault of the key that was written last: a file below it agreed with itself."""
+    """Assign the fault to a key that an override has set: the file alone may be valid."""
     keys = (fault.key, *fault.others)
     key = next((key for key in keys if origins.get(key) == last), fault.key)
     return replace(fault, key=key, origin=origins.get(key, ""))
 
 
 def check_supported(cfg: CfgNode) -> None:
-    """ConfigError naming every value that this engine refuses, and why."""
+    """Raise ConfigError with all values that this engine does not support, and the reasons."""
     leaves = dict(cfg.leaves())
     refuse(list(wrong_values(leaves)) or [*_disagreements(leaves), *metric_faults(leaves)])
 

@@ -1,4 +1,4 @@
-"""The numbers that evaluations give, by the names that TEST.METRIC can have."""
+"""The metrics of evaluations, by their names in TEST.METRIC."""
 
 from collections.abc import Collection, Iterator
 
@@ -16,7 +16,7 @@ COCO = {
     "segm": _OF_BOXES,
     "keypoints": ("AP", "AP50", "AP75", "APm", "APl", "AR"),
 }
-"""Family -> metrics by COCO's rules."""
+"""Task -> its metrics by COCO's rules."""
 
 _FREQUENCIES = ("APr", "APc", "APf")
 OTHERS = {
@@ -26,19 +26,19 @@ OTHERS = {
     "panoptic_seg": tuple(f"{q}Q{part}" for q in "PSR" for part in ("", "_th", "_st")),
     "box_proposals": tuple(f"AR{size}@{n}" for n in (100, 1000) for size in ("", "s", "m", "l")),
 }
-"""Family -> metrics of LVIS, Cityscapes, label maps and proposals."""
+"""Task -> its metrics of LVIS, Cityscapes, label maps and proposals."""
 
 _OF_A_CLASS = ("AP-", "IoU-", "ACC-", "BoundaryIoU-", "min(IoU, B-Iou)-")
 
 
 def metric_faults(leaves: Leaves, *, class_names: Collection[str] | None = None) -> Iterator[Fault]:
-    """A TEST.METRIC that the model's evaluations will not give.
+    """Yield a fault if the evaluations of the model do not compute TEST.METRIC.
 
-    class_names  of a data set that is judged by COCO's rules; None: any data set
+    class_names  of a data set that is evaluated by COCO's rules; None: any data set
     """
     key = "TEST.METRIC"
     metric: str = leaves[key]
-    if metric == DEFAULT:  # nobody chose it: networks without boxes have none, and are told so
+    if metric == DEFAULT:  # the default is no fault, even for networks without boxes
         return
     rules = (COCO,) if class_names is not None else (COCO, OTHERS)
     families = _families(leaves)
@@ -69,5 +69,5 @@ def _families(leaves: Leaves) -> list[str]:
 def _names_a_class(name: str, class_names: Collection[str] | None) -> bool:
     if class_names is None:
         return name.startswith(_OF_A_CLASS)
-    # With one class the number of all classes is its own, and has no other name.
+    # With a single class there is no metric per class: it equals that of all classes.
     return len(class_names) > 1 and name.startswith("AP-") and name[3:] in class_names

@@ -1,4 +1,4 @@
-"""CfgNode: a tree of settings, read as `cfg.SECTION.KEY`, merged by detectron2's rules."""
+"""CfgNode: a tree of config values, read as `cfg.SECTION.KEY`, merged by detectron2's rules."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +15,9 @@ from app.engine.errors import ConfigError
 
 
 class CfgNode(dict[str, Any]):
-    """Settings by name; sections are CfgNodes, leaves None, bool, number, text or lists of these.
+    """Values by name: sections are CfgNodes, leaves None, bool, number, text or lists of these.
 
-    Merging never adds a key: an unknown one is a ConfigError, and nothing has changed then.
+    Merging never adds a key: an unknown key raises ConfigError and changes nothing.
     """
 
     _frozen = False
@@ -28,15 +28,15 @@ class CfgNode(dict[str, Any]):
             self[key] = CfgNode(value) if isinstance(value, Mapping) else value
 
     def merge_from_file(self, path: Path | str) -> None:
-        """Take over what a YAML file and its `_BASE_` files say."""
+        """Set the values of a YAML file and its `_BASE_` files."""
         meta_architecture = self.get("MODEL", {}).get("META_ARCHITECTURE", "")
         file = read_upgraded(path, meta_architecture=str(meta_architecture))
         self._merge(file.values, file.origins)
 
     def merge_from_list(self, overrides: Sequence[Any], *, origin: str = "overrides") -> None:
-        """Take over `[KEY, VALUE, KEY, VALUE, ...]` with dotted keys, as on a command line.
+        """Set `[KEY, VALUE, KEY, VALUE, ...]` with dotted keys, as on a command line.
 
-        `origin` is where they come from, for the messages.
+        `origin` is the source of the overrides in messages.
         """
         if len(overrides) % 2:
             raise ConfigError(
@@ -47,11 +47,11 @@ class CfgNode(dict[str, Any]):
             self._merge(nested(str(key), value), {str(key): origin})
 
     def merge_from_mapping(self, values: Mapping[str, Any]) -> None:
-        """Take over a nested mapping, for example another CfgNode."""
+        """Set the values of a nested mapping, for example another CfgNode."""
         self._merge(values, {})
 
     def leaves(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        """(dotted key, value) of every leaf below."""
+        """Yield (dotted key, value) of every leaf."""
         for key, value in self.items():
             if isinstance(value, CfgNode):
                 yield from value.leaves(f"{prefix}{key}.")
@@ -59,9 +59,9 @@ class CfgNode(dict[str, Any]):
                 yield f"{prefix}{key}", value
 
     def dump(self) -> str:
-        """The whole tree as YAML that `merge_from_file` reads back to the same values."""
+        """Return the tree as YAML, which `merge_from_file` reads back to the same values."""
         text = {key: value for key, value in self.leaves() if isinstance(value, str)}
-        # Else reading would strip a value's own quotes.
+        # Texts that look like a quoted text get another pair of quotes, which reading removes.
         quoted = {
             key: repr(value)
             for key, value in text.items()
@@ -70,11 +70,11 @@ class CfgNode(dict[str, Any]):
         return dump_yaml(self.with_values(quoted))
 
     def clone(self) -> Self:
-        """An independent copy, frozen as this one."""
+        """Return an independent copy, which is frozen if this config is."""
         return copy.deepcopy(self)
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
-        """A frozen copy in which the dotted keys have these values; nothing checks them."""
+        """Return a frozen copy with other values of some dotted keys, without checking them."""
         changed = self.clone()
         changed.defrost()
         for key, value in values.items():
@@ -87,7 +87,7 @@ class CfgNode(dict[str, Any]):
         return changed
 
     def freeze(self) -> None:
-        """Refuse every later change, here and below."""
+        """Forbid changes of this section and its subsections."""
         self._set_frozen(True)
 
     def defrost(self) -> None:
@@ -95,7 +95,7 @@ class CfgNode(dict[str, Any]):
         self._set_frozen(False)
 
     def is_frozen(self) -> bool:
-        """Whether changes are refused."""
+        """Whether changes are forbidden."""
         return self._frozen
 
     def _set_frozen(self, frozen: bool) -> None:
@@ -105,9 +105,9 @@ class CfgNode(dict[str, Any]):
                 value._set_frozen(frozen)
 
     def take(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> list[Fault]:
-        """Take over what is right in a nested mapping; what is wrong with the rest.
+        """Set the valid values of a nested mapping and return the faults of the others.
 
-        `origins` says where each dotted key was written.
+        `origins` maps each dotted key to the place where it is written.
         """
         changes, faults = self._plan(values, origins)
         for node, name, value in changes:
@@ -123,7 +123,7 @@ class CfgNode(dict[str, Any]):
     def _plan(
         self, values: Mapping[str, Any], origins: Mapping[str, str]
     ) -> tuple[list[tuple["CfgNode", str, Any]], list[Fault]]:
-        """What would change, as (section, name, value), and what is wrong."""
+        """Return the changes as (section, name, value), and the faults."""
         known = [key for key, _ in self.leaves()]
         faults: list[Fault] = []
         changes: list[tuple[CfgNode, str, Any]] = []
@@ -173,7 +173,7 @@ class CfgNode(dict[str, Any]):
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
-    """{"A": {"B": value}} of "A.B"."""
+    """Return {"A": {"B": value}} for the key "A.B"."""
     *sections, leaf = key.split(".")
     values = {leaf: value}
     for name in reversed(sections):

@@ -1,4 +1,4 @@
-"""A config for other people and machines: it says nothing of the folders of this one."""
+"""A config for other machines, without the folders of this machine."""
 
 from pathlib import PurePath
 
@@ -6,12 +6,12 @@ from app.engine.config.node import CfgNode
 
 
 def portable(cfg: CfgNode, *, weights: str | None = None) -> CfgNode:
-    """A copy without paths that hold elsewhere no longer, not frozen.
+    """Return a copy, not frozen, without paths that are valid on this machine only.
 
-    weights  MODEL.WEIGHTS, relative to the config's own folder; None: the config's, of which an
-             address stays, and a path from the root keeps its last part
+    weights  new MODEL.WEIGHTS, relative to the folder of the config; None keeps the value of
+             `cfg`, but only the file name of an absolute path
 
-    OUTPUT_DIR is empty, which `app.cli` takes for the config's own folder.
+    OUTPUT_DIR becomes empty, which means the folder of the config for `app.cli`.
     """
     own = cfg.clone()
     own.defrost()
@@ -19,7 +19,7 @@ def portable(cfg: CfgNode, *, weights: str | None = None) -> CfgNode:
     own.OUTPUT_DIR = ""
     for key in ("PROPOSAL_FILES_TRAIN", "PROPOSAL_FILES_TEST"):
         own.DATASETS[key] = tuple(_without_folders(str(file)) for file in cfg.DATASETS[key])
-    # Which of several GPUs is nobody else's concern.
+    # The index of a GPU is specific to this machine.
     own.MODEL.DEVICE = str(cfg.MODEL.DEVICE).partition(":")[0]
     return own
 

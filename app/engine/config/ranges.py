@@ -1,8 +1,8 @@
-"""Which values each key can have: numbers, their lists, names.
+"""The allowed values of each key: numbers, lists of numbers, names.
 
-What a rule refuses would end in a traceback, in a loss that is no number, or in a model that learns
-nothing. The upper bounds are far beyond any sensible value; they keep a slip of the keyboard from
-asking for more memory than any machine has.
+Other values would cause a traceback, a loss of NaN, or a model that learns nothing. The upper
+bounds are far above all sensible values; they keep a typing error from requesting more memory
+than any machine has.
 """
 
 from collections.abc import Iterator
@@ -311,7 +311,7 @@ RANGES = {
 
 
 def out_of_range(leaves: Leaves) -> Iterator[Fault]:
-    """Every value that its key's rule refuses."""
+    """Yield a fault for each value that breaks the rule of its key."""
     for key, rule in RANGES.items():
         if not rule.allows(leaves[key]):
             yield Fault(key, f"{key} is {shown(leaves[key])}, but must be {rule.words}")

@@ -1,4 +1,4 @@
-"""What a value has to be like, checked and in words."""
+"""Rules for values: each rule can check a value, and has words for messages."""
 
 import math
 import re
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-MAX_COUNT = 1_000_000  # boxes, anchors, images of a batch
+MAX_COUNT = 1_000_000  # e.g. boxes, anchors, images of a batch
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Values that a key can have.
+    """The values that a key can have.
 
-    words   completes "must be ..."
-    each    the same of several, completes "a list of ..."
-    allows  whether a value is one of them; given any plain value, of whatever type
+    words   text that completes "must be ..."
+    each    the same in the plural, completes "a list of ..."
+    allows  whether a value is allowed; accepts plain values of every type
     """
 
     words: str
@@ -31,7 +31,7 @@ def number(
     above: float | None = None,
     below: float | None = None,
 ) -> Rule:
-    """A finite number from `low` to `high`, or above and below what they leave out."""
+    """A finite number from `low` to `high` (inclusive), between `above` and `below` (exclusive)."""
 
     def allows(value: Any) -> bool:
         return _is_number(value) and _within(value, low, high, above, below)
@@ -41,7 +41,7 @@ def number(
 
 
 def whole(low: int, high: int = MAX_COUNT) -> Rule:
-    """A whole number; booleans are none."""
+    """A whole number; booleans are not allowed."""
 
     def allows(value: Any) -> bool:
         return type(value) is int and low <= value <= high
@@ -55,9 +55,9 @@ def listed(
 ) -> Rule:
     """A list whose items all follow `rule`.
 
-    least, most  how many items
-    rising       no item is smaller than the one before
-    more         words about the list
+    least, most  smallest and largest number of items
+    rising       no item is smaller than the previous one
+    more         additional words for messages
     """
 
     def allows(value: Any) -> bool:
@@ -74,7 +74,7 @@ def listed(
 
 
 def either(first: Rule, second: Rule) -> Rule:
-    """What follows one of two rules."""
+    """A value that follows at least one of two rules."""
     return Rule(
         f"{first.words}, or {second.words}",
         f"{first.each}, or {second.each}",
@@ -83,7 +83,7 @@ def either(first: Rule, second: Rule) -> Rule:
 
 
 def row(words: str, *rules: Rule) -> Rule:
-    """A list with one item for each rule; `words` describe it."""
+    """A list with one item for each rule; `words` describe the list."""
 
     def allows(value: Any) -> bool:
         if not isinstance(value, list | tuple) or len(value) != len(rules):
@@ -141,7 +141,7 @@ def _plain(limit: float) -> str:
     return str(int(limit)) if float(limit).is_integer() else f"{limit:g}"
 
 
-# What several keys have in common.
+# Limits and rules that several keys share.
 
 MAX_CLASSES = 10_000
 MAX_SIDE = 32_768  # pixels of an image
@@ -150,7 +150,7 @@ MAX_DEPTH = 256  # layers of a part
 MAX_ITERATIONS = 1_000_000_000
 
 NORMS = ("", "BN", "SyncBN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N", "FrozenBN", "GN", "LN")
-"""What a NORM can name."""
+"""The values of NORM keys."""
 
 SWITCH = Rule("True or False", "True or False", lambda value: isinstance(value, bool))
 SHARE = number(0, 1)
@@ -165,7 +165,7 @@ IDS = listed(whole(-(2**63), 2**63 - 1), least=0)
 NORM = one_of(*NORMS)
 BODY_NORM = one_of("FrozenBN", "BN", "SyncBN")
 SIDE = whole(1, MAX_SIDE)
-LIMIT = whole(1, 1_000_000_000)  # of a side: who wants none writes any large number
+LIMIT = whole(1, 1_000_000_000)  # of a side; a large number means no limit
 SIDE_OR_AS_IS = whole(0, MAX_SIDE)  # 0: images are not resized
 WIDTH = whole(1, MAX_WIDTH)
 LAYERS = whole(0, MAX_DEPTH)

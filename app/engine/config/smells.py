@@ -1,6 +1,6 @@
-"""The names under which users accept smells of their data; `data.smells` has what each one is.
+"""The names of smells of data, by which users accept them; `data.smells` finds the smells.
 
-They stand here because settings are checked before numpy is imported.
+They are in this package because the config is checked before numpy is imported.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from app.engine.config.unknown import did_you_mean
 
 
 class SmellName(StrEnum):
-    """One member for each smell."""
+    """The names of all smells."""
 
     XYXY = "xyxy-boxes"
     XYWH = "xywh-boxes"
@@ -33,7 +33,7 @@ class SmellName(StrEnum):
 
 
 def unknown_smells(names: Iterable[str]) -> list[str]:
-    """A sentence for each name that is none."""
+    """Return a sentence for each name that is not the name of a smell."""
     known = [*SmellName]
     return [
         f"{name!r} is no smell{did_you_mean(name, known)}; known are {', '.join(known)}"

@@ -1,6 +1,6 @@
-"""Which words the keys with a choice can have, and why some that detectron2 knows are refused.
+"""The choices of keys with a fixed set of values, and why some of detectron2's are refused.
 
-`wrong_values` runs before anything slow, so a wrong value is named at once with the right ones.
+`wrong_values` runs before slow steps, so that a wrong value is reported at once.
 """
 
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
         if isinstance(choices, tuple)
     },
 }
-"""Key -> the values that work."""
+"""Key -> the supported values."""
 
 REFUSED: dict[str, dict[str, str]] = {
     "MODEL.META_ARCHITECTURE": {
@@ -101,11 +101,11 @@ REFUSED: dict[str, dict[str, str]] = {
     },
     "SOLVER.LR_SCHEDULER_NAME": {"WarmupPolyLR": "it belongs to detectron2's project DeepLab"},
 }
-"""Key -> value -> why it is refused."""
+"""Key -> value of detectron2 -> the reason why it is not supported."""
 
 
 def wrong_values(leaves: Leaves) -> Iterator[Fault]:
-    """Every value of dotted keys that is unknown, refused or out of its range."""
+    """Yield a fault for each value that is unknown, not supported or out of its range."""
     yield from _no_choices(leaves)
     yield from out_of_range(leaves)
 

@@ -1,8 +1,8 @@
-"""What extensions declare about themselves, for readers who do not import them.
+"""The classes of `TRAITS`, the properties that extensions declare for the config checks.
 
-A check of settings must not import torch, which their files do. So each declares `TRAITS`, plain
-data made with the words of this file and of `rules.py`, and `make generate` copies these lines to
-`declared.py`.
+The config checks must not import torch, but the files of extensions do. So each file declares
+`TRAITS` as plain data with the classes of this file and of `rules.py`, and `make generate` copies
+these lines to `declared.py`.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from typing import Any
 from app.engine.config.rules import Rule
 
 Keys = Mapping[str, tuple[Any, Rule | tuple[Any, ...]]]
-"""Key of a section -> its default, and the rule or the choices for its values."""
+"""Key of a section -> its default, and the rule or the choices of its values."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """A network that gives feature maps.
+    """A network that computes feature maps.
 
-    section          its part of the config, with OUT_FEATURES: the maps that it gives
-    keys             the keys of that section; none where detectron2 has it, see `defaults.py`
-    strides          map -> stride, of all maps that it can give
-    dilation         key of a dilation that keeps the last map at the stride of the one before
-    first_weight     beginning of a name by which a file of its ImageNet weights is known
-    faster_exported  ONNX Runtime computes it faster than torch on a CPU
+    section          its config section; OUT_FEATURES there names the maps that it returns
+    keys             the keys of that section; empty if they are in `defaults.py`
+    strides          map -> stride, for all maps that it can return
+    dilation         key of a dilation that keeps the last map at the stride of the previous map
+    first_weight     prefix of a weight name that identifies its ImageNet checkpoints
+    faster_exported  ONNX Runtime is faster than torch on a CPU
     """
 
     section: str
@@ -37,11 +37,11 @@ class Body:
 
 @dataclass(frozen=True, kw_only=True)
 class Neck:
-    """What makes maps p<k> of stride 2**k, of a body's maps that MODEL.FPN.IN_FEATURES names.
+    """Computes maps p<k> of stride 2**k from the body's maps in MODEL.FPN.IN_FEATURES.
 
-    extra_levels   maps above the last of these
-    has_top_block  MODEL.FPN.TOP_BLOCK_IN_FEATURE chooses what the extra levels are made of
-    section, keys  its own part of the config, if it has one
+    extra_levels   number of additional, coarser maps
+    has_top_block  MODEL.FPN.TOP_BLOCK_IN_FEATURE chooses the input of the additional maps
+    section, keys  its own config section, if it has one
     """
 
     extra_levels: int = 0
@@ -55,14 +55,14 @@ class Architecture:
     """A detector.
 
     in_features    sections whose IN_FEATURES it reads
-    anchored       those of them in which MODEL.ANCHOR_GENERATOR lays anchors on the maps
-    results        what it finds, in the words of evaluations; ("bbox",): boxes, with masks or
-                   keypoints where MASK_ON or KEYPOINT_ON says so
+    anchored       sections of `in_features` whose maps get anchors of MODEL.ANCHOR_GENERATOR
+    results        its results by their names in evaluations; ("bbox",) also means masks or
+                   keypoints if MASK_ON or KEYPOINT_ON is True
     classes        section with NUM_CLASSES, SCORE_THRESH_TEST and NMS_THRESH_TEST
-    section, keys  its own part of the config, unless detectron2 has it: see `defaults.py`
-    norms          key of a norm -> keys of the width that it normalises; the first that is not 0
-    has_roi_heads  MODEL.ROI_HEADS looks for masks and keypoints inside its proposals
-    has_graph      it can be written as ONNX
+    section, keys  its own config section, if it is not in `defaults.py`
+    norms          key of a norm -> keys of its number of channels; the first that is not 0 counts
+    has_roi_heads  it has the heads of MODEL.ROI_HEADS
+    has_graph      it can be exported as ONNX
     """
 
     in_features: tuple[str, ...]
@@ -80,9 +80,9 @@ class Architecture:
 class Form:
     """A form of export.
 
-    of_trainings      `export` of a training can name it
-    condition         under which a training makes it, in words for that setting
-    needs_graph       it is made from an ONNX graph, which not every model has
+    of_trainings      the setting `export` of a training can name it
+    condition         words for the condition under which a training makes it
+    needs_graph       it needs an ONNX graph, which not every model has
     needs_validation  it is measured on validation images
     """
 

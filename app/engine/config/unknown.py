@@ -1,4 +1,4 @@
-"""What to say about a key that does not exist."""
+"""Messages about keys that do not exist."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -44,11 +44,11 @@ PROJECTS = {
     "MODEL.TENSOR_MASK": "TensorMask",
     "MODEL.TRIDENT": "TridentNet",
 }
-"""Key or section -> the project of detectron2 that brings it."""
+"""Key or section -> the project of detectron2 that defines it."""
 
 
 def explain_unknown(key: str, known: Collection[str]) -> str:
-    """Why `key` is not among the `known` leaf keys, and which one was probably meant."""
+    """Explain why `key` is not one of the `known` leaf keys, and suggest a similar key."""
     project = next((PROJECTS[p] for p in PROJECTS if f"{key}.".startswith(f"{p}.")), None)
     if project:
         return f"{key} belongs to detectron2's project {project}, which is not part of this engine"
@@ -60,7 +60,7 @@ def explain_unknown(key: str, known: Collection[str]) -> str:
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """`; did you mean X?`, or nothing where no known word is near."""
+    """Return `; did you mean X?`, or '' if no known word is similar."""
     same_name = [k for k in known if k.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]]
     near = (
         get_close_matches(word, known, n=1, cutoff=0.75)

@@ -1,4 +1,4 @@
-"""Config files of detectron2's schema versions 0 and 1, renamed to version 2."""
+"""Convert config files of detectron2's schema versions 0 and 1 to version 2."""
 
 import logging
 from pathlib import Path
@@ -34,15 +34,15 @@ RENAMED = {
     "TEST.AUG_MAX_SIZE": "TEST.AUG.MAX_SIZE",
     "TEST.AUG_FLIP": "TEST.AUG.FLIP",
 }
-"""Old key -> the key that took its place."""
+"""Old key -> the new key that replaces it."""
 
 _ANCHOR_KEYS = ("SIZES", "ASPECT_RATIOS")
 
 
 def read_upgraded(path: Path | str, *, meta_architecture: str) -> ConfigFile:
-    """What a YAML file and its `_BASE_` files say, in the keys of today.
+    """Read a YAML file and its `_BASE_` files, and convert old keys.
 
-    `meta_architecture` is that of the config below the file.
+    `meta_architecture` is the value that holds if the file does not set it.
     """
     file = read_config(Path(path))
     upgrade(file.values, file.origins, file=str(path), meta_architecture=meta_architecture)
@@ -54,7 +54,7 @@ def upgrade(
 ) -> None:
     """Rename in place the old keys of a config file's `values` (and of their `origins`).
 
-    `meta_architecture` decides, where the file does not, whose anchors the old keys meant.
+    `meta_architecture` is used to convert old anchor keys if the file does not set it.
     """
     version = values.get("VERSION")
     if version is None:
@@ -74,7 +74,7 @@ def upgrade(
 
 
 def _move_anchors(values: dict[str, Any], origins: dict[str, str], meta_architecture: str) -> None:
-    """Version 1 kept anchors twice: RetinaNet's own and the RPN's; the other pair is dropped."""
+    """Version 1 had anchors of RetinaNet and of the RPN: keep those of the architecture."""
     model = values.get("MODEL")
     if isinstance(model, dict):
         meta_architecture = model.get("META_ARCHITECTURE", meta_architecture)
@@ -109,7 +109,7 @@ def _has(values: Any, key: str) -> bool:
 
 
 def _pop(values: dict[str, Any], key: str) -> Any:
-    """Take out the value at `key`, and the section that held nothing else."""
+    """Remove and return the value at `key`; remove its section if that is empty then."""
     if not _has(values, key):
         return None
     name, _, rest = key.partition(".")

@@ -1,7 +1,7 @@
-"""One value of the config: how text becomes a value, and which value may take another's place.
+"""Convert text to a config value, and a new value to the type of the default.
 
-detectron2's rules, where they help more leniently: a whole number may stand for a float and the
-other way round, a list for a tuple and the other way round; the default's kind is kept.
+As in detectron2, but more lenient: whole numbers and floats, and lists and tuples, can replace
+each other; the value is converted to the type of the default.
 """
 
 import ast
@@ -21,7 +21,7 @@ _MAX_LITERAL = 100_000  # characters; longer text stays text
 
 
 def decode(text: str) -> Any:
-    """What a Python literal spells (`(1, 2)`, `1e-3`, `None`); other text as it is."""
+    """Return the value of a Python literal (`(1, 2)`, `1e-3`, `None`); other text unchanged."""
     if len(text) > _MAX_LITERAL:
         return text
     try:
@@ -41,7 +41,7 @@ def is_plain(value: Any) -> bool:
 
 
 def coerce(new: Any, old: Any) -> Any:
-    """`new` in the kind of `old`, which it replaces; ValueError where the kinds do not agree."""
+    """Convert `new` to the type of `old`, which it replaces; ValueError if that is impossible."""
     value = decode(new) if isinstance(new, str) else new
     if not is_plain(value):
         raise ValueError(f"expected {_KINDS.get(type(old), 'a plain value')}")
@@ -63,7 +63,7 @@ def coerce(new: Any, old: Any) -> Any:
 
 
 def _in_kind_of(old: Any, new: Any) -> Any:
-    """Lists and tuples of `new` as `old` has them; what is inside as its first item is."""
+    """Convert lists and tuples of `new` to the type of `old`, items to that of its first item."""
     if not isinstance(old, list | tuple) or not isinstance(new, list | tuple):
         return _number_as(old, new)
     inner = old[0] if old else None
@@ -71,8 +71,8 @@ def _in_kind_of(old: Any, new: Any) -> Any:
 
 
 def _number_as(old: Any, new: Any) -> Any:
-    """A number in the kind of `old` where nothing is lost by that; other things as they are."""
-    if type(old) is float and type(new) in (int, str):  # `inf` is no literal
+    """Convert a number to the type of `old` if that is exact; return other values unchanged."""
+    if type(old) is float and type(new) in (int, str):  # `inf` is not a literal
         with suppress(OverflowError, ValueError):  # hundreds of digits, words
             return float(new)
     if type(old) is int and type(new) is float and new.is_integer():

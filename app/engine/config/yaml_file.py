@@ -1,4 +1,4 @@
-"""Config files on disk: safe YAML, `_BASE_` inheritance, and where each key was written."""
+"""Read and write config files: safe YAML, `_BASE_` files, and the line of each key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,21 +14,21 @@ from common.text import first_line
 BASE_KEY = "_BASE_"
 MAX_BYTES = 1 << 20
 MAX_NODES = 20_000  # after expanding aliases: stops alias bombs
-MAX_BASES = 20  # files below each other
+MAX_BASES = 20  # depth of `_BASE_` files
 
 _EVAL_TAG = "tag:yaml.org,2002:python/object/apply:eval"
 
 
 @dataclass(slots=True)
 class ConfigFile:
-    """What a file and its bases say: plain nested dicts, and `file, line n` per dotted key."""
+    """The values of a file and its bases as nested dicts, and `file, line n` per dotted key."""
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
 
 def read_config(path: Path, *, above: tuple[Path, ...] = ()) -> ConfigFile:
-    """`path` merged onto its bases, the first base lowest. `above`: the files that led here."""
+    """Read `path` and its bases; later bases override earlier ones. `above`: the files before."""
     path = path.expanduser()
     if path.resolve() in above or len(above) > MAX_BASES:
         raise ConfigError(f"{path}: {BASE_KEY} leads back to the file itself; break the circle")
@@ -131,7 +131,7 @@ def _note_origins(
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset; a key written twice is an error instead of the last one winning."""
+    """Safe YAML in which a duplicate key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[str] = set()

@@ -44,7 +44,7 @@ class FrozenBatchNorm2d(nn.Module):
             return self._known.result
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         result = scale, self.bias - self.running_mean * scale
-        if not (scale.is_inference() or self.weight.is_inference()):  # these have no version counter
+        if not (scale.is_inference() or self.weight.is_inference()):  # no version counter
             self._known = _Known(numbers, [number._version for number in numbers], result)
         return result
 
