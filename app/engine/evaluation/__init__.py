@@ -1,1 +1,1 @@
-"""How good detections are: `evaluate.evaluate` is the way in; `visualize` shows them."""
+"""Metrics and pictures of detections; `evaluate.evaluate` is the entry point."""

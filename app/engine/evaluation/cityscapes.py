@@ -1,7 +1,7 @@
 """Cityscapes' two benchmarks by the definitions of its authors' scripts (arXiv 1604.01685, 4.3).
 
-Instances are judged by their pixels in the maps `*_gtFine_instanceIds.png`: single objects from id
-1000 on, groups of objects and everything else below.
+Instances are compared with the maps `*_gtFine_instanceIds.png`: ids from 1000 on are single
+objects, smaller ids are groups of objects and everything else.
 R: detections of an image, G: its labelled regions of classes with instances, C: classes
 """
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 IOU_THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 MIN_PIXELS = 100
-"""Smaller objects neither help nor hurt."""
+"""Smaller objects do not count."""
 
 CATEGORIES = {
     "flat": slice(0, 2),
@@ -46,7 +46,7 @@ MEAN_PIXELS = {
     "motorcycle": 6298.7200839748,
     "bicycle": 4672.3249222261,
 }
-"""Size of an average object of the data set; iIoU weighs every object as if it had it."""
+"""Average size of an object in the data set; iIoU weighs every object as if it had this size."""
 
 Integers = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
@@ -54,9 +54,9 @@ Reals = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Overlaps:
-    """How the R detections of one image lie over its G regions, in pixels.
+    """Overlaps in pixels of the R detections of one image with its G regions.
 
-    classes, scores, pixels, void  (R,); void: pixels where the data set labels nothing it judges
+    classes, scores, pixels, void  (R,); void: number of pixels in regions that are not evaluated
     gt_classes, gt_pixels, group   (G,)
     common                         (R, G)
     """
@@ -75,13 +75,13 @@ class CityscapesInstanceEvaluator(ByImage[Overlaps]):
     """`segm`: AP over IoU 0.5 .. 0.95, AP50, and AP of each class, 0..100; nan without objects."""
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
-        """Measure one image's masks against the map `extra["instance_ids_path"]`."""
+        """Compare one image's masks with the map `extra["instance_ids_path"]`."""
         assert detections.masks is not None
         ids = read_labels(record.extra["instance_ids_path"]).astype(np.int64)
         self.images[record.image_id] = overlaps(ids, detections)
 
     def results(self) -> Results:
-        """`segm`; tables go to the log."""
+        """Return `segm`; log the tables."""
         images = list(self.images.values())
         ap = np.array(
             [
@@ -97,7 +97,7 @@ class CityscapesInstanceEvaluator(ByImage[Overlaps]):
 
 
 def overlaps(ids: Integers, detections: Detections) -> Overlaps:
-    """Pixels that masks (R, H, W) share with the regions of a map of instance ids (H, W)."""
+    """Return the overlaps of masks (R, H, W) with the regions of a map of instance ids (H, W)."""
     known, index = np.unique(ids, return_inverse=True)
     label_ids = np.where(known >= GROUP_LIMIT, known // GROUP_LIMIT, known)
     judged = np.isin(label_ids, list(CLASSES))
@@ -122,7 +122,7 @@ def overlaps(ids: Integers, detections: Detections) -> Overlaps:
 
 
 def _average_precision(images: Sequence[Overlaps], k: int, iou: float) -> float:
-    """Of one class at one threshold; nan where no object of it is labelled."""
+    """Return the AP of one class at one threshold; nan if it has no labelled objects."""
     judged = [_judge(image, k, iou) for image in images]
     num_objects = sum(number for _, _, number in judged)
     if not num_objects:
@@ -133,7 +133,7 @@ def _average_precision(images: Sequence[Overlaps], k: int, iou: float) -> float:
 
 
 def _judge(image: Overlaps, k: int, iou: float) -> tuple[list[float], list[float], int]:
-    """Scores of hits and of false alarms, and the number of objects that count."""
+    """Return the scores of true and of false positives, and the number of objects that count."""
     of_class, of_gt = image.classes == k, image.gt_classes == k
     common = image.common[np.ix_(of_class, of_gt)]
     pixels, gt_pixels, group = image.pixels[of_class], image.gt_pixels[of_gt], image.group[of_gt]
@@ -146,14 +146,14 @@ def _judge(image: Overlaps, k: int, iou: float) -> tuple[list[float], list[float
         on_object = sorted(scores[column].tolist(), reverse=True)
         hits += on_object[:1]
         false_alarms += on_object[1:]
-    # Over a small group, pixels are excused twice: the authors' scripts do so, too.
+    # Pixels over a small group are excused twice, as in the authors' scripts.
     excused = image.void[of_class] + common @ (group.astype(np.int64) + small)
     unmatched = ~near.any(axis=1) & (excused <= iou * pixels)
     return hits, false_alarms + scores[unmatched].tolist(), int(counts.sum())
 
 
 def _area(hits: Reals, false_alarms: Reals, num_objects: int) -> float:
-    """Under the precision-recall curve: each point weighs half of the recall around it."""
+    """Return the area under the precision-recall curve by the trapezoidal rule of the scripts."""
     thresholds = np.unique(np.concatenate((hits, false_alarms)))
     tp = len(hits) - np.searchsorted(np.sort(hits), thresholds)
     fp = len(false_alarms) - np.searchsorted(np.sort(false_alarms), thresholds)
@@ -171,13 +171,13 @@ class CityscapesSemanticEvaluator:
     """
 
     def __init__(self) -> None:
-        # Rows: labelled; columns: predicted; the last are pixels without a judged class.
+        # Rows: labelled; columns: predicted; the last ones: pixels of classes that do not count.
         self.confusion: Integers = np.zeros((len(STUFF) + 1, len(STUFF) + 1), dtype=np.int64)
-        # Right and wrong pixels of objects, by class and by category, each object weighing alike.
+        # Right and wrong pixels of objects by class and by category; objects have equal weights.
         self.weighted: Reals = np.zeros((2, 2, len(CLASSES)), dtype=np.float64)
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
-        """Count one image's pixels, and how much of each object was found."""
+        """Count one image's pixels, and the correct pixels of each object."""
         assert detections.semantic is not None
         pred = detections.semantic.argmax(dim=0).cpu().numpy().astype(np.int64)
         pred = np.minimum(pred, len(STUFF))
@@ -209,16 +209,16 @@ class CityscapesSemanticEvaluator:
                 self.weighted[1, level, k] += weight * (len(found) - number)
 
     def state(self) -> tuple[Integers, Reals]:
-        """For `merge` in another process."""
+        """Return the counts for `merge` in another process."""
         return self.confusion, self.weighted
 
     def merge(self, states: Sequence[tuple[Integers, Reals]]) -> None:
-        """The sum over several processes."""
+        """Replace the counts by the sum over several processes."""
         self.confusion = sum((one for one, _ in states), start=np.zeros_like(self.confusion))
         self.weighted = sum((one for _, one in states), start=np.zeros_like(self.weighted))
 
     def results(self) -> Results:
-        """`sem_seg`; nan for classes that do not occur."""
+        """Return `sem_seg`; nan for classes that do not occur."""
         columns = [slice(i, i + 1) for i in range(len(STUFF))]
         classes = dict(zip(STUFF, map(self._iou, columns), strict=True))
         categories = {name: self._iou(s) for name, s in CATEGORIES.items()}
@@ -246,7 +246,7 @@ class CityscapesSemanticEvaluator:
         return _share(right, right + wrong + self._false_alarms(part))
 
     def _false_alarms(self, part: slice) -> int:
-        """Pixels said to be of `part` that are labelled with another judged class."""
+        """Count pixels predicted as `part` that are labelled with another class that counts."""
         judged = self.confusion[:-1, part]
         return int(judged.sum() - self.confusion[part, part].sum())
 

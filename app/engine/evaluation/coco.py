@@ -29,7 +29,7 @@ from app.engine.structures.sample import ImageRecord
 logger = logging.getLogger(__name__)
 
 IouType = Literal["bbox", "segm", "keypoints"]
-"""Of what the overlap is measured: COCO's `iouType`."""
+"""The shapes whose overlap is measured: COCO's `iouType`."""
 Annotation = dict[str, Any]
 
 _AREAS = {"bbox": "sml", "segm": "sml", "keypoints": "ml"}
@@ -38,8 +38,8 @@ _AREAS = {"bbox": "sml", "segm": "sml", "keypoints": "ml"}
 class CocoEvaluator(InstanceStore):
     """AP, AP50, AP75 and AP by size, for each class when there are several.
 
-    Difficult objects count as crowds: nobody gains or loses by them. Without any labelled object
-    a number is nan; without any detection it is 0.
+    Difficult objects are ignored like crowds. A metric is nan without labelled objects, and 0
+    without detections.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class CocoEvaluator(InstanceStore):
         """AP and AP50 of each class's boxes, 0..100 or nan."""
 
     def results(self) -> Results:
-        """The metrics of each IoU type; tables go to the log."""
+        """Return the metrics of each IoU type; log the tables."""
         if not any(len(image) for image in self.images.values()):
             logger.warning("No predictions from the model!")
         return {iou_type: self._evaluate(iou_type) for iou_type in self.iou_types}
@@ -119,7 +119,7 @@ class CocoEvaluator(InstanceStore):
 
 
 def summary(precision: npt.NDArray[np.float64], area_names: Sequence[str]) -> dict[str, float]:
-    """AP, AP50, AP75 and one AP for each area range but the first: (T, R, K, A, M) -> 0..100."""
+    """Return AP, AP50, AP75 and the AP of all area ranges but one: (T, R, K, A, M) -> 0..100."""
     everything = precision[:, :, :, 0, -1]
     results = {"AP": _mean(everything), "AP50": _mean(everything[0]), "AP75": _mean(everything[5])}
     for index, name in enumerate(area_names, start=1):
@@ -149,7 +149,7 @@ def coco_dataset(
     iou_type: IouType = "bbox",
     num_keypoints: int = 0,
 ) -> COCO:
-    """Labelled objects in COCO's own form; images and classes are numbered from 1."""
+    """Convert labelled objects to COCO's format; images and classes are numbered from 1."""
     annotations: list[Annotation] = []
     for image_id, record in enumerate(records, start=1):
         annotations.extend(_image_annotations(record, image_id, iou_type, num_keypoints))
@@ -178,7 +178,7 @@ def _image_annotations(
             "iscrowd": int(crowd[i]),
         }
         if codes is not None:
-            # An object without a mask: its box, as a region that is neither right nor wrong.
+            # An object without a mask becomes a region, its box, that is ignored.
             annotation["segmentation"] = codes[i] or [_outline(record.boxes[i])]
             annotation["iscrowd"] |= int(codes[i] is None)
         if iou_type == "keypoints":
@@ -195,7 +195,7 @@ def _keypoint_fields(record: ImageRecord, i: int, num_keypoints: int) -> Annotat
 
 
 def _pixel_indices(keypoints: npt.NDArray[np.float32]) -> list[float]:
-    # COCO's keypoints are pixel indices; ours are continuous, half a pixel further.
+    # COCO's keypoints are pixel indices; the engine's are continuous and larger by 0.5.
     points: list[float] = (keypoints.astype(np.float64) - [0.5, 0.5, 0.0]).ravel().tolist()
     return points
 
@@ -208,7 +208,7 @@ def _outline(box: npt.NDArray[np.float32]) -> list[float]:
 def coco_detections(
     gt: COCO, images: Sequence[ImageInstances], *, iou_type: IouType = "bbox"
 ) -> COCO:
-    """Detections of the images 1, 2, ... of `gt` in COCO's own form."""
+    """Convert the detections of the images 1, 2, ... of `gt` to COCO's format."""
     annotations: list[Annotation] = []
     for image_id, image in enumerate(images, start=1):
         annotations.extend(_detection_annotations(image, image_id, iou_type))
@@ -236,7 +236,7 @@ def _detection_annotations(
         if iou_type == "segm":
             if image.masks is None:
                 continue
-            # Sizes of masks are those of the mask, not of its box.
+            # The area is that of the mask, not that of its box.
             annotation |= {
                 "segmentation": image.masks[i],
                 "area": float(coco_mask.area(image.masks[i])),

@@ -12,10 +12,10 @@ from common.files import write_atomically
 def coco_results(
     images: Mapping[int | str, ImageInstances], category_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """One dict for each detection: box x y width height, raw score, mask and keypoints if any.
+    """Return a dict for each detection: box x y width height, raw score, mask and keypoints.
 
-    images        by image id, as an evaluator keeps them
-    category_ids  the data set's own id of each class
+    images        detections by image id, as an evaluator keeps them
+    category_ids  the id of each class in the data set
     """
     results = []
     for image_id, image in images.items():
@@ -29,7 +29,7 @@ def coco_results(
             if image.masks is not None:
                 result["segmentation"] = image.masks[i]
             if image.keypoints is not None:
-                # COCO's keypoints are pixel indices; ours are continuous, half a pixel further.
+                # COCO's keypoints are pixel indices; the engine's are continuous, larger by 0.5.
                 points = image.keypoints[i].astype(float) - [0.5, 0.5, 0.0]
                 result["keypoints"] = points.ravel().tolist()
             results.append(result)
@@ -39,5 +39,5 @@ def coco_results(
 def write_coco_results(
     path: Path, images: Mapping[int | str, ImageInstances], category_ids: Sequence[int]
 ) -> None:
-    """`coco_results` as a JSON file."""
+    """Write `coco_results` to a JSON file."""
     write_atomically(path, json.dumps(coco_results(images, category_ids)))

@@ -1,4 +1,4 @@
-"""From a model and labelled images to numbers: the metrics a config asks for, and their report."""
+"""Evaluates a model on labelled images with the metrics of its config, and logs a report."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ from common.progress import Progress
 logger = logging.getLogger(__name__)
 
 SCORE_THRESH = 0.2
-"""Where hits, false alarms and misses are counted, unless somebody says otherwise."""
+"""Default score threshold for counting true positives, false positives and false negatives."""
 
 
 def evaluate(
@@ -65,16 +65,16 @@ def evaluate(
     progress: Progress | None = None,
     on_batch: OnBatch | None = None,
 ) -> Evaluation:
-    """Detect in every image of `records` and compare with its labels; the tables go to the log.
+    """Run the model on every image of `records`, compare with its labels and log the tables.
 
-    With TEST.AUG a second round looks at the views of each image; its metrics are `bbox_TTA/AP`.
-    Images that cannot be read are in no metric: they are told. DatasetError where none can be.
+    With TEST.AUG a second evaluation uses the views of each image; its metrics are `bbox_TTA/AP`.
+    Unreadable images are logged and left out of all metrics; DatasetError if all are unreadable.
 
-    score_thresh  where hits, false alarms and misses are counted
+    score_thresh  score threshold for counting true positives, false positives, false negatives
     dtype         bfloat16 or float16: run the network in it; None: float32
-    dataset       whose rules apply; None: COCO's
-    evaluators    in place of those that `cfg` and `dataset` ask for
-    results_dir   also write what was found there, in COCO's formats; views of TEST.AUG to
+    dataset       data set whose evaluation rules apply; None: COCO's
+    evaluators    used instead of those that `cfg` and `dataset` define
+    results_dir   folder for files of the detections in COCO's formats; those of TEST.AUG go to
                   the folder of that name with `_TTA`
     """
     chosen = evaluators or build_evaluators(cfg, records, class_names, dataset=dataset)
@@ -131,7 +131,7 @@ def build_evaluators(
     *,
     dataset: Dataset | None = None,
 ) -> list[Evaluator]:
-    """The metrics for what the config's model finds, by the rules of the records' data set.
+    """Return the evaluators for the config's model, by the rules of the records' data set.
 
     dataset  None: COCO's rules
     """
@@ -200,7 +200,7 @@ def _instance_evaluator(
 
 
 def report(evaluators: Sequence[Evaluator], *, num_images: int, score_thresh: float) -> Evaluation:
-    """The numbers of what `evaluators` have seen; tables and `copypaste:` lines go to the log."""
+    """Return the metrics of `evaluators`; log the tables and the `copypaste:` lines."""
     results: Results = {}
     for evaluator in evaluators:
         results |= evaluator.results()

@@ -1,6 +1,6 @@
-"""What every metric does: take images one by one, join what other processes saw, give numbers.
+"""The interface of metrics: add images one by one, merge other processes, compute the numbers.
 
-Evaluators keep only what their metric needs (arrays, run-length codes, counts), never images.
+Evaluators keep only the data of their metric (arrays, run-length codes, counts), never images.
 """
 
 import logging
@@ -25,50 +25,50 @@ class Evaluator(Protocol):
     """One family of metrics over a data set."""
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
-        """Take one image's detections, in pixels of the record's image."""
+        """Add one image's detections, in pixels of the record's image."""
         ...
 
     def state(self) -> Any:
-        """Everything taken so far, picklable, for `merge` in another process."""
+        """Return everything added so far, picklable, for `merge` in another process."""
         ...
 
     def merge(self, states: Sequence[Any]) -> None:
-        """Replace what was taken by the union of `states`; of none: forget everything."""
+        """Replace the data by the union of `states`; without any, drop everything."""
         ...
 
     def results(self) -> Results:
-        """The metrics over all images taken."""
+        """Return the metrics over all images added."""
         ...
 
 
 class ByImage(Generic[T]):
-    """The part of an evaluator that keeps something of every image, by image id."""
+    """The part of an evaluator that keeps a value for every image, by image id."""
 
     def __init__(self) -> None:
         self.images: dict[int | str, T] = {}
 
     def state(self) -> dict[int | str, T]:
-        """For `merge` in another process."""
+        """Return the values for `merge` in another process."""
         return self.images
 
     def merge(self, states: Sequence[dict[int | str, T]]) -> None:
-        """The union of several processes; an image seen twice counts once."""
+        """Unite the values of several processes; a repeated image counts once."""
         self.images = {key: value for state in states for key, value in state.items()}
 
 
 class Coverage(ByImage[bool]):
-    """No metric: which images were seen. Those that cannot be read are in no metric either."""
+    """Records which images were evaluated; it has no metric. Unreadable images are missing."""
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
-        """Note the image."""
+        """Record the image."""
         self.images[record.image_id] = True
 
     def results(self) -> Results:
-        """None."""
+        """Return no metrics."""
         return {}
 
     def require_any(self, records: Sequence[ImageRecord]) -> None:
-        """DatasetError where no image of the set was seen; what is missing goes to the log."""
+        """Raise DatasetError if no image was evaluated; log how many are missing."""
         missing = [record for record in records if record.image_id not in self.images]
         if not missing:
             return
@@ -89,13 +89,13 @@ class Coverage(ByImage[bool]):
 
 @dataclass(frozen=True, slots=True)
 class ClassResult:
-    """How one class did at IoU 0.5.
+    """The results of one class, at IoU 0.5 except for `ap`.
 
     num_objects        labelled objects, without crowds and difficult ones
     ap, ap50           0..100; nan without objects
-    best_f1            highest F1 over all score thresholds, 0..1; 0 when nothing was found
-    best_score_thresh  the threshold that reaches it
-    precision, recall  there, 0..1
+    best_f1            highest F1 over all score thresholds, 0..1; 0 without a correct detection
+    best_score_thresh  the threshold of `best_f1`
+    precision, recall  values at that threshold, 0..1
     """
 
     num_objects: int
@@ -109,12 +109,12 @@ class ClassResult:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Numbers of one evaluation.
+    """The results of one evaluation.
 
     metrics         'bbox/AP' -> 0..100, 'bbox/AP-<class>', ...; nan where undefined
     per_class       class name -> result (box detectors only)
-    tp, fp, fn      objects at IoU 0.5 and `score_thresh`, over all classes
-    num_images      images that were evaluated
+    tp, fp, fn      counts at IoU 0.5 and `score_thresh`, over all classes
+    num_images      number of images that were evaluated
     """
 
     metrics: dict[str, float]
@@ -134,14 +134,14 @@ def flatten(results: Results) -> dict[str, float]:
 
 
 def with_augmented(plain: Evaluation, augmented: Evaluation) -> Evaluation:
-    """`plain`, with the metrics of test-time augmentation beside its own: 'bbox_TTA/AP'."""
+    """Return `plain` with the metrics of test-time augmentation added as 'bbox_TTA/AP'."""
     parts = [(name.partition("/"), value) for name, value in augmented.metrics.items()]
     renamed = {f"{family}_TTA{slash}{key}": value for (family, slash, key), value in parts}
     return replace(plain, metrics=plain.metrics | renamed)
 
 
 def log_copypaste(results: Results) -> None:
-    """Three log lines for each family, ready for a spreadsheet; per-class numbers are left out."""
+    """Log three lines for each family, in the form of a spreadsheet, without per-class numbers."""
     for family, row in results.items():
         important = {key: value for key, value in row.items() if "-" not in key}
         logger.info("copypaste: Task: %s", family)
@@ -152,7 +152,7 @@ def log_copypaste(results: Results) -> None:
 def verify_results(
     expected: Sequence[tuple[str, str, float, float]], metrics: Mapping[str, float]
 ) -> None:
-    """Hold `metrics` against TEST.EXPECTED_RESULTS: rows of family, metric, value, tolerance."""
+    """Compare `metrics` with TEST.EXPECTED_RESULTS: rows of family, metric, value, tolerance."""
     wrong = []
     for family, metric, value, tolerance in expected:
         actual = metrics.get(f"{family}/{metric}", math.nan)

@@ -1,4 +1,4 @@
-"""A detector over a data set: evaluators take the detections, the log tells the speed.
+"""Runs a detector over a data set, passes the detections to evaluators and logs the speed.
 
 N: images of a batch
 """
@@ -43,12 +43,12 @@ def run_inference(
     progress: Progress | None = None,
     on_batch: OnBatch | None = None,
 ) -> int:
-    """Give every image's detections to `evaluators`; returns how many images were seen.
+    """Pass every image's detections to `evaluators`; return the number of images.
 
-    records     by image id
+    records     records by image id
     dtype       bfloat16 or float16: run the network in it; None: float32
     progress    called after every batch with the share done, 0 to 1
-    on_batch    sees samples and detections, for pictures
+    on_batch    called with the samples and detections of every batch, for pictures
     """
     logger.info("Start inference on %d batches", num_batches)
     clock, num_images = _Clock(num_batches), 0
@@ -73,12 +73,12 @@ def run_inference(
 
 
 def detect(model: Detector, samples: list[Sample]) -> list[Detections]:
-    """Detections of a batch, by halves where memory is too small for all."""
+    """Return the detections of a batch, computed in halves if memory is too small."""
     return [found for part in in_halves(model.detect, samples) for found in part]
 
 
 def in_halves(work: Callable[[list[Sample]], T], samples: list[Sample]) -> list[T]:
-    """`work` on the whole batch or, where memory ran out, on each half of it, and so on."""
+    """Apply `work` to the batch or, if memory runs out, to each half of it, and so on."""
     try:
         return [work(samples)]
     except (MemoryError, RuntimeError) as error:
@@ -111,7 +111,7 @@ class _Clock:
         self.start = self.last_log = time.perf_counter()
 
     def timed(self, batches: Iterable[list[Sample]]) -> Iterator[list[Sample]]:
-        """The same batches; the wait for each is counted as data loading."""
+        """Yield the batches; the time spent waiting for them counts as data loading."""
         iterator = iter(batches)
         while True:
             with self.part("data"):
@@ -126,13 +126,13 @@ class _Clock:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count the time inside under `name`."""
+        """Add the time spent in the context to `name`."""
         start = time.perf_counter()
         yield
         self.seconds[name] += time.perf_counter() - start
 
     def log(self, index: int) -> None:
-        """detectron2's line, at most every five seconds and not before the tenth batch."""
+        """Log detectron2's line, at most every 5 s and not before the tenth batch."""
         count = index + 1 - (self.num_warmup if index >= self.num_warmup else 0)
         now = time.perf_counter()
         data, compute, evaluation = (self.seconds[k] / count for k in ("data", "compute", "eval"))
@@ -155,7 +155,7 @@ class _Clock:
         )
 
     def log_total(self, num_devices: int) -> None:
-        """detectron2's two closing lines; scripts grep them."""
+        """Log detectron2's two closing lines, which scripts parse."""
         total, count = time.perf_counter() - self.start, max(1, self.done - self.num_warmup)
         compute = self.seconds["compute"]
         logger.info(

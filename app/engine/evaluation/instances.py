@@ -20,7 +20,7 @@ Rle = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ImageInstances:
-    """The R detections of one image.
+    """The R detections of one image in numpy.
 
     boxes      (R, 4) float32, x0 y0 x1 y1
     scores     (R,) float32
@@ -52,7 +52,7 @@ class ImageInstances:
         return len(self.scores)
 
     def best(self, number: int) -> Self:
-        """The `number` highest scores, best first; equal scores keep their order."""
+        """Return the `number` highest scores, best first; equal scores keep their order."""
         return self.select(np.argsort(-self.scores, kind="mergesort")[:number])
 
     def select(self, index: npt.NDArray[np.int64]) -> Self:
@@ -67,7 +67,7 @@ class ImageInstances:
 
 
 class InstanceStore(ByImage[ImageInstances]):
-    """Detections of every image evaluated so far."""
+    """Keeps the detections of every evaluated image."""
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
         """Keep one image's detections."""
@@ -117,7 +117,7 @@ def _intersection(
 
 
 def ignored(record: ImageRecord) -> npt.NDArray[np.bool_]:
-    """(G,) bool: crowds and difficult objects, neither rewarded nor punished."""
+    """Return (G,) bool: whether each object is a crowd or difficult, which metrics ignore."""
     mask = np.zeros(len(record), dtype=bool)
     for flags in (record.crowd, record.difficult):
         if flags is not None:
@@ -126,7 +126,7 @@ def ignored(record: ImageRecord) -> npt.NDArray[np.bool_]:
 
 
 def object_areas(record: ImageRecord) -> npt.NDArray[np.float64]:
-    """(G,) areas in pixels: the data set's own (`extra['areas']`), else of masks, else of boxes."""
+    """Return (G,) areas in pixels: those of `extra['areas']`, else of masks, else of boxes."""
     known = np.asarray(record.extra.get("areas", [np.nan] * len(record)), dtype=np.float64)
     missing = np.isnan(known)
     if not missing.any():
@@ -139,7 +139,7 @@ def object_areas(record: ImageRecord) -> npt.NDArray[np.float64]:
 
 
 def object_codes(record: ImageRecord) -> list[Rle | None]:
-    """G run-length codes, None for objects without a mask."""
+    """Return G run-length codes, None for objects without a mask."""
     if record.segmentations is None:
         return [None] * len(record)
     codes: list[Rle | None] = []

@@ -1,4 +1,4 @@
-"""How exactly a keypoint must be found: the sigmas of object keypoint similarity (OKS)."""
+"""The sigmas of object keypoint similarity (OKS): the tolerance for each keypoint."""
 
 import logging
 import math
@@ -16,19 +16,19 @@ COCO_OKS_SIGMAS: Sequence[float] = (
     *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062),  # shoulders, elbows, wrists
     *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),  # hips, knees, ankles
 )
-"""How far people disagree about each of COCO's 17 keypoints, relative to the object's size."""
+"""Deviation between annotators for each of COCO's 17 keypoints, relative to the object's size."""
 
 DEFAULT_SIGMA = 0.067
-"""Of keypoints that nobody has measured: the mean of COCO's."""
+"""The sigma of all other keypoints: the mean of COCO's sigmas."""
 
 _OF_COCO = {key_of(name): sigma for name, sigma in zip(COCO_PERSON, COCO_OKS_SIGMAS, strict=True)}
 
 
 def oks_sigmas(cfg: CfgNode) -> list[float]:
-    """One for each keypoint of the config's model.
+    """Return a sigma for each keypoint of the config's model.
 
-    TEST.KEYPOINT_OKS_SIGMAS, else COCO's for keypoints that are named like COCO's person's (and
-    for 17 without names), else `DEFAULT_SIGMA`. ConfigError where the given ones do not fit.
+    They are TEST.KEYPOINT_OKS_SIGMAS, else COCO's for keypoints with the names of COCO's person
+    (and for 17 without names), else `DEFAULT_SIGMA`. ConfigError if given sigmas do not fit.
     """
     count = int(cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS)
     given = [float(sigma) for sigma in cfg.TEST.KEYPOINT_OKS_SIGMAS]
@@ -49,7 +49,7 @@ def oks_sigmas(cfg: CfgNode) -> list[float]:
 
 
 def tell_sigmas(cfg: CfgNode) -> None:
-    """Log which sigmas are assumed, where they are neither given nor all COCO's."""
+    """Log the assumed sigmas if they are neither given nor all COCO's."""
     if not cfg.MODEL.KEYPOINT_ON or cfg.TEST.KEYPOINT_OKS_SIGMAS:
         return
     sigmas = oks_sigmas(cfg)

@@ -1,6 +1,6 @@
 """LVIS's average precision (https://arxiv.org/abs/1908.03195), computed by faster-coco-eval.
 
-In an image only some classes were looked for: detections of others neither help nor hurt.
+Each image is labelled for some classes only; detections of other classes do not count.
 T: IoU thresholds, R: recall points, K: classes, A: area ranges
 """
 
@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 MAX_DETECTIONS = 300
 
 FREQUENCIES = "rcf"
-"""Rare, common, frequent: in fewer than 10, fewer than 100, more training images."""
+"""Rare, common and frequent classes: at most 10, at most 100, and more training images."""
 
 
 class LvisEvaluator(InstanceStore):
     """AP, AP50, AP75, by size, and over rare, common and frequent classes.
 
-    frequencies  'r', 'c' or 'f' of each class; empty: not told apart
+    frequencies  'r', 'c' or 'f' for each class; empty: unknown
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LvisEvaluator(InstanceStore):
         self.max_detections = max_detections
 
     def results(self) -> Results:
-        """The metrics of each IoU type; a table goes to the log."""
+        """Return the metrics of each IoU type; log a table."""
         if not any(len(image) for image in self.images.values()):
             logger.warning("No predictions from the model!")
         return {iou_type: self._evaluate(iou_type) for iou_type in self.iou_types}
@@ -86,7 +86,7 @@ class LvisEvaluator(InstanceStore):
         return results
 
     def _judged(self, record: ImageRecord) -> ImageInstances:
-        """The detections that count: the limit holds for all classes of an image together."""
+        """Return the detections that count; the limit applies to all classes together."""
         image = self.images[record.image_id].best(self.max_detections)
         looked_for = [*record.classes.tolist(), *record.extra.get("neg_classes", ())]
         return image.select(np.flatnonzero(np.isin(image.classes, looked_for)))

@@ -1,4 +1,4 @@
-"""How many objects a user would find: hits, false alarms and misses at one score threshold.
+"""True positives, false positives and false negatives at one score threshold.
 
 G: labelled objects, D: detections of one class over all images
 """
@@ -17,11 +17,11 @@ _IOU_THRESH = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ClassMatches:
-    """Detections of one class, best score first, each right or wrong.
+    """Matched detections of one class, best score first.
 
-    scores       (D,) float32, those of regions that do not count left out
+    scores       (D,) float32, without detections of ignored regions
     correct      (D,) bool
-    num_objects  labelled objects that count
+    num_objects  number of labelled objects that count
     """
 
     scores: npt.NDArray[np.float32]
@@ -29,18 +29,18 @@ class ClassMatches:
     num_objects: int
 
     def counts(self, score_thresh: float) -> tuple[int, int, int]:
-        """True positives, false positives, false negatives at `score_thresh`."""
+        """Return true positives, false positives and false negatives at `score_thresh`."""
         kept = self.correct[self.scores >= score_thresh]
         tp = int(kept.sum())
         return tp, len(kept) - tp, self.num_objects - tp
 
     def best_f1(self) -> tuple[float, float, float, float]:
-        """Highest F1, its score threshold, precision and recall; zeros when nothing is right."""
+        """Return the highest F1, its score threshold, precision and recall; else zeros."""
         if self.num_objects == 0 or not self.correct.any():
             return 0.0, 0.0, 0.0, 0.0
         tp = np.cumsum(self.correct)
         f1 = 2 * tp / (np.arange(1, len(tp) + 1) + self.num_objects)
-        # A threshold takes all detections of one score or none: only ends of ties are reachable.
+        # A threshold keeps all detections of equal score or none, so only the last one counts.
         f1[:-1][self.scores[:-1] == self.scores[1:]] = -1
         best = int(f1.argmax())
         score_thresh, right = float(self.scores[best]), int(tp[best])
@@ -50,7 +50,7 @@ class ClassMatches:
 def match_classes(
     records: Sequence[ImageRecord], images: Sequence[ImageInstances], num_classes: int
 ) -> list[ClassMatches]:
-    """Match every image at IoU 0.5, best score first, as COCO does: one result for each class."""
+    """Match all images at IoU 0.5, best score first, as in COCO; return a result for each class."""
     scores: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(num_classes)]
     correct: list[list[npt.NDArray[np.bool_]]] = [[] for _ in range(num_classes)]
     num_objects = np.zeros(num_classes, dtype=np.int64)
@@ -71,13 +71,13 @@ def _match(
     gt_boxes: npt.NDArray[np.float32],
     skip: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int8]:
-    """1 right, 0 wrong, -1 does not count, for boxes in descending order of score."""
+    """Return 1 (right), 0 (wrong) or -1 (ignored) for boxes in descending order of score."""
     outcome = np.zeros(len(boxes), dtype=np.int8)
     if len(gt_boxes) == 0:
         return outcome
     iou = box_iou(boxes, gt_boxes)
     free: npt.NDArray[np.bool_] = np.logical_not(skip)
-    # COCO's rule for crowds: a box is excused when most of it lies in the region.
+    # COCO's rule for crowds: a box is ignored if at least half of it lies in the region.
     in_region = box_ioa(boxes, gt_boxes[skip]) >= _IOU_THRESH
     excused = np.atleast_1d(in_region.any(axis=1))
     for row in range(len(boxes)):

@@ -1,6 +1,6 @@
-"""Panoptic quality (https://arxiv.org/abs/1801.00868), counted as panopticapi counts it.
+"""Panoptic quality (https://arxiv.org/abs/1801.00868), with the same counts as panopticapi.
 
-A segment is right when it overlaps one of its class by more than half (IoU); then no other can.
+A segment is right if its IoU with a segment of its class exceeds 0.5; at most one can match.
 """
 
 import logging
@@ -28,7 +28,7 @@ class PanopticEvaluator:
     """PQ, SQ and RQ over all classes, things and stuff, 0..100.
 
     thing_ids  category id of each class
-    stuff_ids  category id of each label of the semantic map; label 0 (all things) is left out
+    stuff_ids  category id of each label of the semantic map, without label 0 (all things)
     """
 
     def __init__(self, *, thing_ids: Sequence[int], stuff_ids: Sequence[int]) -> None:
@@ -61,15 +61,15 @@ class PanopticEvaluator:
         return self.rows[category]
 
     def state(self) -> Counts:
-        """For `merge` in another process."""
+        """Return the counts for `merge` in another process."""
         return self.counts
 
     def merge(self, states: Sequence[Counts]) -> None:
-        """The sum over several processes."""
+        """Replace the counts by the sum over several processes."""
         self.counts = sum(states, start=np.zeros_like(self.counts))
 
     def results(self) -> Results:
-        """`panoptic_seg`; classes that occur neither in labels nor in results do not count."""
+        """Return `panoptic_seg`; classes without labels and without results do not count."""
         num_things = len(self.thing_ids)
         parts = {
             "All": self.counts,
@@ -98,7 +98,7 @@ def count_segments(
     """Add one image to `counts`, whose rows are classes: sum of IoU, and TP, FP, FN.
 
     pred, gt      (H, W) segment ids; 0 is unlabelled
-    pred_classes  row of each predicted segment; likewise `gt_classes`
+    pred_classes  row of each predicted segment; `gt_classes` that of each labelled one
     """
     overlaps = _overlaps(pred, gt)
     pred_areas, gt_areas = _areas(pred), _areas(gt)
@@ -129,7 +129,7 @@ def count_segments(
 
 
 def quality(counts: Counts) -> tuple[float, float, float, int]:
-    """PQ, SQ, RQ (0..100, means over the classes that occur) and how many those are."""
+    """Return PQ, SQ, RQ (0..100, means over the classes that occur) and the number of these."""
     iou, tp, fp, fn = counts.T
     seen = tp + fp + fn > 0
     if not seen.any():
@@ -147,7 +147,7 @@ def _areas(segments: Segments) -> dict[int, int]:
 
 
 def _overlaps(pred: Segments, gt: Segments) -> dict[tuple[int, int], int]:
-    """Pixels shared by each (labelled segment, predicted segment)."""
+    """Count the pixels that each (labelled segment, predicted segment) share."""
     pairs, areas = np.unique(np.stack((gt.ravel(), pred.ravel())), axis=1, return_counts=True)
     keys = zip(pairs[0].tolist(), pairs[1].tolist(), strict=True)
     return dict(zip(keys, areas.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Average recall of class-less proposals: how many objects have one close to them.
+"""Average recall of class-agnostic proposals.
 
 G: labelled objects, P: proposals of one image
 """
@@ -31,13 +31,13 @@ Coverage = dict[str, list[npt.NDArray[np.float32]]]
 
 
 class ProposalEvaluator:
-    """AR@100, ARs@100, ..., ARl@1000 as detectron2's `box_proposals`; crowds do not count."""
+    """AR@100, ARs@100, ..., ARl@1000 as in detectron2's `box_proposals`; crowds do not count."""
 
     def __init__(self) -> None:
         self.coverage: Coverage = {f"AR{a}@{n}": [] for n in LIMITS for a in _AREAS}
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
-        """Note how well each object of one image is covered."""
+        """Add the IoU of each object of one image with its proposal."""
         counts = ~ignored(record)
         gt_boxes, areas = record.boxes[counts], object_areas(record)[counts]
         order = detections.scores.argsort(descending=True, stable=True)
@@ -49,17 +49,17 @@ class ProposalEvaluator:
                 self.coverage[f"AR{suffix}@{limit}"].append(best)
 
     def state(self) -> Coverage:
-        """For `merge` in another process."""
+        """Return the IoUs for `merge` in another process."""
         return self.coverage
 
     def merge(self, states: Sequence[Coverage]) -> None:
-        """The union of several processes."""
+        """Unite the IoUs of several processes."""
         self.coverage = {
             key: [part for state in states for part in state[key]] for key in self.coverage
         }
 
     def results(self) -> Results:
-        """Recall averaged over IoU thresholds 0.5 .. 0.95; nan where there is no object."""
+        """Return the recall averaged over IoU thresholds 0.5 .. 0.95; nan without objects."""
         results = {key: _average_recall(parts) for key, parts in self.coverage.items()}
         logger.info("Proposal metrics: \n%s", small_table(results))
         return {"box_proposals": results}
@@ -68,7 +68,7 @@ class ProposalEvaluator:
 def coverage(
     boxes: npt.NDArray[np.float32], gt_boxes: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """IoU of each object with a proposal of its own, paired greedily: (P, 4), (G, 4) -> (G,)."""
+    """Pair objects with proposals greedily, one to one; return IoUs: (P, 4), (G, 4) -> (G,)."""
     best = np.zeros(len(gt_boxes), dtype=np.float32)
     if len(boxes) == 0 or len(gt_boxes) == 0:
         return best

@@ -1,6 +1,6 @@
-"""What a model found, in files: COCO's formats for results, under the names detectron2 gives them.
+"""Writes detections to files in COCO's formats, under the names of detectron2's files.
 
-The writers are evaluators without numbers: they see every image, and `results` writes the file.
+The writers are evaluators without metrics: `add` collects every image, `results` writes the file.
 """
 
 import json
@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 def result_files(
     directory: Path, found: Collection[str], dataset: Dataset, *, store: InstanceStore | None
 ) -> list[Evaluator]:
-    """Writers for everything that a model finds.
+    """Return the writers for all results of a model.
 
-    found  in the words of evaluations: bbox, sem_seg, ...
-    store  where the evaluation keeps instances; None: nobody does, so the writer will
+    found  the kinds of results: bbox, sem_seg, ...
+    store  the evaluator that keeps the instances; None: the writer keeps them
     """
     writers: list[Evaluator] = []
     if "box_proposals" in found:
@@ -49,12 +49,12 @@ def result_files(
 
 
 def category_ids(dataset: Dataset) -> list[int]:
-    """The data set's own ids of its classes; numbers from 1 where it has none."""
+    """Return the data set's ids of its classes; numbers from 1 if it has none."""
     return dataset.category_ids or list(range(1, len(dataset.class_names) + 1))
 
 
 class _FileWriter(ByImage[Any]):
-    """Something for each image, gathered for one file."""
+    """Collects the data of each image for one file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -67,8 +67,8 @@ class _FileWriter(ByImage[Any]):
 class InstanceFile(_FileWriter):
     """Boxes with scores, masks and keypoints: COCO's results format.
 
-    store   keeps the instances; None: this object does
-    absent  classes that the data set does not have: what is found of them is left out
+    store   the evaluator that keeps the instances; None: this object keeps them
+    absent  classes that the data set does not have: detections of them are left out
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class InstanceFile(_FileWriter):
         self._owns_store = store is None
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
-        """Keep one image's instances, unless the evaluation does so itself."""
+        """Keep one image's instances, unless an evaluator does so."""
         if self._owns_store:
             self.store.add(record, detections)
             self.images = self.store.images
@@ -116,7 +116,7 @@ class InstanceFile(_FileWriter):
 
 
 class ProposalFile(_FileWriter):
-    """Class-less boxes with logits, as DATASETS.PROPOSAL_FILES_* of both engines want them."""
+    """Class-agnostic boxes with logits, in the format of DATASETS.PROPOSAL_FILES_*."""
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
         """Keep one image's proposals."""
@@ -124,7 +124,7 @@ class ProposalFile(_FileWriter):
         self.images[record.image_id] = boxes, detections.scores.detach().float().cpu().numpy()
 
     def results(self) -> Results:
-        """No numbers; writes the file: a table of lists, boxes as corners (`bbox_mode` 0)."""
+        """Write the file: a table of lists, with boxes as corners (`bbox_mode` 0)."""
         table = {
             "ids": list(self.images),
             "boxes": [boxes for boxes, _ in self.images.values()],
@@ -139,7 +139,7 @@ class ProposalFile(_FileWriter):
 class SemanticFile(_FileWriter):
     """One run-length code for each class of an image: COCO's stuff format.
 
-    label_ids  the data set's own id of each label; None: the labels themselves
+    label_ids  the data set's id of each label; None: the labels themselves
     """
 
     def __init__(self, path: Path, label_ids: Sequence[int] | None) -> None:
@@ -171,7 +171,7 @@ class SemanticFile(_FileWriter):
 class PanopticFiles(_FileWriter):
     """COCO's panoptic format: a JSON file, and a folder of its name with a PNG for each image.
 
-    Nothing of both where instances and stuff are not merged (PANOPTIC_FPN.COMBINE).
+    Neither is written if instances and stuff are not merged (PANOPTIC_FPN.COMBINE).
     """
 
     def __init__(self, path: Path, dataset: Dataset) -> None:
@@ -186,7 +186,7 @@ class PanopticFiles(_FileWriter):
         ]
 
     def add(self, record: ImageRecord, detections: Detections) -> None:
-        """Write one image's PNG, keep what its segments are."""
+        """Write one image's PNG and keep the description of its segments."""
         if detections.panoptic is None:
             return
         segments, described = detections.panoptic
@@ -194,7 +194,7 @@ class PanopticFiles(_FileWriter):
         folder = self.path.with_suffix("")
         folder.mkdir(parents=True, exist_ok=True)
         ids = segments.cpu().numpy().astype(np.uint32)
-        # The lowest byte in red.
+        # Red holds the lowest byte.
         pixels = np.stack((ids, ids >> 8, ids >> 16), axis=2).astype(np.uint8)
         Image.fromarray(pixels).save(folder / name)
         image = {"id": record.image_id, "file_name": record.path.name}

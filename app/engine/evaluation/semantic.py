@@ -1,4 +1,4 @@
-"""Semantic segmentation: how many pixels of each class are right, also near the borders.
+"""Metrics of semantic segmentation: IoU and accuracy of pixels, and IoU near the borders.
 
 C: classes; label C stands for pixels without a class
 """
@@ -23,7 +23,7 @@ Labels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
 
-_BORDER_SHARE = 0.02  # width of a border, of the image's diagonal
+_BORDER_SHARE = 0.02  # width of a border / the image's diagonal
 _MAX_BORDER_CLASSES = 254  # detectron2 computes borders in 8 bits
 
 
@@ -51,15 +51,15 @@ class SemanticEvaluator:
             self.counts[1] += self._confusion(borders(pred), borders(gt))
 
     def state(self) -> Counts:
-        """For `merge` in another process."""
+        """Return the counts for `merge` in another process."""
         return self.counts
 
     def merge(self, states: Sequence[Counts]) -> None:
-        """The sum over several processes."""
+        """Replace the counts by the sum over several processes."""
         self.counts = sum(states, start=np.zeros_like(self.counts))
 
     def results(self) -> Results:
-        """`sem_seg`; nan for classes that do not occur."""
+        """Return `sem_seg`; nan for classes that do not occur."""
         tp, gt, pred = _marginals(self.counts[0])
         iou = np.where(gt > 0, _ratio(tp, gt + pred - tp), np.nan)
         accuracy = _ratio(tp, gt)
@@ -86,9 +86,9 @@ class SemanticEvaluator:
 
 
 def borders(labels: Labels) -> Labels:
-    """Labels less their erosion, a minimum over a neighbourhood: (H, W) -> (H, W).
+    """Subtract from labels their erosion, a minimum over a neighbourhood: (H, W) -> (H, W).
 
-    detectron2's reading of Boundary IoU (https://arxiv.org/abs/2103.16562); outside the image is 0.
+    This is detectron2's version of Boundary IoU (https://arxiv.org/abs/2103.16562), padded with 0.
     """
     height, width = labels.shape
     reach = max(1, round(_BORDER_SHARE * float(np.hypot(height, width))))
@@ -101,13 +101,13 @@ def borders(labels: Labels) -> Labels:
 
 
 def _marginals(counts: Counts) -> tuple[Shares, Shares, Shares]:
-    """Right, true and predicted pixels of each class: 3 x (C,)."""
+    """Return the right, true and predicted pixels of each class: 3 x (C,)."""
     inner = counts[:-1, :-1].astype(np.float64)
     return counts.diagonal()[:-1].astype(np.float64), inner.sum(axis=0), inner.sum(axis=1)
 
 
 def _ratio(part: Shares, whole: Shares) -> Shares:
-    """nan of nothing."""
+    """Divide (C,) by (C,); nan where `whole` is 0."""
     shares = np.full(len(part), np.nan)
     np.divide(part, whole, out=shares, where=whole > 0)
     return shares

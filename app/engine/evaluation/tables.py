@@ -1,17 +1,17 @@
-"""Text tables as detectron2's logs show them: Markdown pipes, numbers with three decimals."""
+"""Text tables as in detectron2's logs: Markdown pipes, numbers with three decimals."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 
 Cell = str | float | int | None
 
-_MIN_PADDING = 2  # a header is given this much room more than its text
+_MIN_PADDING = 2  # a column is wider than its header by at least this
 
 
 def pipe_table(
     rows: Sequence[Sequence[Cell]], headers: Sequence[str], *, align: str = "center"
 ) -> str:
-    """A Markdown table; `align` ('center' or 'left') holds for every column."""
+    """Return a Markdown table; `align` ('center' or 'left') applies to all columns."""
     text = [[_cell(value) for value in row] for row in rows]
     widths = [
         max(len(header) + _MIN_PADDING, *(len(row[column]) for row in text), 0)
@@ -23,12 +23,12 @@ def pipe_table(
 
 
 def small_table(values: Mapping[str, float]) -> str:
-    """One row of numbers under their names."""
+    """Return a table with one row of numbers under their names."""
     return pipe_table([list(values.values())], list(values))
 
 
 def per_class_table(values: Mapping[str, float], *, column: str = "AP") -> str:
-    """Class names and numbers in up to three pairs of columns."""
+    """Return a table of class names and numbers in up to three pairs of columns."""
     num_columns = min(6, 2 * len(values))
     cells: list[Cell] = list(chain.from_iterable(values.items()))
     rows = list(zip_longest(*(cells[i::num_columns] for i in range(num_columns))))

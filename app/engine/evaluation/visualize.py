@@ -1,4 +1,4 @@
-"""Pictures of detections for people: boxes, masks, keypoints and labels on a photograph.
+"""Draws detections on images: boxes, masks, keypoints and labels.
 
 Images are (H, W, 3) uint8 RGB. Small images are enlarged first, so that labels can be read.
 """
@@ -28,7 +28,7 @@ _FIRST_COLORS: Sequence[Color] = (
 
 
 def class_color(index: int) -> Color:
-    """A bright colour that stays with class `index`."""
+    """Return the colour of class `index`, always the same and bright."""
     if index < len(_FIRST_COLORS):
         return _FIRST_COLORS[index]
     hue = (index * 0.61803398875) % 1.0  # golden ratio: neighbours are far apart
@@ -45,9 +45,9 @@ def draw(
     gt_boxes: npt.NDArray[np.float32] | None = None,
     min_side: int = 400,
 ) -> Picture:
-    """A copy of `image` with its detections; coordinates are in pixels of `image`.
+    """Return a copy of `image` with its detections, whose coordinates are in pixels of `image`.
 
-    score_thresh  leave out less certain detections
+    score_thresh  leave out detections with lower scores
     gt_boxes      (G, 4) labelled boxes, drawn as dashed white outlines
     min_side      enlarge the picture until its short side has at least this many pixels
     """
@@ -58,7 +58,7 @@ def draw(
     pen = ImageDraw.Draw(canvas)
     line = max(3, round(min(canvas.size) / 200))
     boxes = (shown.boxes.float() * scale).numpy()
-    # The best detections come last: their lines lie on top.
+    # The best detections are drawn last, on top of the others.
     for row in reversed(range(len(shown))):
         _box(pen, boxes[row], class_color(int(shown.classes[row])), line)
     for box in () if gt_boxes is None else gt_boxes * scale:
@@ -70,9 +70,9 @@ def draw(
 
 
 def mosaic(images: Sequence[Picture], *, columns: int = 0, cell: Size = (480, 640)) -> Picture:
-    """Pictures side by side, each fitted into a cell of (height, width); no picture: one pixel.
+    """Arrange pictures in a grid of cells of at most (height, width); without any: one pixel.
 
-    columns  0: about as many as rows
+    columns  number of columns; 0: about as many as rows
     """
     if not images:
         return np.full((1, 1, 3), 255, dtype=np.uint8)
@@ -109,7 +109,7 @@ def _fitted(picture: Picture, cell: Size) -> Image.Image:
 
 def _enlarged(image: Picture, min_side: int) -> tuple[Image.Image, float]:
     scale = max(1.0, min_side / min(image.shape[:2]))
-    # Very long pictures stay small rather than huge.
+    # Very long pictures are not enlarged beyond 4000 pixels.
     scale = max(1.0, min(scale, 4000 / max(image.shape[:2])))
     canvas = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
     if scale > 1:
@@ -131,7 +131,7 @@ def _paint_masks(canvas: Image.Image, shown: Detections) -> Image.Image:
 
 def _box(pen: ImageDraw.ImageDraw, box: npt.NDArray[np.float32], color: Color, line: int) -> None:
     x0, y0, x1, y1 = _ordered(box)
-    # A dark hair line on both sides keeps the colour visible on any background.
+    # A dark thin line on both sides makes the colour visible on any background.
     pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=_DARK, width=line + 2)
     pen.rectangle((x0, y0, x1, y1), outline=color, width=line)
 
@@ -186,7 +186,7 @@ def _labels(
         box, score = _ordered(boxes[row]), f"{100 * float(shown.scores[row]):.0f}%"
         color = class_color(int(shown.classes[row]))
         ink = _DARK if _luminance(color) > 0.45 else _WHITE
-        # In a crowd the name gives way first, then the whole label.
+        # Where there is no room, the name is left out first, then the whole label.
         for text in (f"{name} {score}", score):
             tag = _free_place(pen.textbbox((0, 0), text, font=font), box, taken, size_wh)
             if tag is not None:
@@ -199,7 +199,7 @@ def _labels(
 def _free_place(
     text_box: Rect, box: Rect, taken: Sequence[Rect], size_wh: tuple[int, int]
 ) -> Rect | None:
-    """Where a label fits: above its box, inside at the top, below; None when all are taken."""
+    """Return a free place for a label: above its box, inside at the top, below; else None."""
     width, height = text_box[2] - text_box[0] + 6, text_box[3] + 5
     left = min(max(box[0], 0), max(0, size_wh[0] - width))
     for top in (box[1] - height, box[1], box[3], box[3] - height):

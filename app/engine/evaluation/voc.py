@@ -1,4 +1,4 @@
-"""PASCAL VOC's average precision, by the rules of its development kit as detectron2 runs them.
+"""PASCAL VOC's average precision by the rules of its development kit, as in detectron2.
 
 VOC's boxes are pixel indices from 1 with both ends inclusive, so a width is x1 - x0 + 1.
 D: detections of one class, best first
@@ -18,18 +18,18 @@ from app.engine.structures.sample import ImageRecord
 logger = logging.getLogger(__name__)
 
 IOU_THRESHOLDS = tuple(range(50, 100, 5))
-"""In percent."""
+"""IoU thresholds in percent."""
 
 _FROM_ONE = np.array([1.0, 1.0, 0.0, 0.0])
-"""Makes minima that count from 0 count from 1; maxima are the same number either way."""
+"""Converts minima from counting from 0 to counting from 1; maxima are the same in both."""
 
 Boxes = npt.NDArray[np.float64]
 
 
 class VocEvaluator(InstanceStore):
-    """AP (mean over IoU 0.5 .. 0.95), AP50, AP75; difficult objects neither help nor hurt.
+    """AP (mean over IoU 0.5 .. 0.95), AP50, AP75; difficult objects do not count.
 
-    eleven_point  VOC 2007's way to measure the curve; later years take its area
+    eleven_point  average the curve at 11 points as VOC 2007 does; later years take its area
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class VocEvaluator(InstanceStore):
         self.eleven_point = eleven_point
 
     def results(self) -> Results:
-        """`bbox`; tables go to the log."""
+        """Return `bbox`; log the tables."""
         year = 2007 if self.eleven_point else 2012
         logger.info("Evaluating with the metric of PASCAL VOC %d", year)
         pairs = [(r, self.images[r.image_id]) for r in self.records if r.image_id in self.images]
@@ -78,7 +78,7 @@ class VocEvaluator(InstanceStore):
                 np.zeros(len(record), bool) if record.difficult is None else record.difficult
             )
             num_objects += int((gt & ~difficult).sum())
-            # Results files of the kit hold three decimals of scores, one of coordinates.
+            # The kit's result files hold three decimals of scores and one of coordinates.
             mine = image.classes == k
             rounded = np.round(image.scores[mine].astype(np.float64), 3)
             order = np.argsort(-rounded, kind="stable")
@@ -96,7 +96,7 @@ class VocEvaluator(InstanceStore):
 
 
 def average_precision(recall: Boxes, precision: Boxes, *, eleven_point: bool) -> float:
-    """Of a curve with rising recall: (D,), (D,). 0 without detections."""
+    """Return the AP of a curve with rising recall: (D,), (D,). 0 without detections."""
     if eleven_point:
         reached = [precision[recall >= t] for t in np.arange(0.0, 1.1, 0.1)]
         return sum(float(part.max()) if part.size else 0.0 for part in reached) / 11
@@ -109,9 +109,9 @@ def average_precision(recall: Boxes, precision: Boxes, *, eleven_point: bool) ->
 def _match(
     boxes: Boxes, gt_boxes: Boxes, difficult: npt.NDArray[np.bool_], iou_thresh: float
 ) -> npt.NDArray[np.int8]:
-    """1 right, 0 wrong, -1 does not count, for (D, 4) boxes best first.
+    """Return 1 (right), 0 (wrong) or -1 (ignored) for (D, 4) boxes, best first.
 
-    Unlike COCO, a box is tried on its nearest object only, taken or not.
+    Unlike in COCO, a box can match only the object of highest IoU, even if that one is taken.
     """
     outcome = np.zeros(len(boxes), dtype=np.int8)
     if len(gt_boxes) == 0:
