@@ -1,6 +1,6 @@
-"""Which unlabelled images should people label first? One file for each answer.
+"""Mining strategies, one per file: they choose the unlabelled images to label first.
 
-A strategy gives every candidate a finite score; higher is labelled first.
+A strategy gives every candidate a finite score; images with higher scores are labelled first.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ STRATEGIES: dict[str, Strategy] = {
     "aldd": aldd.STRATEGY,
     "random": random.STRATEGY,
 }
-"""What `mining_algorithm` can name."""
+"""The values of `mining_algorithm`."""
 
 
 def score_files(
@@ -36,10 +36,10 @@ def score_files(
     seed: int = 0,
     options: MiningOptions | None = None,
 ) -> Iterator[tuple[Path, float | ImageError]]:
-    """Each file with its finite score (higher = label first) or the reason why it has none.
+    """Yield each file with its finite score (higher = label first) or the reason it has none.
 
-    In the order of `paths`, as a stream: memory does not grow with the number of files. Wrong
-    options are refused at once. `predictor` may be None for a strategy without `uses_model`.
+    The files are streamed in the order of `paths`: memory does not grow with their number. Wrong
+    options raise at once. `predictor` may be None for a strategy without `uses_model`.
     """
     if strategy_name not in STRATEGIES:
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""Views of an image for consistency checks: the pixels change, and the boxes follow.
+"""Augmented views of an image and its boxes, for consistency checks.
 
-Strengths are those of CALD's published code. Whatever is drawn at random depends on the
-candidate's seed only. C, H, W: channels, height, width; R: boxes
+Strengths are those of CALD's published code. Random numbers depend on the candidate's seed only.
+C, H, W: channels, height, width; R: boxes
 """
 
 import math
@@ -21,29 +21,29 @@ COLOUR = 1.5
 ANGLE = math.radians(5)
 NUM_CUTS = 2
 CUT_SIDES = (0.05, 0.2)
-"""Smallest and largest side of a cut, as a share of the image's."""
+"""Smallest and largest side of a cut, as a share of the image's side."""
 CUT_COVERS = (0.1, 0.4)
-"""A cut hides this share of the object it hides most of."""
+"""Range of the largest share of an object that a cut may hide."""
 
 
 def flip(image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Mirrored left to right."""
+    """Mirror left to right."""
     width = image.shape[-1]
     x0, y0, x1, y1 = boxes.unbind(dim=1)
     return image.flip(-1), torch.stack((width - x1, y0, width - x0, y1), dim=1)
 
 
 def resize(image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """0.8 times as large."""
+    """Shrink to 0.8 times the size."""
     height, width = image.shape[-2:]
     size = (max(1, int(height * SHRINK)), max(1, int(width * SHRINK)))
-    # In floating point: GPUs have no kernel for uint8.
+    # This is computed in floating point because GPUs have no kernel for uint8.
     small = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True)[0]
     return small.round().to(torch.uint8), scale(boxes, size[1] / width, size[0] / height)
 
 
 def colour(image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """1.5 times the brightness, then the contrast, then the saturation."""
+    """Multiply brightness, then contrast, then saturation by 1.5."""
     bright = (image * COLOUR).clamp_(max=255)
     contrasting = torch.lerp(bright.mean(), bright, COLOUR).clamp_(0, 255)
     grey = contrasting.mean(dim=0, keepdim=True)
@@ -52,7 +52,7 @@ def colour(image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def cutout(image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Up to two black rectangles, each over a part of an object but never over most of one."""
+    """Draw up to two black rectangles, each over 10 % to 40 % of an object."""
     generator = torch.Generator().manual_seed(seed)
     tries = (_random_box(image, generator) for _ in range(50))
     cuts = [cut for cut in tries if _covers_a_part(cut, boxes)]
@@ -63,10 +63,10 @@ def cutout(image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(image: Tensor, boxes: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Turned by 5 degrees counter-clockwise, shrunk to fit; boxes surround the turned boxes."""
+    """Rotate by 5 degrees counter-clockwise and shrink to fit; boxes enclose the rotated boxes."""
     height, width = image.shape[-2:]
     cos, sin = math.cos(ANGLE), math.sin(ANGLE)
-    # Sides of the turned picture, relative to the image that has to hold it.
+    # Sides of the rotated picture, relative to those of the image that it must fit into.
     grow_x = cos + sin * height / width
     grow_y = cos + sin * width / height
     to_source = torch.tensor(

@@ -1,4 +1,4 @@
-"""What the strategies share that look at one detection at a time.
+"""Shared functions of the strategies that score single detections.
 
 K: foreground classes; R: detections of one image
 """
@@ -21,10 +21,10 @@ def score_detections(
     options: MiningOptions,
     uncertainty: Callable[[Tensor, bool], Tensor],
 ) -> list[float | None]:
-    """The aggregate, for each image, of the `uncertainty` of its detections.
+    """Return for each image the aggregate of the `uncertainty` of its detections.
 
     `uncertainty` takes class probabilities (R, K or K + 1) and whether they are a softmax
-    that includes the background, and gives (R,) numbers in [0, 1].
+    that includes the background, and returns (R,) numbers in [0, 1].
     """
     scores: list[float | None] = []
     for detections in model.detect([candidate.image for candidate in candidates]):
@@ -39,11 +39,11 @@ def score_detections(
 
 
 def class_probs(detections: Detections) -> Tensor:
-    """(R, K or K + 1) float32, away from 0 and 1."""
+    """Return class probabilities (R, K or K + 1) float32, clamped away from 0 and 1."""
     assert detections.class_probs is not None, "mining asks the model to keep class vectors"
     return detections.class_probs.float().clamp(EPSILON, 1 - EPSILON)
 
 
 def sigmoid_margin(probs: Tensor) -> Tensor:
-    """Closeness of the best class to a coin toss, 1 - |2s - 1|: (R, K) -> (R,)."""
+    """Return how close the best probability s is to 0.5, 1 - |2s - 1|: (R, K) -> (R,)."""
     return 1 - (2 * probs.amax(dim=1) - 1).abs()

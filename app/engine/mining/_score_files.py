@@ -1,7 +1,7 @@
-"""From files to mining scores: the stream around a strategy, and the detector as it sees it.
+"""Streams files through a mining strategy, and adapts a predictor to the `MiningModel` protocol.
 
 A file's score depends on its pixels, its name, the model and the seed; never on the other files,
-their order, the batch size or the number of processes that share the work.
+their order, the batch size or the number of processes.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def score_stream(
     seed: int,
     options: MiningOptions,
 ) -> Iterator[tuple[Path, float | ImageError]]:
-    """`score_files` for a strategy that has been looked up."""
+    """Do the work of `score_files` for a `Strategy`."""
     if not strategy.uses_model:
         return ((path, _score_by_name(path, strategy, seed, options)) for path in paths)
     assert predictor is not None, "this strategy looks through a model"
@@ -44,7 +44,7 @@ def score_stream(
         )
 
     def work(samples: list[Sample]) -> list[float]:
-        # Views are made where the model is: much faster there if it is a GPU.
+        # Views are computed on the model's device, which is much faster on a GPU.
         device = predictor.model.device
         candidates = [
             Candidate(sample.image.to(device), _seed(seed, str(sample.image_id)))
@@ -63,7 +63,7 @@ def _score_by_name(
     path: Path, strategy: Strategy, seed: int, options: MiningOptions
 ) -> float | ImageError:
     try:
-        # The header only: a file that is no image is not worth an annotator's time.
+        # Read only the header: a file that is not an image must not be labelled.
         image_size(path)
     except ImageError as error:
         return error
@@ -75,24 +75,24 @@ def _score_by_name(
 def _filled(
     score: float | None, candidate: Candidate, strategy: Strategy, options: MiningOptions
 ) -> float:
-    # A model with broken weights says NaN: it has found nothing.
+    # A model with broken weights returns NaN, which counts as no detection.
     if score is None or not math.isfinite(score):
         return empty_score(options.empty_policy, candidate.seed / 2**64, strategy.usual_range)
     return score
 
 
 def _seed(seed: int, name: str) -> int:
-    """64 bits out of the run's seed and a file name (its folder may differ between machines)."""
-    # A name may hold bytes that are no UTF-8; the file system's own decoding keeps them apart.
+    """Hash the run's seed and a file name, without its folder, into 64 bits."""
+    # A name may hold bytes that are not UTF-8; `surrogateescape` keeps such names distinct.
     text = f"{seed}/{name}".encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 
 
 class PredictorAsMiningModel:
-    """A `MiningModel`: images come at the network's size already and are not resized again."""
+    """A `MiningModel` whose images already have the network's size and are not resized again."""
 
     def __init__(self, predictor: Predictor | None) -> None:
-        """None serves strategies that never ask."""
+        """`predictor` may be None for strategies that do not use the model."""
         self._given = predictor
         if predictor is not None:
             predictor.model.keep_class_probs = True
@@ -104,15 +104,15 @@ class PredictorAsMiningModel:
 
     @property
     def num_classes(self) -> int:
-        """Foreground classes."""
+        """Number of foreground classes."""
         return self._predictor.num_classes
 
     def detect(self, images: Sequence[Tensor]) -> list[Detections]:
-        """Detections with class vectors, in the pixels of the given images."""
+        """Return detections with class probabilities, in the pixels of the given images."""
         return self._predictor.detect_samples(_samples(images))
 
     def dense_class_probs(self, images: Sequence[Tensor]) -> list[list[Tensor]]:
-        """Maps of each image without the cells that lie in the padding."""
+        """Return the class maps of each image without the cells of the padding."""
         return self._predictor.run(_samples(images), self._dense_class_probs)
 
     def _dense_class_probs(self, samples: list[Sample]) -> list[list[Tensor]]:

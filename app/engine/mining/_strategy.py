@@ -1,4 +1,4 @@
-"""What a strategy is given and what it gives back. It never meets the predictor or a file.
+"""The interface of a strategy, which knows neither the predictor nor files.
 
 K: foreground classes; R: detections of one image
 """
@@ -19,7 +19,7 @@ from app.engine.structures.detections import Detections
 class Candidate:
     """One unlabelled image.
 
-    image  (C, H, W) uint8 at the network's size; empty for a strategy that does not look
+    image  (C, H, W) uint8 at the network's size; empty for a strategy without `uses_model`
     seed   64 bits that depend on the run's seed and the file name only
     """
 
@@ -29,13 +29,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class MiningOptions:
-    """How a strategy turns an image into one number.
+    """Options that control how a strategy scores an image.
 
-    aggregate      how the uncertainties of the objects in an image become one: see `AGGREGATES`
+    aggregate      how the uncertainties of the objects in an image are combined: `AGGREGATES`
     empty_policy   where an image without any detection ranks: see `EMPTY_POLICIES`
-    class_weights  one weight for each class (aldd only); empty: all alike
-    score_thresh   detections below it do not count
-    views          the augmented views cald compares with: see `VIEWS`
+    class_weights  one weight for each class (aldd only); empty: equal weights
+    score_thresh   detections with lower scores do not count
+    views          the augmented views that cald compares with: see `VIEWS`
     """
 
     aggregate: str = "topk"
@@ -59,38 +59,38 @@ class MiningOptions:
 
 
 class MiningModel(Protocol):
-    """What a strategy may ask of a detector, a batch at a time."""
+    """The functions of a detector that a strategy may call, with a batch of images."""
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """Number of foreground classes, K."""
         ...
 
     def detect(self, images: Sequence[Tensor]) -> list[Detections]:
-        """Detections with `class_probs`, on the CPU, in the pixels of each given image."""
+        """Return detections with `class_probs`, on the CPU, in the pixels of each given image."""
         ...
 
     def dense_class_probs(self, images: Sequence[Tensor]) -> list[list[Tensor]]:
-        """For each image one map of probabilities for each level: (K or 1, h, w), no padding."""
+        """Return for each image the probabilities of each level: (K or 1, h, w), no padding."""
         ...
 
 
 Score = Callable[[Sequence[Candidate], MiningModel, MiningOptions], list[float | None]]
-"""A number for each candidate, higher = label first; None where the model found nothing."""
+"""Returns a number for each candidate, higher = label first; None without detections."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """One way to choose, with what settings and documents have to know of it.
+    """A way to choose images, with its description for settings and documents.
 
     score           the formula
-    prefers         which images it puts first, in a few words
+    prefers         the images that it ranks first, in a few words
     about           what the score of an image is
     advice          when to choose it
-    uses            which of `aggregate`, `empty_policy`, `class_weights`, `seed` change the scores
-    passes          how often the model looks at an image
-    uses_model      False: candidates come without pixels, and the model never runs
-    is_uncertainty  images of which the model is unsure come before those of which it is sure
+    uses            those of `aggregate`, `empty_policy`, `class_weights`, `seed` that it uses
+    passes          number of forward passes for an image
+    uses_model      False: candidates have no pixels, and the model never runs
+    is_uncertainty  uncertain images rank before certain ones
     usual_range     the lowest and highest score of images with detections
     """
 

@@ -1,7 +1,7 @@
 """Disagreement between neighbouring cells of the dense class maps; no detection is needed.
 
-Aghdam et al., Active learning for deep detection neural networks, ICCV 2019. A detector that is
-sure of itself says the same in neighbouring cells; false negatives and false positives do not.
+Aghdam et al., Active learning for deep detection neural networks, ICCV 2019. Neighbouring cells
+have similar probabilities where a detector is certain, but not at false negatives and positives.
 K: foreground classes; h, w: cells of one level
 """
 
@@ -17,13 +17,13 @@ from app.engine.mining.entropy import binary_entropy
 
 NEIGHBOURHOOD = 9
 TILE = 32
-"""Sides, in cells of the finest level, of a neighbourhood and of a tile that gives one maximum."""
+"""Sides of a neighbourhood, and of a tile whose maximum is taken, in cells of the finest level."""
 
 
 def score(
     candidates: Sequence[Candidate], model: MiningModel, options: MiningOptions
 ) -> list[float | None]:
-    """Weighted mean over classes of the mean over levels of `disagreement`."""
+    """Return the weighted mean over classes of the mean over levels of `disagreement`."""
     scores: list[float | None] = []
     for levels in model.dense_class_probs([candidate.image for candidate in candidates]):
         grid = levels[0].shape[-2:]
@@ -33,9 +33,9 @@ def score(
 
 
 def disagreement(probs: Tensor) -> Tensor:
-    """Entropy of the neighbourhood's mean less its mean entropy; tile maxima, averaged.
+    """Return entropy of the neighbourhood's mean - its mean entropy; tile maxima, averaged.
 
-    A Jensen-Shannon divergence, never negative, in bits: (K, h, w) -> (K,).
+    This is a Jensen-Shannon divergence, never negative, in bits: (K, h, w) -> (K,).
     """
     divergence = binary_entropy(_neighbourhood_mean(probs)) - _neighbourhood_mean(
         binary_entropy(probs)
@@ -44,20 +44,20 @@ def disagreement(probs: Tensor) -> Tensor:
 
 
 def on_grid(probs: Tensor, size: Sequence[int]) -> Tensor:
-    """The map of a level, resampled to the cells of another: (K, h, w) -> (K, *size)."""
+    """Resample the map of a level to `size` cells: (K, h, w) -> (K, *size)."""
     if tuple(probs.shape[-2:]) == tuple(size):
         return probs.float()
     return F.interpolate(probs[None].float(), tuple(size), mode="bilinear")[0]
 
 
 def _neighbourhood_mean(values: Tensor) -> Tensor:
-    """Box filter as two products with band matrices, three times as fast as pooling."""
+    """Apply a box filter as two products with band matrices, 3 times as fast as pooling."""
     rows, columns = (_window(values, length) for length in values.shape[-2:])
     return rows @ values @ columns.T
 
 
 def _window(like: Tensor, length: int) -> Tensor:
-    """(length, length): row i averages the cells up to half a neighbourhood away from i."""
+    """Return (length, length): row i averages the cells within half a neighbourhood of i."""
     cells = torch.arange(length, device=like.device)
     near = ((cells[:, None] - cells).abs() <= NEIGHBOURHOOD // 2).to(like.dtype)
     return near / near.sum(dim=1, keepdim=True)

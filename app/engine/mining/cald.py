@@ -1,4 +1,4 @@
-"""Consistency between an image and its views. An inconsistent model has something to learn.
+"""Consistency of the detections in an image and its views; inconsistent images are informative.
 
 Yu et al., Consistency-based active learning for object detection, L3D-IVU 2022. The paper takes
 the images with the smallest metric first; here a higher score is mined first, so score = -metric.
@@ -17,14 +17,14 @@ from app.engine.structures.boxes import pairwise_iou
 from app.engine.structures.detections import Detections
 
 BASE_POINT = 1.3
-"""A consistency near it teaches most: 2 is an object already known, 0 only a pair ill matched."""
+"""The most informative consistency; 2 means a known object, 0 only a wrongly matched pair."""
 MAX_REFERENCES = 50
 
 
 def score(
     candidates: Sequence[Candidate], model: MiningModel, options: MiningOptions
 ) -> list[float | None]:
-    """Minus the mean of `metric` over the views; None where the image has no detection."""
+    """Return minus the mean of `metric` over the views; None for images without detections."""
     found = model.detect([candidate.image for candidate in candidates])
     references = [_confident(detections, options, MAX_REFERENCES) for detections in found]
     views = [
@@ -47,9 +47,9 @@ def score(
 
 
 def metric(reference: Detections, boxes: Tensor, seen: Detections, num_classes: int) -> float:
-    """M of one view: the smallest |m - 1.3| over the references, 0 if the view shows nothing.
+    """Return the metric of a view: the least |m - 1.3| over references; 0 without detections.
 
-    boxes  (R, 4): the reference boxes, moved into the view
+    boxes  (R, 4): the reference boxes in the coordinates of the view
     """
     if not len(seen):
         return 0.0
@@ -63,7 +63,7 @@ def metric(reference: Detections, boxes: Tensor, seen: Detections, num_classes: 
 
 
 def jensen_shannon(probs: Tensor, other: Tensor) -> Tensor:
-    """Divergence of class vectors, each first scaled to sum 1, in nats: (R, C) twice -> (R,)."""
+    """Return the divergence of class vectors, scaled to sum 1, in nats: (R, C) twice -> (R,)."""
 
     def entropy(p: Tensor) -> Tensor:
         total: Tensor = torch.special.entr(p).sum(dim=1)

@@ -17,12 +17,12 @@ from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions, S
 def score(
     candidates: Sequence[Candidate], model: MiningModel, options: MiningOptions
 ) -> list[float | None]:
-    """Aggregate of `entropy` over the detections of each image."""
+    """Return the aggregate of `entropy` over the detections of each image."""
     return score_detections(candidates, model, options, entropy)
 
 
 def entropy(probs: Tensor, softmax: bool) -> Tensor:
-    """-sum p ln p / ln(K + 1); with independent classes the binary entropy of the best one.
+    """Return -sum p ln p / ln(K + 1); for independent classes the best one's binary entropy.
 
     (R, K) or softmax (R, K + 1) -> (R,) in [0, 1].
     """
@@ -33,8 +33,8 @@ def entropy(probs: Tensor, softmax: bool) -> Tensor:
 
 
 def binary_entropy(probs: Tensor) -> Tensor:
-    """Bits of a coin that shows heads with probability p: any shape, 1 at p = 0.5."""
-    # An average of ones may exceed one by a rounding error, and be minus infinity here.
+    """Return the binary entropy of probabilities, in bits: any shape, 1 at p = 0.5."""
+    # An average of ones may exceed 1 by a rounding error, and its entropy is minus infinity.
     probs = probs.clamp(0, 1)
     nats: Tensor = torch.special.entr(probs) + torch.special.entr(1 - probs)
     return nats / math.log(2)

@@ -1,4 +1,4 @@
-"""Least confidence: the surer the best class, the less there is to learn.
+"""Least confidence: images with a low probability of the best class come first.
 
 Roy et al., Deep active learning for object detection, BMVC 2018.
 R: detections of one image; K: foreground classes
@@ -15,14 +15,14 @@ from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions, S
 def score(
     candidates: Sequence[Candidate], model: MiningModel, options: MiningOptions
 ) -> list[float | None]:
-    """Aggregate of `least_confidence` over the detections of each image."""
+    """Return the aggregate of `least_confidence` over the detections of each image."""
     return score_detections(candidates, model, options, least_confidence)
 
 
 def least_confidence(probs: Tensor, softmax: bool) -> Tensor:
-    """1 - s, or with independent classes 1 - |2s - 1|, where s is the best foreground class.
+    """Return 1 - s, or for independent classes 1 - |2s - 1|; s: best foreground probability.
 
-    A low sigmoid means a sure background, not doubt: hence the second form.
+    The second form is needed because a low sigmoid means certain background, not uncertainty.
     (R, K) or softmax (R, K + 1) -> (R,) in [0, 1].
     """
     return 1 - probs[:, :-1].amax(dim=1) if softmax else sigmoid_margin(probs)

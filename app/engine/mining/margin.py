@@ -1,4 +1,4 @@
-"""Margin: how close the second guess comes to the first.
+"""Margin: images with a small difference between the two best classes come first.
 
 Brust et al., Active learning for deep object detection, VISAPP 2019.
 R: detections of one image; K: foreground classes
@@ -15,12 +15,12 @@ from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions, S
 def score(
     candidates: Sequence[Candidate], model: MiningModel, options: MiningOptions
 ) -> list[float | None]:
-    """Aggregate of `margin` over the detections of each image."""
+    """Return the aggregate of `margin` over the detections of each image."""
     return score_detections(candidates, model, options, margin)
 
 
 def margin(probs: Tensor, softmax: bool) -> Tensor:
-    """1 - (p1 - p2), background included; with independent classes 1 - |2s - 1|.
+    """Return 1 - (p1 - p2), background included; for independent classes 1 - |2s - 1|.
 
     (R, K) or softmax (R, K + 1) -> (R,) in [0, 1].
     """

@@ -1,4 +1,4 @@
-"""Random order: the baseline every other strategy has to beat. The model never runs."""
+"""Random order: the baseline for all other strategies. The model never runs."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from app.engine.mining._strategy import Candidate, MiningModel, MiningOptions, S
 def score(
     candidates: Sequence[Candidate], model: MiningModel, options: MiningOptions
 ) -> list[float | None]:
-    """A uniform number in [0, 1) that depends on the seed and the file name only."""
+    """Return uniform numbers in [0, 1) that depend on the seed and the file name only."""
     return [candidate.seed / 2**64 for candidate in candidates]
 
 
