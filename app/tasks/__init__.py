@@ -11,7 +11,7 @@ TASKS = {Task.TRAINING: "train", Task.MINING: "mining", Task.INFER: "infer"}
 
 
 def run_task(task: Task, env: Env, progress: Progress) -> None:
-    """Do one task; only its own module is imported, which keeps the others' start-up time away."""
+    """Do one task; only its module is imported, because imports take start-up time."""
     with lasting_imports():
         module = import_module(f"{__name__}.{TASKS[task]}")
     module.run(env, progress)

@@ -1,4 +1,4 @@
-"""The task process: does what env.yaml asks for and reports to the supervisor that started it."""
+"""The task process: it runs the tasks of env.yaml and reports to its supervisor."""
 
 import argparse
 import faulthandler
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--report-fd", type=int)
     options = parser.parse_args(arguments)
     setup_logging()
-    # `kill -USR1` shows in the log where every thread of a run that seems stuck stands.
+    # `kill -USR1` logs the stacks of all threads, for a run that seems stuck.
     faulthandler.register(signal.SIGUSR1)
     reporter = Reporter(options.report_fd)
     try:
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run_tasks(env: Env, progress: Progress) -> None:
-    """The requested tasks one after the other, each with an equal share of the progress."""
+    """Run the requested tasks one after the other, each with an equal share of the progress."""
     tasks = env.require_tasks()
     for number, task in enumerate(tasks):
         logger.info("starting %s", task.value)
@@ -46,17 +46,17 @@ def run_tasks(env: Env, progress: Progress) -> None:
 
 
 def report_failure(error: Exception, reporter: Reporter) -> int:
-    """Tell the supervisor why the run ends; a traceback is logged for bugs of ours only."""
+    """Report to the supervisor why the run ends; only our own bugs log a traceback."""
     known = told(error)
     reporter.failure(known)
     return known.exit_status
 
 
 def leave(status: int) -> NoReturn:
-    """End the process without taking the interpreter apart.
+    """End the process without the interpreter's clean-up.
 
-    With torch loaded that takes seconds, which are missing to save something when the run is
-    stopped. Everything is written by now; readers that are left die with this process.
+    With torch loaded the clean-up takes seconds, which a stopped run needs for saving. All files
+    are written by now, and remaining workers die with this process.
     """
     logging.shutdown()
     with suppress(OSError):

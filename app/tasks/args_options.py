@@ -1,7 +1,7 @@
-"""`args_options`: detectron2's command-line text, taken apart.
+"""The parser of `args_options`, which holds detectron2's command-line text.
 
-Understood: `--resume`, and KEY VALUE pairs for the engine's config (KEY=VALUE, too). Everything
-else is an error that names what to use instead; nothing is silently ignored.
+It accepts `--resume`, and KEY VALUE or KEY=VALUE for the engine's config. Everything else is an
+error that names a replacement; nothing is silently ignored.
 """
 
 import re
@@ -37,7 +37,7 @@ OWNED_KEYS = {
     "DATASETS.ACCEPTED_SMELLS": "accepted_smells",
     "OUTPUT_DIR": "the run's output folder",
 }
-"""Keys that config.yaml or the platform decides, and by what."""
+"""Keys that config.yaml or the platform sets -> the setting that decides them."""
 
 LAUNCHER_FLAGS = {
     "--config-file": "set config_file instead",
@@ -56,14 +56,14 @@ _KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What `args_options` asks for: to resume, and KEY VALUE ... for the config."""
+    """The parsed `args_options`: whether to resume, and KEY VALUE ... for the config."""
 
     resume: bool = False
     overrides: tuple[str, ...] = ()
 
 
 def parse_args_options(text: str) -> EngineOptions:
-    """The options in a text; ConfigError naming every flag and key that cannot be honoured."""
+    """Parse the options; a ConfigError names every flag and key that is not allowed."""
     options, faults = inspect_args_options(text)
     if faults:
         raise ConfigError("\n".join(dict.fromkeys(map(str, faults))))
@@ -71,7 +71,7 @@ def parse_args_options(text: str) -> EngineOptions:
 
 
 def inspect_args_options(text: str) -> tuple[EngineOptions, list[Fault]]:
-    """The options as far as they can be honoured, and everything that is wrong with them."""
+    """Return the options that are allowed, and all faults of the others."""
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -96,7 +96,7 @@ def _fault(key: str, text: str) -> Fault:
 
 
 def _flags(words: list[str]) -> tuple[list[str], list[str]]:
-    """Flags, and the other words; what follows an unknown flag and is no key is its value."""
+    """Split flags from other words; after an unknown flag, a word that is no key is its value."""
     flags: list[str] = []
     rest: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
@@ -133,7 +133,7 @@ def _wrong_key(key: str, before: Mapping[str, str]) -> Fault | None:
 
 
 def _paired(words: list[str]) -> tuple[list[tuple[str, str]], list[Fault]]:
-    """KEY VALUE and KEY=VALUE; a list with blanks in it is one value. Keys without a value."""
+    """Return the pairs of keys and values (a list with blanks is one value), and the faults."""
     pairs: list[tuple[str, str]] = []
     alone: list[Fault] = []
     rest = deque(words)
@@ -151,7 +151,7 @@ def _paired(words: list[str]) -> tuple[list[tuple[str, str]], list[Fault]]:
 
 
 def _is_open(value: str) -> bool:
-    """Whether a list goes on in the next word: `(60,` of `(60, 80)`."""
+    """Whether a list continues in the next word, like `(60,` of `(60, 80)`."""
     return value.startswith(("(", "[")) and any(
         value.count(left) > value.count(right) for left, right in ("()", "[]")
     )

@@ -1,13 +1,13 @@
-"""The path of infer and mining, the same for both, from the candidates to the result.
+"""The steps that infer and mining share, from the candidates to the result.
 
     candidates   the images of the index, each once, sorted                  executor.candidates
-    finder       says something of each, on one device or on several         app.tasks.finder
-    journal      what was found, a line for each, group by group, on disk    executor.journal
+    finder       processes each image, on one device or on several           app.tasks.finder
+    journal      the findings on disk, one line for each, group by group     executor.journal
     result       the file that the platform reads, made from the journal     app.tasks.infer, mining
 
-Only whole groups are recorded, and a group with an open entry is looked at again as a whole: what
-is found in an image depends in its last bits on the images of its batch. So a run that was killed
-leaves in the end the bytes that it would have left anyway.
+Only whole groups are recorded, and a group with an open entry is processed again as a whole: the
+last bits of a result depend on the other images of the batch. So a run that was killed and resumed
+writes the same bytes as a run without interruption.
 """
 
 import logging
@@ -40,11 +40,11 @@ T = TypeVar("T")
 
 
 class Result(ABC, Generic[T]):
-    """What becomes of the things that were found: first entries of the journal, then a file."""
+    """Turn the findings into entries of the journal, and those into the result file."""
 
     @abstractmethod
     def entry(self, asset: Asset, found: T | ImageError) -> str:
-        """One line: what was found in an image, or that there is nothing to say of it."""
+        """Return one line with the findings of an image, or for an image that has none."""
 
     @abstractmethod
     def publish(self, candidates: Candidates, journal: Journal) -> None:
@@ -53,7 +53,7 @@ class Result(ABC, Generic[T]):
 
 @dataclass(frozen=True)
 class CandidateTask(ABC, Generic[T]):
-    """What infer and mining differ in. It must bear pickling: each device may get a process."""
+    """The differences of infer and mining; picklable, as each device may get a process."""
 
     task: ClassVar[Task]
     env: Env
@@ -61,30 +61,30 @@ class CandidateTask(ABC, Generic[T]):
 
     @property
     def uses_model(self) -> bool:
-        """Whether what is found depends on a model."""
+        """Whether the findings depend on a model."""
         return True
 
     @abstractmethod
     def open_on(self, device: Device) -> DeviceFinder[T]:
-        """What finds something in images, opened in the process that uses it."""
+        """Open the finder for a device, in the process that uses it."""
 
     @abstractmethod
     def result(self, class_names: Sequence[str]) -> Result[T]:
-        """What takes the things that a model of these classes finds."""
+        """Return the result for the findings of a model with these classes."""
 
 
 def go_through_candidates(task: CandidateTask[T], progress: Progress) -> None:
-    """Find something in every candidate, and publish it.
+    """Process every candidate and publish the result.
 
-    The journal stays until the supervisor knows that the run is done: a run of two tasks does
-    neither again.
+    The journal stays until the supervisor has seen the end of the run, so that a killed run of two
+    tasks repeats neither.
     """
     env = task.env
     candidates = Candidates(env.input.candidate_index_file)
     if not len(candidates):
         logger.warning("%s lists no images: the result is empty", env.input.candidate_index_file)
     with ThreadPoolExecutor(1) as aside:
-        # What decides the results is read while libraries and the model are loaded.
+        # The files are read while libraries and the model are loaded.
         fingerprint = aside.submit(
             run_fingerprint, env, task.task, task.hp, uses_model=task.uses_model
         )
@@ -114,10 +114,10 @@ def _find_missing(
     result: Result[T],
     progress: Progress,
 ) -> None:
-    """Bring the journal from where it stands to an entry for each candidate.
+    """Complete the journal, so that it has an entry for each candidate.
 
-    StoppedError when asked to stop; ImageError where none can be read, or too many are lost;
-    OutOfMemoryError where none fits into memory.
+    StoppedError if asked to stop; ImageError if no image can be read or too many are lost;
+    OutOfMemoryError if no image fits into memory.
     """
     if journal.num_earlier:
         logger.info(
@@ -132,7 +132,7 @@ def _find_missing(
         unreadable.require_any(journal.num_results)
     except (contract.ImageError, contract.OutOfMemoryError):
         if not journal.num_results:
-            journal.clear()  # whatever is repaired: the next run looks at all of them
+            journal.clear()  # so that the next run, after a repair, tries all again
         raise
     finally:
         unreadable.report()
@@ -146,7 +146,7 @@ def _look(
     unreadable: Unreadable,
     progress: Progress,
 ) -> None:
-    """Look at the groups of `work` and record each when it is whole."""
+    """Process the groups of `work` and record each when it is complete."""
     num_images = len(work.candidates)
     num_looked_at = num_images - len(work)
     stream = zip(work, finder.look_at(work), strict=True)

@@ -1,6 +1,6 @@
-"""The engine's config file of a training, found and looked at without torch.
+"""The search and checks of a training's config file, without torch.
 
-The check before a run and the training itself both start here.
+Both the check before a run and the training itself use this module.
 """
 
 import math
@@ -23,20 +23,20 @@ _FAMILIES = {
     "efficient": "configs/EfficientNet/retinanet_efficientnet_b4_FPN.yaml",
     "yolo|ssd|nano|mobile|tiny|lite|fast": "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml",
 }
-"""What the name of another trainer's model may hold -> what comes next to it here."""
+"""Pattern in the name of another trainer's model -> the most similar config here."""
 
-_NEAR = 0.75  # difflib ratio of file names from which one is taken for the other
+_NEAR = 0.75  # difflib ratio of file names above which one counts as a misspelling
 
 
 def named_config(hp: TrainHyperparameters, options: EngineOptions) -> CfgNode:
-    """The config file that `hp` names with the keys of `args_options`; ConfigError if wrong."""
+    """Load the config file of `hp` with the keys of `args_options`; ConfigError if wrong."""
     return load_config(config_path(hp.config_file), options.overrides, origin="args_options")
 
 
 def config_path(config_file: str) -> Path:
-    """The YAML that `config_file` names, in this product's `configs/` or below /in.
+    """Return the YAML that `config_file` names, in this product's `configs/` or below /in.
 
-    Raises ConfigError when there is none, or when the path leads elsewhere.
+    Raises ConfigError if there is none, or if the path leads elsewhere.
     """
     path = (CONFIG_ROOT / mounted(config_file)).resolve()
     folders = (CONFIG_ROOT / "configs", Path(mounted("/in")))
@@ -50,7 +50,7 @@ def config_path(config_file: str) -> Path:
 
 
 def suggested_config(name: str) -> str:
-    """The config that a user most likely wants who wrote `name`; never one that is only a base."""
+    """Return the config that `name` most likely means, but never a base config."""
     configs = (CONFIG_ROOT / "configs").rglob("*.yaml")
     known = {
         file.stem.lower(): str(file.relative_to(CONFIG_ROOT))
@@ -65,7 +65,7 @@ def suggested_config(name: str) -> str:
 
 
 def wrong_kinds(cfg: CfgNode, object_type: int) -> Iterator[str]:
-    """Why the model of a config does not find the task's kind of object."""
+    """Yield reasons why the model of a config does not find the task's kind of object."""
     if cfg.MODEL.KEYPOINT_ON or results(cfg) != ("bbox",):
         yield (
             "config_file: this model finds no boxes of classes (it is for keypoints, proposals or "
@@ -95,9 +95,9 @@ def check_model(cfg: CfgNode, object_type: int) -> None:
 
 
 def learning_rate_for(cfg: CfgNode, batch_size: int) -> float:
-    """The config file's rate, scaled with the batch.
+    """Return the config file's learning rate, scaled with the batch size.
 
-    Linearly for SGD (arXiv:1706.02677), with the square root for AdamW (arXiv:2205.10287).
+    The scale is linear for SGD (arXiv:1706.02677) and a square root for AdamW (arXiv:2205.10287).
     """
     solver = cfg.SOLVER
     share = batch_size / solver.IMS_PER_BATCH

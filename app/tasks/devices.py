@@ -9,14 +9,14 @@ from executor.hyperparameters import Hyperparameters
 logger = logging.getLogger(__name__)
 
 GPU_FILES = ("nvidia[0-9]*", "nvidiactl", "dxg")
-"""What a driver shows in /dev (dxg: under Windows)."""
+"""Device files of GPU drivers in /dev (dxg: under Windows)."""
 
 
 def device_ids(hp: Hyperparameters) -> list[int]:
-    """GPUs to use, [] for the CPU.
+    """Return the GPUs to use, [] for the CPU.
 
-    Without a `gpu_id` (a run by hand) every visible GPU is used. Raises NoDeviceError when a GPU
-    was asked for that is not there, DeviceError when driver and image do not fit.
+    Without a `gpu_id` (a run by hand) every visible GPU is used. Raises NoDeviceError if a
+    requested GPU does not exist, DeviceError if driver and image do not fit.
     """
     asked = hp.gpu_ids
     if asked is not None and not asked:
@@ -35,30 +35,30 @@ def device_ids(hp: Hyperparameters) -> list[int]:
 
 
 def device_names(ids: list[int]) -> list[str]:
-    """The engine's words for where processes compute, one for each."""
+    """Return the engine's device name for each process."""
     return [f"cuda:{index}" for index in ids] or ["cpu"]
 
 
 def gains_by_mixed_precision(device: str) -> bool:
-    """Whether 16-bit numbers make training faster there: GPUs, and CPUs that multiply bfloat16."""
+    """Whether mixed precision speeds up training: on GPUs, and on CPUs with bfloat16 units."""
     if device != "cpu":
         return True
     import torch
 
-    # Older releases of torch do not tell; 32-bit numbers are right everywhere.
+    # Older releases of torch cannot tell; float32 works everywhere.
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def computes_bfloat16(device: str) -> bool:
-    """Whether a GPU multiplies bfloat16 numbers itself."""
+    """Whether a GPU has hardware for bfloat16."""
     import torch
 
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _available() -> int:
-    # torch takes seconds to import, so it is asked only where there is something to ask about.
+    # torch takes seconds to import, so it is imported only if a device file exists.
     if not any(path for pattern in GPU_FILES for path in Path("/dev").glob(pattern)):
         return 0
     import torch

@@ -1,7 +1,7 @@
 """Hyper-parameters of config.yaml -> the engine's frozen config.
 
-The only file where the field names of both languages meet. Nothing here reads data or touches a
-device; what is chosen on the user's behalf is logged with its reason.
+Only this file knows the names of both sides. Nothing here reads data or uses a device; automatic
+choices are logged with their reasons.
 """
 
 import logging
@@ -36,7 +36,7 @@ def training_config(
     weights: str | None = None,
     gains_by_mixed_precision: bool = False,
 ) -> CfgNode:
-    """The frozen config of a training of `num_images` images on `device` (cpu, cuda:0, ...).
+    """Return the frozen config of a training of `num_images` images on `device` (cpu, cuda:0, ...).
 
     `weights` replaces MODEL.WEIGHTS; `gains_by_mixed_precision` decides what `amp: auto` means.
     Raises ConfigError for a config file or key that is wrong.
@@ -67,7 +67,7 @@ def inference_config(
     device: str,
     score_threshold: float,
 ) -> CfgNode:
-    """The frozen config of a trained model, on `device`, as the task wants to use it.
+    """Return the frozen config of a trained model on `device`, with the task's settings.
 
     `score_threshold` replaces the model's own lower limit of scores.
     """
@@ -86,9 +86,9 @@ def inference_config(
 def _set_schedule(
     cfg: CfgNode, hp: TrainHyperparameters, options: EngineOptions, num_images: int
 ) -> None:
-    """Length, learning rate, evaluations and checkpoints for `hp.batch_size` images a step."""
+    """Set length, learning rate, evaluations and checkpoints for steps of `hp.batch_size`."""
     solver = cfg.SOLVER
-    # Who sets these for a run means the run's own iterations, not the config file's.
+    # Values that the user sets count the run's iterations, not the config file's.
     as_asked = {
         key: solver[key]
         for key in ("STEPS", "WARMUP_ITERS")
@@ -113,7 +113,7 @@ def _set_schedule(
 
 
 def _iterations_for(cfg: CfgNode, batch_size: int, num_images: int) -> int:
-    """As many images as the config file plans, but between 36 and 300 passes over the data."""
+    """Return iterations for as many images as the config plans, within 36 to 300 epochs."""
     planned = cfg.SOLVER.MAX_ITER * cfg.SOLVER.IMS_PER_BATCH
     images = max(min(planned, EPOCHS_FOR_MY_DATA * num_images), MIN_ITERATIONS * batch_size)
     images = min(images, MAX_EPOCHS * num_images)
@@ -144,7 +144,7 @@ def _chosen_rate(cfg: CfgNode, batch_size: int) -> float:
 
 
 def _set_image_size(cfg: CfgNode, image_size: int) -> None:
-    """Shorter side in pixels, in training and at test; the longer side keeps its share."""
+    """Set the shorter side in pixels; the limit of the longer side is scaled with it."""
     if not image_size:
         return
     ratio = cfg.INPUT.MAX_SIZE_TEST / max(cfg.INPUT.MIN_SIZE_TEST, 1)

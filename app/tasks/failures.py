@@ -23,24 +23,24 @@ TABLE: tuple[tuple[type[BaseException], type[contract.ExecutorError]], ...] = (
     (engine.DivergedError, contract.DivergedError),
     (engine.RankError, contract.IncompleteError),
 )
-"""First match wins."""
+"""The first matching row is used."""
 
 _ADVICE = (engine.OutOfMemoryError, engine.DivergedError)
-"""Errors that say which key of the engine to change."""
+"""Errors whose messages name keys of the engine's config."""
 
 _KEYS_OF_CONFIG = {
     **OWNED_KEYS,
     "INPUT.MIN_SIZE_TRAIN": "image_size",
     "INPUT.MIN_SIZE_TEST": "image_size",
 }
-"""What config.yaml calls them, where alone a user of the platform can set them."""
+"""The engine's keys -> their names in config.yaml, where platform users set them."""
 
 _SHARED_MEMORY = "/dev/shm"
 _STORAGE_FAULTS = LOST | {errno.EROFS, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV}
 
 
 def told(error: Exception) -> contract.ExecutorError:
-    """The error to report; a bug of ours is logged with its traceback."""
+    """Return the error to report; a bug of ours is logged with its traceback."""
     known = contract_error(error)
     if known is not None:
         return known
@@ -52,7 +52,7 @@ def told(error: Exception) -> contract.ExecutorError:
 
 
 def contract_error(error: BaseException) -> contract.ExecutorError | None:
-    """The error a user should read, or None when `error` is a bug of ours."""
+    """Return the error that a user should read, or None if `error` is a bug of ours."""
     if isinstance(error, contract.ExecutorError):
         return error
     line = first_line(error)
@@ -83,7 +83,7 @@ def contract_error(error: BaseException) -> contract.ExecutorError | None:
 
 
 def in_words_of_config(advice: str) -> str:
-    """The engine's keys in a text, named as config.yaml names them."""
+    """Replace the engine's keys in a text by their names in config.yaml."""
     for key, name in _KEYS_OF_CONFIG.items():
         advice = advice.replace(key, name)
     return advice

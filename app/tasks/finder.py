@@ -1,8 +1,8 @@
-"""What says something of each candidate image, on one device or on several at once.
+"""The processing of candidate images on one device or on several at once.
 
-On several, each has a process with a model of its own, walks through the index itself and takes
-every n-th group of images. What it finds comes back through a pipe, so it runs ahead of the others
-by no more than the pipe holds, and results are in the order of the index.
+Each of several devices has a process with its own model, which reads the index and takes every n-th
+group of images. Findings return through a pipe, so a process is ahead of the others by at most the
+size of the pipe, and results are in the order of the candidates.
 """
 
 import logging
@@ -33,7 +33,7 @@ Found = TypeVar("Found", covariant=True)
 
 @dataclass(frozen=True)
 class Work:
-    """Groups of candidates to look at.
+    """Groups of candidates to process.
 
     group_size  candidates of each group; only the last of all candidates may be in a smaller one
     starts      position of the first candidate of each group
@@ -50,20 +50,20 @@ class Work:
         return self.candidates.at(chain.from_iterable(self.groups()))
 
     def groups(self) -> Iterator[range]:
-        """The positions of each group."""
+        """Yield the positions of each group."""
         for start in self.starts:
             yield range(start, min(start + self.group_size, len(self.candidates)))
 
     def share(self, number: int, count: int) -> "Work":
-        """What one among `count` processes has to do: every n-th group."""
+        """Return the groups of one of `count` processes: every `count`-th group."""
         return Work(self.candidates, self.group_size, self.starts[number::count])
 
 
 class Finder(Protocol[Found]):
-    """Says something of each candidate.
+    """Process candidates, on any number of devices.
 
-    class_names  of the model; empty where there is none
-    group_size   candidates that are under way together: so many are recorded at once
+    class_names  class names of the model; empty without a model
+    group_size   number of candidates that are processed and recorded together
     """
 
     @property
@@ -73,19 +73,19 @@ class Finder(Protocol[Found]):
     def group_size(self) -> int: ...
 
     def look_at(self, work: Work) -> Iterator[Found | ImageError]:
-        """What each candidate of `work` holds, in order and as a stream."""
+        """Yield the finding of each candidate of `work`, in order."""
         ...
 
 
 class DeviceFinder(ABC, Generic[T]):
-    """A finder of one device, in the process that opened it; see `Finder`."""
+    """A finder on one device, in the process that opened it; see `Finder`."""
 
     class_names: Sequence[str] = ()
     group_size: int
 
     @abstractmethod
     def find(self, paths: Iterable[Path]) -> Iterator[tuple[Path, T | ImageError]]:
-        """What each file holds, or why it cannot be said; in order and as a stream."""
+        """Yield the finding of each file, or the error of reading it, in order."""
 
     def look_at(self, work: Work) -> Iterator[T | ImageError]:
         """See `Finder`."""
@@ -94,11 +94,11 @@ class DeviceFinder(ABC, Generic[T]):
 
 @dataclass(frozen=True)
 class Device:
-    """Where a finder computes.
+    """A device on which a finder computes.
 
-    name         in the engine's words
-    num_workers  processes that read images for it
-    num_images   candidates that there are, for all devices
+    name         the engine's name, such as cuda:0
+    num_workers  number of worker processes that read images for it
+    num_images   number of candidates for all devices together
     """
 
     name: str
@@ -107,12 +107,12 @@ class Device:
 
 
 Open = Callable[[Device], DeviceFinder[T]]
-"""Makes the finder of a device; it must bear pickling, as what is found must."""
+"""A function that opens the finder of a device; it and the findings must be picklable."""
 
 
 @contextmanager
 def open_finder(open_on: Open[T], devices: Sequence[Device]) -> Iterator[Finder[T]]:
-    """A finder on one device or, by processes that end with the context, on several."""
+    """Open a finder on one device, or on several by processes that end with the context."""
     if len(devices) == 1:
         yield open_on(devices[0])
         return
@@ -142,21 +142,21 @@ class _SeveralDevices:
 
 
 class _DeviceProcess:
-    """The process of one device, as the task sees it."""
+    """The task's handle of the process of one device."""
 
     def __init__(self, open_on: Open[Any], device: Device) -> None:
         self._device = device.name
         self._child = Child(_serve, open_on, device, name=device.name)
 
     def send(self, message: Any) -> None:
-        with suppress(BrokenPipeError):  # why it has ended is told where its answer is awaited
+        with suppress(BrokenPipeError):  # `receive` reports why the process has ended
             self._child.connection.send(message)
 
     def receive(self) -> Any:
-        """What it found next; raises what ended it."""
+        """Return the next finding; raise the error that ended the process."""
         try:
             message = self._child.connection.recv()
-        except (EOFError, ConnectionResetError):  # the latter with a message that it left unread
+        except (EOFError, ConnectionResetError):  # Reset: it had an unread message
             self._child.process.join()
             raise self._death() from None
         if isinstance(message, ExecutorError):
@@ -188,5 +188,5 @@ def _serve(connection: Connection, open_on: Open[Any], device: Device) -> None:
             connection.send(found)
     except (BrokenPipeError, EOFError):
         return  # the task has ended
-    except Exception as error:  # whatever ends it must be reported by the task
+    except Exception as error:  # the task must report every error
         connection.send(told(error))

@@ -27,7 +27,7 @@ def run(env: Env, progress: Progress) -> None:
 
 @dataclass(frozen=True)
 class Infer(CandidateTask[Any]):
-    """Finds boxes or, where masks are asked for, segments; see `infer_results`."""
+    """The infer task: boxes or, for masks, segments; see `infer_results`."""
 
     hp: InferHyperparameters
     task = Task.INFER
@@ -54,7 +54,7 @@ class Infer(CandidateTask[Any]):
 
 
 class ObjectFinder(DeviceFinder[Any]):
-    """What a model detects, in a form that may go from process to process."""
+    """The detections of a model, in a form that can be sent between processes."""
 
     def __init__(
         self, model: TrainedModel, num_workers: int, portable: Callable[[Any], Any]

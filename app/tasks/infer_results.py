@@ -1,4 +1,4 @@
-"""What infer tells of each image, and the file that comes of it: boxes, or segments with masks."""
+"""The entries and result files of infer: boxes, or segments with masks."""
 
 import logging
 from abc import abstractmethod
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Listed(Generic[T]):
-    """What is at these positions, in their order; may be walked through several times."""
+    """The items at these positions, in their order; can be iterated several times."""
 
     at: Callable[[Iterable[int]], Iterator[T]]
     positions: Sequence[int]
@@ -40,7 +40,7 @@ class Listed(Generic[T]):
 
 
 class InferResult(Result[T]):
-    """Objects of each image, listed in the order of the index."""
+    """The objects of each image, in the order of the index."""
 
     def __init__(self, env: Env, hp: InferHyperparameters, class_names: Sequence[str]) -> None:
         self._path = env.output.infer_result_file
@@ -51,7 +51,7 @@ class InferResult(Result[T]):
     @staticmethod
     @abstractmethod
     def portable(found: Any) -> T:
-        """Detections of a predictor, in a form that may go from process to process."""
+        """Return detections of a predictor in a form that can be sent between processes."""
 
     def _tell(self, journal: Journal) -> None:
         names = Counter({self._class_names[index]: n for index, n in self._counts.items()})
@@ -69,7 +69,7 @@ class InferResult(Result[T]):
 
 
 class BoxesResult(InferResult[ArrayDetections]):
-    """An entry is JSON of an image's boxes."""
+    """A result whose entries are the JSON of an image's boxes."""
 
     def __init__(self, env: Env, hp: InferHyperparameters, class_names: Sequence[str]) -> None:
         super().__init__(env, hp, class_names)
@@ -105,14 +105,14 @@ class BoxesResult(InferResult[ArrayDetections]):
 
 @dataclass(frozen=True, slots=True)
 class SegmentedImage:
-    """Objects with masks as the result tells them: a hundredth of the masks' pixels."""
+    """Objects with masks as run lengths, a hundredth of the size of the masks' pixels."""
 
     segments: list[Segment]
     size: Size
 
 
 class MasksResult(InferResult[SegmentedImage]):
-    """An entry is an image's size and its segments."""
+    """A result whose entries are an image's size and its segments."""
 
     @staticmethod
     def portable(found: Any) -> SegmentedImage:
@@ -122,7 +122,7 @@ class MasksResult(InferResult[SegmentedImage]):
     def entry(self, asset: Asset, found: SegmentedImage | ImageError) -> str:
         """See `Result`."""
         if isinstance(found, StorageError):
-            return segmentation_entry(size=(0, 0))  # another look might wait for a dead server
+            return segmentation_entry(size=(0, 0))  # reading it again might block on a dead server
         if isinstance(found, ImageError):
             return segmentation_entry(size=_size_of(asset))
         self._counts.update(segment.class_index for segment in found.segments)
@@ -137,7 +137,7 @@ class MasksResult(InferResult[SegmentedImage]):
 
 
 def _size_of(asset: Asset) -> Size:
-    """What the header of an unreadable image says; (0, 0) where it says nothing either."""
+    """Return the size in the header of an unreadable image; (0, 0) if that fails too."""
     try:
         return image_size(asset.image)
     except ImageError:
@@ -145,7 +145,7 @@ def _size_of(asset: Asset) -> Size:
 
 
 def segments(detections: ArrayDetections) -> list[Segment]:
-    """Detections with pasted masks -> one segment each."""
+    """Turn detections with pasted masks into one segment each."""
     assert detections.masks is not None
     masks = np.asarray(detections.masks).astype(np.uint8).transpose(1, 2, 0)
     codes = coco_mask.encode(masks.copy(order="F"))

@@ -1,4 +1,4 @@
-"""The mining task: which candidates to label first -> result.tsv.
+"""The mining task: a ranking of the candidates by the benefit of a label -> result.tsv.
 
 N: candidates
 """
@@ -31,7 +31,7 @@ from executor.result_writer import write_mining_result
 logger = logging.getLogger(__name__)
 
 GROUP_WITHOUT_MODEL = 100
-"""Images that are recorded as finished together where no model sets the pace."""
+"""Number of images that are recorded together if no model sets a batch size."""
 
 
 def run(env: Env, progress: Progress) -> None:
@@ -48,7 +48,7 @@ def run(env: Env, progress: Progress) -> None:
 
 @dataclass(frozen=True)
 class Mining(CandidateTask[float]):
-    """Finds a score for each image, and ranks them."""
+    """The mining task: a score for each image, and a ranking."""
 
     hp: MiningHyperparameters
     options: MiningOptions
@@ -99,7 +99,7 @@ class ScoreFinder(DeviceFinder[float]):
 
 
 class RankingResult(Result[float]):
-    """An entry is a number: the image's score, NaN where it has none."""
+    """A result whose entries are scores, NaN for an image without a score."""
 
     def __init__(self, env: Env, hp: MiningHyperparameters) -> None:
         self._path = env.output.mining_result_file
@@ -110,7 +110,7 @@ class RankingResult(Result[float]):
         return repr(math.nan if isinstance(found, ImageError) else found)
 
     def publish(self, candidates: Candidates, journal: Journal) -> None:
-        """See `Result`; last come candidates that have no score."""
+        """See `Result`; candidates without a score come last."""
         scores = np.fromiter(map(float, journal), dtype=np.float64, count=len(candidates))
         order = ranking(scores, (asset.image.name for asset in candidates))
         num_ranked = int(np.isfinite(scores).sum())
@@ -127,10 +127,10 @@ class RankingResult(Result[float]):
 
 
 def ranking(scores: npt.NDArray[np.float64], names: Iterable[str]) -> npt.NDArray[np.int64]:
-    """(N,) positions of the candidates, the highest score first, those that are NaN last.
+    """Return (N,) positions of the candidates, the highest score first, NaN last.
 
-    Equal scores come in an order that depends on the names but follows no alphabet: neighbours in
-    name are often neighbours in a film, and a platform takes the first so many of the list.
+    Equal scores are ordered by a hash of the names, not by the alphabet: similar names are often
+    neighbouring frames of a film, and a platform takes a number of images from the top.
     """
     digests = (
         hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()

@@ -1,6 +1,6 @@
-"""Which of the files below /in/models is the model, whatever layout the platform left them in.
+"""The search for the model below /in/models, in all layouts of the platforms.
 
-Layouts (the stages of 2.x, the flat folder of 1.1, the verifier's bare copy of an /out/models):
+In all layouts (the stages of 2.x, the flat folder of 1.1, the verifier's copy of an /out/models)
 the list in config.yaml is tried first, then the folder is searched, best stage first.
 """
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".pkl", ".pyth", ".safetensors", ".ckpt", ".pth.tar")
 PREFERRED_NAMES = ("model.pth", "model_final.pth", "best.pth")
 _STAGE_LISTS = (("result.yaml", "model_stages"), ("ymir-info.yaml", "stages"))
-"""Files that say which stage is the best one, and their key for what each stage consists of."""
+"""Files that name the best stage, with the key under which they list the stages."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ModelFiles:
     """One usable model.
 
     weights  file with the parameters
-    config   the engine's YAML beside it, or None (a foreign model)
+    config   the engine's YAML beside it, or None for a foreign model
     """
 
     weights: Path
@@ -34,9 +34,9 @@ class ModelFiles:
 
 
 def find_model(listed: Sequence[Path], models_dir: Path) -> ModelFiles:
-    """The model among the files that config.yaml lists, else anywhere below `models_dir`.
+    """Return the model among the files that config.yaml lists, else below `models_dir`.
 
-    Raises ModelError when there are no weights, or a listed path leads out of `models_dir`.
+    Raises ModelError if there are no weights, or a listed path leads out of `models_dir`.
     """
     for path in listed:
         _refuse_escape(path, models_dir)
@@ -56,9 +56,9 @@ def find_model(listed: Sequence[Path], models_dir: Path) -> ModelFiles:
 
 
 def look_for_model(models_dir: Path) -> ModelFiles | None:
-    """The model that lies there without being listed, best stage first; None where there is none.
+    """Return a model that is not listed, best stage first; None if there is none.
 
-    Tells when there is something else, or more than one.
+    Logs when there are only other files, or several models.
     """
     files = list(dict.fromkeys(_search(models_dir)))
     weights = _best_weights(files)
@@ -98,7 +98,7 @@ def _why_unusable(path: Path) -> str:
 
 
 def _hint(models_dir: Path) -> str:
-    """What bears the name of a file with weights and is none."""
+    """Describe a path that is named like a weights file but is none."""
     for path in sorted(models_dir.rglob("*")):
         if path.name.endswith(WEIGHTS_SUFFIXES) and not _is_file_below(path, models_dir):
             return f": {path} {_why_unusable(path)}"
@@ -106,7 +106,7 @@ def _hint(models_dir: Path) -> str:
 
 
 def find_onnx(name: str, listed: Sequence[Path], models_dir: Path) -> Path | None:
-    """The exported model of a name: listed, else anywhere below `models_dir`, best stage first."""
+    """Return the exported model `name`: listed, else below `models_dir`, best stage first."""
     for path in listed:
         _refuse_escape(path, models_dir)
     listed_files = (path for path in listed if path.is_file())
@@ -117,7 +117,7 @@ def find_onnx(name: str, listed: Sequence[Path], models_dir: Path) -> Path | Non
 
 
 def package_class_names(models_dir: Path) -> list[str] | None:
-    """Class names that the platform's package records in ymir-info.yaml, or None."""
+    """Return the class names in the platform's ymir-info.yaml, or None."""
     info_file = models_dir / "ymir-info.yaml"
     if not info_file.is_file():
         return None
@@ -128,10 +128,10 @@ def package_class_names(models_dir: Path) -> list[str] | None:
 
 
 def _is_file_below(path: Path, folder: Path) -> bool:
-    """Whether there is such a file, reached without leaving the folder by `..` or a link."""
+    """Whether `path` is a file inside the folder, also after `..` and links are resolved."""
     try:
         return path.is_file() and path.resolve().is_relative_to(folder.resolve())
-    except OSError:  # a name of 5000 characters, a circle of links
+    except OSError:  # such as a name of 5000 characters or a cycle of links
         return False
 
 
@@ -143,7 +143,7 @@ def _refuse_escape(path: Path, models_dir: Path) -> None:
 
 
 def _search(models_dir: Path) -> Iterable[Path]:
-    """Every file below the folder: those of the best stage first, then by name."""
+    """Return every file below the folder: those of the best stage first, then by name."""
     try:
         best = _best_stage_files(models_dir)
         below = sorted(path for path in models_dir.rglob("*") if _is_ours(path, models_dir))
@@ -156,7 +156,7 @@ def _search(models_dir: Path) -> Iterable[Path]:
 
 
 def _is_ours(path: Path, models_dir: Path) -> bool:
-    """Whether it is a file of a user: not hidden (`._model.pth`), no part of an unpacked one."""
+    """Whether a file is a user's: not hidden (`._model.pth`), not part of an unpacked model."""
     parts = path.relative_to(models_dir).parts
     hidden = any(part.startswith(".") or part in ("__MACOSX", "@eaDir") for part in parts)
     return not hidden and path.name != "data.pkl" and _is_file_below(path, models_dir)
@@ -182,7 +182,7 @@ def _files_of_best(content: dict[str, Any], key: str, models_dir: Path) -> list[
 
 
 def _read_package_file(path: Path) -> dict[str, Any]:
-    """YAML that describes a model; ModelError where it is damaged."""
+    """Read YAML that describes a model; ModelError if it is damaged."""
     try:
         return dict(read_yaml(path).value)
     except ConfigError as error:
@@ -190,7 +190,7 @@ def _read_package_file(path: Path) -> dict[str, Any]:
 
 
 def _best_weights(paths: Iterable[Path]) -> Path | None:
-    """The first preferred name, else the first file that can hold weights."""
+    """Return the first file with a preferred name, else the first that can hold weights."""
     usable = [path for path in paths if path.name.endswith(WEIGHTS_SUFFIXES)]
     for name in PREFERRED_NAMES:
         for path in usable:

@@ -1,7 +1,7 @@
-"""Other forms of the best model beside its weights: what `export` of config.yaml asks for.
+"""Exports of the best model beside its weights, as `export` of config.yaml requests.
 
-They are extras: whatever goes wrong with them is said in the log and costs nothing else. Only where
-memory runs out does the task end: more of it, and the same /out, is all that is needed then.
+They are extras: a failure is only logged. Only when memory runs out does the task end, because a
+new run with more memory and the same /out can then finish it.
 """
 
 import logging
@@ -41,18 +41,18 @@ def add_forms(
     num_workers: int,
     progress: Progress,
 ) -> None:
-    """Add files of these forms to the best stage, up to the first that cannot be made.
+    """Add files of these forms to the best stage; stop at the first that cannot be made.
 
-    OutOfMemoryError where memory was too small for that.
+    OutOfMemoryError if memory was too small for it.
     """
     best = stages.best
     if best is None or not forms:
         return
     try:
         stage = stages.folder(best.name)
-        for left_over in stage.parent.glob(f"{_FOLDER}*"):  # by an export that was killed
+        for left_over in stage.parent.glob(f"{_FOLDER}*"):  # from an export that was killed
             shutil.rmtree(left_over, ignore_errors=True)
-        # Beside the stages: files that turn out well are linked to, not copied.
+        # The folder is beside the stages, so that good files are linked, not copied.
         with TemporaryDirectory(
             prefix=_FOLDER, dir=stage.parent, ignore_cleanup_errors=True
         ) as folder:
@@ -71,7 +71,7 @@ def add_forms(
                 told = span(progress, number / len(forms), (number + 1) / len(forms))
                 best = _publish(stages, best, EXPORTERS[form](replace(job, progress=told)))
                 told(1.0)
-    except Exception as error:  # a defect in an extra must not cost the training
+    except Exception as error:  # an extra must not fail the training
         _tell_or_raise(error, forms)
 
 
@@ -88,7 +88,7 @@ def _tell_or_raise(error: Exception, forms: Sequence[str]) -> None:
 
 
 def _load(stage: Path) -> tuple[CfgNode, Detector]:
-    """The model of a stage, on the CPU."""
+    """Load the model of a stage on the CPU."""
     cfg = load_config(stage / CONFIG_FILE, ["MODEL.DEVICE", "cpu"])
     model = build_detector(cfg)
     load_weights(model, stage / WEIGHTS_FILE).require_whole()
@@ -96,7 +96,7 @@ def _load(stage: Path) -> tuple[CfgNode, Detector]:
 
 
 def _publish(stages: ModelStages, stage: Stage, files: Sequence[Path]) -> Stage:
-    """The same stage with more files."""
+    """Add files to a stage and return the new stage."""
     folder = stages.folder(stage.name)
     for file in files:
         place_file(file, folder / file.name)

@@ -26,11 +26,11 @@ def read_records(
     decisions: Decisions | None = None,
     accepted_smells: Collection[str] = (),
 ) -> list[ImageRecord]:
-    """Records of the images that can be used; what cannot is counted and reported once.
+    """Return records of the usable images; the others are counted and reported once.
 
-    `name` says which set this is in the log. `decisions` of the sets that were read before hold for
-    this one, and its own are added. An image without an annotation file is left out.
-    Raises DatasetError where the set cannot be right.
+    `name` is the set's name in the log. `decisions` from sets that were read before apply to this
+    set too, and its own are added. An image without an annotation file is skipped.
+    Raises DatasetError if the set is certainly wrong.
     """
     if not assets:
         return []
@@ -50,9 +50,9 @@ def read_records(
 
 
 def format_of(annotations: Sequence[Path], export_format: str) -> str:
-    """The annotation format: what the files are, where that and `export_format` disagree.
+    """Return the annotation format; if `export_format` contradicts the files, the files decide.
 
-    DatasetError where they are of several formats.
+    DatasetError if the files have several formats.
     """
     asked = next((name for name, known in FORMATS.items() if export_format in known.words), None)
     found = _format_of_suffixes(annotations) or asked or "ark"
@@ -69,7 +69,7 @@ def format_of(annotations: Sequence[Path], export_format: str) -> str:
 
 
 def _format_of_suffixes(annotations: Sequence[Path]) -> str | None:
-    """What the names of the files say; None where they say nothing."""
+    """Return the format that the file names show; None if they show none."""
     by_suffix = {known.suffix: name for name, known in FORMATS.items() if known.suffix}
     files: dict[str, list[Path]] = {}
     for annotation in annotations:
@@ -86,7 +86,7 @@ def _format_of_suffixes(annotations: Sequence[Path]) -> str | None:
 
 
 def require_objects(records: Sequence[ImageRecord], class_names: Sequence[str]) -> None:
-    """DatasetError unless at least one image has at least one object; warn of unused classes."""
+    """Raise DatasetError unless any image has an object; warn of unused classes."""
     if not records:
         raise DatasetError(
             "training set: no image can be read; see the warnings above and check the data set"

@@ -1,7 +1,7 @@
-"""The parts of a training put together once without data.
+"""A trial construction of a training's parts without data.
 
-What only the built network can tell (widths that do not fit, a norm that needs other channels) is
-told before data is read, which may take long.
+Errors that only the built network shows (widths that do not fit, a norm that needs other channels)
+are reported before data is read, which may take long.
 """
 
 from app.engine.config import CfgNode
@@ -11,7 +11,7 @@ from app.engine.modeling.detector import Detector
 
 
 def rehearse(cfg: CfgNode) -> Detector:
-    """The blank network on the CPU; the engine's ConfigError where a training cannot begin."""
+    """Build the blank network on the CPU; ConfigError of the engine if training cannot begin."""
     on_cpu = cfg.clone()
     on_cpu.defrost()
     on_cpu.MODEL.DEVICE = "cpu"

@@ -1,8 +1,7 @@
-"""Which runs of infer and mining may share a journal.
+"""The fingerprint of a run of infer or mining, which decides whether it can resume a journal.
 
-A run goes on with an earlier one's work only if everything that decides results is the same: the
-index, the model, the settings, this program. How the work is done (devices, batches, processes)
-may change.
+A run continues an earlier run only if everything that decides results is the same: the index, the
+model, the settings and this program. Devices, batches and processes may change.
 """
 
 from importlib.metadata import version
@@ -27,7 +26,7 @@ def run_fingerprint(
     *,
     uses_model: bool,
 ) -> str:
-    """A digest of all that decides a task's results."""
+    """Return a digest of everything that decides a task's results."""
     facts: dict[str, object] = {
         "task": task.value,
         "settings": hp.model_dump(mode="json", exclude=HOW),
@@ -40,13 +39,13 @@ def run_fingerprint(
     if uses_model:
         model = find_model(hp.model_params_path, env.input.models_dir)
         files += [path for path in (model.weights, model.config) if path is not None]
-        # Other files may have a say: names of the classes, an exported form of the model.
+        # Other files may matter too: names of the classes, an exported form of the model.
         facts["models"] = _listing(env.input.models_dir)
     return fingerprint(facts, files)
 
 
 def _listing(folder: Path) -> list[tuple[str, int]]:
-    """Names and sizes of all files below a folder."""
+    """List names and sizes of all files below a folder."""
     return sorted(
         (str(path.relative_to(folder)), path.stat().st_size)
         for path in folder.rglob("*")

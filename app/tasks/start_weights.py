@@ -1,8 +1,8 @@
-"""Where a training starts: the chosen model, the one in /in/models, or the config's weights.
+"""The start of a training: the chosen model, the one in /in/models, or the config's weights.
 
-The first of these that there is: a checkpoint of the same training (then no weights are needed);
+The first that exists is used: a checkpoint of the same training (then no weights are needed);
 `pretrained_model_params`; MODEL.WEIGHTS in args_options; a model in /in/models; MODEL.WEIGHTS of
-the config file. Whether weights fit is known, and told, before any data is read.
+the config file. Weights that do not fit are reported before any data is read.
 """
 
 import logging
@@ -34,16 +34,16 @@ _MEANING = (
     "MODEL.ANCHOR_GENERATOR.SIZES",
     "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS",
 )
-"""Keys that say what weights mean; where they differ, what was learned is of less use."""
+"""Keys that change the meaning of weights; if they differ, the weights are less useful."""
 
 
 @dataclass(frozen=True)
 class StartWeights:
-    """Where a training starts.
+    """The weights from which a training starts.
 
-    setting      what MODEL.WEIGHTS is
-    path         the file; None for random weights, and where a checkpoint makes it needless
-    class_names  the classes of a model that was found, for files that do not say
+    setting      the value for MODEL.WEIGHTS
+    path         the file; None for random weights, or if a checkpoint replaces it
+    class_names  the classes of a found model, for weights files that do not name them
     """
 
     setting: str
@@ -60,10 +60,10 @@ def find_start(
     *,
     checkpoints: Path,
 ) -> StartWeights:
-    """Where the training of the config `planned` starts, checked against its `model` and told.
+    """Find the start of the training `planned`, check it against its `model` and log it.
 
     checkpoints  folder of the training's own checkpoints
-    Raises ModelError or CheckpointError where weights are damaged, of another model, or nowhere.
+    Raises ModelError or CheckpointError if weights are damaged, missing or of another model.
     """
     if CheckpointStore(checkpoints).load() is not None:
         logger.info(
@@ -110,7 +110,7 @@ def find_start(
 def _chosen(
     models_dir: Path, hp: TrainHyperparameters, options: EngineOptions
 ) -> tuple[ModelFiles | None, str]:
-    """The model to start from, None for MODEL.WEIGHTS, and why."""
+    """Return the model to start from (None for MODEL.WEIGHTS) and the reason."""
     is_set = "MODEL.WEIGHTS" in options.overrides[::2]
     if hp.pretrained_model_params:
         origin = "pretrained_model_params"
@@ -132,7 +132,7 @@ def _chosen(
 
 
 def _config_class_names(files: ModelFiles) -> list[str]:
-    """MODEL.CLASS_NAMES beside the weights; ModelError where the file there is damaged."""
+    """Return MODEL.CLASS_NAMES of the config beside the weights; ModelError if it is damaged."""
     if files.config is None:
         return []
     try:
@@ -144,7 +144,7 @@ def _config_class_names(files: ModelFiles) -> list[str]:
 
 
 def _warn_of_other_meaning(config: Path, planned: CfgNode) -> None:
-    """Tell where the `config` beside weights has another meaning for them."""
+    """Warn if the `config` beside the weights gives them another meaning than `planned`."""
     try:
         theirs = dict(load_config(config).leaves())
     except ConfigError as error:

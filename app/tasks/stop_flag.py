@@ -1,4 +1,4 @@
-"""Being asked to stop: a flag that work looks at where it can end in good order."""
+"""A flag for stop signals, which a task checks where it can end cleanly."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -9,10 +9,10 @@ from typing import Any
 
 @contextmanager
 def stop_flag() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or SIGINT came; from the first question on, they end nothing by themselves.
+    """Yield a function that returns whether SIGTERM or SIGINT came.
 
-    Before it, while models are built and the first batch is under way, they end the process at
-    once: nothing has been done that could be saved.
+    From its first call on, these signals only set the flag. Before it, while models are built and
+    the first batch is computed, they end the process at once: there is nothing to save yet.
     """
     asked = False
     before: dict[signal.Signals, Any] = {}

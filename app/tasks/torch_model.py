@@ -1,4 +1,4 @@
-"""The model of mining and infer in torch: found, checked against the task, ready to detect."""
+"""The search, check and loading of the torch model for mining and infer."""
 
 import logging
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ def open_torch_model(
 ) -> TorchModel:
     """Load the model of /in/models for a stream of `num_images`.
 
-    `score_threshold` replaces the model's own lower limit of scores; `boxes_only` spares the masks.
-    Raises ModelError when there is no usable model or when its classes are unknown,
-    ObjectTypeError when it does not find what the task asks for.
+    `score_threshold` replaces the model's own lower limit of scores; `boxes_only` skips the masks.
+    Raises ModelError if there is no usable model or its classes are unknown, ObjectTypeError if it
+    does not find the task's kind of object.
     """
     files = find_model(hp.model_params_path, env.input.models_dir)
     if files.config is None:
@@ -58,7 +58,7 @@ def open_torch_model(
     _check_task(cfg, boxes_only=boxes_only)
     names = _class_names(cfg, hp.class_names, package_class_names(env.input.models_dir))
     if device != "cpu":
-        torch.cuda.set_device(device)  # pinned memory would open the first GPU, too
+        torch.cuda.set_device(device)  # pinned memory would otherwise open the first GPU too
     logger.info("model: %s (%s), classes: %s", files.weights, device, ", ".join(names))
     streams = streams_on_cpu(hp.batch_size, num_images) if device == "cpu" else 1
     predictor = Predictor.from_files(
@@ -73,7 +73,7 @@ def open_torch_model(
 
 
 def streams_on_cpu(batch_size: int, num_images: int) -> int:
-    """Batches at once: each has its share of the `batch_size` images that may be in memory."""
+    """Return the number of parallel batches, which share the `batch_size` images in memory."""
     return max(min(torch.get_num_threads(), MAX_STREAMS, batch_size, num_images), 1)
 
 
@@ -91,7 +91,7 @@ def _check_task(cfg: CfgNode, *, boxes_only: bool) -> None:
 
 
 def _class_names(cfg: CfgNode, asked: tuple[str, ...], packaged: list[str] | None) -> list[str]:
-    """The model's own names, else the package's, else config.yaml's."""
+    """Return the class names of the model, else of the package, else of config.yaml."""
     own = [str(name) for name in cfg.MODEL.CLASS_NAMES]
     expected = num_classes(cfg)
     for names in (own, packaged or [], list(asked)):
@@ -110,7 +110,7 @@ def _class_names(cfg: CfgNode, asked: tuple[str, ...], packaged: list[str] | Non
 
 
 def _precision(asked: str, device: str) -> str:
-    """What `auto` means: bfloat16 on GPUs that compute it, exact float32 everywhere else."""
+    """Resolve `auto`: bfloat16 on GPUs that support it, exact float32 everywhere else."""
     if asked != "auto":
         return asked
     return "bf16" if device != "cpu" and computes_bfloat16(device) else "fp32"

@@ -40,15 +40,15 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
 MAX_STAGES = 2
-"""The best model and the last one: a platform packs every stage, which costs time and disk."""
+"""Keep the best and the last model: a platform packs every stage, which costs time and disk."""
 
 
 def run(env: Env, progress: Progress) -> None:
-    """Train on the training index, validate on the val index, leave the kept models as stages."""
+    """Train on the training index, validate on the val index, and save models as stages."""
     hp = load_hyperparameters(env.input.config_file, TrainHyperparameters)
     options = parse_args_options(hp.args_options)
     devices = device_names(device_ids(hp))
-    # What is wrong with the model is told before data is read, which may take long.
+    # Errors of the model are reported before data is read, which may take long.
     planned = named_config(hp, options)
     set_classes(planned, hp.class_names)
     check_model(planned, hp.object_type)
@@ -111,7 +111,7 @@ def run(env: Env, progress: Progress) -> None:
 
 
 def _how_good(best: Stage, summary: TrainSummary, *, num_images: int) -> str:
-    """The mAP of the best stage and how many of the validation images it is of, or why none."""
+    """Describe the best stage's mAP and the number of its images, or why there is none."""
     if not num_images:
         return "not validated"
     if not best.is_evaluated:
@@ -128,7 +128,7 @@ def _how_good(best: Stage, summary: TrainSummary, *, num_images: int) -> str:
 
 
 def check_annotations(cfg: CfgNode, records: list[ImageRecord]) -> None:
-    """ObjectTypeError unless the annotations hold what the model learns."""
+    """Raise ObjectTypeError unless the annotations have the kind of objects of the model."""
     if cfg.MODEL.MASK_ON and not any(record.segmentations for record in records):
         raise ObjectTypeError(
             "config_file: this model learns masks but the annotations hold boxes only; choose one "
@@ -142,7 +142,7 @@ def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], lis
         export_format=hp.export_format,
         class_names=hp.class_names,
         conventions=Conventions(hp.annotated_frame, hp.box_corners),
-        decisions=Decisions(),  # the training set is read first: what it decides holds for both
+        decisions=Decisions(),  # the decisions of the training set, read first, apply to both
         accepted_smells=hp.smells,
     )
     train_assets = read_training_index(env.input.training_index_file)
@@ -157,7 +157,7 @@ def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], lis
 
 
 def _stages(env: Env, hp: TrainHyperparameters) -> ModelStages:
-    """The stages of result.yaml, with those that an earlier run left."""
+    """Open the stages of result.yaml, including those of an earlier run."""
     stages = ModelStages.resume(
         env.output,
         dialect=env.dialect,
@@ -175,12 +175,12 @@ def _stages(env: Env, hp: TrainHyperparameters) -> ModelStages:
 
 
 def _stage_writer(stages: ModelStages, hp: TrainHyperparameters) -> Callable[[SavedModel], None]:
-    """What publishes each saved model as a stage of result.yaml."""
+    """Return a function that publishes a saved model as a stage of result.yaml."""
 
     def publish(saved: SavedModel) -> None:
         name = f"iter_{saved.iteration:07d}"
         if not saved.metrics and any(stage.name == name for stage in stages.stages):
-            return  # an earlier run of this training, killed since, has evaluated the same model
+            return  # an earlier run, which was killed, has evaluated the same model
         files = [stages.folder(name) / file.name for file in (saved.weights, saved.config)]
         place_file(saved.weights, files[0])
         place_file(saved.config, files[1])
@@ -191,9 +191,9 @@ def _stage_writer(stages: ModelStages, hp: TrainHyperparameters) -> Callable[[Sa
 
 
 def stage_metrics(metrics: Mapping[str, float], object_type: int) -> dict[str, float | int]:
-    """The platform's numbers (rates in [0, 1]) of an evaluation (0..100).
+    """Convert an evaluation (0..100) to the platform's metrics (rates in [0, 1]).
 
-    mAP, which tells the best stage, is AP at IoU 0.5 of what the task asks for.
+    mAP, which decides the best stage, is AP at IoU 0.5 for the task's kind of object.
     """
     asked_for = "segm/AP50" if object_type == INSTANCE_SEGMENTATION else "bbox/AP50"
     found: dict[str, float | int] = {"mAP": _rate(metrics.get(asked_for, 0.0))}
@@ -210,7 +210,7 @@ def _rate(percent: float) -> float:
 
 
 def _require_end(summary: TrainSummary) -> None:
-    """StoppedError when the run was asked to stop."""
+    """Raise StoppedError if the run was asked to stop."""
     if summary.stopped:
         raise StoppedError(
             f"training: stopped after iteration {summary.iteration} as asked; its checkpoint is "

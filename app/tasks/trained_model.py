@@ -1,8 +1,8 @@
 """The model that infer uses: an exported file in ONNX Runtime, or the weights in torch.
 
-An exported file is used when it is asked for (`backend`, `precision: int8`), and by itself
-(`backend: auto`) when it is the faster of two equals: on the CPU, in float32, with a body made for
-small machines, made from the very weights that lie beside it. Only the chosen library is imported.
+An exported file is used on request (`backend`, `precision: int8`), or automatically (`backend:
+auto`) if it is the faster one: on the CPU, in float32, with a backbone for small machines, and
+exported from the same weights that lie beside it. Only the chosen library is imported.
 """
 
 import logging
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 
 
 class DetectsFiles(Protocol):
-    """What infer asks of a predictor; detections have boxes, scores, classes, masks, image_size."""
+    """A predictor for infer; detections have boxes, scores, classes, masks, image_size."""
 
     group_size: int
 
     def detect_files(
         self, paths: Iterable[Path], *, num_workers: int = 0
     ) -> Iterator[tuple[Path, Any | ImageError]]:
-        """Detections of each file, in order, as a stream."""
+        """Yield the detections of each file, in order."""
         ...
 
 
@@ -58,9 +58,9 @@ def open_model(
 ) -> TrainedModel:
     """Open the model of /in/models for a stream of `num_images`.
 
-    `score_threshold` replaces the model's own lower limit of scores; `boxes_only` spares the masks.
-    Raises ModelError when there is no usable model, ObjectTypeError when it does not find what the
-    task asks for.
+    `score_threshold` replaces the model's own lower limit of scores; `boxes_only` skips the masks.
+    Raises ModelError if there is no usable model, ObjectTypeError if it does not find the task's
+    kind of object.
     """
     asked = _is_asked_for(hp)
     path = _onnx_file(env, hp)
@@ -94,7 +94,7 @@ def open_model(
 
 
 def _onnx_file(env: Env, hp: InferHyperparameters) -> Path | None:
-    """The exported file to use, None for torch; ModelError where one was asked for in vain."""
+    """Return the exported file to use, None for torch; ModelError if a requested one is missing."""
     if hp.backend == "torch" or hp.precision in ("bf16", "fp16"):
         return None
     name = FILE_NAMES["int8" if hp.precision == "int8" else "fp32"]
@@ -118,7 +118,7 @@ def _open_onnx(
     boxes_only: bool,
     num_images: int,
 ) -> TrainedModel:
-    """The exported model; CheckpointError or ObjectTypeError where it is not what is needed."""
+    """Open the exported model; CheckpointError or ObjectTypeError if it does not fit the task."""
     from app.engine.predictor.onnx_predictor import OnnxPredictor
     from app.engine.predictor.onnx_weights import check_weights
 
@@ -159,18 +159,18 @@ def _is_asked_for(hp: InferHyperparameters) -> bool:
 
 
 def _is_faster(env: Env, hp: InferHyperparameters) -> bool:
-    """Whether ONNX Runtime computes the model's body faster than torch on a CPU."""
+    """Whether ONNX Runtime computes the model's backbone faster than torch on a CPU."""
     config = find_model(hp.model_params_path, env.input.models_dir).config
     try:
         body: Any = None if config is None else read_yaml(config).value
     except ConfigError:
-        return False  # torch's side says what is wrong with it
+        return False  # the torch path reports the error
     for key in ("MODEL", "BACKBONE", "NAME"):
         body = body.get(key) if isinstance(body, dict) else None
     return is_faster_exported(str(body))
 
 
 def _is_of_weights_beside(sha256: str, env: Env, hp: InferHyperparameters) -> bool:
-    """Whether the weights that torch would use are those the file was made from."""
+    """Whether the file was exported from the weights that torch would use."""
     weights = find_model(hp.model_params_path, env.input.models_dir).weights
     return sha256_of(weights) == sha256

@@ -1,9 +1,9 @@
-"""Images of mining and infer that cannot be read: how many, for which reason, and too many.
+"""Images of mining and infer that cannot be read: counts, reasons and limits.
 
-What no decoder takes is the images' own fault: they stay without a result. What the storage does
-not give may be there again tomorrow: such an image is never finished, and many of them mean that
-something is wrong with the storage, not with the images. Nor is an image finished that memory is
-too small for; where none fits, it is too small for the task.
+An image that no decoder reads is damaged and stays without a result. An image that the storage does
+not return may be readable later: it stays open, and many such images mean that the storage has a
+fault. An image that does not fit into memory stays open too; if none fits, memory is too small for
+the task.
 """
 
 import logging
@@ -16,10 +16,10 @@ from executor import errors as contract
 logger = logging.getLogger(__name__)
 
 MIN_IMAGES = 20
-"""Of fewer, any share may be lost to the storage, but not all."""
+"""With fewer images, the share of lost images has no limit, unless none can be read."""
 
 ENOUGH_TOO_LARGE = 50
-"""Where the first so many images do not fit, no other is tried."""
+"""If the first images, this many, do not fit into memory, no other is tried."""
 
 _UNREADABLE = "unreadable image"
 _LOST = "image not given by its storage (no result yet, to be looked at again)"
@@ -30,7 +30,7 @@ class Unreadable:
     """The images of one pass that could not be read."""
 
     def __init__(self, num_images: int, *, any_earlier: bool = False) -> None:
-        """`num_images` are to be read in all, and some of them were if `any_earlier`."""
+        """Count for `num_images` in total; `any_earlier`: an earlier run has read some of them."""
         self._num_images = num_images
         self._any_fits = any_earlier
         self._problems = Problems()
@@ -38,10 +38,10 @@ class Unreadable:
         self._lost_in_a_row = 0
 
     def note(self, error: ImageError | None) -> None:
-        """One more image: it was read (None), or why not.
+        """Count one more image; `error` is None if it was read.
 
-        Raises the contract's ImageError once so many are lost that the storage must be at fault,
-        its OutOfMemoryError once so many do not fit that no other will.
+        Raises the contract's ImageError if so many are lost that the storage must be at fault, and
+        its OutOfMemoryError if so many do not fit that no other will.
         """
         if isinstance(error, StorageError):
             self._note_lost(error)
@@ -66,7 +66,7 @@ class Unreadable:
             raise self._verdict(f"{len(self._lost):,} of {self._num_images:,} images")
 
     def require_any(self, num_read: int) -> None:
-        """ImageError or OutOfMemoryError unless this pass or an earlier one has read an image."""
+        """Raise ImageError or OutOfMemoryError if `num_read`, over all passes, is 0."""
         if num_read or not self._num_images:
             return
         if self._num_too_large:
@@ -77,7 +77,7 @@ class Unreadable:
         raise contract.ImageError(f"none of {self._num_images:,} images can be read{example}")
 
     def report(self) -> None:
-        """One warning for each kind, with examples."""
+        """Log one warning for each kind, with examples."""
         self._problems.report(logger)
 
     @property

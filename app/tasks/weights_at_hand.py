@@ -1,4 +1,4 @@
-"""The weights that a training starts from, and what helps a user who has not got them."""
+"""The start weights of a training, and remedies for users who do not have them."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from app.places import CONFIG_ROOT, weights_folders
 from app.tasks.config_file import finds
 
 NAMED_CONFIGS = 3
-"""So many config files are named in an error."""
+"""Number of config files that an error names."""
 
 
 def find_start_weights(weights: str, object_type: int) -> Path | None:
-    """The file that `MODEL.WEIGHTS` of a training names, or None for ''.
+    """Return the file that `MODEL.WEIGHTS` of a training names, or None for ''.
 
-    Where it is nowhere, the error tells what the user of a platform can do, such as other configs
-    whose models find this type of object.
+    If it is not found, the error lists remedies for platform users, such as other configs whose
+    models find this type of object.
     """
     return find_weights(
         weights,
@@ -38,7 +38,7 @@ def _remedies(weights: str, object_type: int) -> str:
 
 
 def configs_at_hand(object_type: int) -> list[str]:
-    """The first config files of such models, small ones first, whose weights are here."""
+    """Return the first configs of this type whose weights are here, small models first."""
     configs = CONFIG_ROOT / "configs"
     folders = weights_folders()
     found: list[str] = []

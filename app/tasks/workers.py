@@ -1,4 +1,4 @@
-"""How many processes read images: what the user asks for, as far as the container can bear it."""
+"""The number of worker processes that read images, limited by the container."""
 
 import logging
 
@@ -6,14 +6,14 @@ from common.host_limits import cpu_count, memory_limit
 
 logger = logging.getLogger(__name__)
 
-_TASK_BYTES = 1 << 30  # the task itself: libraries, a small model, a batch
-_WORKER_BYTES = 256 << 20  # a reader: large images, decoded and augmented, two batches ahead
+_TASK_BYTES = 1 << 30  # the task process: libraries, a small model, a batch
+_WORKER_BYTES = 256 << 20  # a worker: large images, decoded and augmented, two batches ahead
 
 
 def limited_workers(asked: int, *, processes: int = 1) -> int:
-    """Reader processes for each of `processes`; a smaller number than asked for is logged.
+    """Return the workers for each of `processes`; a number below the requested one is logged.
 
-    More readers than processors only take turns; more than fit the memory get the task killed.
+    More workers than processors only take turns; too many for the memory get the task killed.
     """
     cpus, memory = cpu_count(), memory_limit()
     limit = max(cpus // processes, 1)
