@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do one verb; what a user can put right is one line of the log and exit status 1."""
+    """Run one verb; an error that a user can correct is one log line and exit status 1."""
     options = parse(arguments)
     setup_logging()
     try:
@@ -37,18 +37,18 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(options: Options) -> None:
-    """Do one verb; whatever goes wrong is raised."""
+    """Run one verb; all errors are raised."""
     launch = several_processes(os.environ)
     if launch is not None:
         raise ConfigError(launch.refusal("train --num-gpus N uses N GPUs by itself"))
-    # Only the verb's own module is imported: the others' libraries cost seconds.
+    # Only the verb's own module is imported: other libraries take seconds to import.
     with lasting_imports():
         do: Callable[[Options], None] = import_module(f"app.cli.{options.verb}").run
     do(options)
 
 
 def sentence_about(error: Exception) -> str | None:
-    """What a user can put right, in one sentence; None for a bug of ours."""
+    """Return one sentence on an error that a user can correct; None for a bug of ours."""
     if isinstance(error, EngineError):
         return str(error)
     if isinstance(error, OSError):

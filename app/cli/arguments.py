@@ -19,13 +19,13 @@ VERBS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for.
+    """The parsed options.
 
     config_file   YAML, as a path or below configs/
-    data          folder of coco/, lvis/, VOC2007/, cityscapes/, ...; None: not given
+    data          folder that holds coco/, lvis/, VOC2007/, cityscapes/, ...; None: not given
     output        None: the config's OUTPUT_DIR
-    weights_dirs  folders in which MODEL.WEIGHTS is looked for first
-    coco          data sets of one's own: name, JSON file, folder of images
+    weights_dirs  folders that are searched first for MODEL.WEIGHTS
+    coco          the user's own data sets: name, JSON file, folder of images
     inputs        images and folders of images (detect; export compares and calibrates on them)
     formats       kinds of files to export
     overrides     KEY VALUE KEY VALUE ...
@@ -44,24 +44,24 @@ class Options:
     formats: tuple[str, ...] = ()
 
     def sets(self, key: str) -> bool:
-        """Whether the command line gives this key of the config a value."""
+        """Whether the command line sets this key of the config."""
         return key in self.overrides[::2]
 
     @property
     def config_path(self) -> Path:
-        """`config_file` as named, else below configs/ as detectron2's model zoo names it."""
+        """The path `config_file`, or else the same name below configs/, as in detectron2's zoo."""
         named = Path(self.config_file)
         candidates = [named, CONFIG_ROOT / named, CONFIG_ROOT / "configs" / named]
         return next((path for path in candidates if path.is_file()), named)
 
     @property
     def data_root(self) -> Path:
-        """`--data`, else where detectron2 looks."""
+        """`--data`, else the default folder of detectron2."""
         return self.data or Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
 
 
 def parse(arguments: Sequence[str], *, prog: str = "app.cli") -> Options:
-    """Options of a command line; ends the program with status 2 where they make no sense."""
+    """Parse a command line; invalid options end the program with status 2."""
     parser = argparse.ArgumentParser(prog=prog)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, help_text in VERBS.items():
@@ -77,7 +77,7 @@ def parse(arguments: Sequence[str], *, prog: str = "app.cli") -> Options:
 
 
 def verb_parser(verb: str, *, prog: str = "app.cli") -> argparse.ArgumentParser:
-    """The options of one verb, to be shown and completed by another command."""
+    """Return the parser of one verb, so that another command can show and complete its options."""
     parser = argparse.ArgumentParser(prog=f"{prog} {verb}", add_help=False)
     _add_options(parser, verb)
     return parser

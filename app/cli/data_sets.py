@@ -1,4 +1,4 @@
-"""The data sets that a run is about: which are for what, loaded, and numbered as the model is."""
+"""The data sets of a run: their purposes, their loading and their class numbers."""
 
 import logging
 import re
@@ -24,11 +24,11 @@ _FOR_TESTING = re.compile(r"(^|[^a-z])(val|valid|validation|dev|test)([^a-z]|$)"
 
 
 def assign(cfg: CfgNode, options: Options) -> None:
-    """Say in DATASETS.* of `cfg` what the sets of --coco are for, where nothing else does.
+    """Assign the sets of --coco to DATASETS.TRAIN and DATASETS.TEST of `cfg`.
 
-    What the command line sets of DATASETS.* stays, and so does a list of the config file that
-    names one of them. In a training the first of the others is learnt from, those after it are
-    measured; every other verb measures all that DATASETS.TRAIN does not name.
+    A list that the command line sets is kept, and so is a list of the config file that names a set
+    of --coco. Of the remaining sets, `train` trains on the first and evaluates the others; every
+    other verb evaluates all sets that DATASETS.TRAIN does not name.
     """
     own = [name for name, *_ in options.coco]
     if not own:
@@ -85,15 +85,13 @@ def _tell(cfg: CfgNode, options: Options, own: Sequence[str]) -> None:
 
 
 def training_set(cfg: CfgNode, options: Options) -> Dataset:
-    """All of DATASETS.TRAIN, with the numbers of the first."""
+    """Load all of DATASETS.TRAIN, with the class numbers of the first set."""
     _require(cfg, "TRAIN")
     return train_dataset(cfg, options.data_root, _own(cfg, options, "TRAIN"))
 
 
 def test_sets(cfg: CfgNode, options: Options) -> dict[str, Dataset]:
-    """Each of DATASETS.TEST by name, in the numbers of the config's model; ConfigError where the
-    two do not fit.
-    """
+    """Load DATASETS.TEST by name, in the model's class numbers; ConfigError if one does not fit."""
     datasets = evaluation_datasets(cfg, options.data_root, _own(cfg, options, "TEST"))
     names = model_names(cfg)
     if not names.classes and finds_classes(cfg):
@@ -107,7 +105,7 @@ def test_sets(cfg: CfgNode, options: Options) -> dict[str, Dataset]:
 def _guessed_names(
     cfg: CfgNode, options: Options, datasets: Mapping[str, Dataset]
 ) -> Sequence[str]:
-    """Of the classes of a model that does not name them; none where only their number is known."""
+    """Return class names for a model without names; none if only their number is known."""
     others = [n for n, d in datasets.items() if len(d.class_names) != num_classes(cfg)]
     names = list(coco_classes(cfg, options).values())
     if others and names:
@@ -122,18 +120,18 @@ def _guessed_names(
 
 
 def require_test_sets(cfg: CfgNode, options: Options) -> dict[str, Dataset]:
-    """The same, at least one."""
+    """Return `test_sets`; ConfigError if there are none."""
     _require(cfg, "TEST")
     return test_sets(cfg, options)
 
 
 def for_one(cfg: CfgNode, name: str) -> CfgNode:
-    """`cfg` as if DATASETS.TEST named only this one: rules of evaluation depend on it."""
+    """Return `cfg` with only this set in DATASETS.TEST, on which evaluation rules depend."""
     return cfg.with_values({"DATASETS.TEST": (name,)})
 
 
 def _own(cfg: CfgNode, options: Options, part: str) -> dict[str, Load]:
-    """Loaders of --coco; ConfigError where the config names a set that nobody knows."""
+    """Return the loaders of --coco; ConfigError if the config names an unknown set."""
     own = {name: _loader(cfg, name, json, images) for name, json, images in options.coco}
     for name in cfg.DATASETS[part]:
         if name not in own and name not in DATASETS:

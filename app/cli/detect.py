@@ -1,4 +1,4 @@
-"""`detect`: what a model finds in images, as COCO's results files with the images they speak of."""
+"""`detect`: the detections of a model in images, as COCO results files."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(options: Options) -> None:
-    """OUTPUT/detections: results files, and `image_info.json` that says which id is which image."""
+    """Write OUTPUT/detections: results files, and `image_info.json` with the image of each id."""
     cfg = open_config(options)
     paths = find_images(options.inputs)
     weights = require_weights(cfg, options)
@@ -72,7 +72,7 @@ def run(options: Options) -> None:
 
 
 def find_images(inputs: Iterable[Path]) -> list[Path]:
-    """Files as given, and all images in given folders; DatasetError where there is none."""
+    """Return the given files and all images in given folders; DatasetError if there are none."""
     paths: list[Path] = []
     for path in inputs:
         if path.is_dir():
@@ -85,14 +85,14 @@ def find_images(inputs: Iterable[Path]) -> list[Path]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    """Every file below whose name or content says that it is an image, by name; others counted."""
+    """List the files that are images by name or content, sorted; other files are counted."""
     suffixes = image_suffixes()
     images: list[Path] = []
     others: Counter[str] = Counter()
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
             continue
-        # Names that begin with a dot are those of programs: ._a.jpg holds no picture.
+        # Names that begin with a dot belong to programs: ._a.jpg is not an image.
         is_named_so = path.suffix.lower() in suffixes and not path.name.startswith(".")
         if is_named_so or _is_image(path):
             images.append(path)
@@ -118,10 +118,10 @@ def _is_image(path: Path) -> bool:
 
 
 def classes_of(cfg: CfgNode, options: Options) -> Dataset:
-    """Names and ids without records: those that the model was trained with.
+    """Return names and ids without records: the classes with which the model was trained.
 
-    Where the command line gives DATASETS.TEST, by `--data` or `--coco`, the ids are its. A model
-    without names has COCO's, where config and number are COCO's, else numbers from 1.
+    If the command line gives DATASETS.TEST, by `--data` or `--coco`, the ids are from that set. A
+    model without names gets COCO's if config and number are COCO's, else numbers from 1.
     """
     names = model_names(cfg)
     own = Dataset(
@@ -160,7 +160,7 @@ def _in_ids_of(known: tuple[str, Dataset]) -> Dataset:
 
 
 def _categories(cfg: CfgNode, classes: Dataset) -> list[dict[str, Any]]:
-    """As COCO's files list them: what each id in the results files is."""
+    """Return the categories of the ids in the results files, in COCO's form."""
     found: list[dict[str, Any]] = []
     if classes.class_names:
         named = zip(category_ids(classes), classes.class_names, strict=True)

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(options: Options) -> None:
-    """Every data set in turn; EngineError where TEST.EXPECTED_RESULTS are not met."""
+    """Evaluate every data set; EngineError if TEST.EXPECTED_RESULTS are not met."""
     cfg = open_config(options)
     weights = require_weights(cfg, options)
     cfg = with_known_names(cfg, weights)
@@ -30,7 +30,7 @@ def run(options: Options) -> None:
 
 
 def evaluate_set(model: Detector, cfg: CfgNode, name: str, datasets: Mapping[str, Dataset]) -> None:
-    """One data set; its files go to OUTPUT_DIR/inference, or a folder of its name in there."""
+    """Evaluate one data set; its files go to OUTPUT_DIR/inference or its subfolder there."""
     dataset = datasets[name]
     directory = Path(cfg.OUTPUT_DIR) / "inference"
     logger.info("Evaluating on %s", name)

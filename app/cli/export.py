@@ -18,7 +18,7 @@ from app.engine.export import EXPORTERS, ExportJob, spread
 logger = logging.getLogger(__name__)
 
 NUM_IMAGES = 64
-"""Photographs that files are compared with and calibrated on, where there are more."""
+"""Maximum number of images on which files are compared and calibrated."""
 
 
 def run(options: Options) -> None:
@@ -50,7 +50,7 @@ def run(options: Options) -> None:
 
 
 def _validation(cfg: CfgNode, options: Options) -> Dataset | None:
-    """The first of DATASETS.TEST, where the command line says where it lies."""
+    """Load the first of DATASETS.TEST if the command line gives its folder."""
     if not (options.data or options.coco) or not cfg.DATASETS.TEST:
         return None
     return next(iter(test_sets(cfg, options).values()))

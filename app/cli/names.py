@@ -1,4 +1,4 @@
-"""What a model's outputs are called: by the training data, then by the model's own config."""
+"""The names of a model's outputs, from the training data or from the model's config."""
 
 import logging
 from itertools import islice
@@ -39,10 +39,10 @@ def finds_stuff(cfg: CfgNode) -> bool:
 
 
 def model_names(cfg: CfgNode) -> Names:
-    """As far as the config says them."""
+    """Return the names that the config contains."""
     model = cfg.MODEL
     classes = [str(name) for name in model.CLASS_NAMES]
-    # Where there is nothing but a label map, its classes have been the only ones.
+    # A model that predicts only a label map has its stuff names in CLASS_NAMES.
     stuff = [str(name) for name in model.STUFF_NAMES] or ([] if finds_classes(cfg) else classes)
     return Names(
         classes if finds_classes(cfg) else (),
@@ -52,11 +52,11 @@ def model_names(cfg: CfgNode) -> Names:
 
 
 def taught_by(cfg: CfgNode, options: Options, dataset: Dataset) -> tuple[CfgNode, Dataset]:
-    """The config of a model that learns from `dataset`, and the set in that model's numbers.
+    """Return the config of a model for `dataset`, and the set with the model's class numbers.
 
-    MODEL.CLASS_NAMES, where they are given, say which classes in which order; else all of the
-    set's. The numbers of classes and keypoints are the data's where DATASETS.TRAIN names a set of
-    --coco. Raises ConfigError where settings contradict the data.
+    MODEL.CLASS_NAMES, if given, selects and orders the classes; else all classes of the set are
+    used. If DATASETS.TRAIN names a set of --coco, the data decide the numbers of classes and
+    keypoints. Raises ConfigError if settings contradict the data.
     """
     title = ", ".join(cfg.DATASETS.TRAIN)
     own = cfg.clone()
@@ -101,7 +101,7 @@ def _in_given_classes(cfg: CfgNode, options: Options, dataset: Dataset, title: s
 
 
 def _numbers(cfg: CfgNode, dataset: Dataset) -> dict[str, tuple[int, int, str]]:
-    """Key -> the model's number of outputs, the data's, and of what."""
+    """Map each key to the number of outputs of the model, that of the data, and their kind."""
     found: dict[str, tuple[int, int, str]] = {}
     if finds_stuff(cfg):
         stuff = int(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
@@ -116,7 +116,7 @@ def _numbers(cfg: CfgNode, dataset: Dataset) -> dict[str, tuple[int, int, str]]:
 
 
 def _take_numbers(cfg: CfgNode, options: Options, dataset: Dataset, title: str) -> None:
-    """Make it a model of as many outputs as the data has; ConfigError where that is refused."""
+    """Set the numbers of outputs to those of the data; ConfigError if that is refused."""
     for key, (mine, theirs, _) in _numbers(cfg, dataset).items():
         if theirs and mine != theirs and not options.sets(key):
             logger.info("%s is %d, from %s (the config file says %d)", key, theirs, title, mine)
@@ -133,7 +133,7 @@ def _take_numbers(cfg: CfgNode, options: Options, dataset: Dataset, title: str) 
 
 
 def check_numbers(cfg: CfgNode, dataset: Dataset, *, title: str) -> None:
-    """ConfigError unless the model has as many outputs as the data set has classes."""
+    """Raise ConfigError unless the model has as many outputs as the data set has classes."""
     for key, (mine, theirs, what) in _numbers(cfg, dataset).items():
         if not theirs:
             raise ConfigError(f"{title} has no {what}, which this model finds; choose other data")
@@ -148,7 +148,7 @@ def _refuse(key: str, mine: int, theirs: int, title: str) -> None:
 
 
 def with_known_names(cfg: CfgNode, weights: Path) -> CfgNode:
-    """`cfg` with the names of a trained model's classes, also where the weights file has them."""
+    """Return `cfg` with a trained model's class names, also if only the weights file has them."""
     names = [str(name) for name in cfg.MODEL.CLASS_NAMES]
     own = cfg.clone()
     own.defrost()
@@ -168,8 +168,8 @@ def with_known_names(cfg: CfgNode, weights: Path) -> CfgNode:
 
 
 def coco_classes(cfg: CfgNode, options: Options) -> dict[int, str]:
-    """Id and name of each class of a model that does not name them and is most likely COCO's: its
-    config file is for COCO, and their number is right. Else nothing.
+    """Return ids and names of COCO's classes for an unnamed model that is most likely COCO's: its
+    config file is for COCO and the number of classes is right. Else return nothing.
     """
     count = num_classes(cfg)
     if count != (1 if cfg.MODEL.KEYPOINT_ON else len(COCO_CLASSES)):

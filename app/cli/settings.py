@@ -1,4 +1,4 @@
-"""From options to a frozen config, devices, weights, and a model that is ready to detect."""
+"""The frozen config, devices, weights and model of a command line."""
 
 import logging
 import re
@@ -22,9 +22,9 @@ FINAL_WEIGHTS = "model_final.pth"
 
 
 def open_config(options: Options) -> CfgNode:
-    """The frozen config; ConfigError for what is wrong in it, or a GPU that is not there.
+    """Return the frozen config; ConfigError if it is wrong or its GPU does not exist.
 
-    An empty OUTPUT_DIR is the folder of the config file.
+    An empty OUTPUT_DIR means the folder of the config file.
     """
     misplaced = [text for text in options.overrides[::2] if text.startswith("--")]
     if misplaced:
@@ -43,7 +43,7 @@ def open_config(options: Options) -> CfgNode:
 
 
 def _choose_device(cfg: CfgNode, options: Options) -> None:
-    """The CPU in place of a GPU that is not there and that the command line does not ask for."""
+    """Use the CPU if there is no GPU and the command line does not request one."""
     wanted = str(cfg.MODEL.DEVICE)
     if not is_on_gpu(cfg):
         logger.info("device: %s, as MODEL.DEVICE says", wanted)
@@ -70,12 +70,12 @@ def is_on_gpu(cfg: CfgNode) -> bool:
 
 
 def initial_weights(cfg: CfgNode, options: Options) -> Path | None:
-    """The file that MODEL.WEIGHTS names, also beside the config; None for ''."""
+    """Return the file that MODEL.WEIGHTS names, also beside the config; None for ''."""
     beside = options.config_path.parent
     folders = [*options.weights_dirs, beside, *weights_folders()]
     weights = str(cfg.MODEL.WEIGHTS)
     if weights and not options.sets("MODEL.WEIGHTS") and "://" not in weights:
-        # A file of that name in the working folder is another one.
+        # Not in the working folder: a file of that name there is unrelated.
         for folder in (*options.weights_dirs, beside):
             if (folder / weights).is_file():
                 return folder / weights
@@ -83,7 +83,7 @@ def initial_weights(cfg: CfgNode, options: Options) -> Path | None:
 
 
 def require_weights(cfg: CfgNode, options: Options) -> Path:
-    """The same, where there is nothing to do without."""
+    """Return `initial_weights`; ConfigError if there are none."""
     weights = initial_weights(cfg, options)
     if weights is None:
         raise ConfigError(
@@ -93,14 +93,14 @@ def require_weights(cfg: CfgNode, options: Options) -> Path:
 
 
 def open_model(cfg: CfgNode, weights: Path) -> Detector:
-    """The model of a config, filled by the file."""
+    """Build the model of a config and load the weights file."""
     model = build_detector(cfg)
     load_weights(model, weights).require_whole(cfg.MODEL.CLASS_NAMES)
     return model.eval()
 
 
 def _proposal_files(files: tuple[str, ...], options: Options) -> tuple[str, ...]:
-    """Addresses become local files."""
+    """Turn addresses into local files."""
     found = []
     for file in files:
         if "://" not in file:

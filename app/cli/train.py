@@ -1,4 +1,4 @@
-"""`train`: what detectron2's tools/train_net.py does, with its names for the files it leaves."""
+"""`train`: the work of detectron2's tools/train_net.py, with the same names of output files."""
 
 import logging
 import shutil
@@ -30,7 +30,7 @@ _FILE_NAMES = {"last": FINAL_WEIGHTS, "best": "model_best.pth"}
 
 
 def run(options: Options) -> None:
-    """Train; the first of DATASETS.TEST guides the run, the others are measured at its end."""
+    """Train; the first of DATASETS.TEST validates the run, the others are evaluated at its end."""
     cfg = open_config(options)
     output_dir = Path(cfg.OUTPUT_DIR)
     cfg, train_set = taught_by(cfg, options, training_set(cfg, options))
@@ -51,7 +51,7 @@ def run(options: Options) -> None:
             copy = partial(shutil.copyfileobj, weights)
             write_atomically(output_dir / _FILE_NAMES[saved.name], copy)
         if saved.name == "last":
-            # From now on the folder is a model that needs nothing else.
+            # With this config the folder is a complete model.
             final = portable(_as_used(cfg, saved), weights=FINAL_WEIGHTS)
             write_atomically(output_dir / CONFIG_FILE, final.dump())
 
@@ -77,7 +77,7 @@ def run(options: Options) -> None:
 
 
 def _as_used(cfg: CfgNode, saved: SavedModel) -> CfgNode:
-    """With the rates and the seed that the model was in fact trained with."""
+    """Return the config with the rates and the seed that the training really used."""
     stored = load_config(saved.config)
     return cfg.with_values({"SOLVER": stored.SOLVER, "SEED": stored.SEED})
 
@@ -93,7 +93,7 @@ def _tell_objects(dataset: Dataset) -> None:
 
 
 def _class_names(dataset: Dataset) -> list[str]:
-    """Of objects; those of the label map where there are none."""
+    """Return the names of object classes, or those of the label map if there are none."""
     return dataset.class_names or dataset.stuff_names
 
 

@@ -1,8 +1,8 @@
-"""The command `detex`: what people type, in a clone and in the image.
+"""The command `detex`, for users of a clone and of the image.
 
-One file for each verb, imported when it is asked for: `detex --help` must come at once. Nothing
-imports this package.
+Each verb has a file that is imported only when it is used, so that `detex --help` is fast. No
+other package imports this one.
 """
 
 VERSION = "0.1.0"
-"""As in pyproject.toml and in the image's labels."""
+"""The same as in pyproject.toml and in the image's labels."""

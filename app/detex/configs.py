@@ -1,4 +1,4 @@
-"""`detex configs`: the models that `config_file` can name, and what each is for."""
+"""`detex configs`: the models that `config_file` can name, and the purpose of each."""
 
 import json
 import statistics
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NUM_TIMES = 3
 _PICTURE = (480, 640)
-"""Height and width of what a model looks at to be timed."""
+"""Height and width in pixels of the image with which a model is timed."""
 
 _NOTES = """
 weights     here: a training starts without a network; else the file that is looked for
@@ -43,10 +43,10 @@ class Described:
 
     finds        boxes, masks (and boxes), keypoints, ...
     in_tasks     whether a task's config.yaml may name it
-    parameters   their number, with as many classes as the file says
-    weights      what a training starts from: "here", "none", or the file that is not here
-    about        what the file says of itself
-    seconds      for one picture of 640 x 480, with random weights; None: not measured
+    parameters   number of parameters, with the file's number of classes
+    weights      start weights of a training: "here", "none", or the file that is not here
+    about        the comment at the top of the file
+    seconds      time for one image of 640 x 480, with random weights; None: not measured
     """
 
     config_file: str
@@ -59,7 +59,7 @@ class Described:
 
 
 def report(names: Sequence[str], *, measure: bool, as_json: bool) -> int:
-    """Print the models whose path holds one of `names`, all where none is given; the status."""
+    """Print the models whose path contains one of `names`, or all; return the exit status."""
     chosen = [path for path in named_configs() if _is_meant(path, names)]
     if not chosen:
         near = suggested_config(names[0])
@@ -95,14 +95,14 @@ def _row(described: Described, measure: bool) -> str:
 
 
 def named_configs() -> Iterator[Path]:
-    """Every config that is a model, by name; not the bases and detectron2's own test configs."""
+    """Yield every config of a model by name, without bases and detectron2's test configs."""
     for path in sorted((CONFIG_ROOT / "configs").rglob("*.yaml")):
         if not path.name.startswith("Base") and "quick_schedules" not in path.parts:
             yield path
 
 
 def at_hand(path: Path) -> str | None:
-    """Where a config's weights are; '' where it starts without, None where they are elsewhere."""
+    """Return the path of a config's weights; '' if it has none, None if they are not here."""
     wanted = _weights_of(path)
     if not wanted:
         return ""
@@ -116,7 +116,7 @@ def _weights_of(path: Path) -> str:
 
 
 def describe(path: Path, *, measure: bool) -> Described:
-    """What a config is for, how large its network is and, if asked, how fast."""
+    """Return the purpose of a config, the size of its network and, if asked, its speed."""
     cfg = load_config(path)
     kinds = [word for number, word in _TASKS.items() if finds(cfg, number)]
     place = at_hand(path)
@@ -134,13 +134,13 @@ def describe(path: Path, *, measure: bool) -> Described:
 
 
 def _about(path: Path) -> str:
-    """The comment in the first line."""
+    """Return the comment in the first line."""
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     return first.removeprefix("#").strip().rstrip(".") if first.startswith("#") else ""
 
 
 def _other_kind(cfg: CfgNode) -> str:
-    """What a model finds that only detectron2's way of the command line can use."""
+    """Return the output kind of a model that only detectron2's verbs can use."""
     leaves: dict[str, Any] = dict(cfg.leaves())
     for key, word in _COMMAND_LINE_ONLY:
         if leaves[key]:
@@ -154,7 +154,7 @@ def _other_kind(cfg: CfgNode) -> str:
 
 
 def _network(cfg: CfgNode) -> "Detector":
-    """The network without memory for its weights."""
+    """Build the network without memory for its weights."""
     import torch
 
     from app.engine.modeling.build import build_blank_detector
@@ -167,8 +167,8 @@ def _network(cfg: CfgNode) -> "Detector":
 
 
 def _measured(cfg: CfgNode) -> float | None:
-    """Seconds for one picture, the median of a few, on the device that a task would choose; None
-    for a model that needs more than a picture.
+    """Return the median seconds for one image on the device that a task would choose; None for a
+    model that needs more than an image.
     """
     if cfg.MODEL.LOAD_PROPOSALS:
         return None
@@ -184,7 +184,7 @@ def _measured(cfg: CfgNode) -> float | None:
     predictor = Predictor(build_detector(own).eval(), own, consume=True)
     picture = np.random.default_rng(0).integers(0, 256, (*_PICTURE, 3), dtype=np.uint8)
     times = []
-    for _ in range(1 + _NUM_TIMES):  # the first one prepares
+    for _ in range(1 + _NUM_TIMES):  # the first pass is a warm-up
         start = time.perf_counter()
         predictor.detect([picture])
         times.append(time.perf_counter() - start)

@@ -1,8 +1,8 @@
-"""How a task that runs is shown: the plain log, a progress bar below it, or JSON lines beside it.
+"""The display of a running task: the plain log, a progress bar below it, or JSON lines.
 
-The log is what the task and its supervisor write to standard output, and it is the container's. A
-bar needs the last line of the terminal for itself, so the log then goes through a pipe and is
-printed above it; for JSON it goes to standard error.
+The log is the standard output of the task and its supervisor, as in the container. A bar needs the
+last line of the terminal, so the log then goes through a pipe and is printed above the bar; with
+JSON the log goes to standard error.
 """
 
 import json
@@ -16,38 +16,38 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 Show = Callable[[float], None]
-"""Told the fraction of the work that is done, 0 to 1."""
+"""A function that is called with the finished fraction, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a run has to do: so many `images` or `iterations`; 0 where nobody knows yet."""
+    """The amount of work of a run in `images` or `iterations`; 0 if it is not known yet."""
 
     amount: int = 0
     unit: str = ""
 
 
 _MAIN_SHARE = 0.97
-"""Of the progress, about what goes by images or iterations; the rest is opening and writing."""
+"""Share of the progress for images or iterations; the rest is opening and writing."""
 
 _JSON_INTERVAL_S = 1.0
 _DRAIN_S = 5.0
 
 
 def wants_bar() -> bool:
-    """Whether somebody looks at a terminal that can move its cursor."""
+    """Whether the output is a terminal that can move its cursor."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 @contextmanager
 def plain() -> Iterator[Show]:
-    """The log alone."""
+    """Show only the log."""
     yield lambda fraction: None
 
 
 @contextmanager
 def bar(title: str, work: Work) -> Iterator[Show]:
-    """The log, and below it how far the task is, how fast it goes, and how long it will take."""
+    """Show the log, and below it a bar with progress, speed and remaining time."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -76,8 +76,8 @@ def bar(title: str, work: Work) -> Iterator[Show]:
 
 @contextmanager
 def json_lines(work: Work) -> Iterator[tuple[Show, Callable[[dict[str, Any]], None]]]:
-    """The log on standard error; on standard output what `Show` and the second function are told,
-    one object a line.
+    """Write the log to standard error, and the arguments of both functions to standard output, one
+    JSON object a line.
     """
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     kept = os.dup(1)
@@ -106,10 +106,10 @@ def json_lines(work: Work) -> Iterator[tuple[Show, Callable[[dict[str, Any]], No
 
 
 class Pace:
-    """How fast a task goes, from the reports of the last minute."""
+    """The speed of a task, from the reports of the last minute."""
 
     WINDOW_S = 60.0
-    LEAST_S = 2.0  # a shorter time tells nothing
+    LEAST_S = 2.0  # a shorter time gives no reliable rate
 
     def __init__(self, work: Work, clock: Callable[[], float] = time.monotonic) -> None:
         self._work = work
@@ -118,7 +118,7 @@ class Pace:
         self._seen: list[tuple[float, float]] = []
 
     def note(self, fraction: float) -> None:
-        """The task is at `fraction` now."""
+        """Note that the task is at `fraction` now."""
         now = self._clock()
         self._seen.append((now, fraction))
         while len(self._seen) > 2 and now - self._seen[0][0] > self.WINDOW_S:
@@ -126,7 +126,7 @@ class Pace:
 
     @property
     def per_second(self) -> float:
-        """Share of the work that is done in a second; 0 where nothing is known yet."""
+        """Share of the work that is done in a second; 0 if it is not known yet."""
         if not self._seen:
             return 0.0
         (start, first), (end, last) = self._seen[0], self._seen[-1]
@@ -134,14 +134,14 @@ class Pace:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the end; None where nothing is known yet."""
+        """Seconds until the end; None if they are not known yet."""
         if not self._seen or self.per_second <= 0:
             return None
         end, fraction = self._seen[-1]
         return max((1.0 - fraction) / self.per_second - (self._clock() - end), 0.0)
 
     def numbers(self) -> dict[str, Any]:
-        """For programs."""
+        """Return rate, unit, elapsed and remaining seconds for programs."""
         left = self.left_s
         rate, unit = self._rate()
         return {
@@ -152,13 +152,13 @@ class Pace:
         }
 
     def _rate(self) -> tuple[float, str]:
-        """How fast, and in what."""
+        """Return the rate and its unit."""
         if self._work.amount:
             return self.per_second * self._work.amount / _MAIN_SHARE, f"{self._work.unit}/s"
         return 6000 * self.per_second, "%/min"
 
     def text(self) -> str:
-        """For people: `12.5 images/s, 0:12:30 left`."""
+        """Return a text for people such as `12.5 images/s, 0:12:30 left`."""
         left = self.left_s
         if left is None:
             return ""
@@ -170,7 +170,7 @@ class Pace:
 
 @contextmanager
 def _piped(print_line: Callable[[str], None]) -> Iterator[None]:
-    """Hand over all that this process and those it starts write, line by line."""
+    """Pass each output line of this process and of its children to `print_line`."""
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -189,7 +189,7 @@ def _piped(print_line: Callable[[str], None]) -> Iterator[None]:
         for number, descriptor in kept.items():
             os.dup2(descriptor, number)
             os.close(descriptor)
-        # A process that outlives the task may hold the other end.
+        # A process that outlives the task may keep the pipe open.
         thread.join(_DRAIN_S)
 
 

@@ -1,4 +1,4 @@
-"""`detex doctor`: whether this machine can do the work; each line is ok, or says what to do."""
+"""`detex doctor`: checks of this machine; each line is ok or gives a remedy."""
 
 import json
 import os
@@ -22,17 +22,17 @@ from executor.errors import DeviceError, ExecutorError, OutOfMemoryError, Output
 _GIB = 1 << 30
 _LEAST_PYTHON = (3, 11)
 _LEAST_MEMORY = 3 * _GIB
-"""Of a training of the smallest models; others need more."""
+"""Memory for a training of the smallest models; others need more."""
 _LEAST_DISK = 2 * _GIB
 """Checkpoints and stages of one training of a ResNet-50."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was seen.
+    """The result of one check.
 
-    remedy  what to do; '' where it is all right
-    status  what a task would end with because of it; 0 where it would still run
+    remedy  what to do; '' if the check is ok
+    status  exit status of a task because of it; 0 if the task would still run
     """
 
     name: str
@@ -42,7 +42,7 @@ class Finding:
 
 
 def report(output_dir: Path, *, as_json: bool) -> int:
-    """Print all findings; the status of the first that would end a task."""
+    """Print all findings; return the status of the first that would end a task."""
     findings = list(findings_of(output_dir))
     status = next((finding.status for finding in findings if finding.status), 0)
     if as_json:
@@ -59,7 +59,7 @@ def report(output_dir: Path, *, as_json: bool) -> int:
 
 
 def findings_of(output_dir: Path) -> Iterator[Finding]:
-    """Everything that is looked at, in order."""
+    """Yield the findings of all checks in order."""
     yield python()
     yield packages()
     yield from torch_and_gpu()
@@ -73,7 +73,7 @@ def findings_of(output_dir: Path) -> Iterator[Finding]:
 
 
 def python() -> Finding:
-    """The interpreter."""
+    """Check the interpreter."""
     seen = (
         f"{platform.python_version()} ({sys.executable}), {platform.system()} {os.uname().machine}"
     )
@@ -84,7 +84,7 @@ def python() -> Finding:
 
 
 def packages(lock: Path = CONFIG_ROOT / "requirements.txt") -> Finding:
-    """Whether what is installed is what was tested; the image has no lock file beside it."""
+    """Compare installed packages with the tested ones; the image has no lock file."""
     if not lock.is_file():
         return Finding(
             "packages", f"torch {_installed('torch')}, no requirements.txt to compare with"
@@ -107,7 +107,7 @@ def _installed(name: str) -> str:
 
 
 def torch_and_gpu(driver: Path = Path("/proc/driver/nvidia/version")) -> Iterator[Finding]:
-    """torch, each GPU, and 16-bit numbers."""
+    """Check torch, each GPU and mixed precision."""
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -143,7 +143,7 @@ def torch_and_gpu(driver: Path = Path("/proc/driver/nvidia/version")) -> Iterato
 
 
 def _driver(path: Path) -> str:
-    """What the driver says of itself."""
+    """Return the driver's description of itself."""
     try:
         words = path.read_text().split("\n")[0].split()
     except OSError:
@@ -152,14 +152,14 @@ def _driver(path: Path) -> str:
 
 
 def processors() -> Finding:
-    """Those that may be used."""
+    """Report the usable processors."""
     usable, there = cpu_count(), os.cpu_count() or 1
     limited = f" of {there} (limited by the container)" if usable < there else ""
     return Finding("processors", f"{usable}{limited}")
 
 
 def memory(limit: int | None = None) -> Finding:
-    """What a task may use: the container's limit or the machine's memory."""
+    """Check the memory for a task: the container's limit or the machine's memory."""
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = limit or memory_limit()
     usable = min(there, limit or there)
@@ -174,7 +174,7 @@ def memory(limit: int | None = None) -> Finding:
 
 
 def shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
-    """Several GPUs exchange gradients through it; readers do without."""
+    """Check shared memory: several GPUs exchange gradients through it; workers do not use it."""
     try:
         size = shutil.disk_usage(folder).total
     except OSError:
@@ -183,7 +183,7 @@ def shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
 
 
 def disk(folder: Path) -> Finding:
-    """Room for results."""
+    """Check the free space for results."""
     free = shutil.disk_usage(folder).free
     seen = f"{free / _GIB:.1f} GiB free in {folder}"
     if free < _LEAST_DISK:
@@ -193,7 +193,7 @@ def disk(folder: Path) -> Finding:
 
 
 def writable(what: str, folder: Path) -> Finding:
-    """Whether files can be made there, and written again."""
+    """Check that files can be made in a folder and written again."""
     try:
         require_writable(folder, again=True)
     except OSError as error:
@@ -203,7 +203,7 @@ def writable(what: str, folder: Path) -> Finding:
 
 
 def weights() -> Finding:
-    """Pretrained weights that are at hand without a network."""
+    """Report the pretrained weights that are available without a network."""
     from app.detex.configs import at_hand, named_configs
     from app.places import weights_folders
 
@@ -220,7 +220,7 @@ def weights() -> Finding:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder itself, else the one in which it would be made."""
+    """Return the folder, or else its nearest parent that exists."""
     folder = folder.resolve()
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -1,6 +1,6 @@
-"""The verbs of `app.cli` as verbs of `detex`: the same options, which are defined there alone.
+"""The verbs of `app.cli` as verbs of `detex`, with the options that `app.cli` defines.
 
-Only the exit statuses differ: they are those of docs/contract.md, as of all that `detex` does.
+Only the exit statuses differ: like all verbs of `detex`, they use those of docs/contract.md.
 """
 
 import logging
@@ -17,10 +17,10 @@ _FOLDER_OPTIONS = ("--in", "--out", "--json", "--help")
 
 
 class EngineVerb(TyperCommand):
-    """A command that hands its words to `app.cli`, and shows and completes the options there."""
+    """A command that passes its words to `app.cli`, and shows and completes the options there."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Its own options, then those of `app.cli`."""
+        """Show its own options, then those of `app.cli`."""
         from app.cli.arguments import verb_parser
 
         super().format_help(ctx, formatter)
@@ -28,7 +28,7 @@ class EngineVerb(TyperCommand):
         formatter.write(f"\nDetectron2's way, in full:\n\n{parser.format_help()}")
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Options of both."""
+        """Complete the options of both commands."""
         from app.cli.arguments import verb_parser
 
         found = super().shell_complete(ctx, incomplete)
@@ -41,7 +41,7 @@ class EngineVerb(TyperCommand):
 
 
 def run_verb(verb: str, words: Sequence[str]) -> int:
-    """Do a verb of `app.cli`; its status."""
+    """Run a verb of `app.cli`; return its exit status."""
     from app.cli.__main__ import run
     from app.cli.arguments import parse
     from executor.errors import StoppedError
@@ -60,7 +60,7 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
 
 
 def _told(error: Exception) -> int:
-    """The status of an error that is logged; a traceback stands for bugs of ours only."""
+    """Log an error and return its exit status; only our own bugs log a traceback."""
     from app.cli.__main__ import sentence_about
     from app.tasks.failures import contract_error, told
     from executor.errors import DatasetError
@@ -75,7 +75,7 @@ def _told(error: Exception) -> int:
 
 
 def what_is_wrong(words: Sequence[str]) -> str:
-    """Why words beside --in and --out are refused, in one sentence."""
+    """Return one sentence why words beside --in and --out are refused."""
     from app.cli.arguments import verb_parser
 
     flags = [word.partition("=")[0] for word in words if word.startswith("--")]

@@ -8,7 +8,7 @@ from executor.hyperparameters import MODELS
 
 
 def report(task: str | None) -> None:
-    """Print the schema of a task; those of all tasks by name where none is named."""
+    """Print the schema of a task, or those of all tasks by name."""
     schemas = {known.value: model.model_json_schema() for known, model in MODELS.items()}
     shown = schemas if task is None else schemas[task]
     typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))

@@ -18,18 +18,18 @@ from executor.mounts import IN_VARIABLE, OUT_VARIABLE, TASK_VARIABLE, mounted
 
 
 def run_task(task: str, input_dir: Path, output_dir: Path, *, as_json: bool) -> int:
-    """Do a task, or what env.yaml asks for where `task` is ''; the exit status."""
+    """Run a task, or the tasks of env.yaml if `task` is ''; return the exit status."""
     wrong = _what_is_wrong(task, input_dir, output_dir)
     if wrong:
         typer.echo(f"detex: {wrong}", err=True)
         return 2
-    with suppress(OSError):  # told by the supervisor, with its status
+    with suppress(OSError):  # the supervisor reports it with its status
         output_dir.mkdir(parents=True, exist_ok=True)
     os.environ.pop("DEFAULT_ENV_FILE_PATH", None)
     os.environ[IN_VARIABLE] = str(input_dir.resolve())
     os.environ[OUT_VARIABLE] = str(output_dir.resolve())
     os.environ[TASK_VARIABLE] = task
-    # As in the container: a relative path means the same file wherever one stands.
+    # As in the container: relative paths do not depend on the current folder.
     os.chdir(CONFIG_ROOT)
     return _as_json() if as_json else _for_people(task or "task")
 
@@ -78,7 +78,7 @@ def _as_json() -> int:
 
 
 def _work() -> Work:
-    """How many images or iterations there are; whatever is wrong is told by the run itself."""
+    """Return the number of images or iterations; the run itself reports errors."""
     from executor.env import Task, load_env
     from executor.errors import ConfigError
     from executor.hyperparameters import TrainHyperparameters, load_hyperparameters
@@ -96,7 +96,7 @@ def _work() -> Work:
 
 
 def _results(env: Any) -> dict[str, Any]:
-    """Which tasks were done, the files with their results, and a training's stages."""
+    """Return the tasks, their result files and the stages of a training."""
     from executor.env import Task
 
     files = {task: env.output.result_file(task) for task in env.tasks}
