@@ -1,5 +1,5 @@
-"""What makes a CPU fast: other ways to compute what plain layers and models stand for.
+"""Faster implementations of layers and models for the CPU.
 
-`layers` and `modeling` hold the algorithms as the papers write them and never import this room. The
-predictor and the training put it in: `prepare` replaces plain modules by those of this room.
+`layers` and `modeling` have the algorithms as in the papers and never import this package. For
+prediction and training on a CPU, `prepare` replaces their modules by those of this package.
 """

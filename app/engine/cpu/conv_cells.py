@@ -1,7 +1,7 @@
-"""3x3 convolutions evaluated at some cells of a map, for losses that look at few of them.
+"""3x3 convolutions computed at some cells of a map only, for losses that need few cells.
 
-Exact, gradients included: a cell's value depends on its neighbourhood only, which grows by one
-cell with each convolution in front of it.
+Values and gradients are exact: a cell depends only on its neighbourhood, whose radius is the
+number of convolutions.
 
 N: images, C: channels, S: cells; a cell is an index in the order (N, H, W)
 """
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 
 def patches_of_cells(feature: Tensor, cells: Tensor) -> Tensor:
-    """The 3x3 neighbourhoods of cells (S,), zero beyond the map: (N, C, H, W) -> (S, 9 * C)."""
+    """The 3x3 neighbourhoods of cells (S,), zero-padded: (N, C, H, W) -> (S, 9 * C)."""
     channels, height, width = feature.shape[1:]
     index, on_map = neighbours(cells, height, width)
     table = feature.permute(0, 2, 3, 1).reshape(-1, channels)
@@ -23,7 +23,7 @@ def patches_of_cells(feature: Tensor, cells: Tensor) -> Tensor:
 
 
 def neighbours(cells: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The nine cells around each of (S,), and which of them are on the map: (S, 9), (S, 9)."""
+    """The 3x3 neighbours of cells (S,), and whether each is on the map: (S, 9), (S, 9) bool."""
     steps = torch.arange(-1, 2, device=cells.device)
     rows = (cells // width % height)[:, None] + steps
     columns = (cells % width)[:, None] + steps
@@ -34,9 +34,9 @@ def neighbours(cells: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 def reach(cells: Tensor, size: Sequence[int], depth: int) -> list[Tensor]:
-    """Cells that `depth` convolutions in a row read and write, up to `cells` (S,) at the end.
+    """The cells that each of `depth` convolutions needs to compute the final `cells` (S,).
 
-    `size` is (N, H, W). `depth` + 1 tensors of rising indices, those of the input first.
+    `size` is (N, H, W). Returns `depth` + 1 tensors of ascending indices, the input's first.
     """
     mask = torch.zeros(*size, device=cells.device)
     mask.view(-1)[cells] = 1.0
@@ -47,16 +47,16 @@ def reach(cells: Tensor, size: Sequence[int], depth: int) -> list[Tensor]:
 
 
 def convs_at_cells(convs: Sequence[nn.Conv2d], x: Tensor, reached: Sequence[Tensor]) -> Tensor:
-    """3x3 convolutions with ReLUs between them: (N, C, H, W) -> (S, C') at the last of `reached`.
+    """3x3 convolutions with ReLUs between them: (N, C, H, W) -> (S, C') at cells `reached[-1]`.
 
-    `reached` comes from `reach` with as many steps as there are convolutions.
+    `reached` is the result of `reach` with `depth` = number of convolutions.
     """
     batch, channels, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, reached[0])
     for number, conv in enumerate(convs):
         if number:
             rows = F.relu_(rows)
-        # Where each cell's row is; the last one is zero and stands for all that is off the map.
+        # Map each cell to its row. An additional last row is the zero padding.
         place = reached[0].new_zeros(batch * height * width)
         place[reached[number]] = torch.arange(len(rows), device=x.device)
         index, on_map = neighbours(reached[number + 1], height, width)

@@ -1,4 +1,4 @@
-"""Losses that look at few cells of the maps, computed there alone: the rest costs no gradient.
+"""Losses of few cells of the maps: gradients are computed for these cells only.
 
 N: images, L: levels, A: anchors at a cell, R: anchors of all levels, S: chosen anchors
 """
@@ -17,37 +17,37 @@ from app.engine.modeling.meta_arch.retinanet import RetinaNet
 from app.engine.modeling.rpn import RPN, AnchorPredictions, AnchorSamples
 from app.engine.modeling.rpn_head import RPNHead
 
-# A sample's patch is nine cells, and its matrix product is slower than a convolution's.
+# Map cells per sample from which patches pay off: a patch is nine cells.
 _CELLS_FOR_A_SAMPLE = 32
-# Matrix products on gathered cells are that much slower than a convolution of the map.
+# Factor by which matrix products on gathered cells are slower than a convolution of the map.
 _DENSE = 3
 
 
 class FewCellsRPN(RPN):
-    """An `RPN` whose gradients flow through the cells of the sampled anchors alone."""
+    """An `RPN` whose gradients flow only through the cells of the sampled anchors."""
 
     def predict_with_samples(
         self, features: Mapping[str, Tensor], samples: AnchorSamples
     ) -> tuple[AnchorPredictions, Tensor, Tensor]:
-        """As `RPN.predict_with_samples`."""
+        """Like `RPN.predict_with_samples`."""
         inputs = [features[name] for name in self.in_features]
         num_cells = sum(feature[:, 0].numel() for feature in inputs)
         are_few = len(samples.anchor) * _CELLS_FOR_A_SAMPLE <= num_cells
         if not are_few or not isinstance(self.rpn_head.conv, Conv2d):
             return super().predict_with_samples(features, samples)
-        # Before all cells are seen: what autocast keeps of the weights then has gradients.
+        # Run before no_grad: autocast caches its copies of the weights, which must have gradients.
         logits, deltas = _rpn_at(self.rpn_head, inputs, samples)
         with torch.no_grad():
             return self.predict(features), logits, deltas
 
 
 class FewCellsRetinaNet(RetinaNet):
-    """A `RetinaNet` whose box tower is trained at the cells of positive anchors alone."""
+    """A `RetinaNet` whose box tower is trained only at the cells of positive anchors."""
 
     def box_losses(
         self, features: Sequence[Tensor], anchors: Tensor, gt_boxes: Tensor, is_positive: Tensor
     ) -> Tensor:
-        """As `RetinaNet.box_losses`."""
+        """Like `RetinaNet.box_losses`."""
         image, anchor = is_positive.nonzero(as_tuple=True)
         num_anchors = self.head.bbox_pred.out_channels // 4
         order, cells, kind = split_by_level(image, anchor, features, num_anchors)
@@ -78,13 +78,13 @@ def _rpn_at(
 def box_deltas_at(head: DenseHead, features: Sequence[Tensor], cells: Sequence[Tensor]) -> Tensor:
     """Box deltas of some cells only: L maps (N, C, H, W), L indices (S_l,) -> (S, A * 4).
 
-    Indices of cells are in the order (N, H, W). Equal to what `bbox_pred` says of them; a level
-    of which nothing is asked costs nothing.
+    Indices of cells are in the order (N, H, W). The values equal those of `bbox_pred`; levels
+    without cells are skipped.
     """
     found = [
         _deltas_of_level(head, feature, of_level, level)
         for level, (feature, of_level) in enumerate(zip(features, cells, strict=True))
-        # All weights keep their place in the graph of the gradients.
+        # Without any cells, the last level keeps the weights in the autograd graph.
         if len(of_level) or (level == len(features) - 1 and not any(map(len, cells)))
     ]
     return torch.cat(found)
@@ -93,7 +93,7 @@ def box_deltas_at(head: DenseHead, features: Sequence[Tensor], cells: Sequence[T
 def _deltas_of_level(head: DenseHead, feature: Tensor, cells: Tensor, level: int) -> Tensor:
     batch, _, *size = feature.shape
     convs = [module for module in head.bbox_subnet if isinstance(module, nn.Conv2d)]
-    if 2 * len(convs) == len(head.bbox_subnet):  # no norm, which would ask for the whole map
+    if 2 * len(convs) == len(head.bbox_subnet):  # a norm would need the whole map
         convs.append(head.bbox_pred)
         reached = reach(cells, (batch, *size), len(convs))
         if len(reached[0]) * _DENSE <= batch * math.prod(size):
@@ -106,11 +106,11 @@ def _deltas_of_level(head: DenseHead, feature: Tensor, cells: Tensor, level: int
 def split_by_level(
     image: Tensor, anchor: Tensor, features: Sequence[Tensor], num_anchors: int
 ) -> tuple[Tensor, list[Tensor], Tensor]:
-    """Where the heads say something about some anchors: (S,) image and (S,) index of all levels.
+    """Find the level and cell of anchors, given by image (S,) and index over all levels (S,).
 
-    An order (S,) that sorts by level; for each of the L maps the cells of its anchors, in that
-    order, as indices in the order (N, H, W); and which of its cell's anchors each of them is, in
-    that order, too.
+    Returns an order (S,) that sorts the anchors by level; for each of the L maps the cells of its
+    anchors, as indices in the order (N, H, W); and the index of each anchor within its cell (S,).
+    Cells and indices are sorted by that order.
     """
     sizes = torch.tensor([feature[0, 0].numel() * num_anchors for feature in features])
     ends = sizes.cumsum(0)

@@ -1,4 +1,4 @@
-"""Focal loss by blocks of anchors: what is computed between two steps stays in the cache.
+"""Focal loss in blocks of anchors, so that intermediate results stay in the CPU cache.
 
 M: number of anchors, K: number of classes
 """
@@ -8,15 +8,15 @@ from torch import Tensor
 
 from app.engine.layers.focal import FocalLoss
 
-# Logits worked on at once.
+# Number of logits in a block.
 _BLOCK = 1 << 18
 
 
 class BlockedFocalLoss(FocalLoss):
-    """A `FocalLoss` that takes some anchors at a time."""
+    """A `FocalLoss` that processes anchors in blocks."""
 
     def forward(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """As `FocalLoss.forward`."""
+        """Like `FocalLoss.forward`."""
         anchors = max(1, _BLOCK // max(logits.shape[1], 1))
         blocks = zip(torch.split(logits, anchors), torch.split(classes, anchors), strict=True)
         return torch.stack([super(BlockedFocalLoss, self).forward(*b) for b in blocks]).sum()

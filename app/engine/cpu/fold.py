@@ -1,4 +1,4 @@
-"""Batch norms that are done with training, folded into the convolutions before them."""
+"""Fold batch norms into the convolutions before them, for inference."""
 
 from copy import deepcopy
 from itertools import pairwise
@@ -14,11 +14,11 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def fold_batch_norm(model: M, *, consume: bool = False) -> M:
-    """A copy of `model` for inference only, without batch norms; outputs agree to rounding.
+    """Return a copy of `model` for inference, without batch norms; outputs agree to rounding.
 
-    A norm is folded when it is the `norm` of a `Conv2d`, or the sibling right behind an
-    `nn.Conv2d` of as many channels. The copy shares no tensor with `model`, or is `model` itself
-    if that may be consumed.
+    A norm is folded if it is the `norm` of a `Conv2d`, or the next sibling of an `nn.Conv2d` with
+    the same number of channels. The copy shares no tensor with `model`. With `consume`, `model`
+    itself is changed and returned.
     """
     copy = (model if consume else deepcopy(model)).eval().requires_grad_(False)
     for module in list(copy.modules()):
@@ -35,7 +35,7 @@ def fold_batch_norm(model: M, *, consume: bool = False) -> M:
 
 
 def _is_batch_norm(module: nn.Module | None) -> bool:
-    # Their subclasses differ in training only.
+    # Subclasses of these differ in training only.
     return isinstance(module, FrozenBatchNorm2d | nn.BatchNorm2d | nn.SyncBatchNorm)
 
 

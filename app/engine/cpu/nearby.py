@@ -1,4 +1,4 @@
-"""RetinaNet's boxes, computed near likely objects only: most of a map holds none.
+"""RetinaNet's boxes, computed only near likely objects, because most cells have none.
 
 N, H, W: images, height and width of a map; A: anchors at a cell; S: the best pairs of a level
 """
@@ -15,16 +15,16 @@ from app.engine.modeling.meta_arch.retinanet import RetinaNet
 
 
 class NearbyRetinaNet(RetinaNet):
-    """A `RetinaNet` whose boxes cost the tiles around anchors whose score exceeds the threshold."""
+    """A `RetinaNet` that computes boxes only in tiles near anchors above the score threshold."""
 
     def deltas_of(self, feature: Tensor, level: int, best: BestPairs) -> Tensor:
-        """As `RetinaNet.deltas_of`, right where the score exceeds the threshold."""
+        """Like `RetinaNet.deltas_of`; deltas of scores below the threshold are not valid."""
         tower = self.head.bbox_subnet
         convs = [module for module in tower if isinstance(module, WinogradConv2d)]
-        if 2 * len(convs) != len(tower):  # norms ask for all cells
+        if 2 * len(convs) != len(tower):  # norms need all cells
             return super().deltas_of(feature, level, best)
         count, _, height, width = feature.shape
-        # A hair's breadth lower: the scores are compared exactly later.
+        # Slightly lower, because the exact comparison of scores comes later.
         threshold = _logit(self.detection_filter.score_thresh) - 1e-3
         image, number = (best.scores > threshold).nonzero(as_tuple=True)
         cells = torch.zeros((count, height * width), dtype=torch.bool)
@@ -37,7 +37,7 @@ class NearbyRetinaNet(RetinaNet):
 
 
 def _grown(cells: Tensor, reach: int) -> Tensor:
-    """With all that are at most `reach` rows and columns away: (N, H, W) bool."""
+    """Add all cells that are at most `reach` rows and columns away: (N, H, W) bool."""
     near = F.max_pool2d(cells[:, None].float(), 2 * reach + 1, stride=1, padding=reach)
     return near[:, 0] > 0
 

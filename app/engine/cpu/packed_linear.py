@@ -1,4 +1,4 @@
-"""Linear layers for inference, whose weights are packed once.
+"""Linear layers for inference with weights that are packed once.
 
 M: boxes; D: width of a vector
 """
@@ -10,14 +10,14 @@ from app.engine.cpu.onednn import linear_product
 
 
 class PackedLinear(nn.Module):
-    """A linear layer; computes in `dtype` whatever the input is, gives `dtype`."""
+    """A linear layer that converts its input to `dtype`, and computes and returns `dtype`."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
         self.out_features = linear.out_features
         bias = None if linear.bias is None else linear.bias.detach().to(dtype)
-        # A plain attribute: a packed weight belongs to no state dict and to no other device.
+        # Not a parameter: a packed weight cannot be in a state dict or move to another device.
         self._product = linear_product(linear.weight.detach().to(dtype), bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""RoIAlign by gathering rows of a channels-last map: uses all cores, unlike torchvision's.
+"""RoIAlign by gathering rows of a channels-last map: it uses all cores, unlike torchvision's.
 
-With gradients, too: each row of the map sums up its share of all bins in their order, by one
-thread, so the result is the same every time.
+Gradients are deterministic: one thread adds the gradients of all bins to a row of the map, always
+in the same order.
 
-A bin's value is the mean of bilinear samples on a grid. Each sample reads four cells, neighbouring
-samples mostly the same ones; the weights of a bin are the product of weights along y and along x,
-so cells read several times are merged before anything is gathered.
+A bin's value is the mean of bilinear samples on a grid. Each sample reads four cells, and
+neighbouring samples often read the same cells. The weights of a bin are the product of weights
+along y and along x, so repeated cells are merged before the rows are gathered.
 
 L: levels, M: boxes, N: images, C: channels, H, W: sides of the map, S: side of the output,
 G: samples along a bin's side, T: cells along a bin's side
@@ -21,15 +21,15 @@ from torch.nn import functional as F
 
 from app.engine.layers.roi_pool import ROIPooler, assign_levels, with_image_index
 
-# Rows gathered at once, times channels: keeps index and weights small.
+# Largest number of rows gathered at once: it limits the memory of indices and weights.
 _MAX_ROWS = 4_000_000
 
 
 class GatheringROIPooler(ROIPooler):
-    """A `ROIPooler` that reads the cells of all boxes at once; RoIPool stays as it is."""
+    """A `ROIPooler` that gathers the cells of all boxes at once; RoIPool is not changed."""
 
     def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
-        """As `ROIPooler.forward`, in channels-last memory."""
+        """Like `ROIPooler.forward`; the result is in channels-last memory."""
         if self.pooler_type == "ROIPool":
             return super().forward(features, boxes)
         rois = with_image_index(boxes)
@@ -49,9 +49,9 @@ class GatheringROIPooler(ROIPooler):
 class _Axis:
     """Cells that the bins read along one axis.
 
-    cells    (M, S, T) int32, those beyond `count` repeat a valid one
-    weights  (M, S, T) float32, zero beyond `count`
-    count    (M,) int64, how many of the T are in use
+    cells    (M, S, T) int32; cells beyond `count` repeat a valid cell
+    weights  (M, S, T) float32; 0 beyond `count`
+    count    (M,) int64, the number of valid cells among the T
     """
 
     cells: Tensor
@@ -69,7 +69,7 @@ def gathered_roi_align(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
-    """torchvision's `roi_align`, each box from the map of its level.
+    """Like torchvision's `roi_align`, but crop each box from the map of its level.
 
     L maps (N, C, H, W), L scales, boxes (M, 5) of image index, x0, y0, x1, y1, and their levels
     (M,) in [0, L) -> (M, C, S, S) in channels-last memory.
@@ -87,7 +87,7 @@ def gathered_roi_align(
 
 @dataclass(frozen=True, slots=True)
 class _Taps:
-    """The cells that bins of some boxes read, equally many each.
+    """The cells that the bins of B boxes read; all bins read the same number of cells.
 
     boxes    (B,) int64 index of the boxes
     cells    (B * S * S, T * T') int32 row of the map's table
@@ -105,7 +105,7 @@ def _gather(
     chosen: Sequence[Tensor],
     size: tuple[int, int],
 ) -> Tensor:
-    """All bins (M, S * S, C); `size` is (M, S * S)."""
+    """Compute all bins (M, S * S, C); `size` is (M, S * S)."""
     bins = features[0].new_empty((*size, features[0].shape[1]))
     for feature, level_taps, of_level in zip(features, by_level, chosen, strict=True):
         for taps in level_taps:
@@ -125,13 +125,13 @@ def _gather_with_gradient(
     chosen: Sequence[Tensor],
     size: tuple[int, int],
 ) -> Tensor:
-    """As `_gather`, in float32 inside: one call for each map, which then gets one gradient."""
+    """Like `_gather`, in float32, with one call for each map, so that it gets one gradient."""
     bins: list[Tensor] = []
     order: list[Tensor] = []
     for feature, level_taps, of_level in zip(features, by_level, chosen, strict=True):
         table, parts = _table(feature).float(), list(level_taps)
         if not parts:
-            bins.append(table[:0])  # every map keeps its place in the graph of the gradients
+            bins.append(table[:0])  # every map must be part of the autograd graph
             continue
         lengths = torch.cat([t.cells.new_full((len(t.cells),), t.cells.shape[1]) for t in parts])
         sums = F.embedding_bag(
@@ -151,7 +151,7 @@ def _gather_with_gradient(
 
 
 class _PutBack(torch.autograd.Function):
-    """Rows (M, ...) whose places are `order` (M,), each once, in their places."""
+    """Move row i of (M, ...) to place `order[i]`; `order` (M,) is a permutation."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, order: Tensor) -> Tensor:
@@ -172,14 +172,14 @@ def _table(feature: Tensor) -> Tensor:
 def _taps(
     feature: Tensor, rois: Tensor, scale: float, side: int, sampling_ratio: int, aligned: bool
 ) -> Iterator[_Taps]:
-    """What all boxes (M, 5) read from their map, some boxes at a time."""
+    """Yield the cells that boxes (M, 5) read from their map, for some boxes at a time."""
     if not len(rois):
         return
     height, width = feature.shape[2:]
     corners = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
     x = _axis(corners[:, 0], corners[:, 2], side, width, sampling_ratio, aligned=aligned)
     y = _axis(corners[:, 1], corners[:, 3], side, height, sampling_ratio, aligned=aligned)
-    # Boxes that read equally many cells go together: none is padded to the largest.
+    # Group boxes that read the same number of cells, so that no box needs padding.
     kind_of = y.count * (x.cells.shape[2] + 1) + x.count
     order = kind_of.argsort(stable=True)
     kinds, sizes = torch.unique_consecutive(kind_of[order], return_counts=True)
@@ -201,7 +201,7 @@ def _taps(
 
 
 def _outer(y: Tensor, x: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Each value along y with each along x: (B, S, T), (B, S, T') -> (B * S * S, T * T')."""
+    """Combine all pairs along y and x: (B, S, T), (B, S, T') -> (B * S * S, T * T')."""
     pairs = combine(y[:, :, None, :, None], x[:, None, :, None, :])
     return pairs.reshape(-1, y.shape[2] * x.shape[2])
 
@@ -209,12 +209,12 @@ def _outer(y: Tensor, x: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) ->
 def _axis(
     low: Tensor, high: Tensor, side: int, length: int, sampling_ratio: int, *, aligned: bool
 ) -> _Axis:
-    """Bins between `low` and `high` (M,) on an axis of `length` cells."""
+    """Compute the bins between `low` and `high` (M,) on an axis of `length` cells."""
     extent = high - low
     if not aligned:
         extent = extent.clamp(min=1.0)
     bin_size = extent / side
-    # Without a fixed ratio: about one sample for each cell.
+    # Without a fixed ratio, take about one sample for each cell.
     samples = torch.ceil(bin_size) if sampling_ratio <= 0 else torch.full_like(low, sampling_ratio)
     samples = samples.clamp(min=0)
     most = max(int(samples.max()), 1)
@@ -234,7 +234,7 @@ def _axis(
         cells = torch.cat((before, after), dim=2)
         weights = torch.cat((share * (1 - after_share), share * after_share), dim=2)
         return _Axis(cells.int(), weights, torch.full_like(samples, 2 * most).long())
-    # Samples lie less than a cell apart: n of them read n + 1 neighbouring cells at most.
+    # Samples are at most one cell apart, so n samples read at most n + 1 neighbouring cells.
     first = before[:, :, :1]
     weights = torch.zeros((*place.shape[:2], most + 1), device=low.device)
     weights.scatter_add_(2, before - first, share * (1 - after_share))

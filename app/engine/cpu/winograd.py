@@ -1,6 +1,6 @@
-"""3x3 convolutions by Winograd's minimal filtering: a quarter of the products.
+"""3x3 convolutions by Winograd's minimal filtering: a quarter of the multiplications.
 
-N, C, H, W: batch, channels, height, width; O: output channels; T: tiles in work at once
+N, C, H, W: batch, channels, height, width; O: output channels
 """
 
 import torch
@@ -23,23 +23,23 @@ from app.engine.cpu.winograd_transforms import reading, writing
 from app.engine.cpu.winograd_windows import Window, portions
 from app.engine.layers.conv import Conv2d
 
-# Tiles at once, times channels: what a core works on stays in its cache, the matrix products are
-# still large.
+# Tiles processed at once, times channels: the data of a core stays in its cache, and the matrix
+# products are still large.
 _VALUES_AT_ONCE = 152 * 256
-# More channels have filters beyond any cache: with fewer tiles they would be read too often.
+# Smallest number of tiles at once: weights of many channels exceed the cache, so read them rarely.
 _FEWEST_AT_ONCE = 152
-# With fewer oneDNN wants the filters in another order, and the direct sum is as fast.
+# With fewer tiles oneDNN needs another weight layout, and direct convolution is as fast.
 _FEWEST_TILES = 64
-# Of a map's tiles: to gather more costs as much as to do all.
+# Share of a map's tiles: to gather more is as slow as to compute all tiles.
 _LARGEST_SHARE = 0.8
-# The transforms cost by the channel, the products by its square.
+# The transforms grow with the channels, the products with their square: few do not pay off.
 FEWEST_CHANNELS = 128
-# Wider ones have small maps, and transformed filters take four times the memory.
+# Wider layers have small maps, and transformed weights take four times the memory.
 _MOST_CHANNEL_PAIRS = 200_000
 
 
 def pays_off(conv: nn.Conv2d) -> bool:
-    """Whether a convolution is of a kind and width that gain."""
+    """Whether a convolution is faster by the Winograd algorithm."""
     return (
         tuple(conv.kernel_size) == (3, 3)
         and conv.padding_mode == "zeros"
@@ -50,13 +50,13 @@ def pays_off(conv: nn.Conv2d) -> bool:
 
 
 class WinogradConv2d(Conv2d):
-    """A `Conv2d` for inference: by tiles of 4 x 4 where maps have enough, directly elsewhere."""
+    """A `Conv2d` for inference: by tiles of 4 x 4 if the maps have enough, else directly."""
 
     _dtype: torch.dtype
     _product: Product
 
     def transform(self, dtype: torch.dtype) -> None:
-        """Bring the filters into the domain of the tiles; products are taken in `dtype`."""
+        """Transform the weights into the Winograd domain; products are computed in `dtype`."""
         bias = None if self.bias is None else _transformed_bias(self.bias.detach(), dtype)
         filters = _transformed_filters(self.weight.detach(), dtype)
         self._dtype = dtype
@@ -81,7 +81,7 @@ class WinogradConv2d(Conv2d):
         return result.permute(0, 3, 1, 2)
 
     def near(self, x: Tensor, cells: Tensor) -> Tensor:
-        """`self(x)` at some cells at least, 0 where it was left out: (N, H, W) bool."""
+        """Compute `self(x)` at least in tiles of `cells` (N, H, W) bool; skipped tiles are 0."""
         tiles = F.max_pool2d(cells[:, None].float(), TILE, ceil_mode=True)[:, 0] > 0
         share = float(tiles.float().mean())
         if not _FEWEST_TILES <= share * tiles.numel() <= _LARGEST_SHARE * tiles.numel():
@@ -105,11 +105,11 @@ class WinogradConv2d(Conv2d):
         return result[:, : x.shape[2], : x.shape[3]].permute(0, 3, 1, 2)
 
     def _input(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, H, W, C) in one piece."""
+        """(N, C, H, W) -> contiguous (N, H, W, C) in the dtype of the products."""
         return x.to(self._dtype).permute(0, 2, 3, 1).contiguous()
 
     def _convolve(self, x: Tensor, window: Window) -> Tensor:
-        """What the window reads, (n, h, w, C) -> what it writes, (n, h', w', O)."""
+        """Input of the window (n, h, w, C) -> output of the window (n, h', w', O)."""
         values = reading(window)(x.reshape(-1, x.shape[3]))
         values = self._product(values.view(-1, PRODUCTS * x.shape[3]))
         values = writing(window)(values.view(-1, self.out_channels))
@@ -117,16 +117,16 @@ class WinogradConv2d(Conv2d):
 
 
 def _transformed_bias(bias: Tensor, dtype: torch.dtype) -> Tensor:
-    """What to add to the products for their tiles to grow by the bias: (O,) -> (36 O,)."""
+    """Transform the bias so that it can be added to the products: (O,) -> (36 O,)."""
     line = torch.tensor(OUTPUT, dtype=torch.float64).pinverse().sum(dim=1)
     return torch.outer(torch.outer(line, line).flatten(), bias).flatten().to(dtype)
 
 
 def _transformed_filters(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """(O, C, 3, 3) -> (36, O, C)."""
+    """Transform weights (O, C, 3, 3) -> (36, O, C)."""
     transform = of_tile(FILTER)
     result = weight.new_empty((PRODUCTS, *weight.shape[:2]), dtype=dtype)
-    # A few at a time: all in double precision would be the largest thing a model ever holds.
+    # In parts, because all weights in double precision would take too much memory.
     for place, part in zip(torch.split(result, 32, 1), torch.split(weight, 32), strict=True):
         taps = part.permute(2, 3, 0, 1).reshape(9, -1).double()
         place.copy_((transform @ taps).view_as(place))

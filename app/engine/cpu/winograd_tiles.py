@@ -1,11 +1,11 @@
-"""Winograd's tiles (arXiv:1509.09308): 6 x 6 inputs to 4 x 4 outputs of a 3x3 convolution.
+"""Winograd's tiles (arXiv:1509.09308): 6 x 6 inputs -> 4 x 4 outputs of a 3x3 convolution.
 
-Inputs, filters and outputs are transformed from and to a domain in which the convolution is 36
-matrix products over the channels.
+Inputs and weights are transformed into a domain in which the convolution is 36 matrix products
+over the channels; the products are transformed back to outputs.
 
-The points of the transforms are 0, 5/8, -5/8, 3/2, -3/2 and infinity: with 256 channels of noise
-the result is off (root mean square) by 1.7 times the rounding of the direct sum in float32, by 9
-times in bfloat16; the usual points 1 and 2 would be off by 3.8 and 19 times.
+The points of the transforms are 0, 5/8, -5/8, 3/2, -3/2 and infinity. With 256 channels of noise
+the RMS error is 1.7 times that of direct convolution in float32, and 9 times in bfloat16; with the
+usual points 1 and 2 it would be 3.8 and 19 times.
 
 n, H, W, C: maps, height, width, channels; T: tiles
 """
@@ -45,29 +45,29 @@ OUTPUT: Matrix = (
     (0, _AA, _AA, _BB, _BB, 0),
     (0, _A * _AA, -_A * _AA, _B * _BB, -_B * _BB, 1),
 )
-"""Transforms of a line; what is done to a tile is their product over rows and columns."""
+"""Transforms of a line; that of a tile is the Kronecker product for rows and columns."""
 
 
 def of_tile(line: Matrix) -> Tensor:
-    """The transform of a tile from that of a line, in float64."""
+    """Return the transform of a tile for the transform of a line, in float64."""
     matrix = torch.tensor(line, dtype=torch.float64)
     return torch.kron(matrix, matrix)
 
 
 def tiles_of(height: int, width: int) -> tuple[int, int]:
-    """How many tiles cover a map, down and across."""
+    """Return the number of tiles that cover a map, down and across."""
     return -(-height // TILE), -(-width // TILE)
 
 
 def with_margins(maps: Tensor) -> Tensor:
-    """What the tiles read: zeros around the cells, to the last tiles' ends: (n, H, W, C)."""
+    """Pad maps (n, H, W, C) with zeros, by 1 and to whole tiles, as the tiles read them."""
     _, height, width, _ = maps.shape
     down, across = tiles_of(height, width)
     return F.pad(maps, (0, 0, 1, across * TILE - width + 1, 1, down * TILE - height + 1))
 
 
 def shares(length: int, most: int) -> Iterator[slice]:
-    """Equal parts of `range(length)`, or nearly: filters would be reordered for a small rest."""
+    """Split `range(length)` into nearly equal parts: a small rest needs another weight layout."""
     number = -(-length // most)
     for i in range(number):
         yield slice(length * i // number, length * (i + 1) // number)

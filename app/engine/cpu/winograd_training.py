@@ -1,9 +1,9 @@
-"""3x3 convolutions by Winograd's tiles with gradients: each pass by a quarter of its products.
+"""3x3 convolutions by Winograd's tiles with gradients: a quarter of the multiplications.
 
-The gradient of the input is a convolution again, by the filters turned round; that of the filters
-is a sum of products over tiles, in the domain of the tiles and transformed back once.
+The gradient of the input is a convolution with the flipped weights. The gradient of the weights is
+a sum of products over tiles in the Winograd domain, which is transformed back once.
 
-N, C, H, W: batch, channels, height, width; O: output channels; T: tiles in work at once
+N, C, H, W: batch, channels, height, width; O: output channels
 """
 
 from typing import Any
@@ -17,14 +17,14 @@ from app.engine.cpu.winograd_transforms import reading, spreading, writing
 from app.engine.cpu.winograd_windows import portions
 from app.engine.layers.conv import Conv2d
 
-# Tiles at once: what a core works on stays in its cache, the matrix products are still large.
+# Tiles processed at once: the data of a core stays in its cache, the matrix products are large.
 _TILES_AT_ONCE = 304
-# With fewer the filters, which grow fourfold, cost more than the map.
+# With fewer tiles the transformed weights (four times as large) cost more than the map.
 _FEWEST_TILES = 64
 
 
 class TiledConv2d(Conv2d):
-    """A `Conv2d` that trains by tiles where its maps have many."""
+    """A `Conv2d` that computes by tiles in training if its maps have many tiles."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.training and has_many_tiles(input):
@@ -34,7 +34,7 @@ class TiledConv2d(Conv2d):
 
 
 def has_many_tiles(x: Tensor) -> bool:
-    """Whether maps (N, C, H, W) are large enough to gain."""
+    """Whether maps (N, C, H, W) are large enough for tiles to be faster."""
     down, across = tiles_of(*x.shape[2:])
     return len(x) * down * across >= _FEWEST_TILES
 
@@ -42,7 +42,7 @@ def has_many_tiles(x: Tensor) -> bool:
 def convolve_by_tiles(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """3x3 convolution of padding 1: (N, C, H, W) -> (N, O, H, W) in channels-last memory.
 
-    Products are in the dtype of autocast, or of the maps where there is none.
+    Products are in the dtype of autocast, or of the maps without autocast.
     """
     if torch.is_autocast_enabled("cpu"):
         x = x.to(torch.get_autocast_dtype("cpu"))
@@ -72,7 +72,7 @@ class _ByTiles(torch.autograd.Function):
 
 
 def _convolved(x: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
-    """(N, C, H, W), (36, C, O) -> (N, O, H, W)."""
+    """Convolve by tiles: (N, C, H, W), (36, C, O) -> (N, O, H, W)."""
     count, channels, height, width = x.shape
     shape = (count, filters.shape[2], height, width)
     result = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
@@ -90,9 +90,9 @@ def _convolved(x: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _of_filters(x: Tensor, grad: Tensor) -> Tensor:
-    """Gradient (O, C, 3, 3) from inputs (N, C, H, W) and gradients (N, O, H, W).
+    """Weight gradient (O, C, 3, 3) from inputs (N, C, H, W) and output gradients (N, O, H, W).
 
-    Sums over portions of tiles are in float32 at least.
+    Sums over portions of tiles are at least in float32.
     """
     count, in_channels, height, width = x.shape
     channels = grad.shape[1]
@@ -113,6 +113,6 @@ def _of_filters(x: Tensor, grad: Tensor) -> Tensor:
 
 
 def _transformed(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """(O, C, 3, 3) -> (36, O, C)."""
+    """Transform weights (O, C, 3, 3) -> (36, O, C)."""
     values = of_tile(FILTER).to(weight.dtype) @ weight.reshape(-1, 9).T
     return values.to(dtype).view(PRODUCTS, *weight.shape[:2])

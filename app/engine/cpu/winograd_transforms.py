@@ -1,8 +1,8 @@
-"""From maps to the values of Winograd's tiles and back: down the columns, then along the rows.
+"""Transform maps to the values of Winograd's tiles and back: along columns, then along rows.
 
-Each step sums a few rows of channels with weights: what a bag of embeddings is. In bfloat16 that
-takes half the sums of both steps in one, and the weights are exact; float32 takes twice the memory
-between the steps, and is faster in one.
+Each step is a weighted sum of a few rows of channels, computed by `embedding_bag`. In bfloat16 two
+separate steps need half the sums of a combined step, and their weights are exact. In float32 the
+values between the steps take twice the memory, and a combined step is faster.
 
 n, h, w, C: maps, height, width, channels
 """
@@ -20,11 +20,11 @@ from app.engine.cpu.winograd_windows import Window
 
 
 class Transform:
-    """A step down the columns and one along the rows."""
+    """A step along the columns and a step along the rows."""
 
     def __init__(self, steps: Callable[[], tuple["_Step", "_Step"]]) -> None:
         self._steps = steps
-        self._bags: dict[bool, list[_Bags]] = {}  # by whether both steps are taken at once
+        self._bags: dict[bool, list[_Bags]] = {}  # key: whether the steps are combined
 
     def __call__(self, table: Tensor) -> Tensor:
         """(rows, C) -> (rows, C)."""
@@ -41,10 +41,10 @@ class Transform:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Weighted sums of rows of a table, all of equally many rows.
+    """Weighted sums of rows of a table; each sum has k rows.
 
     rows     (sums, k) int32
-    weights  (sums, k) float32; 0 where a row is left out
+    weights  (sums, k) float32; 0 for rows that are skipped
     """
 
     rows: Tensor
@@ -52,17 +52,17 @@ class _Step:
 
     @classmethod
     def of(cls, matrix: Matrix, kinds: Tensor, rows: Tensor, exists: Tensor) -> "_Step":
-        """Sum i takes row `rows[i, k]` times `matrix[kinds[i], k]` over the k that exist."""
+        """Sum i is the sum of `matrix[kinds[i], k]` * row `rows[i, k]` over the k that exist."""
         weights = torch.tensor(matrix, dtype=torch.float32)[kinds] * exists
         return cls((rows * exists).int(), weights)
 
     def then(self, last: "_Step") -> "_Step":
-        """Both in one."""
+        """Combine this step and the step `last` into one."""
         weights = last.weights[:, :, None] * self.weights[last.rows]
         return _Step(self.rows[last.rows].flatten(1), weights.flatten(1))
 
     def bags(self) -> "_Bags":
-        """Without what is left out."""
+        """Return the sums without the skipped rows."""
         taken = self.weights != 0
         counts = taken.sum(dim=1)
         starts = (counts.cumsum(0) - counts).int()
@@ -73,9 +73,9 @@ class _Step:
 class _Bags:
     """Weighted sums of rows of a table.
 
-    rows     int32, of all bags one after the other
-    weights  float32, as many
-    starts   int32, where each bag begins
+    rows     int32, the rows of all bags one after the other
+    weights  float32, one for each of `rows`
+    starts   int32, index of the first row of each bag
     """
 
     rows: Tensor
@@ -92,9 +92,9 @@ class _Bags:
 
 @lru_cache(maxsize=64)
 def reading(window: Window, *, by_product: bool = False) -> Transform:
-    """From cells, row by row, to the 36 values of each tile.
+    """Transform cells, in row-major order, to the 36 values of each tile.
 
-    Values lie tile by tile, or one product of all tiles after the other.
+    The order of values is (tile, value), or (value, tile) if `by_product`.
     """
     return Transform(partial(_reading_steps, window, by_product))
 
@@ -105,7 +105,7 @@ def _reading_steps(window: Window, by_product: bool) -> tuple[_Step, _Step]:
 
 @lru_cache(maxsize=64)
 def writing(window: Window, *, by_product: bool = False) -> Transform:
-    """From the 36 values of each tile, in the order of `reading`, to cells, row by row."""
+    """Transform the 36 values of each tile, ordered like `reading`, to cells in row-major order."""
     return Transform(partial(_writing_steps, window, by_product))
 
 
@@ -124,9 +124,9 @@ def _writing_steps(window: Window, by_product: bool) -> tuple[_Step, _Step]:
 
 @lru_cache(maxsize=64)
 def spreading(window: Window) -> Transform:
-    """From cells that `writing` writes to the 36 values they come from, product by product.
+    """The transpose of `writing`, for gradients: from cells to the 36 values of each tile.
 
-    The transpose of `writing`, as gradients need it.
+    The order of values is (value, tile).
     """
     return Transform(partial(_spreading_steps, window))
 
@@ -139,7 +139,7 @@ def _spreading_steps(window: Window) -> tuple[_Step, _Step]:
 def _gathering_steps(
     window: Window, matrix: Matrix, size: tuple[int, int], margin: tuple[int, int], by_product: bool
 ) -> tuple[_Step, _Step]:
-    """From cells of maps of a size to the values of the tiles, which begin a margin before."""
+    """Steps from cells of maps of `size` to the tiles, which begin `margin` cells before a map."""
     (height, width), places = size, torch.arange(len(matrix[0]))
     image, tile, kind, column = _grid(window.count, window.tiles[0], SIDE, width)
     row = (TILE * tile - margin[0])[:, None] + places
@@ -152,7 +152,7 @@ def _gathering_steps(
 
 
 def _grid_of_values(window: Window, by_product: bool) -> tuple[Tensor, ...]:
-    """Of each value: the line of tiles, the tile in it, its row and its column in the tile."""
+    """For each value: its line of tiles, its tile in the line, its row and column in the tile."""
     lines, tiles = window.count * window.tiles[0], window.tiles[1]
     if by_product:
         place, kind, line, tile = _grid(SIDE, SIDE, lines, tiles)
@@ -161,6 +161,6 @@ def _grid_of_values(window: Window, by_product: bool) -> tuple[Tensor, ...]:
 
 
 def _grid(*sizes: int) -> tuple[Tensor, ...]:
-    """The coordinates of all cells of an array, in order."""
+    """Return the coordinates of all cells of an array, in row-major order."""
     axes = torch.meshgrid(*(torch.arange(size) for size in sizes), indexing="ij")
     return tuple(axis.flatten() for axis in axes)

@@ -1,4 +1,4 @@
-"""How maps are cut into portions of tiles.
+"""Cut maps into portions of tiles.
 
 H, W: height, width
 """
@@ -14,11 +14,11 @@ from app.engine.cpu.winograd_tiles import TILE, shares, tiles_of
 class Window:
     """Maps, or some of their rows, and the tiles on them.
 
-    count   maps
-    size    rows and columns that are read of each
-    margin  rows and columns of zeros that the first tile reads before these
-    tiles   down and across, of each
-    result  rows and columns that are written of each
+    count   number of maps
+    size    rows and columns of each map that are read
+    margin  rows and columns of zero padding before these
+    tiles   number of tiles of each map, down and across
+    result  rows and columns of each map that are written
     """
 
     count: int
@@ -29,7 +29,7 @@ class Window:
 
 
 class Portion(NamedTuple):
-    """Which images, which of their rows are read and written, and by which window."""
+    """The images of a portion, the rows that are read and written, and the window."""
 
     images: slice
     reads: slice
@@ -38,7 +38,7 @@ class Portion(NamedTuple):
 
 
 def portions(count: int, height: int, width: int, *, most: int) -> Iterator[Portion]:
-    """All of some maps, at most about `most` tiles at once."""
+    """Yield portions of at most about `most` tiles that cover all maps."""
     down, across = tiles_of(height, width)
     if down * across <= most:
         size, rows = (height, width), slice(0, height)
