@@ -1,7 +1,7 @@
-"""A trained model made easy to use: images or files in, detections out.
+"""Predictors: they detect objects in images or files with a trained model.
 
-`Predictor` computes with torch, `OnnxPredictor` with ONNX Runtime. Only the one that is used is
-imported: torch alone takes longer to import than ONNX Runtime to find its first objects.
+`Predictor` computes with torch, `OnnxPredictor` with ONNX Runtime. Each is imported only when it
+is used, since importing torch takes longer than a first detection with ONNX Runtime.
 """
 
 from importlib import import_module

@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class ArrayDetections:
-    """As `Detections`: boxes (R, 4), scores (R,), classes (R,), masks (R, H, W) bool or None."""
+    """Like `Detections`: boxes (R, 4), scores (R,), classes (R,), masks (R, H, W) bool or None."""
 
     image_size: Size
     boxes: Array
@@ -29,7 +29,7 @@ class ArrayDetections:
     def from_row(
         cls, size: Size, boxes: Array, scores: Array, classes: Array, masks: Array | None = None
     ) -> Self:
-        """Of an image in a batch of an exported model: without empty rows, with masks pasted."""
+        """Convert one image's outputs of an exported model: drop empty rows, paste the masks."""
         kept = scores > 0
         pasted = None if masks is None else paste_masks(masks[kept], boxes[kept], size)
         return cls(size, boxes[kept], scores[kept], classes[kept], pasted)
@@ -39,9 +39,9 @@ class ArrayDetections:
 
 
 def paste_masks(masks: Array, boxes: Array, size: Size) -> Array:
-    """Probabilities (R, S, S) stretched over boxes (R, 4) -> (R, height, width) bool.
+    """Stretch probabilities (R, S, S) over boxes (R, 4) -> (R, height, width) bool.
 
-    A pixel belongs to the object when the mask, read bilinearly at its centre, is at least 0.5.
+    A pixel belongs to the object if the mask, interpolated at the pixel's centre, is at least 0.5.
     """
     pasted = np.zeros((len(masks), *size), dtype=np.bool_)
     for image, mask, (x0, y0, x1, y1) in zip(pasted, masks, boxes.tolist(), strict=True):
@@ -53,13 +53,13 @@ def paste_masks(masks: Array, boxes: Array, size: Size) -> Array:
 
 
 def _span(start: float, stop: float, length: int) -> tuple[int, int]:
-    """Pixels that a mask between two edges can touch."""
+    """Return the range of pixels that a mask between two edges can cover."""
     first = max(math.floor(start) - 1, 0)
     return first, max(min(math.ceil(stop) + 1, length), first)
 
 
 def _read_along(mask: Array, span: tuple[int, int], start: float, stop: float) -> Array:
-    """Rows of a mask at pixel centres, zero outside it: (S, W) -> (pixels, W)."""
+    """Interpolate the rows of a mask at pixel centres, 0 outside: (S, W) -> (pixels, W)."""
     side = len(mask)
     centers = np.arange(*span, dtype=np.float32) + np.float32(0.5)
     places = (centers - np.float32(start)) / np.float32(stop - start) * side - np.float32(0.5)

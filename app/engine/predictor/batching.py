@@ -1,7 +1,7 @@
-"""Batches of equally large images out of a stream of all sizes, with the order restored.
+"""Groups a stream of images into batches of equal size, and restores the order of the results.
 
-Images are only batched with others of the same padded size, so an image meets the same zeros
-around it whatever its neighbours are: its detections do not depend on them.
+A batch contains only images of the same padded size, so the padding of an image, and thus its
+detections, do not depend on the other images.
 """
 
 from collections import defaultdict, deque
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Place(Generic[S, T]):
-    """One input's place in the queue of answers: with a sample until its batch is begun."""
+    """An input's place in the queue of results; it holds the sample until its batch starts."""
 
     path: Path
     sample: S | None
@@ -36,13 +36,13 @@ def run_in_batches(
     group: int,
     streams: int = 1,
 ) -> Iterator[tuple[Path, T | ImageError]]:
-    """Batches of one bucket are submitted; the answers come in the order of `samples`.
+    """Submit batches of one bucket each; yield the results in the order of `samples`.
 
-    batch_size  asked before each batch: it may shrink
-    window      images held back at most while buckets fill
-    group       images after which all buckets are run: no batch has images of two groups, so that
-                a stream which starts with another group makes the same batches from there on
-    streams     batches that are computed at once; one more waits, so that no stream does
+    batch_size  called before each batch, since the size may shrink
+    window      largest number of images that wait while buckets fill
+    group       number of images after which all buckets are run: no batch has images of two groups,
+                so that a stream that starts with another group has the same batches from there on
+    streams     batches that are computed at once; another one is queued, so that no stream waits
     """
     queue: deque[_Place[S, T]] = deque()
     buckets: defaultdict[Hashable, list[_Place[S, T]]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What was met in images with more than 8 bits: told at the first one, and in sum at the end."""
+"""Logs problems of images with more than 8 bits: the first one at once, the sums at the end."""
 
 import logging
 from pathlib import Path
@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 class DeepTally:
-    """Counts over a stream of images; nothing is told where all have 8 bits."""
+    """Counts over a stream of images; nothing is logged if all have 8 bits."""
 
     def __init__(self) -> None:
         self._num_images = 0
@@ -20,7 +20,7 @@ class DeepTally:
         self._largest = 0.0
 
     def add(self, path: Path, deep: Deep | None) -> None:
-        """One image more, None for 8 bits; the first of each trouble is named."""
+        """Add one image, None for 8 bits; the first image with each problem is logged."""
         if deep is None:
             return
         self._num_images += 1
@@ -43,7 +43,7 @@ class DeepTally:
             self._num_shallow += 1
 
     def tell(self) -> None:
-        """The sums, once there is nothing more to come."""
+        """Log the sums after the last image."""
         if self._num_clipped:
             logger.warning(
                 "%d of %d images with more than 8 bits have values beyond white or black: %d "

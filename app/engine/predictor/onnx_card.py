@@ -1,6 +1,6 @@
-"""What an exported file says about itself, in the ONNX metadata: enough to use it alone.
+"""The ONNX metadata of an exported file, which are all that is needed to use it.
 
-Knows neither torch nor ONNX; values are text, as the file format wants them.
+This module imports neither torch nor ONNX. Values are text, as the file format requires.
 """
 
 import json
@@ -11,13 +11,13 @@ from typing import Any, Self
 from app.engine.errors import CheckpointError
 
 FILE_NAMES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
-"""Exported models, by the numbers they compute with."""
+"""Precision -> file name of the exported model."""
 
 FORMAT = 1
-"""Version of inputs, outputs and of this card."""
+"""Version of the inputs, the outputs and the card."""
 
 _ADDED = ("bits_per_sample", "float_white")
-"""What files of the first release do not say: their defaults are how these were read."""
+"""Fields that files of the first release lack; the defaults describe how they were read."""
 
 USAGE = (
     "images: (N, H, W, C) uint8 in the channel order image_format; where a file has more than 8 "
@@ -36,18 +36,18 @@ USAGE = (
 class OnnxCard:
     """The card of a file.
 
-    class_names     in the order of the classes
+    class_names     names in the order of the classes
     architecture    MODEL.META_ARCHITECTURE
     image_format    BGR, RGB or L
-    bits_per_sample significant bits of integers with more than 8; 0: not decided, as 16
-    float_white     the float that is white; 0: not decided, 1 if none is larger and else 255
+    bits_per_sample significant bits of integers with more than 8; 0: not set, treated as 16
+    float_white     the float that is white; 0: not set, 1 if no value is larger, else 255
     min_size        short side of resized images, 0: not resized
-    max_size        longest long side
-    score_thresh    the model's own lowest score
+    max_size        largest long side
+    score_thresh    the model's lowest score
     precision       fp32 or int8
-    weights_sha256  of the file with the weights it was made from; "" where that is not known
-    agreement       how its detections were compared with the engine's, and what came out
-    accuracy        AP on validation data of the exported model and of the one it was made from
+    weights_sha256  SHA-256 of the file with the original weights; "" if unknown
+    agreement       results of the comparison of its detections with the engine's
+    accuracy        AP on validation data of the exported model and of the original one
     """
 
     class_names: tuple[str, ...]
@@ -67,13 +67,13 @@ class OnnxCard:
     format: int = FORMAT
 
     def metadata(self) -> dict[str, str]:
-        """Keys and values for the file."""
+        """Return the keys and values for the file."""
         values = {name: json.dumps(value) for name, value in asdict(self).items()}
         return {**values, "usage": USAGE}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], where: str) -> Self:
-        """The card of a file; CheckpointError where it was not exported by this program."""
+        """Return the card of a file; CheckpointError if this program did not export the file."""
         try:
             values: dict[str, Any] = {
                 f.name: json.loads(metadata[f.name])

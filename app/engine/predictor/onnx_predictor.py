@@ -37,17 +37,17 @@ from common.text import first_line
 logger = logging.getLogger(__name__)
 
 GROUP_IN_BATCHES = 4
-"""Batches of files lie within groups of so many batches, see `Predictor`."""
+"""Number of batches in a group of files, see `Predictor`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResizedImage:
-    """An image as the network takes it, before padding.
+    """An image resized for the network, before padding.
 
     pixels         (H, W, C) uint8
-    original_size  on disk
-    image_id       name of the file; empty where there is none
-    deep           what was met in an image with more than 8 bits, or None
+    original_size  size before resizing
+    image_id       name of the file; empty for images without a file
+    deep           findings in an image with more than 8 bits, or None
     """
 
     pixels: Pixels
@@ -63,11 +63,11 @@ class ResizedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageReader:
-    """Files or pixels to resized images.
+    """Reads files, or takes pixels, and resizes the images.
 
     image_format  channel order: BGR, RGB or L
-    edge          short side of resized images, unless the long one would exceed max_size; 0: as is
-    depth         what is white in images with more than 8 bits
+    edge          short side of resized images, unless the long one exceeds max_size; 0: no resizing
+    depth         white level of images with more than 8 bits
     """
 
     image_format: str
@@ -76,16 +76,16 @@ class ImageReader:
     depth: Depth = UNDECIDED
 
     def __call__(self, path: Path) -> ResizedImage:
-        """The image of a file; ImageError where it cannot be read."""
+        """Return the image of a file; ImageError if it cannot be read."""
         picture, deep = read_picture(path, self.image_format, self.depth)
-        # Resized before it becomes an array: a copy of the large image less.
+        # Resizing before the conversion to an array saves a copy of the large image.
         size = (picture.height, picture.width)
         resized = _resized(picture, self._target(size))
         pixels = pixels_of(resized, self.image_format)
         return ResizedImage(pixels, size, path.name, deep)
 
     def from_pixels(self, pixels: Pixels) -> ResizedImage:
-        """(H, W, C) uint8 in the right channel order -> as the network takes it."""
+        """Resize pixels (H, W, C) uint8 in the model's channel order for the network."""
         size = (pixels.shape[0], pixels.shape[1])
         return ResizedImage(resize(pixels, self._target(size)), size)
 
@@ -94,12 +94,12 @@ class ImageReader:
 
 
 class OnnxPredictor:
-    """Detects objects in images of any size; see `Predictor`, whose streams it shares.
+    """Detects objects in images of any size; streams work as in `Predictor`.
 
-    image_size  short side of resized images; 0: as the file says
-    device      cpu, or cuda:N where the GPU's libraries are there
-    streams     images of files that are detected at once, each by its share of the threads: on
-                two cores 6 % (fp32) and 17 % (int8) more of small images than one after the other
+    image_size  short side of resized images; 0: the value in the file
+    device      cpu, or cuda:N if the GPU's libraries are installed
+    streams     images of files that are detected at once, each with its share of the threads: with
+                2 on two cores, 6 % (fp32) and 17 % (int8) more small images per second than with 1
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class OnnxPredictor:
             self._outputs.append("masks")
 
     def detect(self, images: Sequence[Pixels]) -> list[ArrayDetections]:
-        """Detections of each image, (H, W, 3) uint8 BGR, one by one."""
+        """Return the detections of images (H, W, 3) uint8 BGR, computed one by one."""
         flipped = self.card.image_format == "RGB"
         return [
             self.detect_batch([self.reader.from_pixels(image[..., ::-1] if flipped else image)])[0]
@@ -142,7 +142,7 @@ class OnnxPredictor:
     def detect_files(
         self, paths: Iterable[Path], *, num_workers: int = 0
     ) -> Iterator[tuple[Path, ArrayDetections | ImageError]]:
-        """Detections of each file, or why there are none, in the order of `paths`: a stream."""
+        """Yield each file's detections, or why there are none, in the order of `paths`."""
         images = read_files(paths, self.reader, num_workers=num_workers)
 
         def detect(batch: list[ResizedImage]) -> list[ArrayDetections | DoesNotFitError]:
@@ -162,7 +162,7 @@ class OnnxPredictor:
             )
 
     def detect_batch(self, images: Sequence[ResizedImage]) -> list[ArrayDetections]:
-        """Detections of images whose padded sizes are equal."""
+        """Return the detections of images whose padded sizes are equal."""
         found = self._session.run(self._outputs, self.inputs(images))
         return [
             ArrayDetections.from_row(image.original_size, *(output[row] for output in found))
@@ -170,7 +170,7 @@ class OnnxPredictor:
         ]
 
     def inputs(self, images: Sequence[ResizedImage]) -> dict[str, npt.NDArray[Any]]:
-        """What the file's graph takes of a batch, padded with zeros."""
+        """Return the inputs of the file's graph for a batch, padded with zeros."""
         height, width = self.network_size(images[0])
         channels = images[0].pixels.shape[2]
         batch = np.zeros((len(images), height, width, channels), dtype=np.uint8)
@@ -189,10 +189,10 @@ class OnnxPredictor:
 
 
 def resize(pixels: Pixels, size: Size) -> Pixels:
-    """(H, W, C) uint8 -> (*size, C), bilinear with antialiasing: what detectron2 does."""
+    """Resize (H, W, C) uint8 -> (*size, C), bilinear with antialiasing as in detectron2."""
     if pixels.shape[:2] == size:
         return pixels
-    # PIL takes one channel without, three with a last axis.
+    # PIL expects one channel without a last axis, three channels with it.
     picture = Image.fromarray(
         np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     )
@@ -209,13 +209,13 @@ def _num_threads() -> int:
 
 
 def open_session(path: Path, device: str, *, threads: int) -> Any:
-    """A session of the file on a device; CheckpointError where it cannot be used there."""
+    """Open a session of the file on a device; CheckpointError if that is impossible."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
-    except Exception as error:  # what ONNX Runtime raises has no class of its own
+    except Exception as error:  # ONNX Runtime's errors have no common class
         if is_out_of_memory(error):
             raise OutOfMemoryError(
                 f"{path}: memory is too small for this model ({first_line(error)}); choose a "
@@ -231,8 +231,8 @@ def _providers(device: str) -> list[Any]:
     kind, _, number = device.partition(":")
     if kind == "cpu":
         return ["CPUExecutionProvider"]
-    # Exact float32 products: the file was compared with the engine's. No search for the best kernel
-    # of each shape: RetinaNet's box tower has another one in every image.
+    # TF32 is off because the export compared the file with float32 products. cuDNN does not search
+    # for the best kernel because RetinaNet's box tower has a new shape in every image.
     options = {
         "device_id": int(number or 0),
         "use_tf32": 0,
@@ -242,7 +242,7 @@ def _providers(device: str) -> list[Any]:
 
 
 def _edges(card: OnnxCard, image_size: int) -> tuple[int, int]:
-    """Short and longest side of resized images; `image_size` keeps the card's proportion."""
+    """Return the short and the longest side of resized images, in the proportion of the card."""
     if not image_size or not card.min_size:
         return image_size or card.min_size, card.max_size
     return image_size, round(card.max_size * image_size / card.min_size)

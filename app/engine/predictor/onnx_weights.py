@@ -1,9 +1,9 @@
-"""The weights in an ONNX file, looked at without the `onnx` package.
+"""Checks the weights in an ONNX file without the `onnx` package.
 
 Its import would take 0.2 s, a quarter of a task with one image.
 
-The format is that of protocol buffers: a message is a row of fields, each with its number, its kind
-and, for some kinds, its length. Only the few fields that lead to numbers are followed.
+The format is protocol buffers: a message is a sequence of fields, each with its number, its kind
+and, for some kinds, its length. Only the few fields that lead to weights are read.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ _VARINT, _EIGHT_BYTES, _MESSAGE, _FOUR_BYTES = 0, 1, 2, 5
 
 
 def check_weights(path: Path) -> None:
-    """CheckpointError where a weight of the file is NaN or infinite.
+    """Raise CheckpointError if a weight of the file is NaN or infinite.
 
-    Single numbers are left out: a graph may compare with infinity. What is no ONNX file passes.
+    Scalars are skipped, as a graph may compare with infinity. Files that are not ONNX pass.
     """
     try:
         for name, numbers in _weights(memoryview(path.read_bytes())):
@@ -34,7 +34,7 @@ def check_weights(path: Path) -> None:
                     "again from sound weights"
                 )
     except (LookupError, OSError, UnicodeDecodeError):
-        return  # ONNX Runtime says what is wrong with it
+        return  # ONNX Runtime reports what is wrong with the file
 
 
 def _weights(model: memoryview) -> Iterator[tuple[str, npt.NDArray[Any]]]:
@@ -52,7 +52,7 @@ def _parts(message: memoryview, wanted: int) -> Iterator[memoryview]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """(number, content) of each field: a number, or bytes."""
+    """Yield (number, content) of each field; the content is a number or bytes."""
     place = 0
     while place < len(message):
         key, place = _varint(message, place)

@@ -1,7 +1,7 @@
 """Batched detection with one model on one device.
 
-Images are uint8 (H, W, 3) BGR, files are whatever `read_image` reads; detections are on the CPU,
-in pixels of the image as displayed.
+Images are uint8 (H, W, 3) BGR, files have a format that `read_image` reads; detections are on the
+CPU, in pixels of the image as displayed.
 """
 
 import logging
@@ -39,24 +39,24 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Work = Callable[[list[Sample]], Sequence[T]]
-"""Gives one result for each sample of a batch."""
+"""Returns one result for each sample of a batch."""
 
 WINDOW_IN_BATCHES = 4
-"""Images held back, at most, while batches of equal size fill."""
+"""Largest number of images, in batches, that wait while batches of equal size fill."""
 
 GROUP_IN_BATCHES = {"cpu": 4, "cuda": 16}
-"""Images of one group, by device: an interrupted run does a group again, and buckets that a group
-leaves half full cost a GPU more than a CPU."""
+"""Batches in a group, by device: an interrupted run repeats a group, and buckets that are half full
+at the end of a group cost a GPU more than a CPU."""
 
 
 class Predictor:
     """Detects objects in images of any size; memory that runs out halves the batch.
 
-    batch_size  images at once, at most; shrinks when memory runs out
-    streams     batches of files at once, on a CPU: each is computed by its share of the threads
-    group_size  batches of files lie within groups of so many; a stream of the same files that
-                starts at any group gives, bit by bit, the same results
-    boxes_only  leave out what is found inside boxes: masks, keypoints
+    batch_size  largest number of images at once; shrinks when memory runs out
+    streams     batches of files at once, on a CPU, each with its share of the threads
+    group_size  files in a group; no batch has files of two groups, so that a stream of the same
+                files that starts at any group has exactly the same results
+    boxes_only  leave out masks and keypoints
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class Predictor:
         boxes_only: bool = False,
         consume: bool = False,
     ) -> None:
-        """`model` itself stays as it is unless it may be consumed: a copy does the work.
+        """Copy `model`, unless `consume` allows changing it.
 
-        Looks at the views of TEST.AUG where that is enabled.
+        The predictor uses the views of TEST.AUG if they are enabled.
         """
         assert batch_size >= 1
         assert streams == 1 or model.device.type == "cpu"
@@ -106,7 +106,7 @@ class Predictor:
         precision: str = "fp32",
         boxes_only: bool = False,
     ) -> Self:
-        """The model of `cfg` with the weights of a file."""
+        """Build the model of `cfg` with the weights of a file."""
         model = build_blank_detector(cfg)
         load_weights(model, weights).require_whole(cfg.MODEL.CLASS_NAMES)
         return cls(
@@ -120,24 +120,24 @@ class Predictor:
         )
 
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:
-        """Detections of each image. DoesNotFitError when memory cannot hold a single one."""
+        """Return each image's detections; DoesNotFitError if memory is too small for one image."""
         return self.detect_samples([self._sample(image) for image in images])
 
     def detect_files(
         self, paths: Iterable[Path], *, num_workers: int = 0
     ) -> Iterator[tuple[Path, Detections | ImageError]]:
-        """Detections of each file, or why there are none, in the order of `paths`.
+        """Yield each file's detections, or why there are none, in the order of `paths`.
 
-        A stream: memory does not grow with the number of files. `num_workers` processes decode.
+        Memory does not grow with the number of files. `num_workers` processes decode images.
         """
         return self.map_files(paths, self.detect_batch, num_workers=num_workers)
 
     def detect_samples(self, samples: Sequence[Sample]) -> list[Detections]:
-        """`detect` for network inputs; boxes are in the pixels of each `original_size`."""
+        """Return detections of network inputs; boxes are in pixels of each `original_size`."""
         return self.run(samples, self.detect_batch)
 
     def detect_batch(self, samples: list[Sample]) -> list[Detections]:
-        """Detections of samples whose padded sizes are equal, whatever memory they take."""
+        """Return detections of samples of equal padded size, without splitting the batch."""
         detect = self.model.detect_boxes if self.boxes_only else self.model.detect
         with self.inference():
             found = to_cpu(detect(samples))
@@ -153,19 +153,19 @@ class Predictor:
         *,
         num_workers: int = 0,
     ) -> Iterator[tuple[Path, T | ImageError]]:
-        """`work` on batches of equally large files, each file with its result, in order."""
+        """Apply `work` to batches of equally large files; yield each file's result, in order."""
         samples = read_files(paths, self._mapper.from_file, num_workers=num_workers)
         if self.model.device.type == "cuda":
             samples = ((path, _pinned(sample)) for path, sample in samples)
         if num_workers or self.model.device.type == "cuda":
-            # A thread of its own takes samples from the workers while the model is at work.
+            # A separate thread takes samples from the workers while the model computes.
             samples = ahead(samples, depth=self.batch_size * self.streams)
         return self.map_samples(samples, work)
 
     def map_samples(
         self, samples: Iterable[tuple[Path, Sample | ImageError]], work: Work[T]
     ) -> Iterator[tuple[Path, T | ImageError]]:
-        """`map_files` for files that are read already."""
+        """Do the work of `map_files` for files that have been read."""
 
         def run(batch: list[Sample]) -> list[T | ImageError]:
             return list(in_batches(self, batch, work))
@@ -187,7 +187,7 @@ class Predictor:
             )
 
     def run(self, samples: Sequence[Sample], work: Work[T]) -> list[T]:
-        """`work` on batches of equally large samples: one result each, in the order given."""
+        """Apply `work` to batches of equally large samples; return a result for each, in order."""
         buckets: dict[Size, list[int]] = {}
         for index, sample in enumerate(samples):
             buckets.setdefault(self.network_size(sample), []).append(index)
@@ -201,12 +201,12 @@ class Predictor:
         return [results[index] for index in range(len(samples))]
 
     def network_size(self, sample: Sample) -> Size:
-        """(height, width) of the padded network input."""
+        """Return (height, width) of the padded network input."""
         return padded_size([sample.size], self.model.size_divisibility)
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        """No gradients are kept inside, and products are taken in this predictor's precision."""
+        """Compute without gradients and in this predictor's precision inside the context."""
         lower = self._dtype if self._dtype != torch.float32 else None
         with (
             torch.inference_mode(),

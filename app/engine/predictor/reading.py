@@ -1,4 +1,4 @@
-"""Files to network inputs: decoded and resized in worker processes, in order, a few at a time."""
+"""Reads files into network inputs in worker processes, in order, a few at a time."""
 
 import logging
 from collections import deque
@@ -22,17 +22,17 @@ Read = Callable[[Path], S]
 """Reads one file; raises ImageError for a bad one."""
 
 PREFETCH = 2
-"""Images each worker has in hand: one ready, one in the making."""
+"""Images for each worker: one that is ready and one that it is reading."""
 
 
 def read_files(
     paths: Iterable[Path], read: Read[S], *, num_workers: int
 ) -> Iterator[tuple[Path, S | ImageError]]:
-    """Each path with its sample, or with the reason why there is none, in the order of `paths`.
+    """Yield each path with its sample, or the reason why there is none, in the order of `paths`.
 
-    Never runs ahead of its consumer by more than `PREFETCH` images for each worker. An image
-    that crashes its worker twice (a broken codec, too little memory) costs only itself. What
-    samples say of more than 8 bits (`deep`) is told.
+    At most `PREFETCH` images for each worker are read ahead of the consumer. An image that crashes
+    its worker twice (a broken codec, too little memory) gets an error, and the others are read.
+    Findings in images with more than 8 bits (`deep`) are logged.
     """
     tally = DeepTally()
     with closing(_read_files(paths, read, num_workers)) as answers:
@@ -73,9 +73,9 @@ def _read_files(
 def _answers(
     pool: WorkerPool[Path, S | ImageError], source: Iterator[Path], waiting: deque[Path]
 ) -> Iterator[S | ImageError]:
-    """The answer for `waiting[0]`, again and again while the consumer takes it off the queue.
+    """Yield the answer for `waiting[0]` repeatedly; the consumer removes it from the queue.
 
-    `waiting` (it may hold paths of a pool that died) is topped up from `source`.
+    `waiting`, which may hold paths of a pool that died, is refilled from `source`.
     """
     sent = received = 0
     while True:
@@ -84,7 +84,7 @@ def _answers(
             if in_hand == len(waiting):
                 waiting.extend(islice(source, 1))
             if in_hand < len(waiting):
-                # Whether a worker is dead, and by which image, is seen when its answers are read.
+                # A dead worker, and the image that caused it, are found when reading its answers.
                 with suppress(WorkerDiedError):
                     pool.submit(sent % len(pool), waiting[in_hand])
                 sent += 1

@@ -1,4 +1,4 @@
-"""Batches in as small parts as memory demands, down to one image."""
+"""Splits batches into smaller ones when memory runs out, down to one image."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class NetworkInput(Protocol):
-    """An image as the network takes it; `image_id` is the name of its file where it has one."""
+    """An image prepared for the network; `image_id` is the name of its file, if there is one."""
 
     @property
     def size(self) -> Size: ...
@@ -22,7 +22,7 @@ class NetworkInput(Protocol):
 
 
 class Predicts(Protocol):
-    """Whose `batch_size` shrinks for good when memory runs out."""
+    """A predictor whose `batch_size` shrinks permanently when memory runs out."""
 
     batch_size: int
 
@@ -36,7 +36,7 @@ def in_batches(
     samples: Sequence[S],
     work: Callable[[list[S]], Sequence[T]],
 ) -> Iterator[T | DoesNotFitError]:
-    """`work` on batches, one result for each sample: an error for one that does not fit alone."""
+    """Apply `work` to batches; yield each sample's result, or an error if memory is too small."""
     start = 0
     while start < len(samples):
         batch = list(samples[start : start + predictor.batch_size])
@@ -57,10 +57,10 @@ def _unless_out_of_memory(
 ) -> Sequence[T] | None:
     try:
         return work(batch)
-    except Exception as error:  # what ONNX Runtime raises has no class of its own
+    except Exception as error:  # ONNX Runtime's errors have no common class
         if not is_out_of_memory(error):
             raise
-    # Not in the handler: there the traceback keeps the failed batch's tensors alive.
+    # This stands outside the handler because its traceback keeps the batch's tensors alive.
     if "torch" in sys.modules:
         sys.modules["torch"].cuda.empty_cache()
     return None

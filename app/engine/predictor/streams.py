@@ -1,7 +1,7 @@
-"""Batches side by side in threads, each with its share of the processors.
+"""Computes several batches at once in threads, each with its share of the processors.
 
-Operators on the maps of a batch leave processors idle while they wait for each other, and all but
-one between operators: whole batches for each thread keep them busy.
+Threads that share one operator leave processors idle while they wait for each other, and between
+operators only one is busy. Separate batches for each thread use the processors better.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +13,13 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 MAX_STREAMS = 4
-"""Each holds maps of its own in memory, and Python between operators runs in one at a time."""
+"""Each stream needs memory for its feature maps, and only one at a time runs Python code."""
 
 Answer = Callable[[], Sequence[T]]
 """Waits for the results of a batch."""
 
 Submit = Callable[[list[S]], Answer[T]]
-"""Begins with a batch."""
+"""Starts the computation of a batch."""
 
 
 @contextmanager
@@ -30,10 +30,10 @@ def side_by_side(
     begin: Callable[[], None] | None = None,
     failed: Callable[[T], bool] | None = None,
 ) -> Iterator[Submit[S, T]]:
-    """`run` in that many threads; with one, in the thread that asks for the results.
+    """Run `run` in `streams` threads; with one stream, in the thread that reads the results.
 
-    begin   is called at the start of each thread
-    failed  whether a result may be better with more memory: its batch is run again, alone
+    begin   called at the start of each thread
+    failed  whether a result lacked memory, so that its batch is run again with no other
     """
     if streams == 1:
         yield lambda batch: lambda: run(batch)
@@ -57,5 +57,5 @@ def side_by_side(
     try:
         yield submit
     finally:
-        # What is under way ends by itself: who is asked to stop has no time to wait for it.
+        # Running batches end by themselves; a task that must stop does not wait for them.
         pool.shutdown(wait=False, cancel_futures=True)
