@@ -1,4 +1,4 @@
-"""Test-time augmentation: every image is looked at several times, and there is one answer."""
+"""Test-time augmentation: detections of several views of each image are merged."""
 
 from app.engine.tta.augmented_detector import AugmentedDetector
 

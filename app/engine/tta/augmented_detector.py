@@ -1,4 +1,4 @@
-"""A detector that looks at several views of each image and gives one answer.
+"""A detector that merges the detections of several views of each image.
 
 R: objects, C: semantic classes; J: keypoints, S: side of masks or heatmaps
 """
@@ -27,11 +27,11 @@ from app.engine.tta.views import View, ViewSpec
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """How the detections of all views become those of the image.
+    """Merges the detections of all views of an image.
 
-    score_thresh  scores must exceed it
-    nms_thresh    overlap within a class above which the worse one goes
-    limit         detections of one image, over all classes; None means all
+    score_thresh  scores must be larger than this
+    nms_thresh    IoU within a class above which the detection with the lower score is removed
+    limit         largest number of detections of an image, over all classes; None: no limit
     """
 
     score_thresh: float
@@ -40,16 +40,16 @@ class Merge:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """As the model itself suppresses overlapping boxes."""
+        """Use the thresholds with which the model suppresses overlapping boxes."""
         if "box_proposals" in results(cfg):
-            # Its scores are logits of any sign.
+            # Scores of proposals are logits of any sign.
             return cls(-torch.inf, cfg.MODEL.RPN.NMS_THRESH, cfg.MODEL.RPN.POST_NMS_TOPK_TEST)
         head = cfg.MODEL[class_section(cfg)]
         limit = cfg.TEST.DETECTIONS_PER_IMAGE
         return cls(1e-8, head.NMS_THRESH_TEST, None if limit < 0 else limit)
 
     def __call__(self, found: Sequence[Detections], size: Size) -> Detections:
-        """Boxes of the views, in the pixels of the image of `size`, as one."""
+        """Merge the boxes of the views, given in pixels of the image of `size`."""
         probs = [d.class_probs for d in found if d.class_probs is not None]
         united = Detections(
             size,
@@ -66,10 +66,10 @@ class Merge:
 
 
 class AugmentedDetector(Detector):
-    """Another detector, asked several times.
+    """Runs another detector on several views of each image.
 
-    Boxes of all views are united and suppressed within each class; masks and heatmaps of
-    keypoints inside the boxes that stay, and semantic probabilities, are averaged over the views.
+    Boxes of all views are joined and suppressed within each class. Masks and keypoint heatmaps
+    inside the remaining boxes, and semantic probabilities, are averaged over the views.
     """
 
     def __init__(self, model: Detector, *, views: ViewSpec, merge: Merge) -> None:
@@ -85,17 +85,17 @@ class AugmentedDetector(Detector):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """The detector of a config, with fresh weights."""
+        """Build the detector of a config, with random weights."""
         return cls.around(build_detector(cfg), cfg)
 
     @classmethod
     def around(cls, model: Detector, cfg: CfgNode) -> Self:
-        """`model` itself, looking at the views of `TEST.AUG`."""
+        """Wrap `model`, without a copy, to use the views of `TEST.AUG`."""
         return cls(model, views=ViewSpec.from_config(cfg), merge=Merge.from_config(cfg))
 
     @property
     def device(self) -> torch.device:
-        """Where the model's weights are."""
+        """The device of the model's weights."""
         return self.model.device
 
     def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
@@ -108,12 +108,12 @@ class AugmentedDetector(Detector):
 
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:
-        """One answer for each image, in pixels of its `original_size`."""
+        """Return merged detections of each image, in pixels of its `original_size`."""
         return [self._detect_in_one(sample, boxes_only=False) for sample in samples]
 
     @torch.no_grad()
     def detect_boxes(self, samples: list[Sample]) -> list[Detections]:
-        """`detect` without masks, keypoints and panoptic segments."""
+        """Return detections without masks, keypoints and panoptic segments."""
         return [self._detect_in_one(sample, boxes_only=True) for sample in samples]
 
     def _detect_in_one(self, sample: Sample, *, boxes_only: bool) -> Detections:
@@ -142,11 +142,11 @@ class AugmentedDetector(Detector):
     def _with_maps(
         self, model: GeneralizedRCNN, groups: Sequence[Sequence[View]], merged: Detections
     ) -> Detections:
-        """Add masks and keypoints, means over the views."""
+        """Add masks and keypoints, averaged over the views."""
         if not model.has_instance_maps:
             return merged
         merged = merged.to(self.device)
-        # Without objects one view tells how large nothing is.
+        # Without objects, one view is enough for empty maps of the right shape.
         asked = groups if len(merged) else [groups[0][:1]]
         maps = _mean(
             view.upright_maps(of_view, self.views.keypoint_flip)

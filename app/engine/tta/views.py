@@ -1,4 +1,4 @@
-"""One image at several scales, each of them mirrored too, and the way back.
+"""Views of an image at several scales, also mirrored, and the mapping back to the image.
 
 R: objects, C: semantic classes, J: keypoints, S: side of masks or heatmaps
 """
@@ -26,30 +26,30 @@ from app.engine.structures.sample import Sample
 from app.engine.structures.size import shortest_edge_size
 from app.engine.structures.targets import Proposals
 
-# A view is padded to the largest of its batch, which near the border changes what is found.
+# Views are padded to the largest of their batch, which changes detections near the border.
 _BATCH_SIZE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A network input that shows the image in another way.
+    """A network input with a resized and perhaps mirrored image.
 
-    sample    original_size is that of the image itself
-    mirrored  left is right
+    sample    its `original_size` is the size of the image itself
+    mirrored  whether left and right are exchanged
     """
 
     sample: Sample
     mirrored: bool
 
     def place(self, detections: Detections) -> Detections:
-        """Boxes in the original image -> the same boxes in the view."""
+        """Map boxes in the original image to the view."""
         size, original = self.sample.size, self.sample.original_size
         scaled = box_ops.scale(detections.boxes, size[1] / original[1], size[0] / original[0])
         boxes = _mirror_boxes(scaled, size[1]) if self.mirrored else scaled
         return Detections(size, boxes, detections.scores, detections.classes)
 
     def upright(self, detections: Detections) -> Detections:
-        """What was found in the view, in original pixels -> as it is in the image."""
+        """Mirror detections of the view, in original pixels, back to the image if needed."""
         if not self.mirrored:
             return detections
         semantic = detections.semantic
@@ -60,7 +60,7 @@ class View:
         )
 
     def upright_maps(self, maps: InstanceMaps, keypoint_flip: Sequence[int]) -> InstanceMaps:
-        """Masks and heatmaps of the view -> as they are in the image.
+        """Mirror masks and heatmaps of the view back to the image if needed.
 
         keypoint_flip  index of each keypoint's mirror image
         """
@@ -75,11 +75,11 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class ViewSpec:
-    """Which views of an image are looked at.
+    """The views of an image that are used.
 
     min_sizes      short sides in pixels
-    max_size       cap on the long side
-    flip           each of them mirrored as well
+    max_size       limit of the long side
+    flip           use each view mirrored as well
     keypoint_flip  index of each keypoint's mirror image; () without keypoints
     """
 
@@ -90,7 +90,7 @@ class ViewSpec:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
-        """The views of `TEST.AUG`."""
+        """Return the views of `TEST.AUG`."""
         aug = cfg.TEST.AUG
         if not aug.MIN_SIZES or min(aug.MIN_SIZES) < 1 or aug.MAX_SIZE < 1:
             raise ConfigError(
@@ -101,13 +101,13 @@ class ViewSpec:
         return cls(tuple(aug.MIN_SIZES), aug.MAX_SIZE, aug.FLIP, tuple(flips))
 
     def __call__(self, sample: Sample) -> Iterator[list[View]]:
-        """Views in the order and the batches of detectron2."""
+        """Yield the views in the order and the batches of detectron2."""
         views = list(self._views(sample))
         for start in range(0, len(views), _BATCH_SIZE):
             yield views[start : start + _BATCH_SIZE]
 
     def _views(self, sample: Sample) -> Iterator[View]:
-        # From the network's input, as detectron2 does, and not from the file: the same numbers.
+        # Like detectron2, resize the network's input and not the file, for the same numbers.
         for edge in self.min_sizes:
             resized = _resized(sample, shortest_edge_size(sample.size, edge, self.max_size))
             yield View(resized, False)
@@ -118,7 +118,7 @@ class ViewSpec:
 def _resized(sample: Sample, size: Size) -> Sample:
     if size == sample.size:
         return sample
-    # On the CPU: GPUs cannot resize whole numbers.
+    # This is done on the CPU because GPUs cannot resize integers.
     pixels = _resized_pixels(sample.image.cpu().permute(1, 2, 0).numpy(), size)
     proposals = sample.proposals
     if proposals is not None:
@@ -133,7 +133,7 @@ def _resized(sample: Sample, size: Size) -> Sample:
 def _resized_pixels(pixels: Pixels, size: Size) -> Pixels:
     if pixels.dtype != np.uint8 or pixels.shape[2] != 3:
         return resize(pixels, size)
-    # By PIL as detectron2: torch's kernel is off by a level in some pixels.
+    # PIL resizes as in detectron2; torch's kernel differs by 1 in some pixels.
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
