@@ -1,7 +1,7 @@
-"""Models for other programs: each file of this room writes one kind of file.
+"""Exports models for other programs: each module of this package writes one format.
 
-Names with `_` are helpers; a file is imported when it is used, for ONNX's libraries take seconds.
-Reading such files is not done here: `predictor.OnnxPredictor`.
+Modules with `_` are helpers. A module is imported only when it is used, because importing ONNX's
+libraries takes seconds. `predictor.OnnxPredictor` reads exported files.
 """
 
 from importlib import import_module
@@ -26,4 +26,4 @@ EXPORTERS: dict[str, Exporter] = {
     "int8": _on_use("int8"),
     "safetensors": _on_use("safetensors"),
 }
-"""What `export --format` can name; the traits of each say what else can."""
+"""Exporters by the values of `export --format`; `TRAITS` of each describes where it applies."""

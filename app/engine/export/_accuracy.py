@@ -1,4 +1,4 @@
-"""COCO's AP of an exported model."""
+"""Measures COCO's AP of an exported model."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ def coco_metrics(
     num_workers: int = 0,
     on_image: Callable[[], None] = lambda: None,
 ) -> Results:
-    """Of boxes ("bbox") and, where the file finds masks and `records` have any, of these ("segm").
+    """Return the metrics of boxes ("bbox") and, if file and `records` have any, masks ("segm").
 
     Unreadable images are left out. `on_image` is called after each image.
     """

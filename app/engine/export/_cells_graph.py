@@ -1,7 +1,7 @@
-"""3x3 convolutions at few cells of a map, as a graph: exact; the other cells cost nothing.
+"""Exact 3x3 convolutions at selected cells of a feature map, as a graph; others are skipped.
 
-A cell's value depends on its neighbourhood, which grows by one cell with each convolution in front
-of it: each is a product of the neighbourhoods of the cells that the next one reads.
+A cell's value depends on a neighbourhood that grows by one cell with each convolution before it.
+Each convolution is a product with the neighbourhoods of the cells that the next one reads.
 
 N: images, C: channels, S: cells, O: output channels
 """
@@ -25,9 +25,9 @@ class ConvsAtCells(nn.Module):
         self.convs = nn.ModuleList(products)
 
     def forward(self, x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W), (N, 1, H, W) 1 or 0 -> rows (S + 1, O), and which is whose (N, H, W).
+        """(N, C, H, W), (N, 1, H, W) 1 or 0 -> rows (S + 1, O), and each cell's row (N, H, W).
 
-        Row 0 is zero: that of all cells that are not wanted. At least one has to be.
+        Row 0 is zero and belongs to all cells that are not wanted. At least one must be wanted.
         """
         masks = [wanted]
         for _ in self.convs:
@@ -40,7 +40,7 @@ class ConvsAtCells(nn.Module):
         for conv, (read, written) in zip(self.convs, pairwise(masks), strict=True):
             index = _places(read)[_bordered(written).nonzero() + around]
             if torch.compiler.is_exporting():
-                # torch 2.11 wants to know, to choose strides; the graph is right for one, too.
+                # torch 2.11 needs this to choose strides; the graph is also right for one cell.
                 torch._check(index.shape[0] > 1)
             patches = _with_zero(rows).index_select(0, index.flatten())
             patches = patches.view(1, index.shape[0], 1, 9 * rows.shape[1]).permute(0, 3, 1, 2)
@@ -50,7 +50,7 @@ class ConvsAtCells(nn.Module):
 
 
 def _of_neighbourhoods(conv: nn.Conv2d) -> nn.Sequential:
-    """The same product, of 9 C values that lie in one cell in the order (3, 3, C)."""
+    """Return the convolution as a product of 9 C values of one cell in the order (3, 3, C)."""
     weight = conv.weight.permute(0, 2, 3, 1).reshape(conv.out_channels, -1, 1, 1)
     product = nn.Conv2d(weight.shape[1], conv.out_channels, 1, bias=conv.bias is not None)
     product.weight = nn.Parameter(weight, requires_grad=False)
@@ -59,16 +59,16 @@ def _of_neighbourhoods(conv: nn.Conv2d) -> nn.Sequential:
 
 
 def _bordered(mask: Tensor) -> Tensor:
-    """Flat, with a border of zeros around each image's cells."""
+    """Pad each image's cells with a border of zeros and flatten."""
     return F.pad(mask, (1, 1, 1, 1)).flatten()
 
 
 def _places(mask: Tensor) -> Tensor:
-    """Numbers 1, 2, ... for the cells that are 1, with a border; flat."""
+    """Number the cells that are 1 by 1, 2, ..., with a border, flattened."""
     flat = _bordered(mask)
     return (flat.cumsum(0) * flat).long()
 
 
 def _with_zero(rows: Tensor) -> Tensor:
-    """With a row of zeros in front, for neighbours off the map."""
+    """Prepend a row of zeros, for neighbours outside the map."""
     return F.pad(rows, (0, 0, 1, 0))

@@ -26,19 +26,19 @@ from app.engine.modeling.meta_arch.fcos import FCOS
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
 
 _FINE = 2
-"""Levels whose boxes are computed near the best pairs only; the others have few cells."""
+"""Number of levels whose boxes are computed for the best pairs only; the others have few cells."""
 
 _Maps = tuple[Sequence[Tensor], Sequence[Tensor | None], Sequence[Tensor | None]]
 
 
 class _BestPairs(NamedTuple):
-    """The best of one level or, joined, of all.
+    """The best anchors, and pairs of anchor and class, of one level or of all levels.
 
-    probs    (N, B, K) of the best anchors
-    deltas   (N, B, 4), likewise
+    probs    (N, B, K) class probabilities of the best anchors
+    deltas   (N, B, 4) deltas of the best anchors
     anchors  (N, B, 4)
-    scores   (N, S) of the best pairs of anchor and class
-    pairs    (N, S): place of the anchor among the best of all levels, times K, plus class
+    scores   (N, S) scores of the best pairs
+    pairs    (N, S): index of the anchor among the best of all levels, times K, plus class
     """
 
     probs: Tensor
@@ -49,7 +49,7 @@ class _BestPairs(NamedTuple):
 
 
 class DenseGraph(nn.Module):
-    """RetinaNet or FCOS with everything between pixels and final boxes."""
+    """RetinaNet or FCOS from pixels to final boxes."""
 
     def __init__(self, detector: RetinaNet | FCOS) -> None:
         super().__init__()
@@ -72,9 +72,9 @@ class DenseGraph(nn.Module):
         return found.boxes, found.scores, found.classes, found.class_probs
 
     def _predict(self, features: list[Tensor]) -> _Maps:
-        """Logits (N, A K, H, W), deltas (N, A 4, H, W) and centerness of each level.
+        """Return logits (N, A K, H, W), deltas (N, A 4, H, W) and centerness of each level.
 
-        None for deltas that are computed where they are asked for, and without centerness.
+        Deltas are None where `box_tower` computes them; centerness is None for RetinaNet.
         """
         detector = self.detector
         if isinstance(detector, FCOS):
@@ -95,10 +95,10 @@ class DenseGraph(nn.Module):
         centerness: Tensor | None,
         score_threshold: Tensor,
     ) -> _BestPairs:
-        """Those of a level; `num_before` are the best anchors of the levels before.
+        """Return the best of a level; `num_before`: number of best anchors of earlier levels.
 
-        The best pairs of anchor and class are sought among the anchors whose best class is best:
-        no other anchor can hold one of them.
+        The best pairs are searched among the anchors with the highest best scores, since no other
+        anchor can be part of one.
         """
         num_classes, topk = self.detector.num_classes, self.detector.detection_filter.topk
         rows = by_anchor(logits, num_classes)
@@ -110,7 +110,7 @@ class DenseGraph(nn.Module):
         if centerness is not None:
             probs = (probs * rows_at(by_anchor(centerness, 1), index).sigmoid()).sqrt()
         if deltas is None:
-            # The best one is always asked for: something has to be computed.
+            # The best anchor is always included, as the tower needs at least one cell.
             asked = best.sigmoid() >= torch.minimum(score_threshold, best[:, :1].sigmoid())
             deltas_at = self._deltas_where(asked, index, feature)
         else:
@@ -126,7 +126,7 @@ class DenseGraph(nn.Module):
         )
 
     def _deltas_where(self, asked: Tensor, index: Tensor, feature: Tensor) -> Tensor:
-        """Deltas (N, B, 4) of the anchors `index` (N, B), 0 for cells none of which is `asked`."""
+        """Return deltas (N, B, 4) of anchors `index` (N, B); 0 in cells without an `asked` one."""
         assert self.box_tower is not None
         num_images, _, height, width = feature.shape
         num_anchors = self.detector.anchor_generator.num_anchors[0]
@@ -139,7 +139,7 @@ class DenseGraph(nn.Module):
         return deltas
 
     def _found(self, best: _BestPairs, score_threshold: Tensor) -> Found:
-        """The best that no better one suppresses: (N, D), in the network's input."""
+        """Apply NMS and return the best detections, (N, D), in pixels of the network's input."""
         num_classes, chosen = self.detector.num_classes, self.detector.detection_filter
         scores = best.scores
         place, classes = divide(best.pairs, num_classes)
@@ -160,7 +160,7 @@ class DenseGraph(nn.Module):
 
 
 def _box_tower(detector: RetinaNet | FCOS) -> ConvsAtCells | None:
-    """RetinaNet's, where it consists of convolutions: a norm would ask for the whole map."""
+    """Return RetinaNet's box tower; None for FCOS, or with norms, which need the whole map."""
     if isinstance(detector, FCOS):
         return None
     head = detector.head

@@ -1,4 +1,4 @@
-"""Which architectures can be written as a graph, and what comes out of them."""
+"""The architectures that can be exported as a graph, and the graph's outputs."""
 
 from dataclasses import dataclass, replace
 
@@ -17,11 +17,11 @@ _BOXES = ("boxes", "scores", "classes", "class_probs")
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A detector ready to be traced.
+    """A detector that is ready to be traced.
 
-    module        its `detector` has its batch norms folded and finds objects of any score
-    outputs       names of what `module` returns
-    score_thresh  the lowest score of the model that it was made from
+    module        its `detector` has folded batch norms and no score threshold
+    outputs       names of the outputs of `module`
+    score_thresh  the score threshold of the original model
     """
 
     module: DenseGraph | TwoStageGraph
@@ -30,7 +30,7 @@ class Graph:
 
 
 def graph_of(model: Detector) -> Graph:
-    """The graph of a model; ExportError that says why there is none."""
+    """Return the graph of a model; ExportError with the reason if there is none."""
     detector = fold_batch_norm(model)
     if isinstance(detector, RetinaNet | FCOS):
         dense = detector.detection_filter

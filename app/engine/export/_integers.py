@@ -1,7 +1,7 @@
-"""Rewriting of graphs for ONNX Runtime's integer kernels: the same values by other steps.
+"""Rewrites graphs for ONNX Runtime's integer kernels, without a change of the values.
 
-Those kernels want channels last and enough input channels to fill a register; and a copy made of
-floats between two of them costs as much as they do.
+These kernels are fast with channels last and with enough input channels to fill a register. A copy
+of floats between two of them takes as long as the kernels themselves.
 N: images, H, W: height and width, C: channels, O: output channels
 """
 
@@ -17,17 +17,17 @@ from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass
 from onnx_ir.tape import Tape
 
 COPIES = ("Expand", "Gather", "Pad", "Reshape", "Transpose")
-"""Operators whose results are values of their first input, or zeros around them."""
+"""Operators that copy values of their first input, or pad them with zeros."""
 
 _TO_LAST, _TO_FIRST = {"perm": [0, 2, 3, 1]}, {"perm": [0, 3, 1, 2]}
-"""Of a Transpose that moves the channels there."""
+"""Attributes of a Transpose that moves the channels to the last or the first place."""
 
 _CELL = 4
-"""Pixels side by side that make a cell of the first convolution."""
+"""Number of adjacent pixels that form a cell of the first convolution."""
 
 
 def for_integers(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A float graph of steps that integers are quick at."""
+    """Rewrite a float graph with operators that are fast on integers."""
     model = ir.from_proto(proto)
     stem = _stem(model.graph)
     if stem is not None and json.loads(model.metadata_props["size_divisibility"]) % _CELL == 0:
@@ -39,7 +39,7 @@ def for_integers(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_integers_kept(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A quantised graph that makes floats of integers behind copies, not before them."""
+    """Rewrite a quantised graph so that values are copied as integers and dequantised later."""
     model = ir.from_proto(proto)
     tape = Tape(model.graph)
     waiting = [node for node in model.graph if node.op_type == "DequantizeLinear"]
@@ -65,7 +65,7 @@ def with_integers_kept(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _finished(model: ir.Model) -> onnx.ModelProto:
-    """In order, without what nothing reads, and without types that may be other ones by now."""
+    """Sort the graph, remove unused nodes, and remove recorded types, which may have changed."""
     model.graph.sort()
     RemoveUnusedNodesPass()(model)
     NameFixPass()(model)
@@ -75,7 +75,7 @@ def _finished(model: ir.Model) -> onnx.ModelProto:
 
 
 def _stem(graph: ir.Graph) -> ir.Node | None:
-    """The convolution of stride 2 that reads the pixels."""
+    """Return the convolution of stride 2 that reads the pixels, or None."""
     for node in graph:
         before = node.predecessors()[:1] if node.op_type == "Conv" else ()
         if before and before[0].op_type == "Transpose" and len(node.inputs) == 3:
@@ -87,9 +87,9 @@ def _stem(graph: ir.Graph) -> ir.Node | None:
 
 
 def _by_cells(tape: Tape, conv: ir.Node) -> None:
-    """Let the stem see `_CELL` pixels as one of (N, H, W / 4, 4 C), and give two columns of each.
+    """Let the stem read `_CELL` pixels as one cell, (N, H, W / 4, 4 C), and write two columns.
 
-    Each column has a kernel of its own, with zeros where it does not look.
+    Each column has a separate kernel, with zeros at pixels that it does not use.
     """
     weight, bias = _values(conv.inputs[1]), _values(conv.inputs[2])
     assert weight is not None
@@ -122,7 +122,7 @@ def _by_cells(tape: Tape, conv: ir.Node) -> None:
 
 
 def _by_copies(tape: Tape, resize: ir.Node) -> None:
-    """Twice the size by nearest neighbours: copies of rows, not a search for each value."""
+    """Replace nearest-neighbour upsampling by 2 with copies of whole rows, which are faster."""
     scales = _values(resize.inputs[2]) if len(resize.inputs) == 3 else None
     if scales is None or scales.tolist() != [1, 1, 2, 2]:
         return
@@ -143,18 +143,18 @@ def _constant(tape: Tape, name: str, values: npt.ArrayLike) -> ir.Value:
 
 
 def _let_read(uses: Iterable[tuple[ir.Node, int]], value: ir.Value) -> None:
-    """Give nodes another input."""
+    """Replace an input of nodes by `value`."""
     for node, index in uses:
         node.replace_input_with(index, value)
 
 
 def _values(value: ir.Value | None) -> npt.NDArray[Any] | None:
-    """Those of a constant; None for other tensors."""
+    """Return the values of a constant; None for other tensors."""
     constant = None if value is None else value.const_value
     return None if constant is None else constant.numpy()
 
 
 def _are_equal(value: ir.Value | None, other: ir.Value | None) -> bool:
-    """Whether two constants have the same values."""
+    """Return whether two constants have the same values."""
     values, others = _values(value), _values(other)
     return values is not None and others is not None and np.array_equal(values, others)

@@ -1,4 +1,4 @@
-"""What there is to export."""
+"""The input of an export."""
 
 import math
 import time
@@ -19,15 +19,15 @@ def _ignore(_fraction: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportJob:
-    """A trained model and the pictures to judge its exports by.
+    """A trained model, and images for verifying its exports.
 
-    model        in eval mode, on the CPU
-    directory    where the files go
+    model        model in eval mode, on the CPU
+    directory    folder for the exported files
     weights      the file that the model's weights come from, or None
-    images       photographs: compared with the engine on the first, calibrated on all (int8)
-    validation   labelled images, for the loss of AP (int8)
-    num_workers  processes that read images
-    progress     told 0 to 1, never less than before, by exports that take long
+    images       photographs: the first ones for comparing with the engine, all to calibrate (int8)
+    validation   labelled images, for measuring the loss of AP (int8)
+    num_workers  number of processes that read images
+    progress     called by slow exports with the share done, rising from 0 to 1
     """
 
     model: Detector
@@ -42,7 +42,7 @@ class ExportJob:
 
 
 class Steps:
-    """Tells `progress` of a number of equal steps from `start` to 1, one at each call."""
+    """Reports a number of equal steps from `start` to 1 to `progress`, one at each call."""
 
     def __init__(self, progress: Progress, number: int, *, start: float = 0.0) -> None:
         self._progress = progress
@@ -58,7 +58,7 @@ class Steps:
 def time_passing(
     progress: Progress, seconds: float, *, period: float = 5.0
 ) -> AbstractContextManager[None]:
-    """Tell `progress` that time passes in a block of about `seconds`, which cannot tell itself."""
+    """Report estimated progress during a block of about `seconds` that reports none itself."""
     started = time.monotonic()
     return ticking(
         lambda: progress(1.0 - math.exp(-(time.monotonic() - started) / seconds)), period
@@ -66,11 +66,11 @@ def time_passing(
 
 
 def spread(paths: Sequence[Path], number: int) -> list[Path]:
-    """At most `number` of the paths, evenly from first to last."""
+    """Return at most `number` of the paths, evenly spaced."""
     if len(paths) <= number:
         return list(paths)
     return [paths[index * len(paths) // number] for index in range(number)]
 
 
 Exporter = Callable[[ExportJob], list[Path]]
-"""Writes a model for another program: the files written. ExportError where that cannot be."""
+"""Writes a model for another program; returns the files. Raises ExportError if impossible."""

@@ -1,4 +1,4 @@
-"""The steps that ONNX has an operator of its own for, as torch can trace them.
+"""Operators of ONNX in a form that torch can trace.
 
 G: groups of boxes, C: classes of a group, P: boxes of a group, M: crops
 """
@@ -12,15 +12,15 @@ from torchvision.ops import nms
 
 OPSET = 18
 
-op: Any = opset18  # its annotations are for functions that are scripts, not for traced ones
+op: Any = opset18  # its annotations are for script functions, not for traced ones
 
 
 @torch.library.custom_op("detection_export::nms_mask", mutates_args=())
 def nms_mask(boxes: Tensor, scores: Tensor, iou_threshold: float, limit: int) -> Tensor:
-    """Which boxes survive suppression: (G, P, 4), (G, C, P) -> (G, C, P) bool.
+    """Return which boxes remain after NMS: (G, P, 4), (G, C, P) -> (G, C, P) bool.
 
-    Boxes compete within their group and class; a score of 0 or less marks one that is not there.
-    At most `limit` of a group and class survive.
+    NMS works within each group and class; boxes with a score of 0 or less are absent. At most
+    `limit` boxes of a group and class remain.
     """
     kept = torch.zeros_like(scores, dtype=torch.bool)
     for group in range(len(scores)):
@@ -45,7 +45,7 @@ def _nms_mask(boxes: Any, scores: Any, iou_threshold: float, limit: int) -> Any:
         op.Constant(value_floats=[iou_threshold]),
         op.Constant(value_floats=[0.0]),
     )
-    # NonMaxSuppression names them by group, class and box.
+    # NonMaxSuppression returns rows of indices: group, class, box.
     ones = op.Cast(
         op.GreaterOrEqual(op.Gather(survivors, op.Constant(value_int=0), axis=1), 0), to=1
     )
@@ -54,4 +54,4 @@ def _nms_mask(boxes: Any, scores: Any, iou_threshold: float, limit: int) -> Any:
 
 
 TRANSLATIONS: dict[Any, Any] = {torch.ops.detection_export.nms_mask.default: _nms_mask}
-"""What torch's exporter writes for our own operators."""
+"""Translations of the custom operators for torch's exporter."""

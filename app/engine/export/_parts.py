@@ -1,4 +1,4 @@
-"""What the graphs of all architectures share: pixels in, padded lists of detections out.
+"""Shared parts of the graphs of all architectures, from pixels to padded lists of detections.
 
 N: images, S: pairs of anchor and class, D: detections of an image at most, K: classes,
 A: anchors at a cell
@@ -30,10 +30,10 @@ class Found(NamedTuple):
 
 
 def normalized(detector: Detector, images: Tensor, sizes: Tensor) -> Tensor:
-    """(N, H, W, C) uint8 -> (N, C, H, W) with mean 0; exactly 0 beyond each image's size.
+    """Normalise (N, H, W, C) uint8 -> (N, C, H, W); exactly 0 outside each image's size.
 
-    Computed on rows of W C values: where convolutions want channels last (8-bit integers do), all
-    innermost loops are long ones, not of C values each.
+    This is computed on rows of W C values: where convolutions use channels last, as those of 8-bit
+    integers do, all innermost loops are then long and not of C values each.
     """
     num_images, height, width, channels = images.shape
     mean, std = (
@@ -49,7 +49,7 @@ def normalized(detector: Detector, images: Tensor, sizes: Tensor) -> Tensor:
 
 
 def to_original(found: Found, sizes: Tensor, original_sizes: Tensor) -> Found:
-    """Boxes in pixels of the original images, inside them; those without area get score 0."""
+    """Scale boxes to the original images and clip them; boxes without area get score 0."""
     scale = original_sizes.float() / sizes.float()
     boxes = clipped(found.boxes * scale.flip(1).repeat(1, 2)[:, None, :], original_sizes)
     has_area = (boxes[:, :, 2] > boxes[:, :, 0]) & (boxes[:, :, 3] > boxes[:, :, 1])
@@ -57,13 +57,13 @@ def to_original(found: Found, sizes: Tensor, original_sizes: Tensor) -> Found:
 
 
 def clipped(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """Corners moved into the images: (N, S, 4), (N, 2) height and width -> (N, S, 4)."""
+    """Clip boxes to the images: (N, S, 4), (N, 2) height and width -> (N, S, 4)."""
     limits = sizes.float().flip(1).repeat(1, 2)[:, None, :]
     return torch.minimum(boxes.clamp(min=0), limits)
 
 
 def rows_at(values: Tensor, index: Tensor) -> Tensor:
-    """Values of chosen anchors, boxes, ...: (N, R, V), (N, S) -> (N, S, V)."""
+    """Select rows of values by index: (N, R, V), (N, S) -> (N, S, V)."""
     num_images, num_rows, num_values = values.shape
     first = torch.arange(num_images)[:, None] * num_rows
     rows = values.reshape(-1, num_values).index_select(0, (index + first).flatten())
@@ -71,7 +71,7 @@ def rows_at(values: Tensor, index: Tensor) -> Tensor:
 
 
 def anchors_at(generator: AnchorGenerator, level: int, index: Tensor, width: int) -> Tensor:
-    """Anchors of a level by their index (N, S) in the order (H, W, A): (N, S, 4)."""
+    """Return anchors (N, S, 4) of a level by their index (N, S) in the order (H, W, A)."""
     cells = generator.cells()[level]
     stride = generator.strides[level]
     cell, shape = divide(index, len(cells))
@@ -82,11 +82,11 @@ def anchors_at(generator: AnchorGenerator, level: int, index: Tensor, width: int
 
 
 def decoded(coder: Coder, deltas: Tensor, boxes: Tensor) -> Tensor:
-    """Boxes that lie `deltas` away from `boxes`: (N, S, 4), (N, S, 4) -> (N, S, 4)."""
+    """Apply `deltas` to `boxes`: (N, S, 4), (N, S, 4) -> (N, S, 4)."""
     return coder.decode(deltas.flatten(0, 1), boxes.flatten(0, 1)).view(deltas.shape)
 
 
 def divide(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Quotient and remainder; torch's exporter has no remainder by a size that is not fixed."""
+    """Return quotient and remainder; torch's exporter cannot trace `%` by a dynamic size."""
     quotient = torch.div(index, count, rounding_mode="floor")
     return quotient, index - quotient * count

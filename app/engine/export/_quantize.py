@@ -1,4 +1,4 @@
-"""Static quantisation of the network inside an exported file; what follows it stays in floats."""
+"""Static quantisation of the network in an exported file; the later steps stay in floats."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +17,11 @@ from app.engine.predictor.onnx_predictor import OnnxPredictor
 logger = logging.getLogger(__name__)
 
 BETWEEN = ("Add", "AveragePool", "Clip", "Concat", "MaxPool", "Relu", "Resize")
-"""What hands on integers from one convolution to the next."""
+"""Operators that may stay in integers between two convolutions."""
 
 
 SCORE_LAYERS = ("cls_score", "ctrness", "objectness_logits")
-"""Parts of the names of their weights."""
+"""Parts of the names of the weights of layers that compute scores."""
 
 
 def quantized(
@@ -32,7 +32,7 @@ def quantized(
     excluded: Sequence[str] = (),
     on_image: Callable[[], None] = lambda: None,
 ) -> onnx.ModelProto:
-    """`model` with its convolutions, but for those `excluded`, in 8 bits.
+    """Quantise all convolutions of `model` to 8 bits, except those in `excluded`.
 
     `on_image` is called after each image.
     """
@@ -58,7 +58,7 @@ def quantized(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """It tells the root logger of steps that would change nothing here."""
+    """Silence ONNX Runtime's advice in the root logger, which would change nothing here."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
@@ -69,19 +69,19 @@ def _quiet() -> Iterator[None]:
 
 
 def network_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of convolutions and of what lies between them."""
+    """Return the names of all convolutions and of the operators between them."""
     convs, between = _network(model)
     return [*convs, *between]
 
 
 def last_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of convolutions that no other convolution reads, directly or through copies."""
+    """Return the names of convolutions whose output no other convolution reads."""
     convs, between = _network(model)
     return [name for name in convs if name not in set(between)]
 
 
 def _network(model: onnx.ModelProto) -> tuple[list[str], list[str]]:
-    """Names of all convolutions, and of what they read up to and including the ones before."""
+    """Return the names of all convolutions, and of their inputs back to earlier convolutions."""
     writers = {output: node for node in model.graph.node for output in node.output}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     waiting, read = list(convolutions), dict[str, None]()
@@ -99,7 +99,7 @@ def _network(model: onnx.ModelProto) -> tuple[list[str], list[str]]:
 
 
 def score_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of convolutions that say scores: 256 steps are few to rank detections by."""
+    """Return the names of convolutions that compute scores; 8 bits may rank detections poorly."""
     return [
         node.name
         for node in model.graph.node
@@ -108,7 +108,7 @@ def score_convolutions(model: onnx.ModelProto) -> list[str]:
 
 
 class _Photographs(quantization.CalibrationDataReader):  # type: ignore[misc]
-    """Inputs of the file's graph, one photograph after the other."""
+    """Reads photographs as inputs of the file's graph, one after the other."""
 
     def __init__(
         self, reader: OnnxPredictor, paths: Sequence[Path], on_image: Callable[[], None]
@@ -116,7 +116,7 @@ class _Photographs(quantization.CalibrationDataReader):  # type: ignore[misc]
         self._inputs = self._read(reader, paths, on_image)
 
     def get_next(self) -> Any:
-        """The next inputs, or None."""
+        """Return the next inputs, or None at the end."""
         return next(self._inputs, None)
 
     @staticmethod

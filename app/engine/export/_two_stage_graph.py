@@ -34,12 +34,12 @@ from app.engine.modeling.roi_heads.standard import StandardROIHeads
 from app.engine.modeling.rpn import RPN
 
 _ABSENT = -1e30
-"""Logit of a box that is not there."""
+"""Logit of an absent box."""
 
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """How small masks are found in boxes: crops, the layers before the head, the head."""
+    """The mask branch: the pooler of crops, the layers before the head, and the head."""
 
     pooler: ROIPooler
     stem: nn.Module
@@ -48,10 +48,10 @@ class Masks:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Heads on crops, whatever their kind.
+    """The RoI heads of all architectures in one form.
 
-    in_features  names of the maps that are cropped
-    stages       crops to vectors, and what predicts from these: one, or those of a cascade
+    in_features  names of the feature maps that are cropped
+    stages       box head and predictor of each stage: one, or those of a cascade
     """
 
     in_features: Sequence[str]
@@ -61,7 +61,7 @@ class Heads:
 
     @classmethod
     def of(cls, heads: StandardROIHeads | Res5ROIHeads) -> "Heads":
-        """Those of a model."""
+        """Return the heads of a model."""
         mask_head, masks = heads.mask_head, None
         if isinstance(heads, Res5ROIHeads):
             mean = nn.Sequential(heads.res5, nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -102,7 +102,7 @@ class TwoStageGraph(nn.Module):
         return *outputs, masks.view(*found.scores.shape, *masks.shape[2:])
 
     def _propose(self, features: Mapping[str, Tensor], sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Proposals (N, P, 4), best first, and whether they are there (N, P) bool."""
+        """Return proposals (N, P, 4), best first, and whether each is present (N, P) bool."""
         maps = [features[name] for name in self.rpn.in_features]
         levels = [
             self._best_of_level(level, logits, deltas, sizes)
@@ -117,7 +117,7 @@ class TwoStageGraph(nn.Module):
     def _best_of_level(
         self, level: int, logits: Tensor, deltas: Tensor, sizes: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Boxes (N, P, 4) of a level and their logits (N, P), very low for suppressed ones."""
+        """Return boxes (N, P, 4) of a level and their logits (N, P), `_ABSENT` if suppressed."""
         chosen = self.rpn.test_filter
         width = logits.shape[3]
         flat = by_anchor(logits, 1).flatten(1)
@@ -130,7 +130,7 @@ class TwoStageGraph(nn.Module):
         boxes = clipped(boxes, sizes)
         sides = boxes[:, :, 2:] - boxes[:, :, :2]
         valid = (sides > chosen.min_size).all(dim=2)
-        # Ranks instead of logits: these may be negative, and 0 means that a box is not there.
+        # NMS gets ranks because logits may be negative, and a score of 0 means an absent box.
         ranks = torch.arange(best.shape[1], 0, -1).float()[None] * valid.float()
         kept = nms_mask(boxes, ranks[:, None], chosen.nms_thresh, chosen.post_nms_topk)[:, 0]
         return boxes, torch.where(kept, best, _ABSENT)
@@ -143,7 +143,7 @@ class TwoStageGraph(nn.Module):
         sizes: Tensor,
         score_threshold: Tensor,
     ) -> Found:
-        """Final boxes in the network's input."""
+        """Return the final boxes, in pixels of the network's input."""
         predictor, probs, deltas, boxes = self._predict(maps, proposals, sizes)
         num_images, num_boxes = present.shape
         num_classes = predictor.spec.num_classes
@@ -175,9 +175,9 @@ class TwoStageGraph(nn.Module):
     def _predict(
         self, maps: Sequence[Tensor], proposals: Tensor, sizes: Tensor
     ) -> tuple[BoxPredictor, Tensor, Tensor, Tensor]:
-        """The last predictor, class probabilities (N, P, K + 1), deltas (N, P, k, 4), and boxes.
+        """Return the last predictor, class probabilities (N, P, K + 1), deltas (N, P, k, 4), boxes.
 
-        The boxes (N, P, 4) are what the deltas start from.
+        The deltas apply to these boxes, (N, P, 4).
         """
         stages = self.heads.stages
         boxes, probs = proposals, []
@@ -186,7 +186,7 @@ class TwoStageGraph(nn.Module):
             shape = (*boxes.shape[:2], -1)
             probs.append(predictor.probs(raw).view(shape))
             deltas = raw.deltas.view(shape)
-            if number < len(stages):  # a cascade: from here the next stage starts
+            if number < len(stages):  # the next stage of a cascade starts from these boxes
                 boxes = clipped(decoded(predictor.spec.coder, deltas, boxes), sizes)
         mean = torch.stack(probs).sum(dim=0) * (1.0 / len(probs))
         return predictor, mean, deltas.view(*deltas.shape[:2], -1, 4), boxes
@@ -200,7 +200,7 @@ def _stages_of(heads: StandardROIHeads) -> list[tuple[nn.Module, BoxPredictor]]:
 
 
 def pooled(pooler: ROIPooler, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
-    """Crops of boxes (N, P, 4) from the level that suits each: (N P, C, S, S)."""
+    """Crop boxes (N, P, 4) from the level for their size: (N P, C, S, S)."""
     num_images, num_boxes, _ = boxes.shape
     images = torch.arange(num_images)[:, None].expand(-1, num_boxes).reshape(-1, 1)
     rois = torch.cat((images.to(boxes.dtype), boxes.reshape(-1, 4)), dim=1)
@@ -208,7 +208,7 @@ def pooled(pooler: ROIPooler, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
         return _crops(pooler, maps[0], rois, pooler.strides[0])
     levels = assign_levels(rois[:, 1:], pooler.strides)
     parts = []
-    # Counted rather than sorted: the exporter then knows how many crops there are.
+    # Places are counted and not sorted, so that the exporter knows the number of crops.
     place, before = torch.zeros_like(levels), levels.new_zeros(())
     for level, (feature, stride) in enumerate(zip(maps, pooler.strides, strict=True)):
         here = levels == level

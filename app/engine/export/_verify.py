@@ -1,4 +1,4 @@
-"""Whether a file finds what the engine finds: on real images, object by object.
+"""Compares the detections of an exported file with the engine's, object by object.
 
 R: objects of one image, M: those of them that have a partner
 """
@@ -24,7 +24,7 @@ MAX_BOX_DIFFERENCE = 0.05
 """In pixels of the network's input; boxes of larger originals may differ by more."""
 MIN_MATCHED = 0.98
 MIN_MATCHED_GUESSES = 0.5
-"""Of objects that the model is not sure of: the last digit of scores decides which of them stay."""
+"""Minimum for objects of low scores, where rounding decides which of them are kept."""
 MIN_MASK_IOU = 0.98
 
 
@@ -32,11 +32,11 @@ MIN_MASK_IOU = 0.98
 class Agreement:
     """How well two lists of detections agree.
 
-    num_objects       in the longer list of each image, summed up
-    matched           share of them that has a partner within the tolerances
-    score_difference  largest among partners; likewise box_difference, in pixels
-    mask_ious         of the masks of partners, summed up; None without masks
-    min_matched       the share that is enough
+    num_objects       sum over images of the length of the longer list
+    num_matched       number of objects with a partner within the tolerances
+    score_difference  largest difference among partners; likewise box_difference, in pixels
+    mask_ious         sum of the IoUs of partners' masks; None without masks
+    min_matched       the share of matched objects that is enough
     """
 
     num_images: int = 0
@@ -49,23 +49,23 @@ class Agreement:
 
     @property
     def matched(self) -> float:
-        """Share of the objects that have a partner; 0 where there are none: nothing is shown."""
+        """Share of the objects that have a partner; 0 without objects, which prove nothing."""
         return self.num_matched / self.num_objects if self.num_objects else 0.0
 
     @property
     def mask_iou(self) -> float:
-        """Mean over partners; 1 where there are no masks."""
+        """Mean IoU of partners' masks; 1 without masks."""
         if self.mask_ious is None or not self.num_matched:
             return 1.0
         return self.mask_ious / self.num_matched
 
     @property
     def is_enough(self) -> bool:
-        """Whether the file may be used in the engine's place."""
+        """Whether the file may be used instead of the engine."""
         return self.matched >= self.min_matched and self.mask_iou >= MIN_MASK_IOU
 
     def figures(self) -> Mapping[str, float]:
-        """For the file's card."""
+        """Return the figures for the file's card."""
         masks = {} if self.mask_ious is None else {"mean_mask_iou": round(self.mask_iou, 5)}
         return {
             "images": self.num_images,
@@ -85,9 +85,9 @@ def compare(
     score_threshold: float,
     min_matched: float = MIN_MATCHED,
 ) -> Agreement:
-    """The engine's detections of each image against those of the file, one image at a time.
+    """Compare the engine's detections with those of the file, one image at a time.
 
-    Both find objects above `score_threshold`; the model itself has none.
+    Both keep objects above `score_threshold`; `model` itself has no threshold.
     """
     total = Agreement(min_matched=min_matched)
     for image in images:
@@ -105,7 +105,7 @@ def _sample(image: ResizedImage) -> Sample:
 
 
 def _scale(image: ResizedImage) -> float:
-    """Pixels of the original for one of the network's input."""
+    """Return the number of original pixels per pixel of the network's input."""
     return max(o / s for o, s in zip(image.original_size, image.size, strict=True))
 
 
@@ -131,7 +131,7 @@ def _add(total: Agreement, expected: Detections, found: ArrayDetections, scale: 
 def _partners(
     expected: Detections, found: ArrayDetections, scale: float
 ) -> tuple[list[int], list[int]]:
-    """Rows of the M objects that fit one another within the tolerances, one to one."""
+    """Match objects one to one within the tolerances; return the M rows in both lists."""
     free = np.ones(len(found), dtype=bool)
     rows, partners = [], []
     objects = zip(
@@ -150,7 +150,7 @@ def _partners(
 
 
 def _mask_ious(expected: Array, found: Array) -> Array:
-    """(M, H, W) bool twice -> (M,); two empty masks are equal."""
+    """Return the IoUs of pairs of masks, (M, H, W) bool twice -> (M,); 1 if both are empty."""
     shared = (expected & found).sum(axis=(1, 2))
     together = (expected | found).sum(axis=(1, 2))
     ious: Array = np.where(together > 0, shared / np.maximum(together, 1), 1.0)

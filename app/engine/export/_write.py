@@ -1,4 +1,4 @@
-"""From a graph of torch to bytes of ONNX."""
+"""Converts a torch graph to ONNX."""
 
 import logging
 import warnings
@@ -12,21 +12,21 @@ from app.engine.export._operators import OPSET, TRANSLATIONS
 
 INPUTS = ("images", "sizes", "original_sizes", "score_threshold")
 
-_SIDE = 192  # of the example; a multiple of every size divisibility, and nothing to export is small
+_SIDE = 192  # side of the example image: a multiple of every size divisibility
 
 
 def to_onnx(
     graph: nn.Module, outputs: Sequence[str], *, channels: int, metadata: Mapping[str, str]
 ) -> onnx.ModelProto:
-    """The graph for batches of any number and size, with `metadata` in it.
+    """Export the graph for batches of any number and size, with `metadata`.
 
-    It takes `INPUTS`: (N, H, W, C) uint8, (N, 2) and (N, 2) int64, () float32.
+    Its `INPUTS` are (N, H, W, C) uint8, (N, 2) and (N, 2) int64, () float32.
     """
     free = torch.export.Dim.DYNAMIC
     for name in ("onnx_ir", "onnxscript"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
-        # About the insides of torch's exporter; nothing a user could act on.
+        # The warnings concern internals of torch's exporter, which users cannot change.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph.eval(),
@@ -47,13 +47,13 @@ def to_onnx(
 
 
 def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Replace all that the file says about itself."""
+    """Replace the metadata of the file."""
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, dict(metadata))
 
 
 def _example(channels: int) -> tuple[Tensor, ...]:
-    # Two images of unequal sides: no two dimensions are equal by chance.
+    # Two images with unequal sides, so that no two dimensions are equal by chance.
     generator = torch.Generator().manual_seed(0)
     shape = (2, _SIDE, 2 * _SIDE, channels)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -62,7 +62,7 @@ def _example(channels: int) -> tuple[Tensor, ...]:
 
 
 def _name_dimensions(model: onnx.ModelProto) -> None:
-    """`s26` and its like are torch's names for dimensions; readers want to know what they are."""
+    """Give dimensions readable names instead of torch's names, such as `s26`."""
     names = {"images": ("N", "H", "W", ""), "sizes": ("N", ""), "original_sizes": ("N", "")}
     for given in model.graph.input:
         for axis, name in zip(

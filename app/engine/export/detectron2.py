@@ -1,4 +1,4 @@
-"""The way back to detectron2: `model_final.pth` and a `config.yaml` it loads."""
+"""Exports for detectron2: `model_final.pth`, and a `config.yaml` that detectron2 loads."""
 
 import logging
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _RESNETS = (
 
 
 def export(job: ExportJob) -> list[Path]:
-    """Write both; only the weights where detectron2's YAML cannot say the model."""
+    """Write both files; only the weights if detectron2's YAML cannot describe the model."""
     path = job.directory / FILE_NAME
     iteration = int(job.cfg.SOLVER.MAX_ITER) - 1
     save_detectron2(
@@ -53,7 +53,7 @@ def export(job: ExportJob) -> list[Path]:
         )
         return [path]
     cfg = portable(job.cfg, weights=FILE_NAME)
-    cfg.OUTPUT_DIR = DETECTRON2["OUTPUT_DIR"]  # detectron2 knows no empty one
+    cfg.OUTPUT_DIR = DETECTRON2["OUTPUT_DIR"]  # detectron2 does not accept an empty one
     config_file = job.directory / "config.yaml"
     write_atomically(config_file, detectron2_yaml(cfg))
     logger.info("Saved %s", config_file)
@@ -61,7 +61,7 @@ def export(job: ExportJob) -> list[Path]:
 
 
 def unknown_to_detectron2(cfg: CfgNode) -> Iterator[str]:
-    """What makes this model another one in detectron2, or none."""
+    """Yield the settings for which detectron2 would build a different model or none."""
     model = cfg.MODEL
     if model.META_ARCHITECTURE == "FCOS":
         yield "MODEL.META_ARCHITECTURE FCOS"

@@ -1,8 +1,8 @@
-"""`model.int8.onnx`: convolutions in 8-bit integers, calibrated on photographs, loss measured.
+"""Exports `model.int8.onnx`: convolutions in 8-bit integers, calibrated on photographs.
 
-Weights are quantised for each output channel, activations for each tensor by the range seen on the
-photographs. The file is kept only if it loses little AP on the validation images, of boxes and,
-where there are any, of masks.
+Weights are quantised for each output channel, activations for each tensor by its range on the
+photographs. The file is kept only if the AP of boxes, and of masks if there are any, drops little
+on the validation images.
 """
 
 import json
@@ -38,19 +38,19 @@ TRAITS = Form(
 FILE_NAME = FILE_NAMES["int8"]
 REPORT_NAME = "model.int8.json"
 MAX_AP_LOSS = 1.0
-"""Points of AP (0..100) that integers may cost."""
+"""Largest accepted loss, in points of AP (0..100)."""
 
 _PREFIXES = {"bbox": "", "segm": "mask_"}
-"""Of figures in the report, by what is judged."""
+"""IoU type -> prefix of its figures in the report."""
 
 _WRITING = 0.2
-"""Share of the work that is done once there is a float model."""
+"""Share of the work that writing the float model takes."""
 
 
 def export(job: ExportJob) -> list[Path]:
     """Write DIRECTORY/model.int8.onnx and model.int8.json, which holds the AP of both.
 
-    ConfigError without labelled images to measure on; ExportError where too much AP is lost.
+    ConfigError without photographs or labelled images; ExportError if too much AP is lost.
     """
     if not job.images or not job.validation:
         raise ConfigError(
@@ -68,7 +68,7 @@ def export(job: ExportJob) -> list[Path]:
 
 
 def _float_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
-    """That of an earlier export of the same weights, else a new one."""
+    """Return the float model of an earlier export of the same weights, else export it."""
     path = job.directory / onnx_export.FILE_NAME
     if path.is_file() and job.weights is not None:
         with suppress(CheckpointError):
@@ -82,9 +82,9 @@ def _float_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
 def _best_attempt(
     job: ExportJob, model: onnx.ModelProto
 ) -> tuple[onnx.ModelProto, Mapping[str, float]]:
-    """With all convolutions in integers; else those that say scores in floats, else all last ones.
+    """Quantise all convolutions, else all but those of scores, else all but the last ones.
 
-    ExportError where none of the three keeps the AP.
+    ExportError if none of the three attempts keeps the AP.
     """
     last = last_convolutions(model)
     scores = [name for name in last if name in set(score_convolutions(model))]
@@ -114,7 +114,7 @@ def _best_attempt(
 
 
 def _ap(path: Path, job: ExportJob, on_image: Callable[[], None]) -> Mapping[str, float]:
-    """By what is judged: bbox and, where there are masks, segm."""
+    """Return the AP of bbox and, if there are masks, of segm."""
     results = coco_metrics(
         path, job.validation, job.class_names, num_workers=job.num_workers, on_image=on_image
     )

@@ -1,4 +1,4 @@
-"""`model.onnx`: the whole detector, pixels in, final boxes out, for ONNX Runtime and others."""
+"""Exports `model.onnx`: the whole detector from pixels to final boxes, for ONNX Runtime etc."""
 
 import logging
 from dataclasses import replace
@@ -25,14 +25,14 @@ TRAITS = Form(of_trainings=True, needs_graph=True)
 
 FILE_NAME = FILE_NAMES["fp32"]
 NUM_COMPARED = 8
-"""Photographs on which file and engine are compared."""
+"""Number of photographs on which file and engine are compared."""
 
 _SECONDS = 60.0
-"""About what torch's exporter takes."""
+"""Approximate duration of torch's export."""
 
 
 def export(job: ExportJob) -> list[Path]:
-    """Write DIRECTORY/model.onnx, once it finds on photographs what the engine finds."""
+    """Write DIRECTORY/model.onnx if its detections on photographs agree with the engine's."""
     path = job.directory / FILE_NAME
     model, _ = verified_model(job)
     write_atomically(path, model.SerializeToString())
@@ -41,7 +41,7 @@ def export(job: ExportJob) -> list[Path]:
 
 
 def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
-    """The model as ONNX with its card; ExportError where it does not find the same."""
+    """Return the model as ONNX with its card; ExportError if its detections do not agree."""
     graph = graph_of(job.model)
     card = card_of(job, graph)
     logger.info("Writing %s as ONNX: takes about a minute", card.architecture)
@@ -63,7 +63,7 @@ def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
 
 
 def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
-    """What the file will say about itself."""
+    """Return the card of the file."""
     cfg = job.cfg
     for fault in export_faults(dict(cfg.leaves()), ["onnx"]):
         raise ExportError(fault.text)
@@ -83,7 +83,7 @@ def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
 
 
 def read_images(reader: ImageReader, paths: tuple[Path, ...]) -> list[ResizedImage]:
-    """Those that can be read."""
+    """Read the images; log and skip unreadable ones."""
     images = []
     for path in paths:
         try:
@@ -117,7 +117,7 @@ def _compare(job: ExportJob, graph: Graph, model: onnx.ModelProto) -> Agreement:
 
 
 def _made_up(channels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Coarse coloured noise: (480, 640, channels)."""
+    """Return coarse coloured noise: (480, 640, channels)."""
     coarse = np.random.default_rng(0).integers(0, 256, (15, 20, channels), dtype=np.uint8)
     return coarse.repeat(32, axis=0).repeat(32, axis=1)
 

@@ -1,4 +1,4 @@
-"""`model.safetensors`: the weights in a file that cannot run code, under detectron2's names."""
+"""Exports `model.safetensors`: weights with detectron2's names in a file that cannot run code."""
 
 import logging
 from pathlib import Path
@@ -17,7 +17,7 @@ FILE_NAME = "model.safetensors"
 
 
 def export(job: ExportJob) -> list[Path]:
-    """Write DIRECTORY/model.safetensors; class names go into its header, one a line."""
+    """Write DIRECTORY/model.safetensors, with the class names in its header, one a line."""
     path = job.directory / FILE_NAME
     tensors = {name: t.detach().contiguous() for name, t in job.model.state_dict().items()}
     write_atomically(path, save(tensors, metadata={"class_names": "\n".join(job.class_names)}))
