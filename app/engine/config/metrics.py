@@ -16,7 +16,7 @@ COCO = {
     "segm": _OF_BOXES,
     "keypoints": ("AP", "AP50", "AP75", "APm", "APl", "AR"),
 }
-"""Task -> its metrics by COCO's rules."""
+"""Family -> its metrics by COCO's rules."""
 
 _FREQUENCIES = ("APr", "APc", "APf")
 OTHERS = {
@@ -26,7 +26,7 @@ OTHERS = {
     "panoptic_seg": tuple(f"{q}Q{part}" for q in "PSR" for part in ("", "_th", "_st")),
     "box_proposals": tuple(f"AR{size}@{n}" for n in (100, 1000) for size in ("", "s", "m", "l")),
 }
-"""Task -> its metrics of LVIS, Cityscapes, label maps and proposals."""
+"""Family -> its metrics of LVIS, Cityscapes, label maps and proposals."""
 
 _OF_A_CLASS = ("AP-", "IoU-", "ACC-", "BoundaryIoU-", "min(IoU, B-Iou)-")
 

@@ -70,10 +70,10 @@ class DenseDetector(Detector):
 
     @abstractmethod
     def label_anchors(self, gt: GroundTruth, anchors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the training targets of anchors (R, 4) in an image with at least one object.
+        """Label anchors (R, 4) of an image with at least one object.
 
-        The class of each anchor (R,) int64: K for background, -1 for ignored; and the index of
-        its object (R,) int64, which is meaningful only if the class is a foreground class.
+        Returns the class of each anchor (R,) int64: K for background, -1 for ignored; and the index
+        of its object (R,) int64, which is meaningful only if the class is a foreground class.
         """
 
     @torch.no_grad()

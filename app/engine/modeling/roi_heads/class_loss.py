@@ -89,7 +89,7 @@ class ClassLossSpec:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "ClassLossSpec":
-        """The loss that `MODEL.ROI_BOX_HEAD` asks for."""
+        """Build the specification of `MODEL.ROI_BOX_HEAD`."""
         head = cfg.MODEL.ROI_BOX_HEAD
         return cls(
             sigmoid=head.USE_SIGMOID_CE,
