@@ -55,7 +55,11 @@ def _narrow(stack: ExitStack) -> None:
 
 
 def _no_packed_linear(stack: ExitStack) -> None:
-    stack.enter_context(mock.patch.object(prepare, "_pack_linear_layers"))
+    stack.enter_context(mock.patch.object(onednn, "_agrees", lambda kind, _: kind != "linear"))
+
+
+def _no_packed_conv(stack: ExitStack) -> None:
+    stack.enter_context(mock.patch.object(prepare, "can_pack", return_value=False))
 
 
 def _no_groups(stack: ExitStack) -> None:
@@ -69,6 +73,7 @@ INFERENCE: dict[str, Callable[[ExitStack], None]] = {
     "RoIAlign by gathering": _plain(ROIPooler),
     "box tower near likely objects": _plain(RetinaNet),
     "linear layers packed": _no_packed_linear,
+    "other convolutions packed": _no_packed_conv,
 }
 TRAINING: dict[str, Callable[[ExitStack], None]] = {
     "3x3 convolutions by tiles": _plain(nn.Conv2d),

@@ -1,14 +1,15 @@
-"""Products of matrices by oneDNN's operators that torch keeps private: the only file with them.
+"""Products and convolutions by oneDNN's private operators in torch: the only file that uses them.
 
-Weights are brought once into the order that oneDNN computes with; the public operators would do so
-at every call, or call a library that is slower on some processors. Where an operator is missing, or
-gives something else than the plain product when it is tried, the plain product is taken.
+Weights are reordered once for oneDNN; the public operators would reorder them at every call, or
+call a library that is slower on some processors. Where an operator is missing, or its result
+differs from the plain one when it is tried, the plain operator is used.
 
-T: rows; G: groups; C, O: input and output channels
+T: rows; G: groups; C, O: input and output channels; N, H, W: maps, height, width
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,9 +18,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Product = Callable[[Tensor], Tensor]
-"""Multiplies rows by a fixed matrix and adds a fixed bias."""
+"""Multiplies rows by a fixed matrix, or convolves maps by fixed filters, and adds a fixed bias."""
 
-_Maker = Callable[[Tensor, Tensor | None, int], Product]
+_Maker = Callable[..., Product]
+
+# Cells of a map below which oneDNN takes another order of some filters.
+_TINY_MAP = 128
 
 logger = logging.getLogger(__name__)
 
@@ -78,11 +82,75 @@ def _packed_groups(weight: Tensor, bias: Tensor | None, rows: int) -> Product:
     return product
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """How a kernel moves over a map: (vertical, horizontal) each, and the groups of channels."""
+
+    padding: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+
+def convolution(
+    weight: Tensor, bias: Tensor | None, geometry: Geometry, activation: str
+) -> Product:
+    """A convolution and its activation, "none" or "relu": (N, C, H, W) -> (N, O, H', W').
+
+    Input and result are in channels-last memory and in the number format of the weight.
+    """
+    make = _packed_conv if _agrees("convolution", weight.dtype) else _plain_conv
+    return make(weight, bias, geometry, activation)
+
+
+def _plain_conv(
+    weight: Tensor, bias: Tensor | None, geometry: Geometry, activation: str
+) -> Product:
+    how = (geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
+
+    def product(x: Tensor) -> Tensor:
+        y = F.conv2d(x, weight, bias, *how)
+        return F.relu_(y) if activation == "relu" else y
+
+    return product
+
+
+def _packed_conv(
+    weight: Tensor, bias: Tensor | None, geometry: Geometry, activation: str
+) -> Product:
+    operators: Any = torch.ops.mkldnn
+    how = (geometry.padding, geometry.stride, geometry.dilation, geometry.groups)
+    filters = weight.contiguous(memory_format=torch.channels_last)
+    packed: dict[
+        bool, Tensor
+    ] = {}  # by whether maps are tiny, for which oneDNN takes another order
+
+    def product(x: Tensor) -> Tensor:
+        is_tiny = x.shape[2] * x.shape[3] < _TINY_MAP
+        if is_tiny not in packed:
+            packed[is_tiny] = operators._reorder_convolution_weight(filters, *how, list(x.shape))
+        return operators._convolution_pointwise(x, packed[is_tiny], bias, *how, activation, [], "")  # type: ignore[no-any-return]
+
+    return product
+
+
 _KINDS: dict[str, tuple[_Maker, _Maker]] = {
     "linear": (_packed_linear, _plain_linear),
     "groups": (_packed_groups, _plain_groups),
+    "convolution": (_packed_conv, _plain_conv),
 }
 """How each kind of product is made: by oneDNN, and plainly."""
+
+_TRIALS: dict[str, tuple[tuple[int, ...], int, tuple[int, ...], tuple[Any, ...]]] = {
+    "linear": ((24, 40), 24, (72, 40), (1,)),
+    "groups": ((36, 24, 40), 36 * 24, (72, 36 * 40), (72,)),
+    "convolution": (
+        *((24, 40, 3, 3), 24, (2, 40, 9, 11)),
+        (Geometry((1, 1), (2, 2), (1, 1), 1), "relu"),
+    ),
+}
+"""A small product of each kind: shape of the weight, length of the bias, shape of the input, and
+what else its makers need."""
 
 
 @lru_cache
@@ -92,20 +160,18 @@ def _agrees(kind: str, dtype: torch.dtype) -> bool:
     if not library.is_available() or not library.enabled:
         return False
     generator = torch.Generator().manual_seed(0)
-    groups, outputs, channels, rows = 36, 24, 40, 72
-    shape = (groups, outputs, channels) if kind == "groups" else (outputs, channels)
-    count = groups if kind == "groups" else 1
+    weight_shape, num_outputs, input_shape, how = _TRIALS[kind]
     weight, bias, x = (
         torch.randn(size, generator=generator).to(dtype)
-        for size in (shape, (count * outputs,), (rows, count * channels))
+        for size in (weight_shape, (num_outputs,), input_shape)
     )
     packed, plain = _KINDS[kind]
     try:
-        found = packed(weight, bias, rows)(x)
+        found = packed(weight, bias, *how)(x)
     except (AttributeError, NotImplementedError, RuntimeError) as error:
         logger.info("oneDNN has no product (%s, %s) here: %s", kind, dtype, error)
         return False
-    expected = plain(weight.float(), bias.float(), rows)(x.float())
+    expected = plain(weight.float(), bias.float(), *how)(x.float())
     tolerance = 1e-4 if dtype == torch.float32 else 0.05
     agrees = found.dtype == dtype and torch.allclose(
         found.float(), expected, rtol=tolerance, atol=20 * tolerance

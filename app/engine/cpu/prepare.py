@@ -15,6 +15,7 @@ from app.engine.cpu.few_cells import FewCellsRetinaNet, FewCellsRPN
 from app.engine.cpu.focal import BlockedFocalLoss
 from app.engine.cpu.fold import fold_batch_norm
 from app.engine.cpu.nearby import NearbyRetinaNet
+from app.engine.cpu.packed_conv import PackedConv2d, can_pack
 from app.engine.cpu.packed_linear import PackedLinear
 from app.engine.cpu.roi_align import GatheringROIPooler
 from app.engine.cpu.winograd import WinogradConv2d, pays_off
@@ -62,7 +63,7 @@ def prepare_for_inference(model: M, *, precision: str = "fp32", consume: bool = 
     copy = fold_batch_norm(model, consume=consume)
     if _is_on_cpu(copy):
         _replace(copy, FOR_INFERENCE)
-        _pack_linear_layers(copy, dtype)
+        _pack(copy, dtype)
         for module in copy.modules():
             if isinstance(module, WinogradConv2d):
                 module.transform(dtype)
@@ -105,10 +106,12 @@ def _replace(model: nn.Module, kinds: Kinds) -> None:
             module.__class__ = kinds.get(type(module), type(module))
 
 
-def _pack_linear_layers(module: nn.Module, dtype: torch.dtype) -> None:
+def _pack(module: nn.Module, dtype: torch.dtype) -> None:
     """Replaced by others: beside the packed weight a plain one would be kept for nothing."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
             setattr(module, name, PackedLinear(child, dtype))
+        elif can_pack(child):
+            setattr(module, name, PackedConv2d(child, dtype))
         else:
-            _pack_linear_layers(child, dtype)
+            _pack(child, dtype)

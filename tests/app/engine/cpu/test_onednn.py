@@ -4,11 +4,12 @@ import time
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from app.engine.cpu import onednn
-from app.engine.cpu.onednn import grouped_product, linear_product
+from app.engine.cpu.onednn import Geometry, convolution, grouped_product, linear_product
 
-KINDS = ["linear", "groups"]
+KINDS = ["linear", "groups", "convolution"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +21,8 @@ def untried():
 
 def product(kind, dtype=torch.float32, *, bias=True):
     torch.manual_seed(0)
+    if kind == "convolution":
+        return convolved(dtype, bias=bias)
     groups = 1 if kind == "linear" else 3
     weight, x = torch.randn(groups, 6, 5).to(dtype), torch.randn(70, groups * 5).to(dtype)
     shift = torch.randn(groups * 6).to(dtype) if bias else None
@@ -30,6 +33,22 @@ def product(kind, dtype=torch.float32, *, bias=True):
     expected = torch.einsum("tgc,goc->tgo", x.view(70, groups, 5).float(), weight.float())
     expected = expected.flatten(1) + (0.0 if shift is None else shift.float())
     return made(x), expected
+
+
+def convolved(dtype, *, bias):
+    weight, x = torch.randn(6, 5, 3, 1).to(dtype), torch.randn(2, 10, 8, 20).to(dtype)
+    shift = torch.randn(6).to(dtype) if bias else None
+    made = convolution(weight, shift, Geometry((1, 0), (2, 1), (1, 2), 2), "relu")
+    expected = F.conv2d(
+        x.float(),
+        weight.float(),
+        None if shift is None else shift.float(),
+        (2, 1),
+        (1, 0),
+        (1, 2),
+        2,
+    )
+    return made(x.contiguous(memory_format=torch.channels_last)), expected.relu()
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -74,8 +93,8 @@ def test_the_plain_product_is_taken_where_the_operator_is_not_to_be_had(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_plain_product_is_taken_where_the_operator_is_wrong(kind, monkeypatch, caplog):
-    def wrong(weight, bias, rows):
-        right = plain(weight, bias, rows)
+    def wrong(*arguments):
+        right = plain(*arguments)
         return lambda x: right(x) * 1.01
 
     plain = onednn._KINDS[kind][1]
