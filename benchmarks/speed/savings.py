@@ -50,7 +50,7 @@ def _plain(*kinds: type[nn.Module]) -> Callable[[ExitStack], None]:
 
 
 def _narrow(stack: ExitStack) -> None:
-    """Keep convolutions of 128 channels plain."""
+    """Keep convolutions of 64 and 128 channels plain."""
     stack.enter_context(mock.patch.object(winograd, "FEWEST_CHANNELS", 256))
 
 
@@ -68,7 +68,7 @@ def _no_groups(stack: ExitStack) -> None:
 
 INFERENCE: dict[str, Callable[[ExitStack], None]] = {
     "3x3 convolutions by tiles": _plain(nn.Conv2d),
-    "... of 128 channels": _narrow,
+    "... of 64 and 128 channels": _narrow,
     "... their products in one call of oneDNN": _no_groups,
     "RoIAlign by gathering": _plain(ROIPooler),
     "box tower near likely objects": _plain(RetinaNet),

@@ -139,7 +139,7 @@ _KINDS: dict[str, tuple[_Maker, _Maker]] = {
     "groups": (_packed_groups, _plain_groups),
     "convolution": (_packed_conv, _plain_conv),
 }
-"""How each kind of product is made: by oneDNN, and plainly."""
+"""The two makers of each kind of product: oneDNN's, and the plain one."""
 
 _TRIALS: dict[str, tuple[tuple[int, ...], int, tuple[int, ...], tuple[Any, ...]]] = {
     "linear": ((24, 40), 24, (72, 40), (1,)),

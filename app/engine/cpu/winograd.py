@@ -33,7 +33,7 @@ _FEWEST_TILES = 64
 # Share of a map's tiles: to gather more is as slow as to compute all tiles.
 _LARGEST_SHARE = 0.8
 # The transforms grow with the channels, the products with their square: few do not pay off.
-FEWEST_CHANNELS = 128
+FEWEST_CHANNELS = 64
 # Wider layers have small maps, and transformed weights take four times the memory.
 _MOST_CHANNEL_PAIRS = 200_000
 

@@ -113,7 +113,7 @@ def test_a_retinanet_learns_as_the_plain_one_does(objects):
         torch.manual_seed(1)
         model = build_detector(load_config(CONFIGS / "Base-RetinaNet.yaml", [*map(str, small)]))
         if prepared:
-            prepare_for_training(model)
+            prepare_for_training(model, by_tiles=False)
             assert type(model) is FewCellsRetinaNet
         losses = model.train().losses(samples)
         torch.stack(list(losses.values())).sum().backward()

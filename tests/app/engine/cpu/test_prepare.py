@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from app.engine.cpu import onednn
+from app.engine.cpu.packed_conv import PackedConv2d
 from app.engine.cpu.packed_linear import PackedLinear
 from app.engine.cpu.prepare import prepare_for_inference, prepare_for_training
 from app.engine.cpu.roi_align import GatheringROIPooler
@@ -65,7 +66,7 @@ def test_outputs_agree_to_rounding(net, batch):
 
 def test_what_gains_is_replaced(net):
     ready = prepare_for_inference(net)
-    assert [type(m) for m in ready.body] == [nn.Conv2d, nn.Identity, nn.ReLU6, nn.Conv2d]
+    assert [type(m) for m in ready.body] == [PackedConv2d, nn.Identity, nn.ReLU6, PackedConv2d]
     kinds = {name: type(module) for name, module in ready.named_children() if name != "body"}
     assert kinds == {
         "wide": WinogradConv2d,
