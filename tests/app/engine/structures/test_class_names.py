@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.engine.data.formats import Reading
 from app.engine.data.formats._class_finder import ClassFinder
 from app.engine.data.problems import Effect, Problems
 from app.engine.structures.class_names import (
@@ -73,7 +74,7 @@ def test_two_classes_by_case_are_told() -> None:
 
 def test_every_object_is_counted() -> None:
     problems = Problems()
-    finder = ClassFinder(["Cat", "dog"], ["cat", "dog", "cow"], problems)
+    finder = ClassFinder(Reading(["Cat", "dog"], problems=problems), ["cat", "dog", "cow"])
     assert [finder.find(name) for name in ("cat", "dog", "cow", "cat")] == [0, 1, None, 0]
     assert problems.with_effect(Effect.CHANGED) == {OTHER_CASE: 2}
     assert problems.with_effect(Effect.DROPPED) == {UNKNOWN_CLASS: 1}
