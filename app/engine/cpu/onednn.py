@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import torch
@@ -120,18 +121,41 @@ def _packed_conv(
 ) -> Product:
     operators: Any = torch.ops.mkldnn
     how = (geometry.padding, geometry.stride, geometry.dilation, geometry.groups)
-    filters = weight.contiguous(memory_format=torch.channels_last)
-    packed: dict[
-        bool, Tensor
-    ] = {}  # by whether maps are tiny, for which oneDNN takes another order
+    filters = _PackedFilters(weight, how)
 
     def product(x: Tensor) -> Tensor:
-        is_tiny = x.shape[2] * x.shape[3] < _TINY_MAP
-        if is_tiny not in packed:
-            packed[is_tiny] = operators._reorder_convolution_weight(filters, *how, list(x.shape))
-        return operators._convolution_pointwise(x, packed[is_tiny], bias, *how, activation, [], "")  # type: ignore[no-any-return]
+        y: Tensor = operators._convolution_pointwise(
+            x, filters.suited_to(x), bias, *how, activation, [], ""
+        )
+        return y
 
     return product
+
+
+class _PackedFilters:
+    """Filters in the order that oneDNN prefers for the size of a map; another order is slower.
+
+    The plain filters are dropped at the first packing: the model would keep them twice.
+    """
+
+    def __init__(self, weight: Tensor, how: tuple[Any, ...]) -> None:
+        self._how = how
+        self._plain: Tensor | None = weight
+        self._packed: dict[bool, Tensor] = {}
+        self._lock = Lock()  # threads may share a model
+
+    def suited_to(self, x: Tensor) -> Tensor:
+        """The filters for maps (N, C, H, W)."""
+        is_tiny = x.shape[2] * x.shape[3] < _TINY_MAP
+        with self._lock:
+            if is_tiny not in self._packed:
+                plain, self._plain = self._plain, None
+                if plain is None:
+                    plain = self._packed[not is_tiny].to_dense()
+                self._packed[is_tiny] = torch.ops.mkldnn._reorder_convolution_weight(
+                    plain.contiguous(memory_format=torch.channels_last), *self._how, list(x.shape)
+                )
+            return self._packed[is_tiny]
 
 
 _KINDS: dict[str, tuple[_Maker, _Maker]] = {

@@ -32,6 +32,17 @@ def test_it_is_the_plain_convolution(conv, shape):
         torch.testing.assert_close(packed(x), conv(x), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("sides", [(40, 7, 40), (7, 40, 7)], ids=["large first", "tiny first"])
+def test_maps_of_all_sizes_may_follow_each_other(sides):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 8, 3, padding=1)
+    with torch.no_grad():
+        packed = PackedConv2d(conv, torch.float32)
+        for side in sides:
+            x = torch.randn(1, 6, side, side)
+            torch.testing.assert_close(packed(x), conv(x), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("conv", "expected"),
     [
