@@ -158,12 +158,14 @@ class TwoStageGraph(nn.Module):
         takes_part = (scores > score_threshold) & present[:, None]
         scores = torch.where(takes_part, scores, 0.0)
         rule = predictor.detection_filter
-        limit = rule.max_detections if rule.max_detections >= 0 else num_boxes * num_classes
         kept = nms_mask(
-            of_class.flatten(0, 1), scores.flatten(0, 1)[:, None], rule.nms_thresh, limit
+            of_class.flatten(0, 1),
+            scores.flatten(0, 1)[:, None],
+            rule.nms_thresh,
+            rule.max_detections,
         ).view(scores.shape)
         flat = torch.where(kept, scores, 0.0).flatten(1)
-        best, index = flat.topk(torch.sym_min(limit, flat.shape[1]), dim=1)
+        best, index = flat.topk(torch.sym_min(rule.max_detections, flat.shape[1]), dim=1)
         classes, rows = divide(index, num_boxes)
         return Found(
             of_class.flatten(1, 2).gather(1, index[:, :, None].expand(-1, -1, 4)),

@@ -1,54 +1,49 @@
-"""Losses of aligned predictions and targets; the default reduction is the sum.
+"""Losses of aligned predictions and targets, not summed.
 
 N: number of boxes or elements. Boxes are x0 y0 x1 y1.
 """
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
-
-Reduction = Literal["none", "mean", "sum"]
 
 # Avoids division by zero areas and diagonals; detectron2's value.
 _EPS = 1e-7
 
 
-def smooth_l1_loss(
-    pred: Tensor, target: Tensor, *, beta: float, reduction: Reduction = "sum"
-) -> Tensor:
-    """Quadratic below `beta`, linear above: any shape -> scalar. A `beta` under 1e-5 means L1."""
+def smooth_l1_loss(pred: Tensor, target: Tensor, *, beta: float) -> Tensor:
+    """Quadratic below `beta`, linear above, in any shape. A `beta` under 1e-5 means L1."""
     difference = (pred - target).abs()
     if beta < 1e-5:
-        return _reduce(difference, reduction)
+        return difference
     quadratic = 0.5 * difference**2 / beta
-    return _reduce(torch.where(difference < beta, quadratic, difference - 0.5 * beta), reduction)
+    return torch.where(difference < beta, quadratic, difference - 0.5 * beta)
 
 
-def giou_loss(boxes1: Tensor, boxes2: Tensor, *, reduction: Reduction = "sum") -> Tensor:
-    """Generalised IoU loss (https://arxiv.org/abs/1902.09630): (..., 4) twice -> scalar."""
+def giou_loss(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Generalised IoU loss (https://arxiv.org/abs/1902.09630): (..., 4) twice -> (...)."""
     intersection, union = _intersection_and_union(boxes1, boxes2)
     enclosing = _product(_enclosing_sides(boxes1, boxes2))
     giou = intersection / (union + _EPS) - (enclosing - union) / (enclosing + _EPS)
-    return _reduce(1 - giou, reduction)
+    return 1 - giou
 
 
-def diou_loss(boxes1: Tensor, boxes2: Tensor, *, reduction: Reduction = "sum") -> Tensor:
-    """Distance IoU loss (https://arxiv.org/abs/1911.08287): (..., 4) twice -> scalar."""
+def diou_loss(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Distance IoU loss (https://arxiv.org/abs/1911.08287): (..., 4) twice -> (...)."""
     iou, penalty = _iou_and_center_penalty(boxes1, boxes2)
-    return _reduce(1 - iou + penalty, reduction)
+    return 1 - iou + penalty
 
 
-def ciou_loss(boxes1: Tensor, boxes2: Tensor, *, reduction: Reduction = "sum") -> Tensor:
-    """Complete IoU loss (https://arxiv.org/abs/1911.08287): (..., 4) twice -> scalar."""
+def ciou_loss(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Complete IoU loss (https://arxiv.org/abs/1911.08287): (..., 4) twice -> (...)."""
     iou, penalty = _iou_and_center_penalty(boxes1, boxes2)
     slant1, slant2 = _slant(boxes1), _slant(boxes2)
     mismatch = (4 / math.pi**2) * (slant2 - slant1) ** 2
     with torch.no_grad():
         trade_off = mismatch / (1 - iou + mismatch + _EPS)
-    return _reduce(1 - iou + penalty + trade_off * mismatch, reduction)
+    return 1 - iou + penalty + trade_off * mismatch
 
 
 IOU_LOSSES: dict[str, Callable[..., Tensor]] = {
@@ -92,12 +87,3 @@ def _iou_and_center_penalty(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Ten
     diagonal = (_enclosing_sides(boxes1, boxes2) ** 2).sum(dim=-1) + _EPS
     apart = (boxes1[..., :2] + boxes1[..., 2:] - boxes2[..., :2] - boxes2[..., 2:]) / 2
     return intersection / (union + _EPS), (apart**2).sum(dim=-1) / diagonal
-
-
-def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
-    if reduction == "sum":
-        return loss.sum()
-    if reduction == "mean":
-        # The mean of an empty tensor is 0 with a gradient, not NaN.
-        return loss.mean() if loss.numel() else loss.sum() * 0.0
-    return loss

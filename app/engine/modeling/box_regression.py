@@ -107,9 +107,9 @@ class BoxLoss:
         """Return the terms of the sum: (N, 4) of smooth_l1, (N,) of an IoU loss."""
         if self.kind == "smooth_l1":
             targets = coder.encode(boxes, gt_boxes)
-            return smooth_l1_loss(deltas, targets, beta=self.beta, reduction="none")
+            return smooth_l1_loss(deltas, targets, beta=self.beta)
         decoded = coder.decode(deltas, boxes)
-        return IOU_LOSSES[self.kind](decoded, gt_boxes, reduction="none")
+        return IOU_LOSSES[self.kind](decoded, gt_boxes)
 
 
 def _sides_and_center(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

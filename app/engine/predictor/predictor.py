@@ -4,7 +4,6 @@ Images are uint8 (H, W, 3) BGR, files have a format that `read_image` reads; det
 CPU, in pixels of the image as displayed.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +20,7 @@ from app.engine.data.images.reading import Pixels
 from app.engine.data.loading.ahead import ahead
 from app.engine.data.loading.mapper import TestMapper
 from app.engine.errors import ConfigError, DoesNotFitError, ImageError
-from app.engine.layers.precision import set_float32_precision
+from app.engine.layers.precision import autocast, set_float32_precision
 from app.engine.modeling.build import build_blank_detector
 from app.engine.modeling.detector import Detector
 from app.engine.predictor.batching import run_in_batches
@@ -33,8 +32,6 @@ from app.engine.structures.detections import Detections, to_cpu
 from app.engine.structures.sample import Sample
 from app.engine.structures.size import padded_size
 from app.engine.tta import AugmentedDetector
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -208,10 +205,7 @@ class Predictor:
     def inference(self) -> Iterator[None]:
         """Compute without gradients and in this predictor's precision inside the context."""
         lower = self._dtype if self._dtype != torch.float32 else None
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.model.device.type, lower, enabled=lower is not None),
-        ):
+        with torch.inference_mode(), autocast(self.model.device, lower):
             yield
 
     def _sample(self, image: Pixels) -> Sample:

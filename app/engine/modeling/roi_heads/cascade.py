@@ -28,10 +28,7 @@ class CascadeROIHeads(StandardROIHeads):
 
     box_head: nn.ModuleList
     box_predictor: nn.ModuleList
-
-    def __init__(self, *, matchers: Sequence[Matcher] = (), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.matchers = list(matchers)
+    matchers: list[Matcher]
 
     @classmethod
     def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> Self:

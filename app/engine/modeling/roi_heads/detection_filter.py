@@ -22,7 +22,7 @@ class DetectionFilter:
 
     score_thresh    scores must exceed this
     nms_thresh      of two boxes of a class with a higher IoU, NMS drops the worse
-    max_detections  largest number for one image, over all classes; negative: no limit
+    max_detections  largest number for one image, over all classes
     """
 
     score_thresh: float = 0.05
@@ -56,6 +56,5 @@ class DetectionFilter:
         ]
         # Decode only the likely pairs: they are few of thousands.
         found = box_ops.clip(coder.decode(chosen, boxes[proposals]), size)
-        limit = None if self.max_detections < 0 else self.max_detections
-        kept = batched_nms(found, scores, classes, self.nms_thresh, limit=limit)
+        kept = batched_nms(found, scores, classes, self.nms_thresh, limit=self.max_detections)
         return Detections(size, found[kept], scores[kept], classes[kept]), proposals[kept]
