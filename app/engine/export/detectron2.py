@@ -18,6 +18,13 @@ TRAITS = Form()
 
 FILE_NAME = "model_final.pth"
 
+_ARCHITECTURES = (
+    "GeneralizedRCNN",
+    "PanopticFPN",
+    "ProposalNetwork",
+    "RetinaNet",
+    "SemanticSegmentor",
+)
 _RESNETS = (
     "build_resnet_backbone",
     "build_resnet_fpn_backbone",
@@ -63,8 +70,8 @@ def export(job: ExportJob) -> list[Path]:
 def unknown_to_detectron2(cfg: CfgNode) -> Iterator[str]:
     """Yield the settings for which detectron2 would build a different model or none."""
     model = cfg.MODEL
-    if model.META_ARCHITECTURE == "FCOS":
-        yield "MODEL.META_ARCHITECTURE FCOS"
+    if model.META_ARCHITECTURE not in _ARCHITECTURES:
+        yield f"MODEL.META_ARCHITECTURE {model.META_ARCHITECTURE}"
     if model.BACKBONE.NAME not in _RESNETS:
         yield f"MODEL.BACKBONE.NAME {model.BACKBONE.NAME}"
     if model.FPN.TOP_BLOCK_IN_FEATURE not in ("", "res5"):

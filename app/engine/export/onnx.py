@@ -41,7 +41,9 @@ def export(job: ExportJob) -> list[Path]:
 
 
 def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
-    """Return the model as ONNX with its card; ExportError if its detections do not agree."""
+    """Return the model as ONNX with its card; ExportError if it has no graph or does not agree."""
+    for fault in export_faults(dict(job.cfg.leaves()), ["onnx"]):
+        raise ExportError(fault.text)
     graph = graph_of(job.model)
     card = card_of(job, graph)
     logger.info("Writing %s as ONNX: takes about a minute", card.architecture)
@@ -65,8 +67,6 @@ def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
 def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
     """Return the card of the file."""
     cfg = job.cfg
-    for fault in export_faults(dict(cfg.leaves()), ["onnx"]):
-        raise ExportError(fault.text)
     return OnnxCard(
         class_names=tuple(job.class_names),
         architecture=str(cfg.MODEL.META_ARCHITECTURE),
