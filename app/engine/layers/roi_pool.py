@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
 
-POOLER_TYPES = ("ROIAlignV2", "ROIAlign", "ROIPool")
-
 # A box of 224 x 224 pixels (an ImageNet input) is cropped from stride 16 (FPN, eq. 1).
 _CANONICAL_SIDE = 224
 _CANONICAL_LEVEL = 4
@@ -33,10 +31,6 @@ class ROIPooler(nn.Module):
         self, strides: Sequence[int], *, side: int, sampling_ratio: int, pooler_type: str
     ) -> None:
         super().__init__()
-        if pooler_type not in POOLER_TYPES:
-            raise ConfigError(
-                f"POOLER_TYPE is {pooler_type!r}; choose one of {', '.join(POOLER_TYPES)}"
-            )
         levels = [math.log2(stride) for stride in strides]
         if levels != [levels[0] + i for i in range(len(levels))] or levels[0] % 1:
             raise ConfigError(

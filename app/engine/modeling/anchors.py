@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.config import CfgNode
-from app.engine.errors import ConfigError
 from app.engine.structures.size import Size
 
 PerLevel = Sequence[float] | Sequence[Sequence[float]]
@@ -36,8 +35,8 @@ class AnchorGenerator(nn.Module):
         self._last: tuple[tuple[Any, ...], list[Tensor]] | None = None
         for level, (level_sizes, ratios) in enumerate(
             zip(
-                _for_each_level(sizes, len(strides), "SIZES"),
-                _for_each_level(aspect_ratios, len(strides), "ASPECT_RATIOS"),
+                _for_each_level(sizes, len(strides)),
+                _for_each_level(aspect_ratios, len(strides)),
                 strict=True,
             )
         ):
@@ -103,15 +102,8 @@ def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tens
     return torch.tensor(anchors, dtype=torch.float32)
 
 
-def _for_each_level(values: PerLevel, num_levels: int, key: str) -> list[Sequence[float]]:
+def _for_each_level(values: PerLevel, num_levels: int) -> list[Sequence[float]]:
     lists = [v for v in values if isinstance(v, Sequence)]
     if not lists:
         lists = [[float(v) for v in values if not isinstance(v, Sequence)]]
-    if len(lists) == 1:
-        lists = lists * num_levels
-    if len(lists) != num_levels or not all(lists):
-        raise ConfigError(
-            f"MODEL.ANCHOR_GENERATOR.{key} has {len(lists)} lists for {num_levels} feature maps; "
-            "give one non-empty list for all of them, or one for each"
-        )
-    return lists
+    return lists * num_levels if len(lists) == 1 else lists

@@ -5,12 +5,10 @@ G: number of objects, N: number of boxes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from app.engine.errors import ConfigError
 from app.engine.structures import boxes as box_ops
 
 # With more pairs than this the overlaps are computed in pieces, so that crowded images do not
@@ -33,13 +31,6 @@ class Matcher:
         *,
         allow_low_quality_matches: bool = False,
     ) -> None:
-        rising = all(a <= b for a, b in pairwise(thresholds))
-        known = all(label in (-1, 0, 1) for label in labels)
-        if not rising or not known or len(labels) != len(thresholds) + 1:
-            raise ConfigError(
-                f"IOU_THRESHOLDS {list(thresholds)} and IOU_LABELS {list(labels)} do not fit; give "
-                "rising thresholds and one label (-1, 0 or 1) more than thresholds"
-            )
         self.thresholds = [float(t) for t in thresholds]
         self.labels = list(labels)
         self.allow_low_quality_matches = allow_low_quality_matches

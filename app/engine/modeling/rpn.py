@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
-from app.engine.errors import ConfigError
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.backbone import shared_shapes
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.proposals import ProposalFilter
@@ -79,17 +79,12 @@ class RPN(nn.Module):
     def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> Self:
         """The RPN on the maps named by `MODEL.RPN.IN_FEATURES`."""
         rpn = cfg.MODEL.RPN
-        inputs = [shapes[name] for name in rpn.IN_FEATURES]
+        inputs = shared_shapes("MODEL.RPN", rpn.IN_FEATURES, shapes)
         anchor_generator = AnchorGenerator.from_config(cfg, [shape.stride for shape in inputs])
-        num_anchors, channels = set(anchor_generator.num_anchors), {s.channels for s in inputs}
-        if len(num_anchors) != 1 or len(channels) != 1:
-            raise ConfigError(
-                f"MODEL.RPN.IN_FEATURES {list(rpn.IN_FEATURES)} share one head: all levels need "
-                f"as many anchors and channels, they have {num_anchors} and {channels}"
-            )
+        num_anchors = anchor_generator.num_anchors[0]  # as many at every level
         return cls(
             in_features=rpn.IN_FEATURES,
-            head=RPNHead(channels.pop(), num_anchors.pop(), rpn.CONV_DIMS),
+            head=RPNHead(inputs[0].channels, num_anchors, rpn.CONV_DIMS),
             anchor_generator=anchor_generator,
             matcher=Matcher(rpn.IOU_THRESHOLDS, rpn.IOU_LABELS, allow_low_quality_matches=True),
             coder=BoxCoder(tuple(rpn.BBOX_REG_WEIGHTS)),

@@ -28,6 +28,7 @@ from app.engine.config.rules import (
 from app.engine.config.traits import Architecture
 from app.engine.layers.conv import init_normal
 from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.backbone import shared_shapes
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxLoss, LinearBoxCoder
 from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead
@@ -113,8 +114,7 @@ class FCOS(DenseDetector):
         """Build the model that `MODEL.FCOS` describes."""
         fcos = cfg.MODEL.FCOS
         backbone = build_backbone(cfg)
-        given = backbone.output_shape()
-        shapes = [given[name] for name in fcos.IN_FEATURES]
+        shapes = shared_shapes("MODEL.FCOS", fcos.IN_FEATURES, backbone.output_shape())
         head = FCOSHead(
             num_levels=len(shapes),
             in_channels=shapes[0].channels,

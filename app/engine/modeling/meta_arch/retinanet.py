@@ -12,6 +12,7 @@ from torch import Tensor
 from app.engine.config import CfgNode
 from app.engine.config.traits import Architecture
 from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.backbone import shared_shapes
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
@@ -63,8 +64,7 @@ class RetinaNet(DenseDetector):
         """Build the model that `MODEL.RETINANET` describes."""
         retinanet = cfg.MODEL.RETINANET
         backbone = build_backbone(cfg)
-        given = backbone.output_shape()
-        shapes = [given[name] for name in retinanet.IN_FEATURES]
+        shapes = shared_shapes("MODEL.RETINANET", retinanet.IN_FEATURES, backbone.output_shape())
         anchor_generator = AnchorGenerator.from_config(cfg, [shape.stride for shape in shapes])
         head = DenseHead(
             num_levels=len(shapes),

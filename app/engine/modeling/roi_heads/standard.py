@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.config import CfgNode
-from app.engine.errors import ConfigError
 from app.engine.layers.roi_pool import ROIPooler
 from app.engine.layers.shape_spec import ShapeSpec
+from app.engine.modeling.backbone import shared_shapes
 from app.engine.modeling.roi_heads.assignment import LabelledProposals, ProposalSampler
 from app.engine.modeling.roi_heads.box_head import FastRCNNConvFCHead
 from app.engine.modeling.roi_heads.box_predictor import BoxPredictions, BoxPredictor
@@ -66,8 +66,8 @@ class StandardROIHeads(nn.Module):
         """Build the heads of `MODEL.ROI_*` on the maps of `MODEL.ROI_HEADS.IN_FEATURES`."""
         model = cfg.MODEL
         in_features = list(model.ROI_HEADS.IN_FEATURES)
-        channels = _shared_channels(in_features, shapes)
-        strides = [shapes[name].stride for name in in_features]
+        chosen = shared_shapes("MODEL.ROI_HEADS", in_features, shapes)
+        channels, strides = chosen[0].channels, [shape.stride for shape in chosen]
         # The order matters: seeded weights then equal detectron2's.
         box_head, box_predictor = cls._box_branch(cfg, channels)
         mask_head = MaskHead.from_config(cfg, channels) if model.MASK_ON else None
@@ -193,13 +193,3 @@ def _refined(
     refined = predictor.refine(predictions, boxes, classes)
     split = torch.split(refined, [len(p) for p in proposals])
     return [replace(p, boxes=b) for p, b in zip(proposals, split, strict=True)]
-
-
-def _shared_channels(names: Sequence[str], shapes: Mapping[str, ShapeSpec]) -> int:
-    channels = {shapes[name].channels for name in names}
-    if len(channels) != 1:
-        raise ConfigError(
-            f"MODEL.ROI_HEADS.IN_FEATURES {list(names)} share their heads, but have "
-            f"{sorted(channels)} channels; put an FPN before them or name one map"
-        )
-    return channels.pop()

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
+from app.engine.config.support import CHOICES
 from app.engine.cpu.roi_align import GatheringROIPooler, gathered_roi_align
-from app.engine.layers.roi_pool import POOLER_TYPES, ROIPooler
+from app.engine.layers.roi_pool import ROIPooler
 
 WIDTH, HEIGHT, SCALE = 40, 24, 0.25
 
@@ -106,7 +107,7 @@ def test_every_map_gets_a_gradient(rois):
 
 
 @pytest.mark.parametrize("strides", [[4], [4, 8]], ids=str)
-@pytest.mark.parametrize("pooler_type", POOLER_TYPES)
+@pytest.mark.parametrize("pooler_type", CHOICES["MODEL.ROI_BOX_HEAD.POOLER_TYPE"])
 def test_a_pooler_gives_what_the_plain_one_gives(pooler_type, strides):
     generator = torch.Generator().manual_seed(0)
     features = [torch.rand(2, 5, 96 // s, 160 // s, generator=generator) for s in strides]

@@ -92,16 +92,9 @@ def test_no_name_means_no_norm():
     assert get_norm("", 8) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "channels", "words"),
-    [
-        pytest.param("Batch", 32, "unknown", id="unknown name"),
-        pytest.param("GN", 24, "multiple of 32", id="channels that groups do not divide"),
-    ],
-)
-def test_a_wrong_norm_is_refused(name, channels, words):
-    with pytest.raises(ConfigError, match=words):
-        get_norm(name, channels)
+def test_channels_that_groups_do_not_divide_are_refused():
+    with pytest.raises(ConfigError, match="multiple of 32"):
+        get_norm("GN", 24)
 
 
 def test_layer_norm_normalises_over_channels():

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from app.engine.errors import ConfigError
 from app.engine.modeling.anchors import AnchorGenerator
 
 # Widths and heights of sizes 32, 64 and ratios 0.25, 1, 4.
@@ -42,14 +41,6 @@ def test_one_list_serves_every_level_and_x_runs_fastest():
 def test_nothing_of_the_anchors_is_saved():
     generator = AnchorGenerator(sizes=[32], aspect_ratios=[1.0], strides=[4])
     assert not generator.state_dict()
-
-
-@pytest.mark.parametrize(
-    "sizes", [pytest.param([[8], [16]], id="two for three"), pytest.param([], id="none")]
-)
-def test_lists_that_do_not_fit_the_levels_are_refused(sizes):
-    with pytest.raises(ConfigError, match="SIZES"):
-        AnchorGenerator(sizes=sizes, aspect_ratios=[1.0], strides=[4, 8, 16])
 
 
 def test_anchors_take_the_number_format_of_the_model():

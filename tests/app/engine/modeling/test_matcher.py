@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from app.engine.errors import ConfigError
 from app.engine.modeling import matcher as matcher_module
 from app.engine.modeling.matcher import Matcher
 from app.engine.structures.boxes import pairwise_iou
@@ -66,16 +65,3 @@ def test_bounded_memory_changes_nothing(monkeypatch, objects, low_quality, pairs
     monkeypatch.setattr(matcher_module, "_MAX_PAIRS", pairs)
     found = matcher.match_boxes(gt_boxes, boxes)
     assert [torch.equal(*pair) for pair in zip(expected, found, strict=True)] == [True, True]
-
-
-@pytest.mark.parametrize(
-    ("thresholds", "labels"),
-    [
-        pytest.param([0.7, 0.3], [0, -1, 1], id="falling thresholds"),
-        pytest.param([0.5], [0, -1, 1], id="too many labels"),
-        pytest.param([0.5], [0, 2], id="unknown label"),
-    ],
-)
-def test_thresholds_and_labels_that_do_not_fit_are_refused(thresholds, labels):
-    with pytest.raises(ConfigError, match="do not fit"):
-        Matcher(thresholds, labels)

@@ -127,7 +127,6 @@ def test_seeded_initialisation_draws_as_detectron2_does():
             "NUM_GROUPS",
             id="grouped basic blocks",
         ),
-        pytest.param(["NORM", "Batch"], "norm 'Batch'", id="norm"),
     ],
 )
 def test_wrong_keys_are_refused(opts, words):

@@ -7,6 +7,7 @@ import torch
 
 from app.engine.config import load_config
 from app.engine.cpu.fold import fold_batch_norm
+from app.engine.errors import ConfigError
 from app.engine.modeling.build import build_detector
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
@@ -179,3 +180,16 @@ def test_limits(name):
     assert len(found) == 1
     assert torch.equal(found.scores, everything.scores[:1])
     assert len(detect(f"MODEL.{section}.SCORE_THRESH_TEST", "1.0")) == 0
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_maps_of_different_channels_cannot_share_the_head(name):
+    section = "RETINANET" if name.startswith("retina") else "FCOS"
+    opts = [
+        *("MODEL.BACKBONE.NAME", "build_resnet_backbone"),
+        *("MODEL.RESNETS.OUT_FEATURES", "['res4','res5']"),
+        *(f"MODEL.{section}.IN_FEATURES", "['res4','res5']"),
+        *("MODEL.ANCHOR_GENERATOR.SIZES", "[[32]]"),
+    ]
+    with pytest.raises(ConfigError, match=rf"{section}\.IN_FEATURES .* \[256, 512\] channels"):
+        _model(name, *opts)
