@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+# The second form is that of older images (process, number), which may have used the same folder.
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8}\.part|\d+\.\d+\.tmp)")
 _BUFFER_BYTES = 1 << 17  # a model has hundreds of small tensors, so a large buffer helps
 _READABLE_BY_ALL = 0o644  # the host reads our files as another user
 
@@ -124,7 +125,7 @@ def require_writable(directory: Path, *, again: bool) -> None:
 def remove_remains(directory: Path) -> None:
     """Delete the temporary files of killed writers below a folder; nobody may write there."""
     with suppress(OSError):
-        for path in directory.rglob(".*.part"):
+        for path in directory.rglob(".*"):
             if _TEMPORARY.fullmatch(path.name):
                 with suppress(OSError):
                     path.unlink()

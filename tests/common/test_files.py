@@ -201,8 +201,10 @@ def test_kills_tear_nothing(tmp_path: Path) -> None:
 def test_remains_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "best").mkdir()
     ours = (".model.pth.0123abcd.part", "best/.model.pth.76543210.part")
+    of_older_images = (".monitor.txt.217.3.tmp",)
     others = ("best/model.pth", ".lock", ".my.part", ".film.mp4.part", "file.0123abcd.part")
-    for name in (*ours, *others):
+    others += (".my.tmp", ".film.2.tmp")
+    for name in (*ours, *of_older_images, *others):
         (tmp_path / name).touch()
     remove_remains(tmp_path)
     found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
