@@ -59,7 +59,27 @@ class YamlError(ValueError):
 
 def read_yaml(path: Path) -> Document:
     """Read the mapping in `path`, empty for an empty file; every fault is a YamlError."""
-    return parse_yaml(_read_text(path), path)
+    raw = read_limited(path)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise YamlError(f"{path.name}:{line}:1: not UTF-8 text; save it as UTF-8") from error
+    return parse_yaml(text, path)
+
+
+def read_limited(path: Path) -> bytes:
+    """Return the content of a file of settings; YamlError if it is too large or unreadable."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise YamlError(
+            f"{path}: cannot be read ({error.strerror}); check the path and what is mounted"
+        ) from error
+    if len(raw) > MAX_BYTES:
+        raise YamlError(f"{path}: larger than {MAX_BYTES} bytes; settings are small files")
+    return raw
 
 
 def parse_yaml(text: str, path: Path) -> Document:
@@ -99,23 +119,6 @@ def _reason(text: str, error: yaml.MarkedYAMLError) -> str:
     elif "never closed" in told or "without a colon" in told:  # found further below
         mark = error.context_mark or mark
     return f":{mark.line + 1}:{mark.column + 1}: not valid YAML: {told}"
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise YamlError(
-            f"{path}: cannot be read ({error.strerror}); check what is mounted"
-        ) from error
-    if len(raw) > MAX_BYTES:
-        raise YamlError(f"{path.name}: larger than {MAX_BYTES} bytes; settings are small files")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise YamlError(f"{path.name}:{line}:1: not UTF-8 text; save it as UTF-8") from error
 
 
 class _Builder:

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import yaml
 
+from common.limited_yaml import parse_yaml
 from executor.env import Dialect, OutputPaths
 from executor.output_files import output_error, place_file, write_atomically
 
@@ -240,19 +241,16 @@ def _read_stages(path: Path) -> list[Stage]:
     except OSError as error:
         raise output_error(path, error) from error
     try:
-        content = yaml.safe_load(text.decode("utf-8"))
+        content: Any = parse_yaml(text.decode("utf-8"), path).value
         return [
             Stage(
                 stage_name(str(entry.pop("stage_name"))),
                 tuple(str(name) for name in entry.pop("files")),
                 int(entry.pop("timestamp")),
-                _valid_metrics(entry),
+                _valid_metrics({key: float(value) for key, value in entry.items()}),
             )
             for entry in content["model_stages"].values()
         ]
     except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
         logger.warning("%s: not resumed, it cannot be read (%s)", path, error)
-        return []
-    except yaml.YAMLError:
-        logger.warning("%s: not resumed, it is not YAML", path)
         return []

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 
 from app.detex.display import Work, bar, json_lines, plain, wants_bar
 from app.places import CONFIG_ROOT
@@ -38,6 +37,8 @@ def _what_is_wrong(task: str, input_dir: Path, output_dir: Path) -> str | None:
     if not input_dir.is_dir():
         what = "is no folder" if input_dir.exists() else "is not there"
         return f"--in {input_dir}: {what}; name the folder that holds config.yaml and the index"
+    if output_dir.exists() and not output_dir.is_dir():
+        return f"--out {output_dir}: is no folder; name the folder in which results are to lie"
     if output_dir.exists() and output_dir.samefile(input_dir):
         return f"--out {output_dir} is the folder of --in; results need a folder of their own"
     if not task and not (input_dir / "env.yaml").exists():
@@ -59,7 +60,7 @@ def _for_people(title: str) -> int:
 def _as_json() -> int:
     from app.start import run
     from executor.env import load_env
-    from executor.errors import ConfigError
+    from executor.errors import ExecutorError
 
     with json_lines(_work()) as (show, write):
         error = run(on_progress=show)
@@ -71,7 +72,7 @@ def _as_json() -> int:
             "error": None if error is None else str(error),
         }
         if error is None:
-            with suppress(ConfigError):
+            with suppress(ExecutorError):
                 result |= _results(load_env(Path(mounted("/in/env.yaml"))))
         write(result)
     return status
@@ -98,14 +99,18 @@ def _work() -> Work:
 def _results(env: Any) -> dict[str, Any]:
     """Return the tasks, their result files and the stages of a training."""
     from executor.env import Task
+    from executor.model_stages import ModelStages
 
     files = {task: env.output.result_file(task) for task in env.tasks}
     told: dict[str, Any] = {"results": {task.value: str(path) for task, path in files.items()}}
     if Task.TRAINING in env.tasks:
-        content = yaml.safe_load(files[Task.TRAINING].read_text(encoding="utf-8"))
-        told["best_stage"] = content.get("best_stage_name")
+        stages = ModelStages.resume(env.output)
+        told["best_stage"] = None if stages.best is None else stages.best.name
         told["stages"] = {
-            name: {"mAP": stage["mAP"], "folder": str(env.output.models_dir / name)}
-            for name, stage in content.get("model_stages", {}).items()
+            stage.name: {
+                "mAP": stage.metrics["mAP"],
+                "folder": str(env.output.models_dir / stage.name),
+            }
+            for stage in stages.stages
         }
     return told

@@ -166,7 +166,10 @@ def test_resume(output: OutputPaths, put):
     assert again.stages[0] == stages.stages[0]
 
 
-@pytest.mark.parametrize("content", ["", "a: [", "model_stages: {a: {}}", "model_stages: 3", "\0"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "a: [", "model_stages: {a: {}}", "model_stages: 3", "\0", "a: " + "[" * 5000 + "]" * 5000],
+)
 def test_resume_from_something_else(output: OutputPaths, content: str):
     output.training_result_file.write_text(content)
     assert ModelStages.resume(output).stages == ()

@@ -9,10 +9,10 @@ import yaml
 
 from app.engine.config.expression import evaluate
 from app.engine.errors import ConfigError
+from common.limited_yaml import YamlError, read_limited
 from common.text import first_line
 
 BASE_KEY = "_BASE_"
-MAX_BYTES = 1 << 20
 MAX_NODES = 20_000  # after expanding aliases: stops alias bombs
 MAX_BASES = 20  # depth of `_BASE_` files
 
@@ -77,16 +77,9 @@ def _merge(upper: ConfigFile, *, into: ConfigFile, file: Path) -> None:
 
 def _read_one(path: Path) -> ConfigFile:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: the config file cannot be read ({error.strerror}); check the path"
-        ) from error
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: a config file may have at most {MAX_BYTES} bytes")
-    try:
-        return _parse(content, path)
+        return _parse(read_limited(path), path)
+    except YamlError as error:
+        raise ConfigError(str(error)) from error
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         problem = "a tab; use spaces" if "'\\t'" in str(error.problem) else error.problem
