@@ -4,8 +4,9 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from app.places import CONFIG_ROOT
 
@@ -66,7 +67,10 @@ def parse(arguments: Sequence[str], *, prog: str = "app.cli") -> Options:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, help_text in VERBS.items():
         _add_options(verbs.add_parser(verb, help=help_text, description=help_text), verb)
-    given: dict[str, Any] = vars(parser.parse_args(arguments))
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        _refuse_option(verbs.choices[parsed.verb], unknown[0].partition("=")[0])
+    given: dict[str, Any] = vars(parsed)
     names = [name for name, *_ in given["coco"]]
     if len(set(names)) < len(names):
         parser.error("--coco gives two data sets one name; give each its own")
@@ -74,6 +78,12 @@ def parse(arguments: Sequence[str], *, prog: str = "app.cli") -> Options:
     for key, value in given.items():
         given[key] = tuple(value) if isinstance(value, list) else value
     return Options(**given)
+
+
+def _refuse_option(parser: argparse.ArgumentParser, flag: str) -> NoReturn:
+    near = get_close_matches(flag, parser._option_string_actions, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"`{parser.prog} --help` lists the options"
+    parser.error(f"there is no option {flag}; {advice}")
 
 
 def verb_parser(verb: str, *, prog: str = "app.cli") -> argparse.ArgumentParser:

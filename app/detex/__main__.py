@@ -79,7 +79,7 @@ def train(
     if input_dir is None or output_dir is None:
         missing = "--in DIR" if input_dir is None else "--out DIR"
         if input_dir is output_dir:
-            missing = "--in DIR and --out DIR, a task's folders, or --config-file FILE, as below"
+            missing = "--in DIR and --out DIR, a task's folders, or --config-file FILE"
         _refuse(f"what to train on is not said; add {missing} (`detex train --help`)")
     _run_task("training", input_dir, output_dir, as_json=as_json)
 

@@ -67,6 +67,11 @@ def test_no_option_of_the_engine_s_command_line_is_lost(detex: Detex, verb: str)
         pytest.param(("run", "--out", "x"), "Missing option '--in'", id="no --in"),
         pytest.param(("run", "--in", "none", "--out", "x"), "is not there", id="no folder"),
         pytest.param(("run", "--in", ".", "--out", "."), "a folder of their own", id="one folder"),
+        pytest.param(
+            ("run", "--in", ".", "--out", str(REPOSITORY / "LICENSE")),
+            "LICENSE: is no folder",
+            id="--out a file",
+        ),
         pytest.param(("run", "--in", ".", "--out", "x"), "has no env.yaml", id="no task"),
         pytest.param(("mine", "x", "--in", ".", "--out", "y"), "unexpected", id="a word too many"),
         pytest.param(("train",), "--in DIR and --out DIR", id="train on nothing"),
@@ -88,10 +93,15 @@ def test_no_option_of_the_engine_s_command_line_is_lost(detex: Detex, verb: str)
             ("train", "--in", "x", "--out", "y", "SEED", "1"), "SEED means nothing", id="a pair"
         ),
         pytest.param(("train", "--config-file", "z", "--json"), "--json goes with", id="no JSON"),
+        pytest.param(
+            ("train", "--config-file", "z", "--numgpus", "2"),
+            "no option --numgpus; did you mean --num-gpus?",
+            id="detectron2's, misspelt",
+        ),
         pytest.param(("evaluate",), "required: --config-file", id="nothing to evaluate"),
         pytest.param(
             ("detect", "--config-file", "none.yaml", "--input", "x"),
-            "none.yaml: the config file cannot be read",
+            "none.yaml: cannot be read",
             id="no config",
         ),
         pytest.param(
