@@ -3,7 +3,7 @@
 import json
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from app.engine.checkpoint.weights import local_weights
 from app.engine.config import CfgNode, load_config
 from app.engine.config.yaml_file import read_config
 from app.places import CONFIG_ROOT, weights_folders
-from app.tasks.config_file import finds, suggested_config
+from app.tasks.config_file import finds, named_configs, suggested_config
 from executor.errors import ConfigError
 from executor.hyperparameters import BOXES, INSTANCE_SEGMENTATION
 
@@ -82,7 +82,8 @@ def report(names: Sequence[str], *, measure: bool, as_json: bool) -> int:
 
 
 def _is_meant(path: Path, names: Sequence[str]) -> bool:
-    return not names or any(name.lower() in str(path).lower() for name in names)
+    known = str(path.relative_to(CONFIG_ROOT)).lower()
+    return not names or any(name.lower() in known for name in names)
 
 
 def _row(described: Described, measure: bool) -> str:
@@ -92,13 +93,6 @@ def _row(described: Described, measure: bool) -> str:
     size = f"{described.parameters / 1e6:8.1f} M"
     row = f"{described.config_file:72}  {finds:10} {size}{speed}  {described.weights}"
     return f"{row} ({described.about})" if described.about else row
-
-
-def named_configs() -> Iterator[Path]:
-    """Yield every config of a model by name, without bases and detectron2's test configs."""
-    for path in sorted((CONFIG_ROOT / "configs").rglob("*.yaml")):
-        if not path.name.startswith("Base") and "quick_schedules" not in path.parts:
-            yield path
 
 
 def at_hand(path: Path) -> str | None:

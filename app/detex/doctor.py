@@ -204,8 +204,9 @@ def writable(what: str, folder: Path) -> Finding:
 
 def weights() -> Finding:
     """Report the pretrained weights that are available without a network."""
-    from app.detex.configs import at_hand, named_configs
+    from app.detex.configs import at_hand
     from app.places import weights_folders
+    from app.tasks.config_file import named_configs
 
     all_configs = list(named_configs())
     usable = sum(at_hand(path) is not None for path in all_configs)

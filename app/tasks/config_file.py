@@ -49,6 +49,15 @@ def config_path(config_file: str) -> Path:
     )
 
 
+def named_configs() -> list[Path]:
+    """Return the configs of models by name, without bases and detectron2's test configs."""
+    return [
+        path
+        for path in sorted((CONFIG_ROOT / "configs").rglob("*.yaml"))
+        if not path.name.startswith("Base") and "quick_schedules" not in path.parts
+    ]
+
+
 def suggested_config(name: str) -> str:
     """Return the config that `name` most likely means, but never a base config."""
     configs = (CONFIG_ROOT / "configs").rglob("*.yaml")

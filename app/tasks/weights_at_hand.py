@@ -7,7 +7,7 @@ from app.engine.config import load_config
 from app.engine.config.yaml_file import read_config
 from app.engine.errors import EngineError
 from app.places import CONFIG_ROOT, weights_folders
-from app.tasks.config_file import finds
+from app.tasks.config_file import finds, named_configs
 
 NAMED_CONFIGS = 3
 """Number of config files that an error names."""
@@ -39,12 +39,9 @@ def _remedies(weights: str, object_type: int) -> str:
 
 def configs_at_hand(object_type: int) -> list[str]:
     """Return the first configs of this type whose weights are here, small models first."""
-    configs = CONFIG_ROOT / "configs"
     folders = weights_folders()
     found: list[str] = []
-    for path in sorted(configs.rglob("*.yaml"), key=lambda path: ("Mobile" not in str(path), path)):
-        if path.name.startswith("Base") or "quick_schedules" in path.parts:
-            continue
+    for path in sorted(named_configs(), key=lambda path: "Mobile" not in path.parts):
         weights = read_config(path).values.get("MODEL", {}).get("WEIGHTS")
         if weights and local_weights(weights, folders) and _finds(path, object_type):
             found.append(str(path.relative_to(CONFIG_ROOT)))

@@ -10,6 +10,7 @@ from app.detex import configs
 from app.engine.config import load_config
 from app.engine.modeling.build import build_detector
 from app.places import CONFIG_ROOT
+from app.tasks.config_file import named_configs
 
 MOBILE = "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml"
 
@@ -88,7 +89,13 @@ def test_the_table_and_its_lines_for_programs(capsys: pytest.CaptureFixture[str]
     assert MOBILE in [line["config_file"] for line in lines]
 
 
+def test_a_name_is_looked_for_in_this_product_only(capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder of a clone may be called Mobile too."""
+    assert configs.report([str(CONFIG_ROOT)], measure=False, as_json=False) == 2
+    assert "no config is named so" in capsys.readouterr().err
+
+
 def test_every_config_is_listed_but_bases() -> None:
-    paths = list(configs.named_configs())
+    paths = named_configs()
     assert len(paths) > 80
     assert not any(path.name.startswith("Base") for path in paths)
