@@ -4,9 +4,10 @@ Each value is valid by itself: `ranges.py` and `support.py` check that first. Fe
 checked in `feature_maps.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from app.engine.config.backbone_names import has_neck
+from app.engine.config.backbone_names import has_neck, parts
 from app.engine.config.declared import ARCHITECTURES
 from app.engine.config.defaults import DETECTRON2
 from app.engine.config.faults import Fault, Leaves
@@ -26,6 +27,8 @@ def contradictions(leaves: Leaves) -> Iterator[Fault]:
         _matching,
         _box_head,
         _cascade,
+        _res5,
+        _basic_blocks,
         _group_norms,
         _augmentation,
         _solver,
@@ -148,6 +151,59 @@ def _cascade(leaves: Leaves) -> Iterator[Fault]:
             f"{first}; both match the first stage, make them equal",
             others=("MODEL.ROI_HEADS.IOU_THRESHOLDS", "MODEL.ROI_HEADS.NAME"),
         )
+    needed = {
+        "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True,  # a stage hands on one box
+        "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": False,
+    }
+    yield from _unless(leaves, needed, because_of="MODEL.ROI_HEADS.NAME")
+
+
+def _res5(leaves: Leaves) -> Iterator[Fault]:
+    heads = leaves["MODEL.ROI_HEADS.NAME"]
+    if heads != "Res5ROIHeads" or leaves["MODEL.META_ARCHITECTURE"] not in _WITH_ROI_HEADS:
+        return
+    key, others = "MODEL.ROI_HEADS.IN_FEATURES", ("MODEL.ROI_HEADS.NAME",)
+    if len(leaves[key]) != 1:
+        yield Fault(
+            key, f"{key} is {list(leaves[key])}, but {heads} works on one map", others=others
+        )
+    key = "MODEL.RESNETS.DEFORM_ON_PER_STAGE"
+    if leaves[key][-1]:
+        yield Fault(
+            key,
+            f"{key} is {list(leaves[key])}, but the res5 of {heads} is not deformable; set the "
+            "last to False",
+            others=others,
+        )
+    needed = {
+        "MODEL.KEYPOINT_ON": False,
+        "MODEL.RESNETS.RES5_DILATION": 1,
+        "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": False,
+    }
+    yield from _unless(leaves, needed, because_of="MODEL.ROI_HEADS.NAME")
+
+
+def _basic_blocks(leaves: Leaves) -> Iterator[Fault]:
+    """ResNets of less than 50 layers have blocks that are never grouped, dilated or deformable."""
+    if leaves["MODEL.RESNETS.DEPTH"] < 50 and parts(leaves["MODEL.BACKBONE.NAME"])[0] == "resnet":
+        needed = {
+            "MODEL.RESNETS.RES2_OUT_CHANNELS": 64,
+            "MODEL.RESNETS.RES5_DILATION": 1,
+            "MODEL.RESNETS.NUM_GROUPS": 1,
+            "MODEL.RESNETS.DEFORM_ON_PER_STAGE": [False] * 4,
+        }
+        yield from _unless(leaves, needed, because_of="MODEL.RESNETS.DEPTH")
+
+
+def _unless(leaves: Leaves, needed: Mapping[str, Any], *, because_of: str) -> Iterator[Fault]:
+    """Yield a fault for each key without the value that the key `because_of` needs."""
+    for key, value in needed.items():
+        if leaves[key] != value:
+            yield Fault(
+                key,
+                f"{key} is {leaves[key]}, but {because_of} {leaves[because_of]} needs {value}",
+                others=(because_of,),
+            )
 
 
 def _group_norms(leaves: Leaves) -> Iterator[Fault]:

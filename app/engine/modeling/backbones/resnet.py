@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from app.engine.config import CfgNode
 from app.engine.config.traits import Body
-from app.engine.errors import ConfigError
 from app.engine.layers.conv import Conv2d, init_kaiming
 from app.engine.layers.deform import DeformConv
 from app.engine.layers.norm import freeze_batch_norm, get_norm
@@ -245,7 +244,6 @@ def freeze(module: nn.Module) -> None:
 def build_resnet_backbone(cfg: CfgNode) -> ResNet:
     """Build the body that `MODEL.RESNETS` describes."""
     resnets = cfg.MODEL.RESNETS
-    _check(cfg)
     wanted = [int(name[3:]) for name in resnets.OUT_FEATURES if name.startswith("res")]
     stem = Stem(len(cfg.MODEL.PIXEL_MEAN), resnets.STEM_OUT_CHANNELS, resnets.NORM)
     return ResNet(
@@ -283,24 +281,6 @@ def stage_specs(cfg: CfgNode) -> list[StageSpec]:
         in_channels, out_channels = out_channels, out_channels * 2
         bottleneck_channels *= 2
     return specs
-
-
-def _check(cfg: CfgNode) -> None:
-    resnets = cfg.MODEL.RESNETS
-    if resnets.DEPTH < 50:
-        needed = {
-            "RES2_OUT_CHANNELS": 64,
-            "RES5_DILATION": 1,
-            "NUM_GROUPS": 1,
-            "DEFORM_ON_PER_STAGE": [False] * 4,
-        }
-        for key, value in needed.items():
-            actual = resnets[key]
-            if (list(actual) if isinstance(value, list) else actual) != value:
-                raise ConfigError(
-                    f"MODEL.RESNETS.{key} is {actual}, which depth {resnets.DEPTH} does not allow; "
-                    f"set it to {value}"
-                )
 
 
 def _conv(

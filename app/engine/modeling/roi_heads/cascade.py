@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.config import CfgNode
-from app.engine.errors import ConfigError
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.matcher import Matcher
 from app.engine.modeling.roi_heads.assignment import LabelledProposals, label_proposals
@@ -33,7 +32,6 @@ class CascadeROIHeads(StandardROIHeads):
     @classmethod
     def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> Self:
         """The heads of `MODEL.ROI_BOX_CASCADE_HEAD`."""
-        _check(cfg)
         heads = super().from_config(cfg, shapes)
         heads.matchers = [Matcher([iou], [0, 1]) for iou in cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS]
         return heads
@@ -135,17 +133,3 @@ class _ScaleGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
         return grads[0] * ctx.scale, None
-
-
-def _check(cfg: CfgNode) -> None:
-    box_head = cfg.MODEL.ROI_BOX_HEAD
-    if not box_head.CLS_AGNOSTIC_BBOX_REG:
-        raise ConfigError(
-            "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG is False; the stages of CascadeROIHeads "
-            "hand on one box for each proposal, set it to True"
-        )
-    if box_head.TRAIN_ON_PRED_BOXES:
-        raise ConfigError(
-            "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES is True, which CascadeROIHeads cannot honour; "
-            "set it to False or MODEL.ROI_HEADS.NAME to StandardROIHeads"
-        )

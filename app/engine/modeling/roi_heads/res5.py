@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.config import CfgNode
-from app.engine.errors import ConfigError
 from app.engine.layers.roi_pool import ROIPooler
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones.resnet import StageSpec, make_stage
@@ -46,8 +45,7 @@ class Res5ROIHeads(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> Self:
         """Build the heads on the single map that `MODEL.ROI_HEADS.IN_FEATURES` names."""
-        _check(cfg, shapes)
-        name = cfg.MODEL.ROI_HEADS.IN_FEATURES[0]
+        (name,) = cfg.MODEL.ROI_HEADS.IN_FEATURES
         spec = _res5_spec(cfg, shapes[name].channels)
         # The order matters: seeded weights then equal detectron2's.
         res5 = make_stage(spec)
@@ -135,30 +133,3 @@ def _res5_spec(cfg: CfgNode, in_channels: int) -> StageSpec:
         num_groups=resnets.NUM_GROUPS,
         stride_in_1x1=resnets.STRIDE_IN_1X1,
     )
-
-
-def _check(cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> None:
-    names = list(cfg.MODEL.ROI_HEADS.IN_FEATURES)
-    if len(names) != 1 or names[0] not in shapes:
-        raise ConfigError(
-            f"MODEL.ROI_HEADS.IN_FEATURES is {names}; Res5ROIHeads works on one map of the "
-            f"backbone, which gives {', '.join(shapes)}"
-        )
-    only = {
-        "MODEL.KEYPOINT_ON": (cfg.MODEL.KEYPOINT_ON, False),
-        "MODEL.RESNETS.RES5_DILATION": (cfg.MODEL.RESNETS.RES5_DILATION, 1),
-        "MODEL.RESNETS.DEFORM_ON_PER_STAGE[3]": (
-            cfg.MODEL.RESNETS.DEFORM_ON_PER_STAGE[-1],
-            False,
-        ),
-        "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": (
-            cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES,
-            False,
-        ),
-    }
-    for key, (value, possible) in only.items():
-        if value != possible:
-            raise ConfigError(
-                f"{key} is {value}, which Res5ROIHeads cannot honour; set it to {possible} or "
-                "MODEL.ROI_HEADS.NAME to StandardROIHeads"
-            )

@@ -179,6 +179,57 @@ def test_disagreements(overrides: list[str], words: str) -> None:
         load_config(LIGHT, overrides)
 
 
+@pytest.mark.parametrize(
+    ("name", "overrides", "keys"),
+    [
+        pytest.param(
+            "COCO-Detection/retinanet_R_50_FPN_1x.yaml",
+            ["MODEL.RESNETS.DEPTH", "18", "MODEL.RESNETS.NUM_GROUPS", "32"],
+            ["MODEL.RESNETS.DEPTH", "MODEL.RESNETS.NUM_GROUPS"],
+            id="wide, grouped basic blocks",
+        ),
+        pytest.param(
+            "Mobile/retinanet_mobilenetv2_FPN_light.yaml",
+            ["MODEL.RESNETS.DEPTH", "18"],
+            [],
+            id="a ResNet that is not used",
+        ),
+        pytest.param(
+            "Misc/cascade_mask_rcnn_R_50_FPN_1x.yaml",
+            [
+                *("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "False"),
+                *("MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES", "True"),
+            ],
+            [
+                "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG",
+                "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES",
+            ],
+            id="a cascade",
+        ),
+        pytest.param(
+            "COCO-Detection/faster_rcnn_R_50_C4_1x.yaml",
+            [
+                *("MODEL.RESNETS.OUT_FEATURES", "['res3','res4']"),
+                *("MODEL.ROI_HEADS.IN_FEATURES", "['res3','res4']"),
+                *("MODEL.RESNETS.DEFORM_ON_PER_STAGE", "[False,True,True,True]"),
+                *("MODEL.RESNETS.RES5_DILATION", "2"),
+            ],
+            [
+                "MODEL.ROI_HEADS.IN_FEATURES",
+                "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
+                "MODEL.RESNETS.RES5_DILATION",
+            ],
+            id="C4",
+        ),
+    ],
+)
+def test_keys_that_a_network_does_not_allow(
+    name: str, overrides: list[str], keys: list[str]
+) -> None:
+    _, faults = inspect_config(CONFIGS / name, overrides, origin="here")
+    assert [fault.key for fault in faults] == keys
+
+
 def test_a_trained_model_is_not_judged_by_its_training(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     base = f"_BASE_: {LIGHT}\nVERSION: 2\n"

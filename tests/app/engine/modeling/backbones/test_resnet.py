@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from app.engine.config import get_config
-from app.engine.errors import ConfigError
 from app.engine.layers.deform import DeformConv
 from app.engine.layers.norm import FrozenBatchNorm2d
 from app.engine.modeling.backbones.resnet import (
@@ -116,23 +115,6 @@ def test_seeded_initialisation_draws_as_detectron2_does():
     state = body.state_dict()
     assert state["stem.conv1.weight"].double().sum().item() == pytest.approx(1.8644243922)
     assert state["res4.5.conv3.weight"].double().sum().item() == pytest.approx(1.8786150110)
-
-
-@pytest.mark.parametrize(
-    ("opts", "words"),
-    [
-        pytest.param(["DEPTH", 18], "RES2_OUT_CHANNELS", id="wide basic blocks"),
-        pytest.param(
-            ["DEPTH", 34, "RES2_OUT_CHANNELS", 64, "NUM_GROUPS", 32],
-            "NUM_GROUPS",
-            id="grouped basic blocks",
-        ),
-    ],
-)
-def test_wrong_keys_are_refused(opts, words):
-    opts = [f"MODEL.RESNETS.{o}" if i % 2 == 0 else o for i, o in enumerate(opts)]
-    with pytest.raises(ConfigError, match=words):
-        build_resnet_backbone(_cfg(*opts))
 
 
 def test_blocks_of_a_stage():
