@@ -10,6 +10,7 @@ from app.cli.arguments import Options, parse
 from app.engine.errors import ConfigError, EngineError, is_out_of_memory
 from app.engine.imports import lasting_imports
 from app.launchers import several_processes
+from common.storage import LOST, remedy
 from common.text import first_line
 from executor.logs import setup_logging
 
@@ -52,7 +53,8 @@ def sentence_about(error: Exception) -> str | None:
     if isinstance(error, EngineError):
         return str(error)
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror or error}; check the path and its rights"
+        advice = remedy(error) if error.errno in LOST else "check the path and its rights"
+        return f"{error.filename or 'a file'}: {error.strerror or error}; {advice}"
     if isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error):
         return f"the memory is too small ({first_line(error)}); use smaller images"
     return None

@@ -1,7 +1,9 @@
 """Every task of detectron2 from its configs and folders to results in COCO's formats."""
 
+import errno
 import json
 import math
+import os
 import pickle
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from app.cli.__main__ import sentence_about
 from app.cli.arguments import parse
 from app.cli.detect import classes_of, find_images
 from app.cli.train import _devices
@@ -241,6 +244,18 @@ def test_mistakes_are_one_sentence(cli, caplog, arguments, sentence):
 def test_weights_are_asked_for(cli, caplog, verb, arguments, sentence):
     assert cli(verb, *arguments) == 1
     assert sentence in caplog.records[-1].getMessage()
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "sentence"),
+    [
+        pytest.param(errno.EISDIR, ("x",), "x: Is a directory; check the path", id="a folder"),
+        pytest.param(errno.ENOSPC, ("x",), "free some space", id="a full disk"),
+        pytest.param(errno.ENOSPC, (), "a file: No space left", id="a file without a name"),
+    ],
+)
+def test_errors_of_files_say_what_to_do(number, path, sentence):
+    assert sentence in str(sentence_about(OSError(number, os.strerror(number), *path)))
 
 
 @pytest.mark.parametrize("arguments", [["train"], ["detect", "--config-file", "x"], ["sing"], []])
