@@ -3,8 +3,6 @@
 N, H, W: images, height and width of a map; A: anchors at a cell; S: the best pairs of a level
 """
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,7 +23,8 @@ class NearbyRetinaNet(RetinaNet):
             return super().deltas_of(feature, level, best)
         count, _, height, width = feature.shape
         # Slightly lower, because the exact comparison of scores comes later.
-        threshold = _logit(self.detection_filter.score_thresh) - 1e-3
+        score = torch.tensor(self.detection_filter.score_thresh, dtype=torch.float64)
+        threshold = score.logit().item() - 1e-3
         image, number = (best.scores > threshold).nonzero(as_tuple=True)
         cells = torch.zeros((count, height * width), dtype=torch.bool)
         num_anchors = self.head.bbox_pred.out_channels // 4
@@ -40,9 +39,3 @@ def _grown(cells: Tensor, reach: int) -> Tensor:
     """Add all cells that are at most `reach` rows and columns away: (N, H, W) bool."""
     near = F.max_pool2d(cells[:, None].float(), 2 * reach + 1, stride=1, padding=reach)
     return near[:, 0] > 0
-
-
-def _logit(probability: float) -> float:
-    if not 0 < probability < 1:
-        return -math.inf if probability <= 0 else math.inf
-    return math.log(probability / (1 - probability))
