@@ -4,6 +4,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from app.engine.data.loading.damaged import Met
+from app.engine.data.loading.loader import UNREADABLE
 from app.engine.solver import load_optimizer_state
 from app.engine.training.process.rng import rng_state, seed_all, set_rng_state
 from app.engine.training.state.identity import FORMAT
@@ -73,7 +75,7 @@ def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: in
     run.losses.load_state_dict(state.get("losses"))
     processes = state["processes"]
     for process in processes:
-        run.damaged.restore(process.get("damaged", {}))
+        run.damaged.restore(_met(process))
     if len(processes) == world_size:
         run.model.load_training_state(processes[rank]["training_state"])
         set_rng_state(processes[rank]["rng"])
@@ -81,3 +83,9 @@ def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: in
     logger.info("resuming with %d processes, not %d", world_size, len(processes))
     run.model.load_training_state(processes[0]["training_state"])
     seed_all(run.seed + run.iteration + rank)
+
+
+def _met(process: dict[str, Any]) -> Met:
+    """Return a process's damaged images; old checkpoints have a list of the unreadable ones."""
+    met = process.get("damaged", [])
+    return {UNREADABLE: met} if isinstance(met, list) else met

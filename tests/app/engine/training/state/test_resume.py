@@ -303,6 +303,20 @@ def test_a_checkpoint_of_the_first_release(tiny, tmp_path, caplog):
     assert last_row(run)["lr"] == pytest.approx(0.02)
 
 
+def test_a_checkpoint_that_lists_only_unreadable_images(tiny, tmp_path, caplog):
+    """Later checkpoints list the other kinds of damage, too."""
+    run = tmp_path / "run"
+    tiny.tiny_train(run, tiny.tiny_config(*BEFORE), val_records=[])
+    store = CheckpointStore(run / "checkpoints")
+    state = store.load()
+    state["processes"][0]["damaged"] = ["a.jpg: the image cannot be read"]
+    store.save(state)
+    assert tiny.tiny_train(run, tiny.tiny_config(*AFTER), val_records=[]).iteration == 8
+    assert "1 of 8 images could not be read" in caplog.text
+    (process,) = store.load()["processes"]
+    assert process["damaged"] == {"unreadable image": ["a.jpg: the image cannot be read"]}
+
+
 def break_at_the_end(monkeypatch, how) -> None:
     """`how` is done to the model after the tenth step, again and again."""
     original, steps = Stepper.__call__, []
