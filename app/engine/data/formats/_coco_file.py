@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.engine import file_kinds
 from app.engine.data.formats._text import read_regular
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError
@@ -178,7 +179,7 @@ def _bytes(path: Path) -> bytes:
 def _parsed(data: bytes, path: Path) -> Any:
     """Parse JSON in any Unicode encoding, maybe compressed by gzip."""
     try:
-        if data.startswith(b"\x1f\x8b"):
+        if data.startswith(file_kinds.GZIP.content):
             data = gzip.decompress(data)
         if any(data.count(f'"{key}"'.encode()) > 1 for key in _LISTS):
             return json.loads(data, object_pairs_hook=_without_repeats)

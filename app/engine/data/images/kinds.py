@@ -50,23 +50,19 @@ HEIC = Kind(
 )
 RAW = Kind("a RAW camera file", _DEVELOP)
 CR2 = Kind("a RAW camera file (CR2)", _DEVELOP)
-ZIP = Kind("a zip archive", _UNPACK)
 
-_STARTS: tuple[tuple[int, bytes, Kind], ...] = (
-    # Offset, content, kind; the first that matches is used.
+_STARTS: tuple[tuple[int, bytes | tuple[bytes, ...], Kind], ...] = (
+    # Offset, content or contents, kind; the first that matches is used.
     (8, _CR2, CR2),
     (0, b"FUJIFILMCCD-RAW", Kind("a RAW camera file (RAF)", _DEVELOP)),
-    (0, b"IIRO", Kind("a RAW camera file (ORF)", _DEVELOP)),
-    (0, b"IIRS", Kind("a RAW camera file (ORF)", _DEVELOP)),
-    (0, b"MMOR", Kind("a RAW camera file (ORF)", _DEVELOP)),
+    (0, (b"IIRO", b"IIRS", b"MMOR"), Kind("a RAW camera file (ORF)", _DEVELOP)),
     (0, b"IIU\0", Kind("a RAW camera file (RW2)", _DEVELOP)),
     (0, b"FOVb", Kind("a RAW camera file (X3F)", _DEVELOP)),
     (0, b"\0MRM", Kind("a RAW camera file (MRW)", _DEVELOP)),
     (0, b"8BPS", Kind("a Photoshop document (PSD)", _CONVERT)),
     (0, b"gimp xcf", Kind("a GIMP document (XCF)", _CONVERT)),
     (*file_kinds.PDF, Kind("a PDF document", _RENDER)),
-    (0, b"%!PS", Kind("a PostScript file (EPS)", _RENDER)),
-    (0, b"\xc5\xd0\xd3\xc6", Kind("a PostScript file (EPS)", _RENDER)),
+    (0, (b"%!PS", b"\xc5\xd0\xd3\xc6"), Kind("a PostScript file (EPS)", _RENDER)),
     (0, b"AT&TFORM", Kind("a DjVu document", _RENDER)),
     (0, b"\xd7\xcd\xc6\x9a", Kind("a Windows metafile (WMF)", _RENDER)),
     (40, b" EMF", Kind("a Windows metafile (EMF)", _RENDER)),
@@ -95,15 +91,11 @@ _STARTS: tuple[tuple[int, bytes, Kind], ...] = (
     (8, b"AVI ", Kind("a video (AVI)", _FRAMES)),
     (0, b"\x1a\x45\xdf\xa3", Kind("a video (Matroska or WebM)", _FRAMES)),
     (0, b"\x30\x26\xb2\x75", Kind("a video (WMV)", _FRAMES)),
-    (0, b"\0\0\1\xba", Kind("a video (MPEG)", _FRAMES)),
-    (0, b"\0\0\1\xb3", Kind("a video (MPEG)", _FRAMES)),
+    (0, (b"\0\0\1\xba", b"\0\0\1\xb3"), Kind("a video (MPEG)", _FRAMES)),
     (0, b"FLV\1", Kind("a video (FLV)", _FRAMES)),
     (0, b"OggS", Kind("a video or sound (Ogg)", _FRAMES)),
-    (4, b"moov", Kind("a video (QuickTime)", _FRAMES)),
-    (4, b"mdat", Kind("a video (QuickTime)", _FRAMES)),
-    (4, b"wide", Kind("a video (QuickTime)", _FRAMES)),
-    (0, b"PK\3\4", ZIP),
-    (0, b"PK\5\6", ZIP),
+    (4, (b"moov", b"mdat", b"wide"), Kind("a video (QuickTime)", _FRAMES)),
+    (0, (b"PK\3\4", b"PK\5\6"), Kind("a zip archive", _UNPACK)),
     (*file_kinds.GZIP, Kind("a gzip archive", _UNPACK)),
     (*file_kinds.SEVEN_ZIP, Kind("a 7z archive", _UNPACK)),
     (*file_kinds.RAR, Kind("a RAR archive", _UNPACK)),

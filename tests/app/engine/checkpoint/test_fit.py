@@ -108,8 +108,11 @@ def test_bad_numbers(tmp_path: Path, change: Callable[[State], object], told: st
 def test_finite_numbers_may_have_a_sum_that_is_not(tmp_path: Path):
     state = detector().state_dict()
     state[STEM].fill_(3e38)
+    model = detector()
 
-    load_weights(detector(), written(tmp_path / "m.pth", state)).require_whole()
+    load_weights(model, written(tmp_path / "m.pth", state)).require_whole()
+
+    assert torch.equal(model.state_dict()[STEM], state[STEM])
 
 
 def test_every_bad_weight_counts(tmp_path: Path):
