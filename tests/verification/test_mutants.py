@@ -58,7 +58,7 @@ def test_every_change_of_the_product_is_python_and_has_a_key_of_its_own() -> Non
     path = REPOSITORY / "app/engine/modeling/rpn.py"
     source = path.read_bytes()
     changes = changes_of("rpn.py", source)
-    assert len({change.key for change in changes}) == len(changes) > 100
+    assert len({change.key for change in changes}) == len(changes) > 0
     for change in changes:
         ast.parse(change.applied(source))
 

@@ -35,7 +35,11 @@ WORKERS = 1
 
 def main(arguments: list[str]) -> int:
     """Do what the arguments ask for; the exit status."""
-    parser = argparse.ArgumentParser(prog="verification.growth", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m verification.growth",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--lines", type=int, nargs="+", default=[1000, 20_000, 200_000])
     parser.add_argument("--tasks", nargs="+", default=["infer", "mining"])
     parser.add_argument("--algorithm", default="entropy")

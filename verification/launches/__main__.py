@@ -1,5 +1,6 @@
 """python -m verification.launches > docs/gpu.md: launches and waits, counted on a fake GPU."""
 
+import argparse
 import sys
 
 from verification.launches.count import Count, of_detection, of_training
@@ -44,6 +45,9 @@ training, 2 images: launches | waits |
 
 def main() -> None:
     """Write the page to standard output."""
+    argparse.ArgumentParser(
+        prog="python -m verification.launches", description=__doc__
+    ).parse_args()
     sys.stdout.write(PAGE)
     for name, title in NAMES.items():
         counts = (of_detection(name), of_detection(name, batch_size=8), of_training(name))

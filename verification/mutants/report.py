@@ -18,7 +18,16 @@ fail. Which places are changed is drawn by a seed. *Reasons*: changes that no te
 are listed below, with why that is right. *Killed* is the share of the others that a test noticed;
 a change that makes a test run beyond its time limit counts. The records are those of one tree:
 a line that has moved or gone since stands here where it was.
+
+Tests were written for changes that had been unnoticed, and those changes were judged again. So a
+share tells what the tests notice now; of changes that nobody has looked at they notice fewer.
 """
+
+BEFORE = {
+    2: "On 2026-11-30, before tests were written for what this seed had shown, 34 of the 42 changes "
+    "without a reason were noticed: 81.0 %."
+}
+"""What the records of a seed no longer show, because they were judged again."""
 
 
 def page(records: Sequence[Record]) -> str:
@@ -26,7 +35,9 @@ def page(records: Sequence[Record]) -> str:
     lines = [HEAD]
     for seed in sorted({record["seed"] for record in records}):
         chosen = [record for record in records if record["seed"] == seed]
-        lines += [f"## Seed {seed}: {len(chosen)} changes\n", *_rooms(chosen), ""]
+        lines += [f"## Seed {seed}: {len(chosen)} changes\n"]
+        lines += [f"{BEFORE[seed]}\n"] if seed in BEFORE else []
+        lines += [*_rooms(chosen), ""]
     lines += ["## Unnoticed for a reason\n", *_unnoticed(records, with_reason=True), ""]
     if unknown := [*_unnoticed(records, with_reason=False)][2:]:
         lines += ["## Unnoticed\n", "| where | change | |", "|---|---|---|", *unknown, ""]

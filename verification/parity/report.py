@@ -4,6 +4,7 @@ Every recorded config is built and run, in as many processes as there are cores,
 minutes. With names only those recordings are run.
 """
 
+import argparse
 import gzip
 import json
 import os
@@ -90,8 +91,8 @@ class Checked:
 def main() -> None:
     """Print the report."""
     start = time.monotonic()
-    wanted = set(sys.argv[1:])
     paths = [*sorted(RECORDED.glob("*.npz")), *sorted((RECORDED / "variants").glob("*.npz"))]
+    wanted = _wanted([path.stem for path in paths])
     paths = [path for path in paths if not wanted or path.stem in wanted]
     workers = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _one_thread)
     with workers as pool:
@@ -119,6 +120,20 @@ def main() -> None:
         *_known_differences(),
     ]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _wanted(recorded: Sequence[str]) -> list[str]:
+    """The recordings that the command line names; [] for all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m verification.parity.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    names: list[str] = parser.parse_args().names
+    if unknown := sorted({*names} - {*recorded}):
+        parser.error(f"not recorded: {', '.join(unknown)}; tests/parity has {', '.join(recorded)}")
+    return names
 
 
 def _one_thread() -> None:
