@@ -24,8 +24,8 @@ share tells what the tests notice now; of changes that nobody has looked at they
 """
 
 BEFORE = {
-    2: "On 2026-11-30, before tests were written for what this seed had shown, 34 of the 42 changes "
-    "without a reason were noticed: 81.0 %."
+    2: "On 2026-11-30, before tests were written for what this seed had shown, 34 of the 42 "
+    "changes without a reason were noticed: 81.0 %."
 }
 """What the records of a seed no longer show, because they were judged again."""
 
