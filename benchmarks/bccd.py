@@ -20,7 +20,7 @@ import torch
 from app.engine.checkpoint.weights import find_weights
 from app.engine.config import load_config, set_classes
 from app.engine.data.formats import FORMATS, Reading
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.engine.training.request import TrainRequest
 from app.engine.training.train import train
 from benchmarks import REPOSITORY

@@ -12,7 +12,7 @@ from PIL import Image
 from app.engine.evaluation.coco import CocoEvaluator
 from app.engine.evaluation.visualize import draw, mosaic
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from demo.tiles import TILE, Tile
 
 

@@ -18,7 +18,7 @@ from app.engine.errors import EngineError, is_out_of_memory
 from app.engine.export import EXPORTERS, ExportJob, spread
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from common.progress import Progress, span
 from common.text import first_line
 from executor.errors import ExecutorError, OutOfMemoryError

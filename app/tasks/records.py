@@ -9,7 +9,7 @@ from app.engine.data.formats import FORMATS, Conventions, Decisions, Reading, lo
 from app.engine.data.problems import Effect
 from app.engine.data.smells.scent import Scent
 from app.engine.data.smells.table import sniff
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from executor.dataset_reader import Asset
 from executor.errors import DatasetError
 

@@ -10,7 +10,7 @@ from app.engine.config import CfgNode, set_classes
 from app.engine.data.formats import Conventions, Decisions
 from app.engine.data.images.depth_of_set import with_depth
 from app.engine.data.smells.overlap import sniff_overlap
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.engine.training.request import TrainRequest
 from app.engine.training.summary import TrainSummary
 from app.engine.training.train import train

@@ -14,7 +14,7 @@ from app.engine.evaluation.evaluate import evaluate
 from app.engine.export._accuracy import coco_metrics
 from app.engine.modeling.build import build_detector
 from app.engine.predictor.onnx_card import FILE_NAMES
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from benchmarks.bccd import CLASS_NAMES, read_split
 from benchmarks.speed.report import described
 from benchmarks.speed.verb import Options, Parser

@@ -44,7 +44,7 @@ def _ours(arrays: Arrays) -> Prepared:
 
     from app.engine.evaluation.coco import CocoEvaluator, coco_dataset, coco_detections
     from app.engine.structures.detections import Detections
-    from app.engine.structures.sample import ImageRecord
+    from app.engine.structures.record import ImageRecord
 
     names = _names()
     records = [

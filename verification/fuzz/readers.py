@@ -22,7 +22,7 @@ from app.engine.data.images.headers import image_header, image_size
 from app.engine.data.images.reading import read_image, read_labels, stored_values
 from app.engine.data.smells.table import SMELLS
 from app.engine.errors import EngineError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.tasks.args_options import parse_args_options
 from app.tasks.model_files import find_model, package_class_names
 from executor.candidates import Candidates

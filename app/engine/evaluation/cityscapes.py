@@ -17,7 +17,7 @@ from app.engine.data.images.reading import read_labels
 from app.engine.evaluation.evaluator import ByImage, Results
 from app.engine.evaluation.tables import per_class_table, small_table
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

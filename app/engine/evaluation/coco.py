@@ -24,7 +24,7 @@ from app.engine.evaluation.instances import (
 )
 from app.engine.evaluation.keypoint_sigmas import COCO_OKS_SIGMAS
 from app.engine.evaluation.tables import per_class_table, small_table
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

@@ -39,7 +39,7 @@ from app.engine.evaluation.semantic import SemanticEvaluator
 from app.engine.evaluation.voc import VocEvaluator
 from app.engine.layers.precision import set_float32_precision
 from app.engine.modeling.detector import Detector
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.engine.tta import AugmentedDetector
 from common.progress import Progress
 

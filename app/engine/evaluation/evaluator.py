@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from app.engine.errors import DatasetError, EngineError
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

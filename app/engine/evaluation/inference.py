@@ -18,7 +18,8 @@ from app.engine.evaluation.evaluator import Evaluator
 from app.engine.layers.precision import autocast
 from app.engine.modeling.detector import Detector
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord, Sample
+from app.engine.structures.record import ImageRecord
+from app.engine.structures.sample import Sample
 from common.progress import Progress
 
 logger = logging.getLogger(__name__)

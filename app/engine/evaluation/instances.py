@@ -13,7 +13,7 @@ from torch import Tensor
 
 from app.engine.evaluation.evaluator import ByImage
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 Rle = dict[str, Any]
 

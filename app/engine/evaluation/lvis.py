@@ -16,7 +16,7 @@ from app.engine.evaluation.coco import IouType, coco_dataset, coco_detections, s
 from app.engine.evaluation.evaluator import Results
 from app.engine.evaluation.instances import ImageInstances, InstanceStore
 from app.engine.evaluation.tables import small_table
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.engine.evaluation.instances import ImageInstances, box_ioa, box_iou, ignored
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 _IOU_THRESH = 0.5
 

@@ -13,7 +13,7 @@ from app.engine.data.datasets.panoptic import read_segments
 from app.engine.evaluation.evaluator import Results
 from app.engine.evaluation.tables import pipe_table
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from app.engine.evaluation.evaluator import Results
 from app.engine.evaluation.instances import box_iou, ignored, object_areas
 from app.engine.evaluation.tables import small_table
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from app.engine.evaluation.coco_results import write_coco_results
 from app.engine.evaluation.evaluator import ByImage, Evaluator, Results
 from app.engine.evaluation.instances import ImageInstances, InstanceStore, encode_masks
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from common.files import write_atomically
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from app.engine.data.loading.ground_truth import semantic_labels
 from app.engine.evaluation.evaluator import Results
 from app.engine.evaluation.tables import small_table
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

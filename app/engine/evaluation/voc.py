@@ -13,7 +13,7 @@ import numpy.typing as npt
 from app.engine.evaluation.evaluator import Results
 from app.engine.evaluation.instances import ImageInstances, InstanceStore
 from app.engine.evaluation.tables import per_class_table, small_table
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from app.engine.evaluation.evaluator import Results
 from app.engine.predictor.array_detections import ArrayDetections
 from app.engine.predictor.onnx_predictor import OnnxPredictor
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 
 def coco_metrics(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.engine.config import CfgNode
 from app.engine.modeling.detector import Detector
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from common.progress import Progress, ticking
 
 

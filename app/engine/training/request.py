@@ -8,7 +8,7 @@ from typing import Self
 from app.engine.checkpoint.saved_model import SavedModel
 from app.engine.config import CfgNode
 from app.engine.data.datasets.dataset import Dataset
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from common.progress import Progress
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from app.engine.data.formats import Decisions
 from app.engine.errors import DatasetError as EngineDatasetError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.tasks.records import format_of, read_records, require_objects
 from executor.dataset_reader import Asset
 from executor.errors import DatasetError

@@ -9,7 +9,7 @@ from app.engine.data.datasets.filters import count_classes
 from app.engine.data.formats import Reading
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from common.text import printable
 
 logger = logging.getLogger(__name__)

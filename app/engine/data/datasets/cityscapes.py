@@ -18,7 +18,7 @@ from app.engine.data.formats._records import ParsedObject, record_of
 from app.engine.data.images.headers import image_size
 from app.engine.data.images.reading import read_labels
 from app.engine.errors import DatasetError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 CLASSES = {
     24: "person",

@@ -40,9 +40,9 @@ from app.engine.data.problems import Effect, Problems
 from app.engine.data.smells.scent import Scent
 from app.engine.data.smells.table import sniff
 from app.engine.errors import DatasetError, EngineError, ImageError
-from app.engine.structures.boxes import Size
 from app.engine.structures.class_names import plain_name
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
+from app.engine.structures.size import Size
 
 BROKEN_MASK = "object whose mask is broken (dropped)"
 NO_AREA = "box without area (nothing is learnt from it)"

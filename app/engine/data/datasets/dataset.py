@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 Evaluation = Literal["coco", "lvis", "voc", "cityscapes", "semantic", "panoptic"]
 """The benchmark whose evaluation is used."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from app.engine.config import CfgNode
 from app.engine.errors import DatasetError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

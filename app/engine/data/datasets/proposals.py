@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from app.engine.errors import DatasetError
 from app.engine.pickles import read_pickle
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 _DETECTRON_NAMES = {"indexes": "ids", "scores": "objectness_logits"}
 _XYXY, _XYWH = 0, 1

@@ -14,7 +14,7 @@ from app.engine.data.datasets.dataset import Dataset
 from app.engine.data.problems import Problems
 from app.engine.errors import DatasetError
 from app.engine.structures.class_names import match_names
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from app.engine.data.formats.voc import known_objects
 from app.engine.data.images.headers import image_size
 from app.engine.data.problems import Effect
 from app.engine.errors import DatasetError, ImageError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 VOC_CLASSES = (
     "aeroplane",

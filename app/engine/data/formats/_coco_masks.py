@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from app.engine.structures.sample import Segmentation
+from app.engine.structures.record import Segmentation
 from app.engine.structures.size import Size
 
 Polygon = npt.NDArray[np.float64]

@@ -18,7 +18,7 @@ from app.engine.data.formats._frames import FrameMap
 from app.engine.data.formats._records import Box, ParsedObject, enclosing
 from app.engine.data.formats._text import number_of
 from app.engine.data.problems import Effect, Problems
-from app.engine.structures.sample import Segmentation
+from app.engine.structures.record import Segmentation
 from app.engine.structures.size import Size
 
 FROM_MASK = "box that is missing, without area or not four numbers (taken from the object's mask)"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.engine.data.formats._reading import Reading
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 Read = Callable[[Sequence[tuple[Path, Path]], Reading], list[ImageRecord]]
 

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from app.engine.data.formats._reading import Frame, Reading
 from app.engine.data.images.headers import Header
 from app.engine.data.problems import Effect
-from app.engine.structures.sample import Segmentation
+from app.engine.structures.record import Segmentation
 from app.engine.structures.size import Size
 
 Box = tuple[float, float, float, float]

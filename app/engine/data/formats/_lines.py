@@ -18,7 +18,7 @@ from app.engine.data.formats._text import read_lines
 from app.engine.data.images.headers import Header
 from app.engine.data.problems import Effect, Problems
 from app.engine.structures.class_names import plain_name
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.engine.structures.size import Size
 
 COMMENT = "line that begins with # (taken as a comment)"

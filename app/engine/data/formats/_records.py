@@ -14,8 +14,8 @@ from app.engine.data.formats._reading import Reading
 from app.engine.data.images.headers import Header, image_header
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import ImageError
-from app.engine.structures.boxes import Size
-from app.engine.structures.sample import ImageRecord, Segmentation
+from app.engine.structures.record import ImageRecord, Segmentation
+from app.engine.structures.size import Size
 
 Box = tuple[float, float, float, float]
 """x0 y0 x1 y1 in pixels."""

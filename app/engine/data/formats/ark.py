@@ -17,7 +17,7 @@ from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import Box, edges
 from app.engine.data.formats._text import number_of
 from app.engine.data.problems import Effect
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.engine.structures.size import Size
 
 WRONG_LINE = "line that is not 5 to 7 numbers (dropped)"

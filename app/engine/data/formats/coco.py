@@ -19,7 +19,7 @@ from app.engine.data.formats._records import build_record, readable_pairs
 from app.engine.data.images.headers import Header
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 NO_FILE = "COCO file that cannot be used (its images left out)"
 UNLISTED = "image that the annotation file does not list (left out)"

@@ -21,7 +21,7 @@ from app.engine.data.formats._records import (
 )
 from app.engine.data.formats._voc_file import VocFile, VocObject, read_file
 from app.engine.data.problems import Problems
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 OTHER_IMAGE = "annotation file names another image"
 

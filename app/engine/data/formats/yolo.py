@@ -17,7 +17,7 @@ from app.engine.data.formats._lines import COMMENT, LineReader, Lines, label_fil
 from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import Box
 from app.engine.data.problems import Effect
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.engine.structures.size import Size
 
 WRONG_LINE = "line that is no class and four numbers or a polygon (dropped)"

@@ -25,7 +25,7 @@ from app.engine.data.transforms.transform import (
 from app.engine.errors import DatasetError, ImageError
 from app.engine.structures.boxes import Size, clip, nonempty
 from app.engine.structures.masks import BitMasks, Masks, PolygonMasks, rasterize
-from app.engine.structures.sample import ImageRecord, Segmentation
+from app.engine.structures.record import ImageRecord, Segmentation
 from app.engine.structures.targets import GroundTruth
 
 _MIN_SIDE = 1e-5  # detectron2's threshold for boxes that a crop has cut away

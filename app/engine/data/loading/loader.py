@@ -31,7 +31,8 @@ from app.engine.data.loading.samplers import (
 from app.engine.data.loading.worker_pool import WorkerDiedError, WorkerPool
 from app.engine.data.problems import Problems
 from app.engine.errors import ConfigError, DatasetError, ImageError, StorageError
-from app.engine.structures.sample import ImageRecord, Sample
+from app.engine.structures.record import ImageRecord
+from app.engine.structures.sample import Sample
 
 logger = logging.getLogger(__name__)
 

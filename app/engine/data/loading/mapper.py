@@ -28,7 +28,8 @@ from app.engine.data.transforms.transform import Transform, transform_boxes, tra
 from app.engine.errors import DatasetError, ImageError
 from app.engine.structures.boxes import Size, clip, nonempty
 from app.engine.structures.deep import Deep
-from app.engine.structures.sample import ImageRecord, Sample
+from app.engine.structures.record import ImageRecord
+from app.engine.structures.sample import Sample
 from app.engine.structures.targets import Proposals
 
 

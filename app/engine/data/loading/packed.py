@@ -9,7 +9,7 @@ from typing import overload
 
 import numpy as np
 
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 
 class PackedRecords(Sequence[ImageRecord]):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

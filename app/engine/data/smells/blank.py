@@ -12,7 +12,7 @@ from app.engine.data.images.depth_of_set import measured_depth
 from app.engine.data.images.reading import read_image
 from app.engine.data.smells.scent import Scent
 from app.engine.errors import ImageError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 _IMAGES_SEEN = 32
 _BOXES_SEEN = 8  # in each image

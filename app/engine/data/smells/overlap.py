@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from app.engine.config.smells import SmellName
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from common.text import printable
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from app.engine.data.formats import Reading
 from app.engine.data.problems import Problems
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 MIN_OBJECTS = 6
 """With fewer objects, shares are not meaningful."""

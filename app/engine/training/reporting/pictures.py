@@ -10,7 +10,8 @@ import torch
 from app.engine.evaluation.visualize import draw, mosaic
 from app.engine.structures.boxes import scale
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord, Sample
+from app.engine.structures.record import ImageRecord
+from app.engine.structures.sample import Sample
 
 Picture = npt.NDArray[np.uint8]
 

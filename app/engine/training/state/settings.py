@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from app.engine.config import CfgNode
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from app.engine.modeling.build import META_ARCHITECTURES, build_detector
 from app.engine.modeling.necks import NECKS
 from app.engine.predictor import Predictor
 from app.engine.solver import build_optimizer, build_schedule
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.engine.training.process.precision import training_dtype
 from app.engine.training.request import TrainRequest
 from app.engine.training.train import train

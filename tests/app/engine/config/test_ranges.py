@@ -26,7 +26,7 @@ from app.engine.layers.norm import NORMS as LAYERS
 from app.engine.modeling.backbones import BODIES, build_backbone
 from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.necks import NECKS
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.engine.training.request import TrainRequest
 from app.engine.training.train import train
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 SaveImage = Callable[..., Path]
 MakeRecord = Callable[..., ImageRecord]

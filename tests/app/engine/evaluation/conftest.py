@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 Scene = tuple[list[ImageRecord], list[Detections]]
 

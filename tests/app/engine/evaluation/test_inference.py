@@ -14,7 +14,8 @@ from app.engine.evaluation.evaluate import evaluate
 from app.engine.evaluation.inference import detect, run_inference
 from app.engine.modeling.detector import Detector
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord, Sample
+from app.engine.structures.record import ImageRecord
+from app.engine.structures.sample import Sample
 
 
 class Oracle(Detector):

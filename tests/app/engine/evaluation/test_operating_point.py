@@ -7,7 +7,7 @@ import pytest
 
 from app.engine.evaluation.instances import ImageInstances
 from app.engine.evaluation.operating_point import match_classes
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 GT = [[0, 0, 10, 10], [20, 0, 30, 10]]
 

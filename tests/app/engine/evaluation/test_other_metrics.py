@@ -26,7 +26,7 @@ from app.engine.evaluation.proposals import ProposalEvaluator, coverage
 from app.engine.evaluation.semantic import SemanticEvaluator, borders
 from app.engine.evaluation.voc import VocEvaluator, average_precision
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 SIZE = (40, 60)
 

@@ -11,7 +11,7 @@ from app.engine.errors import ImageError
 from app.engine.export import _accuracy
 from app.engine.export._accuracy import coco_metrics
 from app.engine.predictor.array_detections import ArrayDetections
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 BOX = np.array([[2, 2, 12, 12]], dtype=np.float32)
 SQUARE = [np.array([2, 2, 12, 2, 12, 12, 2, 12], dtype=np.float64)]

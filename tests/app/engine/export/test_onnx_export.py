@@ -41,7 +41,7 @@ from app.engine.predictor import OnnxPredictor, Predictor
 from app.engine.predictor.array_detections import paste_masks
 from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.predictor.onnx_predictor import resize
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from verification.reliability.memory import little_memory
 
 REPOSITORY = Path(__file__).resolve().parents[4]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from app.engine.config import load_config
 from app.engine.data.datasets.filters import count_images
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 from app.engine.training.request import TrainRequest
 from app.engine.training.train import train
 

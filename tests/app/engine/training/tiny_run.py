@@ -20,7 +20,8 @@ from app.engine.config.support import CHOICES
 from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.detector import Detector
 from app.engine.structures.detections import Detections
-from app.engine.structures.sample import ImageRecord, Sample
+from app.engine.structures.record import ImageRecord
+from app.engine.structures.sample import Sample
 from app.engine.training.request import TrainRequest
 from app.engine.training.summary import TrainSummary
 from app.engine.training.train import train

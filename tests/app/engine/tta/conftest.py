@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from app.engine.data.datasets.account import missing_classes, settle, table
 from app.engine.data.formats import Reading
 from app.engine.data.problems import Effect
 from app.engine.errors import DatasetError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 
 def _record(classes: list[int], crowd: list[bool] | None = None) -> ImageRecord:

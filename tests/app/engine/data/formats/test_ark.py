@@ -12,7 +12,7 @@ from app.engine.data.formats._records import ONE_PIXEL
 from app.engine.data.formats._text import NO_TEXT
 from app.engine.data.formats.ark import FOREIGN
 from app.engine.data.problems import Effect, Problems
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 NAMES = ["cat", "dog"]
 

@@ -29,7 +29,7 @@ from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError
 from app.engine.evaluation.instances import object_areas
 from app.engine.structures.class_names import UNKNOWN_CLASS
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 NAMES = ["cat", "dog"]
 BOX = {"bbox": [3, 4, 10, 10]}

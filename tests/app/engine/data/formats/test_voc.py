@@ -17,7 +17,7 @@ from app.engine.data.formats._xml import AMPERSAND, NO_XML, UNREADABLE_LETTERS
 from app.engine.data.formats.voc import OTHER_IMAGE
 from app.engine.data.problems import Effect, Problems
 from app.engine.structures.class_names import OTHER_CASE, OTHER_CHARACTERS, UNKNOWN_CLASS
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 NAMES = ["traffic light", "dog"]
 BOX = "<xmin>3</xmin><ymin>4</ymin><xmax>12</xmax><ymax>13</ymax>"

@@ -18,7 +18,7 @@ from app.engine.data.formats.yolo import (
     WRONG_LINE,
 )
 from app.engine.data.problems import Effect
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 NAMES = ["cat", "dog"]
 LINE = "1 0.5 0.5 0.25 0.25"

@@ -21,7 +21,8 @@ from app.engine.data.loading.packed import PackedRecords
 from app.engine.data.loading.samplers import Pick
 from app.engine.data.loading.worker_pool import WorkerDiedError, WorkerPool
 from app.engine.errors import ConfigError, DatasetError, OutOfMemoryError
-from app.engine.structures.sample import ImageRecord, Sample
+from app.engine.structures.record import ImageRecord
+from app.engine.structures.sample import Sample
 
 
 @pytest.fixture

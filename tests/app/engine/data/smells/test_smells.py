@@ -17,7 +17,7 @@ from app.engine.data.smells.overlap import sniff_overlap
 from app.engine.data.smells.scent import Scent
 from app.engine.data.smells.table import SMELLS, sniff
 from app.engine.errors import DatasetError
-from app.engine.structures.sample import ImageRecord
+from app.engine.structures.record import ImageRecord
 
 REPOSITORY = Path(__file__).resolve().parents[5]
 NAMES = ["cat", "dog", "cow"]
