@@ -5,19 +5,19 @@ boxes are moved only by `Conventions.frame` or by the mark of a known writer: th
 not determine in which picture boxes were drawn.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from app.engine.data.formats._reading import Frame, Reading
+from app.engine.data.formats._records import Box, ParsedObject
 from app.engine.data.images.headers import Header
 from app.engine.data.problems import Effect
 from app.engine.structures.record import Segmentation
 from app.engine.structures.size import Size
 
-Box = tuple[float, float, float, float]
 Points = npt.NDArray[np.float64]
 
 TURNED = "annotated size is that of the stored picture, which EXIF turns"
@@ -138,6 +138,14 @@ def frame_map(
         told = where if annotated is None else _sizes(annotated, header.size, where)
         reading.problems.add(MOVED[frame], told, Effect.CHANGED)
     return moved
+
+
+def moved(found: ParsedObject, frame: FrameMap, shown: Size) -> ParsedObject:
+    """The object with its box and mask in the shown picture, whose size is `shown`."""
+    if frame.is_same:
+        return found
+    mask = None if found.segmentation is None else frame.mask(found.segmentation, shown)
+    return replace(found, box=frame.box(found.box), segmentation=mask)
 
 
 def turning(header: Header) -> FrameMap:

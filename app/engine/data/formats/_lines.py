@@ -5,10 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from app.engine.data.formats._frames import frame_map
+from app.engine.data.formats._frames import frame_map, moved
 from app.engine.data.formats._reading import Reading
 from app.engine.data.formats._records import (
-    Box,
     ParsedObject,
     build_record,
     readable_pairs,
@@ -58,8 +57,8 @@ class LineReader(ABC):
         self._outside = f"class index outside 0..{len(reading.class_names) - 1} (dropped)"
 
     @abstractmethod
-    def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[tuple[int, Box]]:
-        """Yield the class and box of each object of a file, in pixels of a picture of `size`."""
+    def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[ParsedObject]:
+        """Yield the objects of a file, in pixels of a picture of `size`."""
 
     def records(self, files: Iterable[LabelFile]) -> tuple[list[ImageRecord], list[Path]]:
         """Return records, and the files with objects."""
@@ -74,8 +73,8 @@ class LineReader(ABC):
                 image,
                 header.size,
                 (
-                    ParsedObject(class_id, frame.box(box))
-                    for class_id, box in self.objects(annotation, lines, size)
+                    moved(found, frame, header.size)
+                    for found in self.objects(annotation, lines, size)
                 ),
                 image_id=len(records),
                 reading=self.reading,

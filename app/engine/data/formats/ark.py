@@ -14,7 +14,7 @@ from app.engine.data.formats._class_list import check_class_lists
 from app.engine.data.formats._format import Format
 from app.engine.data.formats._lines import COMMENT, LineReader, Lines, label_files, yolo_columns
 from app.engine.data.formats._reading import Reading
-from app.engine.data.formats._records import Box, edges
+from app.engine.data.formats._records import ParsedObject, edges
 from app.engine.data.formats._text import number_of
 from app.engine.data.problems import Effect
 from app.engine.structures.record import ImageRecord
@@ -40,7 +40,7 @@ def read(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageReco
 
 
 class _Reader(LineReader):
-    def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[tuple[int, Box]]:
+    def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[ParsedObject]:
         """See `LineReader`; the size is not used, since the numbers are in pixels."""
         may_be_header = True
         for number, line in lines:
@@ -78,8 +78,8 @@ class _Reader(LineReader):
             self.problems.add(TRAILING, where)
         return [class_number, *numbers[1:]]
 
-    def _checked(self, values: list[float], where: str) -> tuple[int, Box] | None:
-        """Class and box; None for an unknown class, which is counted."""
+    def _checked(self, values: list[float], where: str) -> ParsedObject | None:
+        """The object; None for an unknown class, which is counted."""
         class_id = self.find_class(values[0], where)
         if class_id is None:
             return None
@@ -88,7 +88,7 @@ class _Reader(LineReader):
         _, x0, y0, x1, y1, *_ = values
         if x1 % 1 > 0 or y1 % 1 > 0:
             self.problems.add(FRACTIONS, where)
-        return class_id, edges((x0, y0, x1, y1), inclusive=True)
+        return ParsedObject(class_id, edges((x0, y0, x1, y1), inclusive=True))
 
 
 def _numbers(columns: list[str]) -> list[float] | None:

@@ -4,18 +4,20 @@ class index, x and y of the centre, width, height [, something]
 class index, x, y, x, y, x, y, ... of a polygon's corners
 
 All numbers but the class are shares of the shown image's width and height. A sixth number (a score,
-a track) and keypoints after the box are not used; of a polygon the box around it is used.
+a track) and keypoints after the box are not used. A polygon is a mask, with the box around it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from app.engine.data.formats._class_list import check_class_lists, numbered
 from app.engine.data.formats._format import Format
 from app.engine.data.formats._lines import COMMENT, LineReader, Lines, label_files, yolo_columns
 from app.engine.data.formats._reading import Reading
-from app.engine.data.formats._records import Box
+from app.engine.data.formats._records import Box, ParsedObject
 from app.engine.data.problems import Effect
 from app.engine.structures.record import ImageRecord
 from app.engine.structures.size import Size
@@ -27,7 +29,6 @@ _PIXELS_REMEDY = (
     "divide x and width by the image's width, y and height by its height, or write ark:"
     " class, xmin, ymin, xmax, ymax in pixels, with commas"
 )
-POLYGON = "polygon (the box around it is taken)"
 KEYPOINTS = "keypoints behind a box (not used)"
 SIXTH = "sixth number of a line (not used)"
 DECIMAL_COMMA = "line with decimal commas (read as points)"
@@ -54,24 +55,23 @@ class _Reader(LineReader):
 
     num_lines   number of lines with numbers
     no_shares   number of those with numbers that are no shares, such as pixels or percent
+    num_masks   number of polygons
     """
 
     def __init__(self, reading: Reading, *, has_keypoints: bool) -> None:
         super().__init__(reading)
-        self.num_lines = self.no_shares = 0
+        self.num_lines = self.no_shares = self.num_masks = 0
         self._has_keypoints = has_keypoints
 
-    def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[tuple[int, Box]]:
+    def objects(self, annotation: Path, lines: Lines, size: Size) -> Iterator[ParsedObject]:
         """See `LineReader`."""
-        height, width = size
         for number, line in lines:
             where = f"{annotation}:{number}"
             columns = yolo_columns(line)
             if columns is not None:
-                found = self._object(columns, where)
+                found = self._object(columns, where, size)
                 if found is not None:
-                    class_id, (x0, y0, x1, y1) = found
-                    yield class_id, (x0 * width, y0 * height, x1 * width, y1 * height)
+                    yield found
                 if "," in line:
                     self.problems.add(DECIMAL_COMMA, where, Effect.CHANGED)
             elif line.startswith("#"):
@@ -81,8 +81,8 @@ class _Reader(LineReader):
             else:
                 self.problems.add(WRONG_LINE, where, Effect.DROPPED)
 
-    def _object(self, columns: list[str], where: str) -> tuple[int, Box] | None:
-        """Class, and box in shares of width and height; None, counted, for a wrong line."""
+    def _object(self, columns: list[str], where: str, size: Size) -> ParsedObject | None:
+        """The object of a line in a picture of `size`; None, counted, for a wrong line."""
         class_number = self.class_number(columns[0], where)
         numbers = [float(column) for column in columns[1:]]
         count, told = len(numbers), ""
@@ -90,8 +90,6 @@ class _Reader(LineReader):
             numbers, told = numbers[:4], KEYPOINTS
         elif count == 5:
             numbers, told = numbers[:4], SIXTH
-        elif count > 5:
-            told = POLYGON
         if class_number is None or len(numbers) % 2:
             self.problems.add(WRONG_LINE, where, Effect.DROPPED)
             return None
@@ -105,8 +103,18 @@ class _Reader(LineReader):
         if class_id is None:
             return None
         if told:
-            self.problems.add(told, where, Effect.CHANGED if told == POLYGON else Effect.TOLD)
-        return class_id, _around(numbers) if told == POLYGON else _centred(numbers)
+            self.problems.add(told, where)
+        return self._in_pixels(class_id, numbers, size)
+
+    def _in_pixels(self, class_id: int, shares: list[float], size: Size) -> ParsedObject:
+        """The object with a box or, of more than four numbers, a polygon."""
+        height, width = size
+        if len(shares) == 4:
+            x0, y0, x1, y1 = _centred(shares)
+            return ParsedObject(class_id, (x0 * width, y0 * height, x1 * width, y1 * height))
+        self.num_masks += 1
+        polygon = np.array(shares, dtype=np.float64) * ([width, height] * (len(shares) // 2))
+        return ParsedObject(class_id, _around(polygon.tolist()), segmentation=[polygon])
 
 
 def _centred(numbers: Sequence[float]) -> Box:
@@ -159,9 +167,9 @@ def _tell(reader: _Reader, annotations: Sequence[Path], reading: Reading) -> Non
     lists = check_class_lists(annotations, reading.class_names, reading.problems)
     source = f" (as in {lists[0]})" if lists else ""
     reading.remarks.append(
-        f"labels are read as YOLO's, {reader.num_lines} lines with shares of the shown image's"
-        f" width and height; classes in the order of class_names{source}:"
-        f" {numbered(reading.class_names)}"
+        f"labels are read as YOLO's, {reader.num_lines} lines ({reader.num_masks} of them polygons)"
+        " with shares of the shown image's width and height; classes in the order of"
+        f" class_names{source}: {numbered(reading.class_names)}"
     )
 
 

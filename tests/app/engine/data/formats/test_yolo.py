@@ -13,7 +13,6 @@ from app.engine.data.formats.yolo import (
     KEYPOINTS,
     NOT_SHARES,
     PIXELS,
-    POLYGON,
     SIXTH,
     WRONG_LINE,
 )
@@ -57,11 +56,6 @@ def test_box(save_image, line: str | bytes) -> None:
     [
         pytest.param(f"{LINE} 0.9", READ, SIXTH, id="a score"),
         pytest.param(f"{LINE} 17", READ, SIXTH, id="a track"),
-        pytest.param("1 .25 .5 .75 .5 .5 .75", [8, 12, 24, 18], POLYGON, id="triangle"),
-        pytest.param("1 .5 .5 1 .5 1 1 .5 1", [16, 12, 32, 24], POLYGON, id="quadrilateral"),
-        pytest.param(
-            "1 .5 .25 .75 .5 .5 .75 .25 .5 .3 .3", [8, 6, 24, 18], POLYGON, id="five corners"
-        ),
         pytest.param(f"{LINE} .5 .5 2 .45 .4 0", READ, KEYPOINTS, id="two keypoints, visible"),
         pytest.param(f"{LINE} .5 .5 1", READ, KEYPOINTS, id="one keypoint, visible"),
         pytest.param("dog 0.5 0.5 0.25 0.25", READ, "class name", id="class by name"),
@@ -85,6 +79,39 @@ def test_what_is_used_and_told(save_image, line: str, box: list[float], kind: st
     assert record.classes.tolist() == [1]
     assert [k for k in reading.problems.counts if kind in k]
     assert reading.problems.total == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "polygon", "box"),
+    [
+        pytest.param(
+            "1 .25 .5 .75 .5 .5 .75", [8, 12, 24, 12, 16, 18], [8, 12, 24, 18], id="triangle"
+        ),
+        pytest.param(
+            "1 .5 .5 1 .5 1 1 .5 1",
+            [16, 12, 32, 12, 32, 24, 16, 24],
+            [16, 12, 32, 24],
+            id="quadrilateral",
+        ),
+        pytest.param(
+            "1 .5 .25 .75 .5 .5 .75 .25 .5 .375 .375",
+            [16, 6, 24, 12, 16, 18, 8, 12, 12, 9],
+            [8, 6, 24, 18],
+            id="five corners",
+        ),
+    ],
+)
+def test_a_polygon_is_a_mask(save_image, line: str, polygon: list[float], box: list[float]) -> None:
+    reading = Reading(NAMES)
+    (record,) = _read(save_image(), f"{line}\n{LINE}", reading)
+    assert record.boxes.tolist() == [box, READ]
+    assert record.segmentations is not None
+    mask, none = record.segmentations
+    assert isinstance(mask, list)
+    assert [ring.tolist() for ring in mask] == [polygon]
+    assert none is None
+    assert reading.problems.total == 0
+    assert "2 lines (1 of them polygons)" in reading.remarks[0]
 
 
 @pytest.mark.parametrize(
@@ -145,33 +172,36 @@ def test_lines_of_ark_stop_the_set(save_image) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "boxes", "kind"),
+    ("lines", "boxes", "counts"),
     [
         pytest.param(
             [f"{LINE} .5 .5 .4 .4 .6 .6", f"{LINE} .5 .5 0 0 .6 .6", f"{LINE} .4 .5 .4 .4 .6 .6"],
             [READ] * 3,
-            KEYPOINTS,
+            {KEYPOINTS: 3},
             id="keypoints without visibility",
         ),
         pytest.param(
             ["1 0 0 .5 0 .5 .5 .25 .5 0 .25", "1 .5 .5 1 .5 1 1 .75 1 .5 .75"] * 2,
             [[0, 0, 16, 12], [16, 12, 32, 24]] * 2,
-            POLYGON,
+            {},
             id="polygons of as many corners",
         ),
         pytest.param(
             [f"{LINE} .5 .5 .4 .4 .6 .6", f"{LINE} .5 .5 .4 .4", f"{LINE} .4 .5 .4 .4 .6 .6"],
             [[8, 6, 19.2, 14.4], [8, 6, 16, 12], [8, 6, 19.2, 14.4]],
-            POLYGON,
+            {},
             id="polygons of any number of corners",
         ),
     ],
 )
-def test_keypoints_and_polygons_are_told_apart(save_image, lines, boxes, kind: str) -> None:
+def test_keypoints_and_polygons_are_told_apart(
+    save_image, lines, boxes, counts: dict[str, int]
+) -> None:
     reading = Reading(NAMES)
     (record,) = _read(save_image(), "\n".join(lines), reading)
     assert record.boxes.tolist() == [pytest.approx(box) for box in boxes]
-    assert reading.problems.counts == {kind: len(lines)}
+    assert reading.problems.counts == counts
+    assert (record.segmentations is None) == bool(counts)
 
 
 @pytest.mark.parametrize(
