@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.cli.arguments import Options
-from app.cli.names import check_numbers, coco_classes, finds_classes, model_names
+from app.cli.names import check_numbers, coco_classes
 from app.engine.config import CfgNode, num_classes
 from app.engine.config.unknown import did_you_mean
 from app.engine.data.datasets.catalog import DATASETS, Load, evaluation_datasets, train_dataset
@@ -16,6 +16,7 @@ from app.engine.data.datasets.dataset import Dataset
 from app.engine.data.datasets.renumber import renumbered
 from app.engine.data.formats import Conventions
 from app.engine.errors import ConfigError
+from app.engine.trained.output_names import finds_classes, model_names
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,7 @@ from typing import Any
 
 from app.cli.arguments import Options
 from app.cli.data_sets import require_test_sets
-from app.cli.names import (
-    coco_classes,
-    finds_classes,
-    finds_stuff,
-    model_names,
-    with_known_names,
-)
+from app.cli.names import coco_classes, with_known_names
 from app.cli.settings import open_config, open_model, require_weights
 from app.engine.config import CfgNode, num_classes, results
 from app.engine.data.datasets.coco import empty_record
@@ -32,6 +26,7 @@ from app.engine.errors import (
 )
 from app.engine.evaluation.result_files import category_ids, result_files
 from app.engine.predictor import Predictor
+from app.engine.trained.output_names import finds_classes, finds_stuff, model_names
 from common.files import write_atomically
 
 logger = logging.getLogger(__name__)

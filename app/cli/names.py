@@ -13,7 +13,6 @@ from app.engine.config import (
     class_section,
     load_config,
     num_classes,
-    results,
 )
 from app.engine.config.rules import IDS
 from app.engine.data.datasets.coco_classes import COCO_CLASSES
@@ -21,34 +20,12 @@ from app.engine.data.datasets.dataset import Dataset
 from app.engine.data.datasets.renumber import Names, renumbered
 from app.engine.errors import ConfigError
 from app.engine.structures.class_names import match_names, plain_name
+from app.engine.trained.output_names import finds_classes, finds_stuff
 
 logger = logging.getLogger(__name__)
 
 _STUFF = "MODEL.SEM_SEG_HEAD.NUM_CLASSES"
 _KEYPOINTS = "MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS"
-
-
-def finds_classes(cfg: CfgNode) -> bool:
-    """Whether the model tells classes of objects apart."""
-    return "bbox" in results(cfg)
-
-
-def finds_stuff(cfg: CfgNode) -> bool:
-    """Whether the model gives each pixel a class."""
-    return "sem_seg" in results(cfg)
-
-
-def model_names(cfg: CfgNode) -> Names:
-    """Return the names that the config contains."""
-    model = cfg.MODEL
-    classes = [str(name) for name in model.CLASS_NAMES]
-    # A model that predicts only a label map has its stuff names in CLASS_NAMES.
-    stuff = [str(name) for name in model.STUFF_NAMES] or ([] if finds_classes(cfg) else classes)
-    return Names(
-        classes if finds_classes(cfg) else (),
-        [str(name) for name in model.KEYPOINT_NAMES] if model.KEYPOINT_ON else (),
-        stuff if finds_stuff(cfg) else (),
-    )
 
 
 def taught_by(cfg: CfgNode, options: Options, dataset: Dataset) -> tuple[CfgNode, Dataset]:

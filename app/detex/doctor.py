@@ -116,7 +116,8 @@ def torch_and_gpu(driver: Path = Path("/proc/driver/nvidia/version")) -> Iterato
         )
         return
     yield Finding("torch", f"{torch.__version__}, built for CUDA {torch.version.cuda or 'none'}")
-    from app.tasks.devices import GPU_FILES, computes_bfloat16, gains_by_mixed_precision
+    from app.engine.trained.devices import GPU_FILES, computes_bfloat16
+    from app.tasks.devices import gains_by_mixed_precision
 
     files = [path for pattern in GPU_FILES for path in Path("/dev").glob(pattern)]
     count = torch.cuda.device_count() if files and torch.cuda.is_available() else 0

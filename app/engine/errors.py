@@ -8,6 +8,7 @@ EngineError (ValueError)
 │   └── DoesNotFitError  memory is too small for this one image (an OutOfMemoryError, too)
 ├── CheckpointError  weights missing, unreadable, unsafe, or of another model
 │   └── DownloadError  weights not on this machine, and their download failed
+├── ObjectKindError  a model finds another kind of object than it is asked for
 ├── ExportError     a model cannot be exported, or the exported one has other results
 ├── DivergedError    the loss became infinite, NaN or enormous and did not recover
 ├── OutOfMemoryError the device's memory does not suffice, even in the smallest parts
@@ -86,6 +87,10 @@ class CheckpointError(EngineError):
 
 class DownloadError(CheckpointError):
     """Weights are not on this machine, and their download failed."""
+
+
+class ObjectKindError(EngineError):
+    """A model finds another kind of object than it is asked for."""
 
 
 class ExportError(EngineError):

@@ -1,15 +1,12 @@
 """`gpu_id` of config.yaml -> the devices a run uses."""
 
 import logging
-from pathlib import Path
 
+from app.engine.trained.devices import may_have_gpu
 from executor.errors import DeviceError, NoDeviceError
 from executor.hyperparameters import Hyperparameters
 
 logger = logging.getLogger(__name__)
-
-GPU_FILES = ("nvidia[0-9]*", "nvidiactl", "dxg")
-"""Device files of GPU drivers in /dev (dxg: under Windows)."""
 
 
 def device_ids(hp: Hyperparameters) -> list[int]:
@@ -50,16 +47,9 @@ def gains_by_mixed_precision(device: str) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def computes_bfloat16(device: str) -> bool:
-    """Whether a GPU has hardware for bfloat16."""
-    import torch
-
-    return torch.cuda.get_device_capability(device) >= (8, 0)
-
-
 def _available() -> int:
     # torch takes seconds to import, so it is imported only if a device file exists.
-    if not any(path for pattern in GPU_FILES for path in Path("/dev").glob(pattern)):
+    if not may_have_gpu():
         return 0
     import torch
 

@@ -6,18 +6,13 @@ choices are logged with their reasons.
 
 import logging
 import math
-from pathlib import Path
 
-from app.engine.config import CLASS_SECTIONS, CfgNode, load_model_config, set_classes
+from app.engine.config import CfgNode, set_classes
+from app.engine.config.image_size import set_image_size
 from app.engine.solver.schedule import rescale_schedule
 from app.tasks.args_options import EngineOptions
 from app.tasks.config_file import learning_rate_for, named_config
-from executor.hyperparameters import (
-    INSTANCE_SEGMENTATION,
-    InferHyperparameters,
-    MiningHyperparameters,
-    TrainHyperparameters,
-)
+from executor.hyperparameters import INSTANCE_SEGMENTATION, TrainHyperparameters
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +42,7 @@ def training_config(
     if weights is not None:
         cfg.MODEL.WEIGHTS = weights
     _set_schedule(cfg, hp, options, num_images)
-    _set_image_size(cfg, hp.image_size)
+    set_image_size(cfg, hp.image_size)
     cfg.DATALOADER.NUM_WORKERS = hp.num_workers
     cfg.SEED = hp.seed
     cfg.SOLVER.EMA.ENABLED = hp.ema
@@ -56,29 +51,6 @@ def training_config(
         cfg.TEST.METRIC = "segm/AP50"
     cfg.SOLVER.AMP.ENABLED = hp.amp != "off" and (hp.amp != "auto" or gains_by_mixed_precision)
     cfg.SOLVER.AMP.DTYPE = {"bf16": "bfloat16", "fp16": "float16"}.get(hp.amp, "auto")
-    cfg.freeze()
-    return cfg
-
-
-def inference_config(
-    model_config: Path,
-    hp: InferHyperparameters | MiningHyperparameters,
-    *,
-    device: str,
-    score_threshold: float,
-) -> CfgNode:
-    """Return the frozen config of a trained model on `device`, with the task's settings.
-
-    `score_threshold` replaces the model's own lower limit of scores.
-    """
-    cfg = load_model_config(model_config)
-    cfg.MODEL.DEVICE = device
-    _set_image_size(cfg, hp.image_size)
-    for section in CLASS_SECTIONS:
-        cfg.MODEL[section].SCORE_THRESH_TEST = float(score_threshold)
-    if cfg.TEST.AUG.ENABLED and isinstance(hp, MiningHyperparameters):
-        logger.info("TEST.AUG: mining looks at every image once; infer looks at its views")
-        cfg.TEST.AUG.ENABLED = False
     cfg.freeze()
     return cfg
 
@@ -141,18 +113,3 @@ def _chosen_rate(cfg: CfgNode, batch_size: int) -> float:
         solver.OPTIMIZER,
     )
     return rate
-
-
-def _set_image_size(cfg: CfgNode, image_size: int) -> None:
-    """Set the shorter side in pixels; the limit of the longer side is scaled with it."""
-    if not image_size:
-        return
-    ratio = cfg.INPUT.MAX_SIZE_TEST / max(cfg.INPUT.MIN_SIZE_TEST, 1)
-    longest = round(image_size * max(ratio, 1.0))
-    cfg.INPUT.MIN_SIZE_TRAIN = (image_size,)
-    cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = "choice"
-    cfg.INPUT.MAX_SIZE_TRAIN = longest
-    sides = cfg.INPUT.LSJ.SIZE
-    cfg.INPUT.LSJ.SIZE = [round(side * image_size / min(sides)) for side in sides]
-    cfg.INPUT.MIN_SIZE_TEST = image_size
-    cfg.INPUT.MAX_SIZE_TEST = longest

@@ -19,6 +19,7 @@ TABLE: tuple[tuple[type[BaseException], type[contract.ExecutorError]], ...] = (
     (engine.ImageError, contract.ImageError),
     (engine.DownloadError, contract.NetworkError),
     (engine.CheckpointError, contract.ModelError),
+    (engine.ObjectKindError, contract.ObjectTypeError),
     (engine.ExportError, contract.ModelError),
     (engine.DivergedError, contract.DivergedError),
     (engine.RankError, contract.IncompleteError),

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from app.engine.errors import ImageError
+from app.engine.trained.opening import OpenedModel
 from app.tasks.candidate_task import CandidateTask, go_through_candidates
 from app.tasks.finder import Device, DeviceFinder
 from app.tasks.infer_results import BoxesResult, InferResult, MasksResult
-from app.tasks.trained_model import TrainedModel, open_model
+from app.tasks.trained_model import open_infer_model
 from common.progress import Progress
 from executor.env import Env, Task
 from executor.hyperparameters import (
@@ -34,13 +35,12 @@ class Infer(CandidateTask[Any]):
 
     def open_on(self, device: Device) -> DeviceFinder[Any]:
         """See `CandidateTask`."""
-        model = open_model(
+        model = open_infer_model(
             self.env,
             self.hp,
             device=device.name,
-            score_threshold=self.hp.conf_threshold,
-            boxes_only=self._kind is BoxesResult,
             num_images=device.num_images,
+            kind="boxes" if self._kind is BoxesResult else "masks",
         )
         return ObjectFinder(model, device.num_workers, self._kind.portable)
 
@@ -57,7 +57,7 @@ class ObjectFinder(DeviceFinder[Any]):
     """The detections of a model, in a form that can be sent between processes."""
 
     def __init__(
-        self, model: TrainedModel, num_workers: int, portable: Callable[[Any], Any]
+        self, model: OpenedModel, num_workers: int, portable: Callable[[Any], Any]
     ) -> None:
         self.class_names = model.class_names
         self.group_size = model.predictor.group_size

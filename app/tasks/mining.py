@@ -17,9 +17,10 @@ import numpy.typing as npt
 from app.engine.errors import ImageError
 from app.engine.mining import STRATEGIES, MiningOptions, score_files
 from app.engine.predictor import Predictor
+from app.engine.trained.torch_model import open_torch_model
 from app.tasks.candidate_task import CandidateTask, Result, go_through_candidates
 from app.tasks.finder import Device, DeviceFinder
-from app.tasks.torch_model import open_torch_model
+from app.tasks.trained_model import mining_opening, model_place
 from common.progress import Progress
 from executor.candidates import Candidates
 from executor.dataset_reader import Asset
@@ -63,13 +64,13 @@ class Mining(CandidateTask[float]):
         """See `CandidateTask`."""
         if not self.uses_model:
             return ScoreFinder(self, device, None)
-        model = open_torch_model(
-            self.env,
+        opening = mining_opening(
             self.hp,
             device=device.name,
-            score_threshold=self.options.score_thresh,
             num_images=device.num_images,
+            score_threshold=self.options.score_thresh,
         )
+        model = open_torch_model(model_place(self.env, self.hp), opening)
         return ScoreFinder(self, device, model.predictor)
 
     def result(self, _class_names: Sequence[str]) -> Result[float]:

@@ -7,7 +7,7 @@ model, the settings and this program. Devices, batches and processes may change.
 from importlib.metadata import version
 from pathlib import Path
 
-from app.tasks.model_files import find_model
+from app.engine.trained.model_files import find_model
 from executor.env import Env, Task
 from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
 from executor.journal import fingerprint

@@ -16,8 +16,13 @@ from app.engine.config import CfgNode, load_config
 from app.engine.config.yaml_file import read_config
 from app.engine.errors import CheckpointError, ConfigError
 from app.engine.modeling.detector import Detector
+from app.engine.trained.model_files import (
+    ModelFiles,
+    find_model,
+    look_for_model,
+    package_class_names,
+)
 from app.tasks.args_options import EngineOptions
-from app.tasks.model_files import ModelFiles, find_model, look_for_model, package_class_names
 from app.tasks.weights_at_hand import find_start_weights
 from executor.env import Env
 from executor.errors import ModelError

@@ -50,11 +50,13 @@ def _torch(config: Path, weights: Path, precision: str, images: Sequence[Path]) 
     from app.engine.data.images.reading import read_image
     from app.engine.data.loading.mapper import TestMapper
     from app.engine.predictor import Predictor
-    from app.tasks.engine_config import inference_config
-    from app.tasks.torch_model import streams_on_cpu
+    from app.engine.trained.inference_config import inference_config
+    from app.engine.trained.torch_model import streams_on_cpu
+    from app.tasks.trained_model import infer_opening
 
     hp = InferHyperparameters()
-    cfg = inference_config(config, hp, device="cpu", score_threshold=hp.conf_threshold)
+    opening = infer_opening(hp, device="cpu", num_images=len(images))
+    cfg = inference_config(config, opening)
     streams = streams_on_cpu(hp.batch_size, len(images))
     predictor = Predictor.from_files(
         cfg,

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.engine.errors import EngineError
-from app.tasks.model_files import find_model
+from app.engine.errors import CheckpointError, EngineError
+from app.engine.trained.model_files import find_model
 from app.tasks.records import read_records
 from executor.candidates import Candidates
 from executor.dataset_reader import Asset, read_training_index, read_val_index
-from executor.errors import DatasetError, ModelError
+from executor.errors import DatasetError
 
 
 @pytest.fixture
@@ -125,5 +125,5 @@ def test_models_must_lie_below_their_folder(path: str, tmp_path: Path):
     models.mkdir()
     (tmp_path / "secret.pth").write_bytes(b"x")
     (models / "link.pth").symlink_to(tmp_path / "secret.pth")
-    with pytest.raises(ModelError, match="must lie in"):
+    with pytest.raises(CheckpointError, match="must lie in"):
         find_model([Path(path.replace("MODELS", str(models)))], models)

@@ -23,12 +23,11 @@ from app.engine.data.images.reading import read_image, read_labels, stored_value
 from app.engine.data.smells.table import SMELLS
 from app.engine.errors import EngineError
 from app.engine.structures.record import ImageRecord
+from app.engine.trained.model_files import find_model, package_class_names
 from app.tasks.args_options import parse_args_options
-from app.tasks.model_files import find_model, package_class_names
 from executor.candidates import Candidates
 from executor.config_check import check_config
 from executor.env import Task, load_env, salvaged_env
-from executor.errors import ExecutorError
 from executor.hyperparameters import MODELS, load_hyperparameters
 from verification.fuzz import samples
 
@@ -83,8 +82,8 @@ def read_package(path: Path) -> None:
     (folder / "ymir-info.yaml").write_bytes(path.read_bytes())
     try:
         package_class_names(folder)
-    except ExecutorError as error:
-        raise ExecutorError(str(error).replace("ymir-info.yaml", path.name)) from error
+    except EngineError as error:
+        raise EngineError(str(error).replace("ymir-info.yaml", path.name)) from error
     assert find_model([], folder).weights.is_relative_to(folder)
 
 

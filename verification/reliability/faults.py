@@ -399,7 +399,7 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
             "paths that lead out",
             "refused",
             (
-                "tests/app/tasks/test_model_files.py::test_listed_path_must_not_lead_out",
+                "tests/app/engine/trained/test_model_files.py::test_listed_path_must_not_lead_out",
                 "tests/app/tasks/test_engine_config.py::test_wrong_config_file",
                 f"{_STORE}::test_a_manifest_cannot_lead_elsewhere",
                 f"{_HOSTILE}::test_links_in_a_models_folder_do_not_lead_out",

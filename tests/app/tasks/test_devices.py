@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from app.tasks import devices
+from app.engine.trained import devices
 from app.tasks.devices import device_ids, device_names
 from executor.errors import DeviceError, NoDeviceError
 from executor.hyperparameters import InferHyperparameters

@@ -1,6 +1,5 @@
 """Hyper-parameters reach the engine's config, and automatic choices follow the documented rules."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +8,9 @@ from app.engine.config import CfgNode, num_classes
 from app.engine.errors import ConfigError as EngineConfigError
 from app.tasks.args_options import EngineOptions
 from app.tasks.config_file import config_path
-from app.tasks.engine_config import inference_config, training_config
+from app.tasks.engine_config import training_config
 from executor.errors import ConfigError
-from executor.hyperparameters import (
-    InferHyperparameters,
-    MiningHyperparameters,
-    TrainHyperparameters,
-)
+from executor.hyperparameters import TrainHyperparameters
 
 LIGHT = "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml"
 R50 = "configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml"
@@ -150,32 +145,3 @@ def test_the_log_tells_the_decay(
     caplog.set_level("INFO")
     make(config_file=config_file, max_iter=90)
     assert words in caplog.text
-
-
-def test_inference_takes_the_threshold_of_the_task(tmp_path: Path) -> None:
-    file = tmp_path / "config.yaml"
-    file.write_text(make(config_file=LIGHT).dump())
-    hp = InferHyperparameters(image_size=64)
-    cfg = inference_config(file, hp, device="cpu", score_threshold=0.4)
-    assert cfg.MODEL.RETINANET.SCORE_THRESH_TEST == 0.4
-    assert cfg.MODEL.CLASS_NAMES == ["cat", "dog"]
-    assert cfg.INPUT.MIN_SIZE_TEST == 64
-
-
-@pytest.mark.parametrize(
-    ("hp", "augmented"),
-    [
-        pytest.param(InferHyperparameters(), True, id="infer"),
-        pytest.param(MiningHyperparameters(), False, id="mining looks once"),
-    ],
-)
-def test_views_of_a_model_are_for_infer(
-    tmp_path: Path, hp: InferHyperparameters | MiningHyperparameters, augmented: bool
-) -> None:
-    file = tmp_path / "config.yaml"
-    cfg = make(config_file=LIGHT)
-    cfg.defrost()
-    cfg.TEST.AUG.ENABLED = True
-    file.write_text(cfg.dump())
-    found = inference_config(file, hp, device="cpu", score_threshold=0.4)
-    assert augmented == found.TEST.AUG.ENABLED

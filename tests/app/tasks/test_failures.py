@@ -21,6 +21,7 @@ def allocation_failure() -> RuntimeError:
         pytest.param(engine.ConfigError("x"), 2, 300001, id="config"),
         pytest.param(engine.ImageError("x"), 3, 300003, id="image"),
         pytest.param(engine.CheckpointError("x"), 4, 300004, id="checkpoint"),
+        pytest.param(engine.ObjectKindError("x"), 2, 300005, id="kind of object"),
         pytest.param(engine.DownloadError("x"), 4, 300301, id="network"),
         pytest.param(engine.OutOfMemoryError("x"), 6, 300103, id="device memory"),
         pytest.param(torch.OutOfMemoryError("x"), 6, 300103, id="torch's device memory"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.tasks import devices
+from app.engine.trained import devices
 from app.tasks.__main__ import run_tasks
 from verification.launches.fake_gpu import fake_gpu
 

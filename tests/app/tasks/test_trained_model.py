@@ -1,112 +1,39 @@
-"""Which file and which library infer uses."""
+"""How infer and mining open their model."""
 
-import hashlib
 from types import SimpleNamespace
 
 import pytest
 
 from app.engine.errors import CheckpointError
-from app.engine.predictor import onnx_predictor
-from app.tasks import torch_model
-from app.tasks.trained_model import open_model
-from executor.errors import ModelError, ObjectTypeError
-from executor.hyperparameters import InferHyperparameters
-
-WEIGHTS = b"weights"
+from app.tasks.trained_model import infer_opening, mining_opening, open_infer_model
+from executor.errors import ObjectTypeError
+from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
+from verification.reliability.trees import save_untrained
 
 
-class FakeOnnx:
-    """Stands for `OnnxPredictor`: the file's content is the digest of its weights, or a fault."""
-
-    def __init__(self, path, **settings):
-        content = path.read_text()
-        if content == "broken":
-            raise CheckpointError(f"{path}: broken")
-        self.settings = settings
-        self.card = SimpleNamespace(
-            class_names=("ant", "bee"), has_masks=False, precision="fp32", weights_sha256=content
-        )
-
-
-def write_config(folder, body):
-    (folder / "config.yaml").write_text(f"MODEL: {{BACKBONE: {{NAME: {body}}}}}\n")
-
-
-@pytest.fixture
-def models(tmp_path, monkeypatch):
-    """/in/models with weights, and torch's side faked."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    (folder / "model.pth").write_bytes(WEIGHTS)
-    write_config(folder, "build_retinanet_mobilenetv2_fpn_backbone")
-    monkeypatch.setattr(onnx_predictor, "OnnxPredictor", FakeOnnx)
-    monkeypatch.setattr(
-        torch_model,
-        "open_torch_model",
-        lambda *_args, **_kwargs: SimpleNamespace(predictor="torch", class_names=["ant", "bee"]),
+def test_infer_looks_at_the_views_of_a_model_and_mining_at_the_image_only():
+    infer = infer_opening(InferHyperparameters(conf_threshold=0.4), device="cpu", num_images=9)
+    mining = mining_opening(
+        MiningHyperparameters(), device="cpu", num_images=9, score_threshold=0.05
     )
-    return folder
+    assert (infer.views, mining.views) == (True, False)
+    assert (infer.score_threshold, mining.score_threshold) == (0.4, 0.05)
+    assert (infer.backend, mining.backend) == ("auto", "torch")
 
 
-def opened(models, *, boxes_only=True, **settings):
+def opened(models, kind):
     env = SimpleNamespace(input=SimpleNamespace(models_dir=models))
-    hp = InferHyperparameters(gpu_id="", batch_size=4, **settings)
-    return open_model(
-        env, hp, device="cpu", score_threshold=0.3, boxes_only=boxes_only, num_images=9
-    ).predictor
+    return open_infer_model(
+        env, InferHyperparameters(image_size=64), device="cpu", num_images=1, kind=kind
+    )
 
 
-def test_without_an_exported_file_torch_is_used(models):
-    assert opened(models) == "torch"
-
-
-@pytest.mark.parametrize(
-    ("settings", "used"),
-    [
-        pytest.param({}, "onnx", id="by itself"),
-        pytest.param({"precision": "fp32"}, "onnx", id="fp32"),
-        pytest.param({"precision": "bf16"}, "torch", id="bf16"),
-        pytest.param({"backend": "torch"}, "torch", id="torch"),
-        pytest.param({"backend": "onnxruntime", "image_size": 64}, "onnx", id="asked for"),
-    ],
-)
-def test_the_exported_file_of_the_weights_beside_it(models, settings, used):
-    (models / "model.onnx").write_text(hashlib.sha256(WEIGHTS).hexdigest())
-    predictor = opened(models, **settings)
-    assert ("torch" if predictor == "torch" else "onnx") == used
-    if used == "onnx":
-        assert predictor.settings["score_threshold"] == 0.3
-        assert predictor.settings["image_size"] == settings.get("image_size", 0)
-
-
-def test_bodies_that_torch_computes_faster_are_left_to_it(models):
-    (models / "model.onnx").write_text(hashlib.sha256(WEIGHTS).hexdigest())
-    write_config(models, "build_resnet_fpn_backbone")
-    assert opened(models) == "torch"
-    assert isinstance(opened(models, backend="onnxruntime"), FakeOnnx)
-
-
-@pytest.mark.parametrize("content", ["digest of other weights", "broken"])
-def test_an_exported_file_that_does_not_fit_is_passed_over(models, content):
-    (models / "model.onnx").write_text(content)
-    assert opened(models) == "torch"
-
-
-def test_a_broken_file_that_was_asked_for_is_an_error(models):
-    (models / "model.onnx").write_text("broken")
-    with pytest.raises(CheckpointError, match="broken"):
-        opened(models, backend="onnxruntime")
-
-
-def test_eight_bits_are_looked_for_by_name(models):
-    with pytest.raises(ModelError, match=r"no model\.int8\.onnx; train with export set to int8"):
-        opened(models, precision="int8")
-    (models / "model.int8.onnx").write_text("whatever weights")
-    assert isinstance(opened(models, precision="int8"), FakeOnnx)
-
-
-def test_masks_are_only_found_by_models_with_masks(models):
-    (models / "model.onnx").write_text(hashlib.sha256(WEIGHTS).hexdigest())
-    assert opened(models, boxes_only=False) == "torch"
-    with pytest.raises(ObjectTypeError, match="boxes only"):
-        opened(models, boxes_only=False, backend="onnxruntime")
+def test_masks_are_refused_in_the_platforms_words(tmp_path):
+    with pytest.raises(CheckpointError, match="no weights found"):
+        opened(tmp_path, "boxes")
+    save_untrained(tmp_path)
+    assert opened(tmp_path, "boxes").class_names
+    with pytest.raises(
+        ObjectTypeError, match=r"object_type 4 .* finds boxes only; .* object_type 2"
+    ):
+        opened(tmp_path, "masks")

@@ -166,7 +166,7 @@ ONLY_DEFAULT = {
 OUTSIDE = {
     "DATASETS.ACCEPTED_SMELLS": "app/cli/data_sets.py",
     "DATASETS.ANNOTATED_FRAME": "app/cli/data_sets.py",
-    "MODEL.CLASS_NAMES": "app/tasks/torch_model.py",
+    "MODEL.CLASS_NAMES": "app/engine/trained/output_names.py",
     "MODEL.CATEGORY_IDS": "app/cli/detect.py",
     "MODEL.STUFF_IDS": "app/cli/detect.py",
     "MODEL.STUFF_NAMES": "app/cli/names.py",

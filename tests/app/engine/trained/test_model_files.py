@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.tasks.model_files import find_model, package_class_names
-from executor.errors import ModelError
+from app.engine.errors import CheckpointError
+from app.engine.trained.model_files import find_model, package_class_names
 
 
 def make(root: Path, *names: str) -> None:
@@ -106,13 +106,13 @@ def test_a_result_file_of_another_shape_is_passed_over(tmp_path: Path, result: s
 
 def test_no_weights(tmp_path: Path) -> None:
     make(tmp_path, "readme.txt")
-    with pytest.raises(ModelError, match="no weights found"):
+    with pytest.raises(CheckpointError, match="no weights found"):
         find_model([], tmp_path)
 
 
 def test_listed_path_must_not_lead_out(tmp_path: Path) -> None:
     make(tmp_path, "models/model.pth", "secret.pth")
-    with pytest.raises(ModelError, match="must lie in"):
+    with pytest.raises(CheckpointError, match="must lie in"):
         find_model([tmp_path / "models/../secret.pth"], tmp_path / "models")
 
 
@@ -137,11 +137,13 @@ def test_package_without_info(tmp_path: Path) -> None:
 def test_a_damaged_package_file_is_the_models_fault(tmp_path: Path, name: str) -> None:
     make(tmp_path, "a/model.pth")
     (tmp_path / name).write_text("best_stage_name: [")
-    with pytest.raises(ModelError, match=rf"{name}: damaged .*copy the model again"):
+    with pytest.raises(CheckpointError, match=rf"{name}: damaged .*copy the model again"):
         find_model([], tmp_path)
 
 
 def test_a_folder_with_the_name_of_a_model_is_told(tmp_path: Path) -> None:
     make(tmp_path, "model.pth/data.pkl", "model.pth/version")
-    with pytest.raises(ModelError, match=r"no weights found.*model\.pth is a folder, not a file"):
+    with pytest.raises(
+        CheckpointError, match=r"no weights found.*model\.pth is a folder, not a file"
+    ):
         find_model([], tmp_path)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from app.tasks.torch_model import streams_on_cpu
+from app.engine.trained.torch_model import streams_on_cpu
 
 
 @pytest.mark.parametrize(

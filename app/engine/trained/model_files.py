@@ -1,7 +1,7 @@
-"""The search for the model below /in/models, in all layouts of the platforms.
+"""The search for the files of a trained model, in all layouts of a folder of models.
 
-In all layouts (the stages of 2.x, the flat folder of 1.1, the verifier's copy of an /out/models)
-the list in config.yaml is tried first, then the folder is searched, best stage first.
+In all layouts (a folder for each stage, the flat folder of older platforms, a copy of either) the
+files that the caller lists are tried first, then the folder is searched, best stage first.
 """
 
 import logging
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from executor.errors import ConfigError, ModelError
-from executor.yaml_reader import read_yaml
+from app.engine.errors import CheckpointError
+from common.limited_yaml import YamlError, read_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ class ModelFiles:
 
 
 def find_model(listed: Sequence[Path], models_dir: Path) -> ModelFiles:
-    """Return the model among the files that config.yaml lists, else below `models_dir`.
+    """Return the model among the files that are listed, else below `models_dir`.
 
-    Raises ModelError if there are no weights, or a listed path leads out of `models_dir`.
+    Raises CheckpointError if there are no weights, or a listed path leads out of `models_dir`.
     """
     for path in listed:
         _refuse_escape(path, models_dir)
@@ -44,10 +44,12 @@ def find_model(listed: Sequence[Path], models_dir: Path) -> ModelFiles:
     if weights is None:
         for path in listed:
             if path.name.endswith(WEIGHTS_SUFFIXES):
-                raise ModelError(f"{path}: {_why_unusable(path)}, although config.yaml lists it")
+                raise CheckpointError(
+                    f"{path}: {_why_unusable(path)}, although config.yaml lists it"
+                )
         weights = _best_weights(_search(models_dir))
     if weights is None:
-        raise ModelError(
+        raise CheckpointError(
             f"{models_dir}: no weights found (looked for {', '.join(WEIGHTS_SUFFIXES)})"
             f"{_hint(models_dir)}; "
             "choose a model trained by this image or upload a detectron2 checkpoint"
@@ -137,7 +139,7 @@ def _is_file_below(path: Path, folder: Path) -> bool:
 
 def _refuse_escape(path: Path, models_dir: Path) -> None:
     if not path.resolve().is_relative_to(models_dir.resolve()):
-        raise ModelError(
+        raise CheckpointError(
             f"{path}: model files must lie in {models_dir}; copy the file there and list that path"
         )
 
@@ -148,7 +150,7 @@ def _search(models_dir: Path) -> Iterable[Path]:
         best = _best_stage_files(models_dir)
         below = sorted(path for path in models_dir.rglob("*") if _is_ours(path, models_dir))
     except OSError as error:
-        raise ModelError(
+        raise CheckpointError(
             f"{error.filename or models_dir}: cannot be read ({error.strerror}); check what is "
             "mounted there"
         ) from error
@@ -182,11 +184,11 @@ def _files_of_best(content: dict[str, Any], key: str, models_dir: Path) -> list[
 
 
 def _read_package_file(path: Path) -> dict[str, Any]:
-    """Read YAML that describes a model; ModelError if it is damaged."""
+    """Read YAML that describes a model; CheckpointError if it is damaged."""
     try:
         return dict(read_yaml(path).value)
-    except ConfigError as error:
-        raise ModelError(f"{path}: damaged ({error}); copy the model again") from error
+    except YamlError as error:
+        raise CheckpointError(f"{path}: damaged ({error}); copy the model again") from error
 
 
 def _best_weights(paths: Iterable[Path]) -> Path | None:
