@@ -14,9 +14,10 @@ from app.tasks.args_options import ORIGIN, inspect_args_options
 from app.tasks.config_file import config_path, learning_rate_for, wrong_kinds
 from common.limited_yaml import Document
 from executor.config_check import Findings, Settings, check_config
-from executor.env import Env, InputPaths, Task
+from executor.env import Env, InputPaths
 from executor.errors import ConfigError, ObjectTypeError
 from executor.hyperparameters import TrainHyperparameters, given, words_of
+from executor.task_words import Task
 from executor.validation import Problem
 
 _ODD_RATE = 10.0

@@ -20,13 +20,14 @@ from app.stop_signals import StopSignals
 from app.task_process import Ending, TaskProcess, task_environment
 from common.files import remove_remains, require_writable
 from executor.channel import Failure, ReportReader
-from executor.env import Env, OutputPaths, Task, load_env, salvaged_env
+from executor.env import Env, OutputPaths, load_env, salvaged_env
 from executor.errors import ConfigError, ExecutorError, OutputError, StoppedError
 from executor.journal import remove_journals
 from executor.logs import setup_logging
 from executor.monitor import Monitor, one_line
 from executor.output_files import output_error
 from executor.output_lock import output_lock
+from executor.task_words import Task
 
 logger = logging.getLogger(__name__)
 

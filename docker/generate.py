@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from app.engine.config import rules, traits
@@ -22,6 +23,8 @@ from app.engine.modeling.backbones import BODIES
 from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.necks import NECKS
 from app.engine.modeling.roi_heads import ROI_HEADS
+from app.tasks import TASKS
+from executor import hyperparameters, task_traits
 from executor.hyperparameters import MiningHyperparameters
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +35,8 @@ def generated_files() -> dict[str, str]:
     return {
         "app/engine/config/declared.py": declared(),
         "executor/engine_words.py": engine_words(),
+        "executor/task_words.py": task_words(),
+        "executor/task_models.py": task_models(),
         "docs/adding.md": with_tables("docs/adding.md", {"rooms": rooms_table()}),
         "docs/mining.md": with_tables("docs/mining.md", {"strategies": strategies_table()}),
     }
@@ -51,7 +56,7 @@ def declared() -> str:
     for table, (kind, files) in tables.items():
         lines.append(f"{table}: dict[str, {kind}] = {{")
         for name, file in files.items():
-            source, used = traits_source(file)
+            source, used = traits_source(file, rules, traits)
             lines.append(f"{name!r}: {source},")
             words |= used
         lines.append("}")
@@ -73,31 +78,30 @@ def _files(room: Mapping[str, Callable[..., object]]) -> dict[str, Path]:
     return {name: Path(inspect.getfile(extension)) for name, extension in room.items()}
 
 
-def traits_source(file: Path) -> tuple[str, set[str]]:
-    """The source that an extension's file assigns to TRAITS, and the names that it uses."""
+def traits_source(file: Path, *vocabulary: ModuleType) -> tuple[str, set[str]]:
+    """The source that an extension's file assigns to TRAITS, and the names that it uses.
+
+    `vocabulary` are the modules whose names it may use.
+    """
     source = file.read_text(encoding="utf-8")
     value = assigned(source, "TRAITS")
     if value is None:
         sys.exit(f"{file}: there is no TRAITS; see docs/adding.md")
     names = {node.id for node in ast.walk(value) if isinstance(node, ast.Name)}
-    if unknown := sorted(names - _defined(rules) - _defined(traits)):
-        sys.exit(
-            f"{file}: TRAITS uses {', '.join(unknown)}; only words of "
-            "app/engine/config/traits.py and rules.py can be copied"
-        )
+    if unknown := sorted(names.difference(*map(_defined, vocabulary))):
+        modules = " and ".join(module.__name__ for module in vocabulary)
+        sys.exit(f"{file}: TRAITS uses {', '.join(unknown)}; only words of {modules} can be copied")
     return str(ast.get_source_segment(source, value)), names
 
 
-def _import(module: object, words: Iterable[str]) -> str:
+def _import(module: ModuleType, words: Iterable[str]) -> str:
     """The import of those words that a module defines itself."""
-    name = inspect.getmodule(module)
     own = [word for word in sorted(words) if word in _defined(module)]
-    assert name is not None
-    return f"from {name.__name__} import {', '.join(own)}\n" if own else ""
+    return f"from {module.__name__} import {', '.join(own)}\n" if own else ""
 
 
-def _defined(module: object) -> set[str]:
-    tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
+def _defined(module: ModuleType) -> set[str]:
+    tree = ast.parse(inspect.getsource(module))
     return {
         target
         for node in tree.body
@@ -129,6 +133,49 @@ def engine_words() -> str:
         f"EXPORT_FORMS = {_forms_of_trainings()!r}\n"
         '"""Form -> its name with the condition under which it is made."""\n'
     )
+
+
+def task_words() -> str:
+    """The tasks by their words, for code that needs nothing else of them."""
+    names = "".join(f"    {_member(word)} = {word!r}\n" for word in TASKS)
+    return formatted(
+        '"""The tasks of a run; `make generate` writes it from the tasks of app/tasks."""\n'
+        "from enum import Enum\nfrom typing import Literal\n"
+        "class Task(Enum):\n"
+        '    """The tasks of a run in the order of their execution."""\n'
+        f"{names}\n"
+        "    @property\n"
+        "    def flag(self) -> str:\n"
+        '        """Key of env.yaml that asks for it."""\n'
+        '        return f"run_{self.value}"\n'
+        f"TaskWord = Literal{list(TASKS)!r}\n"
+    )
+
+
+def task_models() -> str:
+    """What env.yaml and config.yaml say about each task."""
+    sources = {w: ROOT / f"app/tasks/{name}.py" for w, name in TASKS.items()}
+    copies = {w: traits_source(file, hyperparameters, task_traits) for w, file in sources.items()}
+    words = {"TaskTraits"}.union(*(used for _, used in copies.values()))
+    rows = "".join(f"    Task.{_member(w)}: {source},\n" for w, (source, _) in copies.items())
+    flags = "".join(f"    run_{word}: bool = False\n" for word in TASKS)
+    files = "".join(
+        f"    {word}_result_file: Path = Path('/out', TRAITS[Task.{_member(word)}].result_file)\n"
+        for word in TASKS
+    )
+    return formatted(
+        '"""Copies of the TRAITS of tasks, and keys of env.yaml; `make generate` writes them."""\n'
+        "from pathlib import Path\nfrom pydantic import BaseModel\n"
+        f"{_import(hyperparameters, words)}{_import(task_traits, words)}"
+        "from executor.task_words import Task\n"
+        f"TRAITS = {{\n{rows}}}\n"
+        f'class Flags(BaseModel):\n    """The tasks that env.yaml asks for."""\n\n{flags}'
+        f'class ResultFiles(BaseModel):\n    """The result of each task."""\n\n{files}'
+    )
+
+
+def _member(word: str) -> str:
+    return word.upper()
 
 
 def _in_words() -> tuple[str, ...]:
@@ -171,6 +218,7 @@ ROOMS: dict[str, tuple[str, Mapping[str, object]]] = {
     "mining strategies": ("app.engine.mining.STRATEGIES", STRATEGIES),
     "annotation formats": ("app.engine.data.formats.FORMATS", FORMATS),
     "forms of export": ("app.engine.export.EXPORTERS", EXPORTERS),
+    "tasks": ("app.tasks.TASKS", TASKS),
 }
 """Kind of extension, and the place of its table."""
 

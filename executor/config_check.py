@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.limited_yaml import Document
-from executor.env import Task
 from executor.errors import ObjectTypeError
 from executor.hyperparameters import (
     BOXES,
     INSTANCE_SEGMENTATION,
-    MODELS,
     Hyperparameters,
     given,
 )
 from executor.other_words import instead_of, remark_on
+from executor.task_models import TRAITS
+from executor.task_words import Task
 from executor.validation import Problem, config_error, misspelt, shown, validate
 from executor.yaml_reader import read_yaml
 
@@ -58,7 +58,7 @@ def check_config(
     unknown = _unknown_keys(document, tasks)
     problems = list(unknown.problems)
     for task in tasks:
-        result = validate(document, values, MODELS[task])
+        result = validate(document, values, TRAITS[task].settings)
         if isinstance(result, list):
             problems += result
         else:
@@ -103,8 +103,8 @@ def _unknown_keys(document: Document, tasks: Collection[Task]) -> Findings:
     Platforms and users add keys for other programs. So an unknown key is refused only if it looks
     misspelt, or if it is another trainer's name for a setting that would change the result.
     """
-    known = {key for task in tasks for key in MODELS[task].model_fields}
-    elsewhere = {key for model in MODELS.values() for key in model.model_fields} - known
+    known = {key for task in tasks for key in TRAITS[task].settings.model_fields}
+    elsewhere = {key for each in TRAITS.values() for key in each.settings.model_fields} - known
     found = Findings()
     for key, value in document.value.items():
         if key in known or key in _FOREIGN_KEYS or key.startswith(_FOREIGN_PREFIX):

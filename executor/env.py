@@ -14,24 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from common.limited_yaml import Document, Location
 from executor.errors import ConfigError
+from executor.hyperparameters import spoken
 from executor.mounts import TASK_VARIABLE, mounted
+from executor.task_models import TRAITS, Flags, ResultFiles
+from executor.task_words import Task
 from executor.validation import Problem, config_error, misspelt, validate, validated
 from executor.yaml_reader import read_yaml
 
 _FROZEN = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
-
-
-class Task(Enum):
-    """The tasks of a run in the order of their execution (docs/adding.md: what a task needs)."""
-
-    TRAINING = "training"
-    MINING = "mining"
-    INFER = "infer"
-
-    @property
-    def flag(self) -> str:
-        """Key of env.yaml that asks for it."""
-        return f"run_{self.value}"
 
 
 class Dialect(Enum):
@@ -78,7 +68,7 @@ class InputPaths(BaseModel):
         return _resolved(cls, values, may_be_unset=("_index_file",))
 
 
-class OutputPaths(BaseModel):
+class OutputPaths(ResultFiles):
     """The paths of the results."""
 
     model_config = _FROZEN
@@ -86,19 +76,13 @@ class OutputPaths(BaseModel):
     root_dir: Path = Path("/out")
     models_dir: Path = Path("/out/models")
     tensorboard_dir: Path = Path("/out/tensorboard")
-    training_result_file: Path = Path("/out/models/result.yaml")
-    mining_result_file: Path = Path("/out/result.tsv")
-    infer_result_file: Path = Path("/out/infer-result.json")
     monitor_file: Path = Path("/out/monitor.txt")
     executor_log_file: Path = Path("/out/ymir-executor-out.log")
 
     def result_file(self, task: Task) -> Path:
         """What the platform reads when a task is done."""
-        return {
-            Task.TRAINING: self.training_result_file,
-            Task.MINING: self.mining_result_file,
-            Task.INFER: self.infer_result_file,
-        }[task]
+        path: Path = getattr(self, f"{task.value}_result_file")
+        return path
 
     @model_validator(mode="before")
     @classmethod
@@ -106,7 +90,7 @@ class OutputPaths(BaseModel):
         return _resolved(cls, values)
 
 
-class Env(BaseModel):
+class Env(Flags):
     """The run as env.yaml describes it."""
 
     model_config = _FROZEN
@@ -117,9 +101,6 @@ class Env(BaseModel):
     """Opaque text: never a file name, never parsed."""
     protocol_version: str = ""
     manifest_file: Path = Path("/img-man/manifest.yaml")
-    run_training: bool = False
-    run_mining: bool = False
-    run_infer: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -139,17 +120,17 @@ class Env(BaseModel):
         return tuple(task for task in Task if getattr(self, task.flag))
 
     def require_tasks(self) -> tuple[Task, ...]:
-        """Return `tasks`; ConfigError if there are none, or training is combined with another."""
+        """Return `tasks`; ConfigError if there are none, or one that runs alone has company."""
         tasks = self.tasks
         if not tasks:
-            raise ConfigError(
-                "env.yaml: no task is asked for; set run_training, run_mining or run_infer to true"
-            )
-        if Task.TRAINING in tasks and len(tasks) > 1:
-            raise ConfigError(
-                "env.yaml: run_training is set together with run_mining or run_infer;"
-                " training runs alone"
-            )
+            flags = spoken([task.flag for task in Task], "or")
+            raise ConfigError(f"env.yaml: no task is asked for; set {flags} to true")
+        for task in tasks:
+            if TRAITS[task].runs_alone and len(tasks) > 1:
+                others = spoken([other.flag for other in Task if other is not task], "or")
+                raise ConfigError(
+                    f"env.yaml: {task.flag} is set together with {others}; {task.value} runs alone"
+                )
         return tasks
 
 

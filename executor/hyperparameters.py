@@ -21,7 +21,6 @@ from executor.engine_words import (
     ExportFormat,
     MiningAlgorithm,
 )
-from executor.env import Task
 from executor.mounts import mounted
 from executor.validation import validated
 from executor.yaml_reader import read_yaml
@@ -361,12 +360,6 @@ class MiningHyperparameters(_CandidateTaskHyperparameters):
         """`class_distribution_scores` as numbers; None when not set."""
         return _weights(self.class_distribution_scores) or None
 
-
-MODELS: dict[Task, type[Hyperparameters]] = {
-    Task.TRAINING: TrainHyperparameters,
-    Task.MINING: MiningHyperparameters,
-    Task.INFER: InferHyperparameters,
-}
 
 H = TypeVar("H", bound=Hyperparameters)
 

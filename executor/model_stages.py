@@ -19,6 +19,7 @@ import yaml
 from common.limited_yaml import parse_yaml
 from executor.env import Dialect, OutputPaths
 from executor.output_files import output_error, place_file, write_atomically
+from executor.task_words import Task
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class ModelStages:
         """`file_patterns`: comma-separated regular expressions; only matching files are listed."""
         assert 1 <= max_stages <= MAX_STAGES
         self._models_dir = output.models_dir
-        self._path = output.training_result_file
+        self._path = output.result_file(Task.TRAINING)
         self._dialect = dialect
         self._object_type = object_type
         self._patterns = compiled_patterns(file_patterns)
@@ -80,7 +81,7 @@ class ModelStages:
     def resume(cls, output: OutputPaths, **settings: Any) -> Self:
         """Start with the stages of an earlier run whose files still exist."""
         stages = cls(output, **settings)
-        for stage in _read_stages(output.training_result_file):
+        for stage in _read_stages(output.result_file(Task.TRAINING)):
             files = [output.models_dir / stage.name / name for name in stage.files]
             if all(_is_there(file) for file in files):
                 stages._stages[stage.name] = stage

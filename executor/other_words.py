@@ -7,7 +7,7 @@ silently be used instead. A name that does not change the result only causes a r
 import re
 from collections.abc import Mapping
 
-from executor.env import Task
+from executor.task_words import Task
 
 _ITERATIONS = (
     "write max_iter, which counts iterations (epochs x images / batch_size), or max_iter: 0 to let "

@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
-from executor.env import Task
-from executor.hyperparameters import BOXES, INSTANCE_SEGMENTATION, MODELS, Hyperparameters
+from executor.hyperparameters import BOXES, INSTANCE_SEGMENTATION, Hyperparameters
+from executor.task_models import TRAITS
+from executor.task_words import Task
 
 MAX_VALUE = 100  # characters that fit into the platform's form
 
@@ -38,7 +39,8 @@ def template_files(object_type: int = BOXES) -> dict[str, str]:
     kind = _OBJECT_TYPES[object_type]
     manifest = f"# What this image is for: {object_type} = {kind}.\nobject_type: {object_type}\n"
     files = {"manifest.yaml": manifest}
-    for task, model in MODELS.items():
+    for task, traits in TRAITS.items():
+        model = traits.settings
         shown = _OF_MASKS if object_type == INSTANCE_SEGMENTATION else {}
         files[f"{task.value}-template.yaml"] = template(task, model, shown)
         schema = json.dumps(model.model_json_schema(), indent=2, ensure_ascii=False)

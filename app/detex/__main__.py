@@ -3,12 +3,13 @@
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from app.detex import VERSION
 from app.detex.engine_verb import EngineVerb
+from executor.task_words import TaskWord
 
 app = typer.Typer(
     name="detex",
@@ -150,8 +151,8 @@ def configs(
 @app.command()
 def schema(
     task: Annotated[
-        Literal["training", "mining", "infer"] | None,
-        typer.Argument(help="all three by name, if none is named", show_default=False),
+        TaskWord | None,
+        typer.Argument(help="all of them by name, if none is named", show_default=False),
     ] = None,
 ) -> None:
     """Print the JSON schema of config.yaml."""

@@ -80,9 +80,10 @@ def _as_json() -> int:
 
 def _work() -> Work:
     """Return the number of images or iterations; the run itself reports errors."""
-    from executor.env import Task, load_env
+    from executor.env import load_env
     from executor.errors import ConfigError
     from executor.hyperparameters import TrainHyperparameters, load_hyperparameters
+    from executor.task_words import Task
 
     try:
         env = load_env(Path(mounted("/in/env.yaml")))
@@ -98,8 +99,8 @@ def _work() -> Work:
 
 def _results(env: Any) -> dict[str, Any]:
     """Return the tasks, their result files and the stages of a training."""
-    from executor.env import Task
     from executor.model_stages import ModelStages
+    from executor.task_words import Task
 
     files = {task: env.output.result_file(task) for task in env.tasks}
     told: dict[str, Any] = {"results": {task.value: str(path) for task, path in files.items()}}

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.engine.config import CLASS_SECTIONS, Fault
-from executor.env import Task
 from executor.errors import ConfigError
 from executor.mounts import mounted
 from executor.other_words import instead_of, remark_on
+from executor.task_words import Task
 
 OWNED_KEYS = {
     "SOLVER.IMS_PER_BATCH": "batch_size",

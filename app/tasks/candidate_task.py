@@ -30,9 +30,10 @@ from common.progress import Progress, span
 from executor import errors as contract
 from executor.candidates import Candidates
 from executor.dataset_reader import Asset
-from executor.env import Env, Task
+from executor.env import Env
 from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
 from executor.journal import NO_RESULT, OPEN, RESULT, Journal
+from executor.task_words import Task
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,16 @@ from app.tasks.finder import Device, DeviceFinder
 from app.tasks.infer_results import BoxesResult, InferResult, MasksResult
 from app.tasks.trained_model import open_infer_model
 from common.progress import Progress
-from executor.env import Env, Task
+from executor.env import Env
 from executor.hyperparameters import (
     INSTANCE_SEGMENTATION,
     InferHyperparameters,
     load_hyperparameters,
 )
+from executor.task_traits import TaskTraits
+from executor.task_words import Task
+
+TRAITS = TaskTraits(settings=InferHyperparameters, result_file="infer-result.json")
 
 
 def run(env: Env, progress: Progress) -> None:

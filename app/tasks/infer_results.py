@@ -22,6 +22,7 @@ from executor.hyperparameters import InferHyperparameters
 from executor.journal import Journal
 from executor.result_writer import InferEntries, write_infer_result
 from executor.segmentation_result import Segment, segmentation_entry, write_segmentation_result
+from executor.task_words import Task
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class InferResult(Result[T]):
     """The objects of each image, in the order of the index."""
 
     def __init__(self, env: Env, hp: InferHyperparameters, class_names: Sequence[str]) -> None:
-        self._path = env.output.infer_result_file
+        self._path = env.output.result_file(Task.INFER)
         self._threshold = hp.conf_threshold
         self._class_names = class_names
         self._counts: Counter[int] = Counter()

@@ -24,15 +24,19 @@ from app.tasks.trained_model import mining_opening, model_place
 from common.progress import Progress
 from executor.candidates import Candidates
 from executor.dataset_reader import Asset
-from executor.env import Env, Task
+from executor.env import Env
 from executor.hyperparameters import MiningHyperparameters, load_hyperparameters
 from executor.journal import Journal
 from executor.result_writer import write_mining_result
+from executor.task_traits import TaskTraits
+from executor.task_words import Task
 
 logger = logging.getLogger(__name__)
 
 GROUP_WITHOUT_MODEL = 100
 """Number of images that are recorded together if no model sets a batch size."""
+
+TRAITS = TaskTraits(settings=MiningHyperparameters, result_file="result.tsv")
 
 
 def run(env: Env, progress: Progress) -> None:
@@ -103,7 +107,7 @@ class RankingResult(Result[float]):
     """A result whose entries are scores, NaN for an image without a score."""
 
     def __init__(self, env: Env, hp: MiningHyperparameters) -> None:
-        self._path = env.output.mining_result_file
+        self._path = env.output.result_file(Task.MINING)
         self._algorithm = hp.mining_algorithm
 
     def entry(self, _asset: Asset, found: float | ImageError) -> str:

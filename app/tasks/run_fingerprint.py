@@ -8,9 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from app.engine.trained.model_files import find_model
-from executor.env import Env, Task
+from executor.env import Env
 from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
 from executor.journal import fingerprint
+from executor.task_words import Task
 
 HOW = {"batch_size", "gpu_id", "model_params_path", "num_workers"}
 """Settings that do not decide what is found."""

@@ -35,12 +35,17 @@ from executor.hyperparameters import (
 )
 from executor.model_stages import ModelStages, Stage
 from executor.output_files import place_file
+from executor.task_traits import TaskTraits
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
 MAX_STAGES = 2
 """Keep the best and the last model: a platform packs every stage, which costs time and disk."""
+
+TRAITS = TaskTraits(
+    settings=TrainHyperparameters, result_file="models/result.yaml", runs_alone=True
+)
 
 
 def run(env: Env, progress: Progress) -> None:

@@ -9,8 +9,9 @@ import pytest
 from app.places import CONFIG_ROOT
 from app.settings_check import check_settings
 from app.tasks.config_file import suggested_config
-from executor.env import Env, InputPaths, Task
+from executor.env import Env, InputPaths
 from executor.errors import ConfigError, ObjectTypeError
+from executor.task_words import Task
 
 STOCK = "configs/COCO-Detection"
 LIGHT = "configs/Mobile/retinanet_mobilenetv2_FPN_light.yaml"
@@ -182,7 +183,8 @@ import sys, time
 from pathlib import Path
 import app.supervisor
 from app.settings_check import check_settings
-from executor.env import Env, InputPaths, Task
+from executor.env import Env, InputPaths
+from executor.task_words import Task
 paths = InputPaths.model_validate({{"root_dir": {str(tmp_path)!r}}})
 try:
     check_settings(Env(input=paths), [Task.TRAINING])

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from app.supervisor import _make_folders, _require_writable
-from executor.env import OutputPaths, Task
+from executor.env import OutputPaths
 from executor.errors import OutputError
 from executor.journal import journal_path
+from executor.task_words import Task
 
 # Where nothing is said about /out, another folder must do.
 SUPERVISOR = """

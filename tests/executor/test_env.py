@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from executor.env import Dialect, Env, Task, load_env
+from executor.env import Dialect, Env, load_env
 from executor.errors import ConfigError
+from executor.task_words import Task
 
 YamlFile = Callable[[str], Path]
 

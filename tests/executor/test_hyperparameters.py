@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 
 from executor.config_check import check_config
-from executor.env import Task
 from executor.errors import ConfigError, ObjectTypeError
 from executor.hyperparameters import (
-    MODELS,
     Hyperparameters,
     InferHyperparameters,
     MiningHyperparameters,
@@ -18,6 +16,8 @@ from executor.hyperparameters import (
     load_hyperparameters,
 )
 from executor.other_words import WORDS
+from executor.task_models import TRAITS
+from executor.task_words import Task
 
 YamlFile = Callable[[str], Path]
 
@@ -326,7 +326,7 @@ def test_words_of_convenience_are_remarked_on(
 
 
 def test_no_word_of_others_is_a_key_of_ours_or_of_a_platform():
-    keys = {key for model in MODELS.values() for key in model.model_fields}
+    keys = {key for each in TRAITS.values() for key in each.settings.model_fields}
     platform = {"task_id", "gpu_count", "shm_size", "prompt", "run_infer", "git_url", "code_config"}
     assert not WORDS.keys() & (keys | platform)
 
@@ -413,7 +413,9 @@ def test_mining_knows_all_that_infer_needs():
         assert infer == mining
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", [each.settings for each in TRAITS.values()], ids=lambda model: model.__name__
+)
 def test_every_field_is_explained_and_has_a_default(model: type[Hyperparameters]):
     for key, field in model.model_fields.items():
         assert field.description, key

@@ -5,12 +5,13 @@ import yaml
 
 from app.settings_check import check_settings
 from executor.config_check import check_config
-from executor.env import Env, InputPaths, Task
+from executor.env import Env, InputPaths
 from executor.hyperparameters import (
-    MODELS,
     TrainHyperparameters,
     load_hyperparameters,
 )
+from executor.task_models import TRAITS
+from executor.task_words import Task
 from executor.templates import MAX_VALUE, main, template_files, write_templates
 
 IMG_MAN = Path(__file__).parents[2] / "docker" / "img-man"
@@ -41,7 +42,7 @@ def test_templates_are_what_platforms_read(task: Task, tmp_path: Path):
 @pytest.mark.parametrize("task", Task, ids=lambda task: task.value)
 def test_template_values_are_the_defaults(task: Task):
     template = yaml.safe_load(template_files()[f"{task.value}-template.yaml"])
-    fields = MODELS[task].model_fields
+    fields = TRAITS[task].settings.model_fields
     differing = {key for key, value in template.items() if value != fields[key].default}
     assert differing == ({"export_format"} if task is Task.TRAINING else set())
 

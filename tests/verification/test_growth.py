@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from executor.candidates import Candidates
-from executor.env import Task, load_env
+from executor.env import load_env
 from executor.journal import Journal, journal_path
+from executor.task_words import Task
 from verification.growth.__main__ import _check, _journal_length
 from verification.growth.inputs import make_inputs, tiny_config
 from verification.growth.table import table

@@ -27,8 +27,10 @@ from app.engine.trained.model_files import find_model, package_class_names
 from app.tasks.args_options import parse_args_options
 from executor.candidates import Candidates
 from executor.config_check import check_config
-from executor.env import Task, load_env, salvaged_env
-from executor.hyperparameters import MODELS, load_hyperparameters
+from executor.env import load_env, salvaged_env
+from executor.hyperparameters import load_hyperparameters
+from executor.task_models import TRAITS
+from executor.task_words import Task
 from verification.fuzz import samples
 
 
@@ -43,8 +45,8 @@ def read_env(path: Path) -> None:
 def read_settings(path: Path) -> None:
     """Read config.yaml for every task."""
     check_config(path, list(Task))
-    for model in MODELS.values():
-        load_hyperparameters(path, model)
+    for traits in TRAITS.values():
+        load_hyperparameters(path, traits.settings)
 
 
 def read_candidates(path: Path) -> None:

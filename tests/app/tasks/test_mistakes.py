@@ -14,8 +14,8 @@ import pytest
 from app.engine.errors import EngineError
 from app.settings_check import check_settings
 from app.tasks.__main__ import run_tasks
-from executor.env import Task
 from executor.errors import ExecutorError
+from executor.task_words import Task
 
 Change = Callable[[Any], None]
 """Makes the mistake in a tree of six training and two validation images with ark files."""
