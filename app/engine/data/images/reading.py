@@ -90,7 +90,7 @@ def read_labels(path: Path) -> npt.NDArray[Any]:
     """Read a label map (H, W) of integers as stored: grey values or palette indices, unscaled."""
     with explained(path):
         image = decode(content_of(path)).image
-        image = _upright(image, image)
+        image = upright(image, image)
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
             raise ImageError(f"a label map has one channel, this one is {image.mode}")
         return np.array(image)
@@ -99,17 +99,18 @@ def read_labels(path: Path) -> npt.NDArray[Any]:
 def _picture(path: Path, format: str, depth: Depth) -> tuple[Image.Image, Deep | None]:
     stored = decode(content_of(path))
     picture, deep = eight_bits(stored, depth)
-    image = _upright(picture, stored.image)
-    return image.convert("L") if format == "L" else _rgb(image), deep
+    image = upright(picture, stored.image)
+    return image.convert("L") if format == "L" else rgb(image), deep
 
 
-def _upright(image: Image.Image, as_opened: Image.Image) -> Image.Image:
+def upright(image: Image.Image, as_opened: Image.Image) -> Image.Image:
     """Apply the EXIF orientation of `as_opened`."""
     turn = _TURN.get(orientation_of(as_opened))
     return image if turn is None else image.transpose(turn)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def rgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB without transparency."""
     if image.mode == "RGB":
         return image
     if image.mode == "RGBa":
