@@ -21,7 +21,7 @@ from executor.task_words import Task
 from executor.validation import Problem
 
 _ODD_RATE = 10.0
-"""A learning rate above this multiple of the automatic one causes a warning."""
+"""A learning rate this many times larger or smaller than the automatic one causes a warning."""
 
 
 def check_settings(env: Env, tasks: Collection[Task]) -> list[str]:
@@ -107,20 +107,30 @@ def _remarks(
 ) -> Iterator[str]:
     """Yield remarks on settings that are allowed but are probably mistakes."""
     chosen = learning_rate_for(cfg, hp.batch_size)
-    if hp.learning_rate > _ODD_RATE * chosen > 0:
-        yield (
-            f"{document.where(('learning_rate',))}: learning_rate: {hp.learning_rate:g} is "
-            f"{hp.learning_rate / chosen:.0f} times the {chosen:g} that learning_rate: 0 chooses "
-            f"for this model and batch_size {hp.batch_size}; the training may diverge"
-        )
     num_images = _count_lines(index, most=hp.batch_size)
-    if 0 < num_images < hp.batch_size:
+    is_large = 0 < num_images < hp.batch_size
+    if hp.learning_rate > _ODD_RATE * chosen > 0:
+        yield _odd_rate(document, hp, chosen, hp.learning_rate / chosen, "times", "may diverge")
+    elif 0 < hp.learning_rate < chosen / _ODD_RATE and not is_large:
+        much = chosen / hp.learning_rate
+        yield _odd_rate(document, hp, chosen, much, "times less than", "may hardly learn")
+    if is_large:
         planned = min(int(cfg.SOLVER.IMS_PER_BATCH), num_images)
         yield (
             f"{document.where(('batch_size',))}: batch_size: {hp.batch_size} is more than the "
             f"{num_images} training images, so every iteration looks at each of them "
             f"{hp.batch_size / num_images:.1f} times; {planned} suits this model and data"
         )
+
+
+def _odd_rate(
+    document: Document, hp: TrainHyperparameters, chosen: float, much: float, how: str, risk: str
+) -> str:
+    return (
+        f"{document.where(('learning_rate',))}: learning_rate: {hp.learning_rate:g} is {much:.0f} "
+        f"{how} the {chosen:g} that learning_rate: 0 chooses for this model and batch_size "
+        f"{hp.batch_size}, and the training {risk}; write learning_rate: 0, or about {chosen:g}"
+    )
 
 
 def _count_lines(path: Path | None, *, most: int) -> int:

@@ -198,7 +198,10 @@ class _Builder:
             place = (*location, key)
             if key in entries:
                 first = self.marks[place]
-                raise self._error(event, f"{key}: written twice (first in line {first.line})")
+                raise self._error(
+                    event,
+                    f"{key}: written twice (first in line {first.line}); take one of them out",
+                )
             self.marks[place] = _mark(event)
             entries[key] = self._node(next(self._events), place)
         return entries

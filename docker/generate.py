@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from app.check import CHECKS
 from app.engine.config import rules, traits
 from app.engine.data.formats import FORMATS
 from app.engine.export import EXPORTERS
@@ -219,6 +220,7 @@ ROOMS: dict[str, tuple[str, Mapping[str, object]]] = {
     "annotation formats": ("app.engine.data.formats.FORMATS", FORMATS),
     "forms of export": ("app.engine.export.EXPORTERS", EXPORTERS),
     "tasks": ("app.tasks.TASKS", TASKS),
+    "checks of a task's folder": ("app.check.CHECKS", CHECKS),
 }
 """Kind of extension, and the place of its table."""
 

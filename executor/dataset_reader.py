@@ -125,7 +125,7 @@ def _with_other_separators(path: Path, assets: list[Asset]) -> list[Asset]:
         example = assets[next(iter(found))].image_text
         logger.warning(
             "%s: %d of %d lines have something else in place of the TAB between image and"
-            " annotation, such as %r; they are read so that both files exist",
+            " annotation, such as %r, and are read so that both files exist; write one TAB there",
             path,
             len(found),
             len(assets),

@@ -67,8 +67,8 @@ def _switch_word(value: Any) -> Any:
 
 _OTHER_FORMATS = {
     ("yolo", "darknet"): (
-        "no platform writes YOLO labels: write ark:raw or voc:raw; an index file of your own may "
-        "name YOLO label files, and then this key is left out"
+        "leave this key out where an index file of your own names YOLO label files, which are "
+        "recognised; a platform writes ark:raw or voc:raw"
     ),
     ("none", "ls_json", "det-ls-json"): (
         "no annotations would come that way; write ark:raw or voc:raw"

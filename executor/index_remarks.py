@@ -72,8 +72,8 @@ class Remarks:
             first, second = self._swapped[0]
             raise DatasetError(
                 f"{self.path}: {len(self._swapped)} of {self._num} lines name an annotation first,"
-                f" such as {first!r} before {second!r}: columns swapped? write the image's path, a"
-                " TAB, and the annotation's path"
+                f" such as {first!r} before {second!r}: the columns are swapped; write the image's"
+                " path, a TAB, and the annotation's path"
             )
 
 

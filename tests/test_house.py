@@ -18,6 +18,8 @@ import pytest
 import torch
 import yaml
 
+from app import check
+from app.check import CHECKS
 from app.engine import export, mining
 from app.engine.config import load_config
 from app.engine.config.backbone_names import parts
@@ -77,6 +79,7 @@ def _modules(values: object) -> set[str]:
         pytest.param(mining, _modules(STRATEGIES), id="mining strategies"),
         pytest.param(formats, _modules(FORMATS), id="annotation formats"),
         pytest.param(export, {f"{export.__name__}.{name}" for name in EXPORTERS}, id="exports"),
+        pytest.param(check, {f"{check.__name__}.{name}" for name in CHECKS}, id="checks"),
     ],
 )
 def test_every_file_of_a_room_is_in_its_table(room: ModuleType, named: set[str]) -> None:
@@ -143,6 +146,7 @@ def test_the_page_adds_to_every_room() -> None:
         "FORMATS",
         "EXPORTERS",
         "TASKS",
+        "CHECKS",
     }
     assert len(FILE.findall(PAGE)) == len(tables)  # one file, one line
 
@@ -219,6 +223,12 @@ def test_the_page_s_heads_build(extended: Path) -> None:
     assert _python(extended, "-c", HEADS) == "ExactBoxROIHeads\n"
 
 
+CHECK = """
+import sys
+from app.detex.__main__ import app
+app(["check", sys.argv[1]], standalone_mode=False)
+"""
+
 MODEL = """
     MODEL.WEIGHTS '' MODEL.META_ARCHITECTURE WeightedRetinaNet
     MODEL.BACKBONE.NAME build_patches_laterals_backbone MODEL.FPN.IN_FEATURES "['c3','c4']"
@@ -266,12 +276,16 @@ def test_the_page_s_examples_run(extended: Path, tmp_path: Path) -> None:
     (folder / "val-index.tsv").write_text("".join(lines[4:]))
     (folder / "candidate-index.tsv").write_text("".join(f"{line.split()[0]}\n" for line in lines))
 
+    settings: dict[str, object] = {"config_file": LIGHT, "export_format": "columns:raw"}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"class_names": names, **settings}))
+    found = _python(extended, "-c", CHECK, str(folder))
+    assert "note: " in found
+    assert "train-index.tsv: training set: only 4 images\n    -> label more images" in found
     _run(
         extended,
         tmp_path,
         "training",
-        config_file=LIGHT,
-        export_format="columns:raw",
+        **settings,
         args_options=" ".join(MODEL.split()),
         max_iter=2,
         image_size=64,

@@ -119,6 +119,24 @@ def export(words: Words = None) -> None:
 
 
 @app.command()
+def check(
+    input_dir: Annotated[
+        Path, typer.Argument(metavar="IN", help="the folder that a task calls /in")
+    ],
+    deep: Annotated[bool, typer.Option("--deep", help="decode every image")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="run a few iterations: time and memory")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="status 1 for warnings")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="findings as JSON lines")] = False,
+) -> None:
+    """Say what is wrong with a task's folder, before anything is trained."""
+    from app.detex.check import report
+
+    raise typer.Exit(report(input_dir, deep=deep, measure=measure, strict=strict, as_json=as_json))
+
+
+@app.command()
 def doctor(
     output_dir: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="where results are to go")

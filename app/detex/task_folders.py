@@ -34,9 +34,8 @@ def run_task(task: str, input_dir: Path, output_dir: Path, *, as_json: bool) -> 
 
 
 def _what_is_wrong(task: str, input_dir: Path, output_dir: Path) -> str | None:
-    if not input_dir.is_dir():
-        what = "is no folder" if input_dir.exists() else "is not there"
-        return f"--in {input_dir}: {what}; name the folder that holds config.yaml and the index"
+    if wrong := refusal_of_input("--in", input_dir):
+        return wrong
     if output_dir.exists() and not output_dir.is_dir():
         return f"--out {output_dir}: is no folder; name the folder in which results are to lie"
     if output_dir.exists() and output_dir.samefile(input_dir):
@@ -47,6 +46,14 @@ def _what_is_wrong(task: str, input_dir: Path, output_dir: Path) -> str | None:
             " `detex train`, `detex mine` or `detex infer` with the same options"
         )
     return None
+
+
+def refusal_of_input(option: str, input_dir: Path) -> str | None:
+    """Return one sentence if `input_dir` cannot be a task's folder."""
+    if input_dir.is_dir():
+        return None
+    what = "is no folder" if input_dir.exists() else "is not there"
+    return f"{option} {input_dir}: {what}; name the folder that holds config.yaml and the index"
 
 
 def _for_people(title: str) -> int:

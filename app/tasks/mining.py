@@ -42,13 +42,17 @@ TRAITS = TaskTraits(settings=MiningHyperparameters, result_file="result.tsv")
 def run(env: Env, progress: Progress) -> None:
     """Score every candidate and rank them, the one to label first on top."""
     hp = load_hyperparameters(env.input.config_file, MiningHyperparameters)
-    options = MiningOptions(
+    go_through_candidates(Mining(env, hp, mining_options(hp)), progress)
+
+
+def mining_options(hp: MiningHyperparameters) -> MiningOptions:
+    """Return the options of the strategy; warn of settings that it does not use."""
+    _warn_of_unused(hp)
+    return MiningOptions(
         aggregate=hp.aggregate,
         empty_policy=hp.empty_policy,
         class_weights=hp.class_weights or (),
     )
-    _warn_of_unused(hp)
-    go_through_candidates(Mining(env, hp, options), progress)
 
 
 @dataclass(frozen=True)

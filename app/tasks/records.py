@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.engine.data.datasets.account import missing_classes, settle
@@ -16,6 +17,22 @@ from executor.errors import DatasetError
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class ParsedSet:
+    """What the files of one set say, before it is judged.
+
+    num_listed  number of images in the index
+    format      name of the annotation format
+    scent       what the smells examine
+    """
+
+    num_listed: int
+    format: str
+    records: list[ImageRecord]
+    reading: Reading
+    scent: Scent
+
+
 def read_records(
     assets: Sequence[Asset],
     export_format: str,
@@ -28,12 +45,32 @@ def read_records(
 ) -> list[ImageRecord]:
     """Return records of the usable images; the others are counted and reported once.
 
-    `name` is the set's name in the log. `decisions` from sets that were read before apply to this
-    set too, and its own are added. An image without an annotation file is skipped.
+    `name` is the set's name in the log. For the other arguments see `parse_records`.
     Raises DatasetError if the set is certainly wrong.
     """
     if not assets:
         return []
+    parsed = parse_records(
+        assets, export_format, class_names, conventions=conventions, decisions=decisions
+    )
+    settle(name, parsed.num_listed, parsed.records, parsed.reading)
+    sniff(name, parsed.scent, accepted_smells, key="accepted_smells")
+    return parsed.records
+
+
+def parse_records(
+    assets: Sequence[Asset],
+    export_format: str,
+    class_names: Sequence[str],
+    *,
+    conventions: Conventions | None = None,
+    decisions: Decisions | None = None,
+) -> ParsedSet:
+    """Read the annotations and image headers of a set, and count what is wrong with them.
+
+    `decisions` from sets that were read before apply to this set too, and its own are added. An
+    image without an annotation file is skipped. Raises DatasetError for files of several formats.
+    """
     reading = Reading(class_names, conventions or Conventions(), decisions or Decisions())
     pairs = [(asset.image, asset.annotation) for asset in assets if asset.annotation is not None]
     for asset in assets:
@@ -43,10 +80,8 @@ def read_records(
             )
     word = format_of([annotation for _, annotation in pairs], export_format)
     records = FORMATS[word](pairs, reading)
-    settle(name, len(assets), records, reading)
     scent = Scent(records, reading, is_xywh=FORMATS[word].is_xywh)
-    sniff(name, scent, accepted_smells, key="accepted_smells")
-    return records
+    return ParsedSet(len(assets), word, records, reading, scent)
 
 
 def format_of(annotations: Sequence[Path], export_format: str) -> str:
@@ -59,11 +94,13 @@ def format_of(annotations: Sequence[Path], export_format: str) -> str:
     if found == "ark" and looks_like_yolo(annotations):
         found = "yolo"
     if asked not in (None, found):
+        words = FORMATS[found].words
         logger.warning(
-            "export_format is %s but the annotation files are %s: reading them as %s",
+            "export_format is %s but the annotation files are %s: reading them as %s; %s",
             export_format,
             annotations[0].suffix if found != "yolo" else "YOLO's labels",
             found,
+            f"write export_format: {words[0]}" if words else "leave export_format out",
         )
     return found
 

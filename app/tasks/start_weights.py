@@ -77,7 +77,7 @@ def find_start(
         )
         return StartWeights(planned.MODEL.WEIGHTS, None)
     models_dir = env.input.models_dir
-    files, origin = _chosen(models_dir, hp, options)
+    files, origin = chosen_model(models_dir, hp, options)
     if files is None:
         weights = planned.MODEL.WEIGHTS
         start = StartWeights(weights, find_start_weights(weights, hp.object_type))
@@ -112,7 +112,7 @@ def find_start(
     return start
 
 
-def _chosen(
+def chosen_model(
     models_dir: Path, hp: TrainHyperparameters, options: EngineOptions
 ) -> tuple[ModelFiles | None, str]:
     """Return the model to start from (None for MODEL.WEIGHTS) and the reason."""

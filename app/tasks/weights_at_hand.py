@@ -23,11 +23,12 @@ def find_start_weights(weights: str, object_type: int) -> Path | None:
         weights,
         weights_folders(),
         allow_download=True,
-        remedies=lambda: _remedies(weights, object_type),
+        remedies=lambda: remedies(weights, object_type),
     )
 
 
-def _remedies(weights: str, object_type: int) -> str:
+def remedies(weights: str, object_type: int) -> str:
+    """Say what to do about weights that are not on this machine and cannot be downloaded."""
     here = configs_at_hand(object_type)
     another = f"choose a config_file whose weights are here ({', '.join(here)}), " if here else ""
     name = weights.partition("?")[0].rpartition("/")[2]

@@ -132,7 +132,9 @@ def test_another_kind_of_model(
     ("config", "num_images", "words"),
     [
         pytest.param("learning_rate: 10", 100, "is 8000 times the 0.00125", id="rate"),
+        pytest.param("learning_rate: 0.0001", 100, "12 times less than", id="small rate"),
         pytest.param("learning_rate: 0.01", 100, "", id="rate as for a larger batch"),
+        pytest.param("learning_rate: 0.0002", 100, "", id="rate as for a smaller batch"),
         pytest.param("batch_size: 4096", 8, "more than the 8 training images", id="batch"),
         pytest.param("batch_size: 8", 8, "", id="as many as there are"),
         pytest.param("batch_size: 4", 0, "", id="no images: told later"),

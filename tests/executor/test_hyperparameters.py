@@ -334,8 +334,8 @@ def test_no_word_of_others_is_a_key_of_ours_or_of_a_platform():
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        pytest.param("yolo:raw", "no platform writes YOLO labels: write ark:raw", id="YOLO"),
-        pytest.param("YOLO", "no platform writes YOLO labels", id="YOLO without a colon"),
+        pytest.param("yolo:raw", "leave this key out where an index", id="YOLO"),
+        pytest.param("YOLO", "leave this key out", id="YOLO without a colon"),
         pytest.param("none:raw", "no annotations would come", id="nothing"),
         pytest.param("coco", "did you mean 'coco:raw'?", id="no colon"),
         pytest.param("voc", "did you mean 'voc:raw'?", id="VOC"),

@@ -76,6 +76,19 @@ def local_weights(weights: str, weights_dirs: Sequence[Path]) -> Path | None:
     return _look_up(weights.removesuffix(_QUERY), weights_dirs)
 
 
+def why_unreachable(weights: str) -> str:
+    """The reason why weights with an address could not be downloaded now; '' if they could.
+
+    The server is asked once, and nothing is stored.
+    """
+    url = resolve_url(weights.removesuffix(_QUERY))
+    try:
+        _answer(url, REACH_S).close()
+    except (OSError, HTTPException, ValueError) as error:
+        return _reason(error, url)
+    return ""
+
+
 class _NowhereError(Exception):
     """Weights were not found; the message is the reason."""
 

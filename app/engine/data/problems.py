@@ -68,6 +68,14 @@ class Problems:
         """Up to three different examples of `kind`."""
         return list(self._examples.get(kind, []))
 
+    def effect(self, kind: str) -> Effect:
+        """What problems of `kind` did."""
+        return self._effects[kind]
+
+    def remedy(self, kind: str) -> str:
+        """What the user can do about `kind`; '' if its reader does not say."""
+        return self._remedies[kind]
+
     @property
     def total(self) -> int:
         """The number of problems of all kinds."""

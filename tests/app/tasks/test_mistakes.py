@@ -77,8 +77,8 @@ REFUSED = [
     pytest.param(
         _rewrite(lambda line: "\t".join(reversed(line.split("\t")))),
         {},
-        "columns swapped",
-        id="columns swapped",
+        "columns are swapped",
+        id="columns are swapped",
     ),
     pytest.param(
         _rewrite(lambda line: line.replace("/in/", "/not/here/")),

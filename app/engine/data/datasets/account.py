@@ -33,8 +33,13 @@ def settle(name: str, num_listed: int, records: Sequence[ImageRecord], reading: 
         logger.warning("%s set: %s", name, line)
     for line in table(num_listed, records, reading):
         logger.info("%s set: %s", name, line)
-    _refuse_what_stops(reading.problems, name)
-    _refuse_a_broken_set(reading.problems, num_listed, name)
+    require_usable(name, num_listed, reading.problems)
+
+
+def require_usable(name: str, num_listed: int, problems: Problems) -> None:
+    """Raise DatasetError if the set `name` is broken; see `settle`."""
+    _refuse_what_stops(problems, name)
+    _refuse_a_broken_set(problems, num_listed, name)
 
 
 def table(num_listed: int, records: Sequence[ImageRecord], reading: Reading) -> list[str]:

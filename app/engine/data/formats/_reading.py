@@ -37,11 +37,13 @@ class Facts:
     boxes          x0 y0 x1 y1 of each object, one after the other, maybe inverted or outside
     sizes          height and width of each object's image
     class_numbers  count of each class number in files that number their classes, also invalid ones
+    class_lists    lists of names beside such files that agree with the requested classes
     """
 
     boxes: "array[float]" = field(default_factory=lambda: array("d"))
     sizes: "array[int]" = field(default_factory=lambda: array("q"))
     class_numbers: "Counter[float]" = field(default_factory=Counter)
+    class_lists: list[Path] = field(default_factory=list)
 
     def add(self, box: tuple[float, float, float, float], size: Size) -> None:
         """Add one object of a requested class."""

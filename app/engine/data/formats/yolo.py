@@ -165,6 +165,7 @@ def _tell(reader: _Reader, annotations: Sequence[Path], reading: Reading) -> Non
     if not reader.num_lines:
         return
     lists = check_class_lists(annotations, reading.class_names, reading.problems)
+    reading.facts.class_lists.extend(lists)
     source = f" (as in {lists[0]})" if lists else ""
     reading.remarks.append(
         f"labels are read as YOLO's, {reader.num_lines} lines ({reader.num_masks} of them polygons)"

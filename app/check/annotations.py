@@ -1,0 +1,103 @@
+"""Annotations and image headers: what the task would leave out, drop or correct, and why."""
+
+from collections.abc import Iterator
+
+from app.check._finding import Finding, Severity, listening
+from app.check._subject import ImageSet, Subject
+from executor.errors import DatasetError
+
+_TRIFLE = 0.01
+"""Share of a set's objects below which a correction is not worth a finding: the summary has it."""
+
+
+def look(subject: Subject) -> Iterator[Finding]:
+    """One finding for each kind of problem."""
+    for image_set in subject.sets:
+        if image_set.parsed is not None:
+            yield from _of_set(image_set)
+    if subject.sets and subject.training.parsed is not None:
+        yield from _without_objects(subject)
+
+
+def _of_set(image_set: ImageSet) -> Iterator[Finding]:
+    from app.engine.data.datasets.account import require_usable
+    from app.engine.data.problems import Effect
+
+    assert image_set.parsed is not None
+    yield from _numbering(image_set)
+    problems, num_images = image_set.parsed.reading.problems, image_set.parsed.num_listed
+    stopping = problems.with_effect(Effect.STOPS)
+    for kind, count in stopping.items():
+        yield _finding(image_set, kind, count, is_error=True)
+    refused = ""
+    if not stopping:
+        with listening(image_set.place) as errors:
+            require_usable(image_set.name, num_images, problems)
+        if errors:
+            refused = next(iter(problems.with_effect(Effect.BROKEN)))
+        yield from errors
+    num_objects = sum(map(len, image_set.records))
+    num_objects += sum(problems.with_effect(Effect.DROPPED).values())
+    of_images = problems.with_effect(Effect.BROKEN, Effect.LEFT_OUT)
+    for kind, count in problems.counts.items():
+        is_trifle = kind not in of_images and count < _TRIFLE * num_objects
+        if kind not in stopping and kind != refused and not is_trifle:
+            yield _finding(image_set, kind, count)
+
+
+def _numbering(image_set: ImageSet) -> Iterator[Finding]:
+    """YOLO's labels say nothing about the names of their classes: tell which are assumed."""
+    parsed = image_set.parsed
+    assert parsed is not None
+    if parsed.format == "yolo" and not parsed.reading.facts.class_lists:
+        for remark in parsed.reading.remarks:
+            yield Finding(
+                Severity.NOTE,
+                f"{image_set.name} set: {remark}",
+                image_set.place,
+                "see that this is the order of classes with which the labels were written",
+            )
+
+
+def _finding(image_set: ImageSet, kind: str, count: int, *, is_error: bool = False) -> Finding:
+    assert image_set.parsed is not None
+    problems = image_set.parsed.reading.problems
+    example = problems.examples(kind)[0]
+    return Finding(
+        Severity.ERROR if is_error else Severity.WARNING,
+        f"{image_set.name} set: {count} x {kind}, for example"
+        f" {'; '.join(problems.examples(kind)[:2])}",
+        place=example.partition(": ")[0] if example.startswith("/") else image_set.place,
+        remedy=problems.remedy(kind) or _remedy(image_set, kind),
+        status=DatasetError.exit_status if is_error else 0,
+    )
+
+
+def _remedy(image_set: ImageSet, kind: str) -> str:
+    """What to do about a kind of problem that states no remedy of its own."""
+    from app.engine.data.problems import Effect
+    from app.engine.structures.class_names import OTHER_CASE, OTHER_CHARACTERS, UNKNOWN_CLASS
+
+    by_kind = {
+        UNKNOWN_CLASS: "add the name to class_names, or leave it out if that is meant",
+        OTHER_CASE: "write it in class_names as in the files, unless it is one class",
+        OTHER_CHARACTERS: "copy the name from the files into class_names",
+    }
+    by_effect = {
+        Effect.BROKEN: "copy or repair these files, or take their lines out of the index",
+        Effect.LEFT_OUT: "complete these lines of the index, or take them out",
+        Effect.DROPPED: "correct these objects in the annotation files",
+        Effect.CHANGED: "correct the annotation files if they do not mean that",
+        Effect.TOLD: "look at the files; docs/data.md says how they are read",
+    }
+    assert image_set.parsed is not None
+    problems = image_set.parsed.reading.problems
+    return by_kind.get(kind) or by_effect[problems.effect(kind)]
+
+
+def _without_objects(subject: Subject) -> Iterator[Finding]:
+    from app.tasks.records import require_objects
+
+    with listening(subject.training.place) as found:
+        require_objects(subject.training.records, subject.hp.class_names)
+    yield from (finding for finding in found if finding.severity is Severity.ERROR)
