@@ -19,12 +19,13 @@ from executor.dataset_reader import (
     read_val_index,
     require_files,
 )
-from executor.env import Env, Task, load_env
+from executor.env import Env, load_env
 from executor.hyperparameters import TrainHyperparameters, load_hyperparameters
+from executor.task_words import Task
 
 if TYPE_CHECKING:
     from app.engine.data.formats import Decisions
-    from app.engine.structures.sample import ImageRecord
+    from app.engine.structures.record import ImageRecord
     from app.tasks.records import ParsedSet
 
 

@@ -68,12 +68,12 @@ def _open(subject: Subject) -> None:
     from app.tasks.finder import Device
     from app.tasks.infer import Infer
     from app.tasks.mining import Mining, mining_options
-    from executor.env import Task
     from executor.hyperparameters import (
         InferHyperparameters,
         MiningHyperparameters,
         load_hyperparameters,
     )
+    from executor.task_words import Task
 
     config_file = subject.env.input.config_file
     device = Device("cpu", num_workers=0, num_images=1)
