@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
+from app.engine.drawing import Marks, contact_sheet, draw
 from app.engine.evaluation.coco import CocoEvaluator
-from app.engine.evaluation.visualize import draw, mosaic
 from app.engine.structures.detections import Detections
 from app.engine.structures.record import ImageRecord
 from demo.tiles import TILE, Tile
@@ -49,19 +48,17 @@ def picture(
     score_thresh: float,
     path: Path,
 ) -> None:
-    """Write a mosaic of tiles with their detections as a JPEG file."""
+    """Write a contact sheet of tiles with their detections as a JPEG file."""
     drawn = [
         draw(
-            np.asarray(tile.image),
-            found[name],
+            tile.image,
+            Marks.of(found[name], at_least=score_thresh),
             class_names,
-            score_thresh=score_thresh,
             min_side=2 * TILE,
         )
         for name, tile in tiles.items()
     ]
-    sheet = Image.fromarray(mosaic(drawn, columns=3, cell=(600, 600)))
-    sheet.save(path, quality=88)
+    contact_sheet(drawn, columns=3, cell=(600, 600)).save(path, quality=88)
 
 
 def _record(name: str, tile: Tile) -> ImageRecord:

@@ -5,9 +5,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from PIL import Image
 
 from app.cli import arguments
+from verification.reliability.trees import paint, save_untrained
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -88,3 +91,25 @@ def test_the_image_is_built_from_files_that_its_context_holds() -> None:
     copied = re.findall(r"^COPY (?:--chmod=\S+ )?(?!--from)(\S+)", dockerfile, flags=re.MULTILINE)
     bound = re.findall(r"type=bind,source=([^,]+)", dockerfile)
     assert {path.split("/")[0] for path in [*copied, *bound]} <= names
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_the_python_of_a_page_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a model and a photograph of the names that it uses."""
+    weights, _ = save_untrained(tmp_path / "out/models")
+    content = torch.load(weights, weights_only=False)
+    content["model"]["head.cls_score.bias"] += 9.0  # so that it finds objects everywhere
+    torch.save(content, weights)
+    paint(tmp_path / "photo.jpg", 1)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(), flags=re.DOTALL)
+    assert len(blocks) == 1
+    exec(blocks[0], {})
+    with Image.open("drawn.jpg") as drawn:
+        assert min(drawn.size) == 400
+    printed = capsys.readouterr().out.splitlines()
+    if "print(" in blocks[0]:
+        assert len(printed) == 100
+        assert re.fullmatch(r"(red|blue) box 0\.\d+ \(.*\)", printed[0])

@@ -1,1 +1,1 @@
-"""Metrics and pictures of detections; `evaluate.evaluate` is the entry point."""
+"""Metrics of detections; `evaluate.evaluate` is the entry point."""

@@ -4,7 +4,7 @@ R: detections of one image, G: labelled objects of one image
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,7 @@ from torch import Tensor
 from app.engine.evaluation.evaluator import ByImage
 from app.engine.structures.detections import Detections
 from app.engine.structures.record import ImageRecord
-
-Rle = dict[str, Any]
+from app.engine.structures.run_lengths import Rle, encode_bitmaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +75,7 @@ class InstanceStore(ByImage[ImageInstances]):
 
 def encode_masks(masks: Tensor) -> list[Rle]:
     """Run-length codes of R bitmaps: (R, H, W) bool -> R dicts with text counts."""
-    bits = masks.detach().cpu().numpy().astype(np.uint8)
-    codes = []
-    for bitmap in bits:
-        code = coco_mask.encode(np.asfortranarray(bitmap))
-        codes.append({"size": code["size"], "counts": code["counts"].decode("ascii")})
-    return codes
+    return encode_bitmaps(masks.detach().cpu().numpy())
 
 
 def box_iou(

@@ -89,6 +89,16 @@ class ImageReader:
         size = (pixels.shape[0], pixels.shape[1])
         return ResizedImage(resize(pixels, self._target(size)), size)
 
+    def from_bgr(self, pixels: Pixels) -> ResizedImage:
+        """Like `from_pixels`, of pixels (H, W, 3) uint8 BGR."""
+        if self.image_format == "BGR":
+            return self.from_pixels(pixels)
+        rgb = pixels[..., ::-1]
+        if self.image_format == "RGB":
+            return self.from_pixels(rgb)
+        grey = Image.fromarray(np.ascontiguousarray(rgb)).convert("L")
+        return self.from_pixels(pixels_of(grey, self.image_format))
+
     def _target(self, size: Size) -> Size:
         return shortest_edge_size(size, self.edge, self.max_size) if self.edge else size
 
@@ -131,13 +141,14 @@ class OnnxPredictor:
         if self.card.has_masks and not boxes_only:
             self._outputs.append("masks")
 
+    @property
+    def depth(self) -> Depth:
+        """The value of white in images with more than 8 bits."""
+        return self.reader.depth
+
     def detect(self, images: Sequence[Pixels]) -> list[ArrayDetections]:
         """Return the detections of images (H, W, 3) uint8 BGR, computed one by one."""
-        flipped = self.card.image_format == "RGB"
-        return [
-            self.detect_batch([self.reader.from_pixels(image[..., ::-1] if flipped else image)])[0]
-            for image in images
-        ]
+        return [self.detect_batch([self.reader.from_bgr(image)])[0] for image in images]
 
     def detect_files(
         self, paths: Iterable[Path], *, num_workers: int = 0

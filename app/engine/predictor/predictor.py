@@ -10,13 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
+import numpy as np
 import torch
+from PIL import Image
 
 from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode, num_classes
 from app.engine.cpu.prepare import PRECISIONS as PRECISIONS
 from app.engine.cpu.prepare import give_back_free_memory, prepare_for_inference
-from app.engine.data.images.reading import Pixels
+from app.engine.data.images.depth import Depth
+from app.engine.data.images.reading import Pixels, pixels_of
 from app.engine.data.loading.ahead import ahead
 from app.engine.data.loading.mapper import TestMapper
 from app.engine.errors import ConfigError, DoesNotFitError, ImageError
@@ -208,13 +211,20 @@ class Predictor:
         with torch.inference_mode(), autocast(self.model.device, lower):
             yield
 
+    @property
+    def depth(self) -> Depth:
+        """The value of white in images with more than 8 bits."""
+        return self._mapper.depth
+
     def _sample(self, image: Pixels) -> Sample:
-        if self._mapper.image_format not in ("BGR", "RGB"):
-            raise ConfigError(
-                f"INPUT.FORMAT is {self._mapper.image_format}: give this model files, not arrays"
-            )
-        in_bgr = self._mapper.image_format == "BGR"
-        return self._mapper.from_pixels(image if in_bgr else image[..., ::-1])
+        image_format = self._mapper.image_format
+        if image_format == "BGR":
+            return self._mapper.from_pixels(image)
+        if image_format == "RGB":
+            return self._mapper.from_pixels(image[..., ::-1])
+        picture = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
+        grey_or_rgb = picture.convert("L") if image_format == "L" else picture
+        return self._mapper.from_pixels(pixels_of(grey_or_rgb, image_format))
 
 
 def _pinned(sample: Sample | ImageError) -> Sample | ImageError:

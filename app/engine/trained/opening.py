@@ -6,12 +6,15 @@ exported from the same weights that lie beside it. Only the chosen library is im
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from app.engine.config import CfgNode
 from app.engine.config.backbone_names import is_faster_exported
+from app.engine.data.images.depth import Depth
+from app.engine.data.images.reading import Pixels
 from app.engine.errors import CheckpointError, ImageError, ObjectKindError
 from app.engine.imports import lasting_imports
 from app.engine.predictor.onnx_card import FILE_NAMES
@@ -82,9 +85,20 @@ class Opening:
 
 
 class FindsObjects(Protocol):
-    """A predictor; detections have boxes, scores, classes, masks, image_size."""
+    """A predictor; detections have boxes, scores, classes, masks, image_size.
+
+    group_size  files that are computed together
+    depth       the value of white in images with more than 8 bits
+    """
 
     group_size: int
+
+    @property
+    def depth(self) -> Depth: ...
+
+    def detect(self, images: Sequence[Pixels]) -> Sequence[Any]:
+        """Return the detections of images (H, W, 3) uint8 BGR."""
+        ...
 
     def detect_files(
         self, paths: Iterable[Path], *, num_workers: int = 0
@@ -95,10 +109,14 @@ class FindsObjects(Protocol):
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A model with the names of its classes, in the order of its outputs."""
+    """A model with the names of its classes, in the order of its outputs.
+
+    cfg  the config of a model that computes with torch; None for an exported one
+    """
 
     predictor: FindsObjects
     class_names: list[str]
+    cfg: CfgNode | None = None
 
 
 def open_model(place: ModelPlace, opening: Opening) -> OpenedModel:
@@ -120,7 +138,7 @@ def open_model(place: ModelPlace, opening: Opening) -> OpenedModel:
         from app.engine.trained.torch_model import open_torch_model
 
     torch_model = open_torch_model(place, opening)
-    return OpenedModel(torch_model.predictor, torch_model.class_names)
+    return OpenedModel(torch_model.predictor, torch_model.class_names, torch_model.cfg)
 
 
 def _exported_file(place: ModelPlace, opening: Opening) -> Path | None:

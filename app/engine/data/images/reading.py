@@ -48,14 +48,32 @@ def read_image(path: Path, format: str = "BGR", depth: Depth = UNDECIDED) -> Pix
 def read_deep_image(path: Path, format: str, depth: Depth) -> tuple[Pixels, Deep | None]:
     """Read pixels as `read_image`, and the value range of an image with more than 8 bits."""
     with explained(path):
-        picture, deep = _picture(path, format, depth)
+        picture, deep = _picture(content_of(path), format, depth)
         return pixels_of(picture, format), deep
 
 
 def read_picture(path: Path, format: str, depth: Depth) -> tuple[Image.Image, Deep | None]:
     """Read the Pillow image for `read_deep_image`: of mode L for "L", else RGB."""
     with explained(path):
-        return _picture(path, format, depth)
+        return _picture(content_of(path), format, depth)
+
+
+def picture_of_content(
+    content: bytes, format: str, depth: Depth, *, name: str
+) -> tuple[Image.Image, Deep | None]:
+    """Like `read_picture`, of the content of a file; `name` stands for its path in messages."""
+    with explained(Path(name)):
+        return _picture(content, format, depth)
+
+
+def upright_picture(image: Image.Image, *, name: str) -> Image.Image:
+    """Turn a Pillow image of 8 bits as its EXIF says, and convert it to RGB.
+
+    Raises ImageError if its content cannot be decoded.
+    """
+    with explained(Path(name)):
+        image.load()
+        return _rgb(_upright(image, image))
 
 
 def stored_values(path: Path) -> Values | None:
@@ -96,8 +114,8 @@ def read_labels(path: Path) -> npt.NDArray[Any]:
         return np.array(image)
 
 
-def _picture(path: Path, format: str, depth: Depth) -> tuple[Image.Image, Deep | None]:
-    stored = decode(content_of(path))
+def _picture(content: bytes, format: str, depth: Depth) -> tuple[Image.Image, Deep | None]:
+    stored = decode(content)
     picture, deep = eight_bits(stored, depth)
     image = upright(picture, stored.image)
     return image.convert("L") if format == "L" else rgb(image), deep

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
-from app.engine.evaluation.visualize import draw, mosaic
+from app.engine.drawing import Marks, contact_sheet, draw
 from app.engine.structures.boxes import scale
 from app.engine.structures.detections import Detections
 from app.engine.structures.record import ImageRecord
@@ -35,15 +36,14 @@ class PictureBook:
         """Draw samples as the network gets them, with their labels."""
         pictures = []
         for sample in samples[:_MAX_SAMPLES]:
-            labels = Detections.empty(sample.size)
             truth = sample.ground_truth
+            labels = Marks.of(Detections.empty(sample.size))
             if truth is not None:
-                boxes, classes = truth.boxes.cpu(), truth.classes.cpu()
-                labels = Detections(sample.size, boxes, torch.ones(len(truth)), classes)
-            pictures.append(draw(self._pixels(sample), labels, self.class_names))
-        return mosaic(pictures, cell=_CELL)
+                labels = Marks(truth.boxes.cpu().numpy(), truth.classes.cpu().numpy())
+            pictures.append(draw(self._picture(sample), labels, self.class_names))
+        return _sheet(pictures)
 
-    def detections(self, sample: Sample, found: Detections, record: ImageRecord) -> Picture:
+    def detections(self, sample: Sample, found: Detections, record: ImageRecord) -> Image.Image:
         """Draw the detections in one image, and its labels as dashed outlines."""
         height, width = sample.size
         ratio_y, ratio_x = height / sample.original_size[0], width / sample.original_size[1]
@@ -51,16 +51,20 @@ class PictureBook:
         gt_boxes = scale(torch.from_numpy(record.boxes), ratio_x, ratio_y).numpy()
         placed = replace(found.to("cpu"), boxes=boxes, keypoints=None, class_probs=None)
         return draw(
-            self._pixels(sample),
-            placed,
+            self._picture(sample),
+            Marks.of(placed, at_least=_SCORE_THRESH),
             self.class_names,
-            score_thresh=_SCORE_THRESH,
-            gt_boxes=gt_boxes,
+            labelled=Marks(gt_boxes, record.classes),
         )
 
-    def _pixels(self, sample: Sample) -> Picture:
+    def _picture(self, sample: Sample) -> Image.Image:
         pixels = sample.image.cpu().float().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
-        return np.ascontiguousarray(pixels if self.image_format == "RGB" else pixels[..., ::-1])
+        in_rgb = pixels if self.image_format == "RGB" else pixels[..., ::-1]
+        return Image.fromarray(np.ascontiguousarray(in_rgb))
+
+
+def _sheet(pictures: Sequence[Image.Image]) -> Picture:
+    return np.array(contact_sheet(pictures, cell=_CELL))
 
 
 class Collector:
@@ -71,7 +75,7 @@ class Collector:
         # Prefer images with objects: the others show little.
         chosen = [record for record in records if len(record)] or list(records)
         self.records = {record.image_id: record for record in chosen[:_MAX_IMAGES]}
-        self.pictures: list[Picture] = []
+        self.pictures: list[Image.Image] = []
 
     def __call__(self, samples: list[Sample], detections: list[Detections]) -> None:
         """Draw the images of one batch that are among the chosen ones."""
@@ -82,4 +86,4 @@ class Collector:
 
     def sheet(self) -> Picture | None:
         """Return all pictures in one; None if there are none."""
-        return mosaic(self.pictures, cell=_CELL) if self.pictures else None
+        return _sheet(self.pictures) if self.pictures else None

@@ -152,10 +152,13 @@ def test_arrays_and_files_give_the_same(make, paint, small_cfg, format):
     assert found.classes.tolist() == [{"BGR": 2, "RGB": 0}[format]]
 
 
-def test_grey_networks_take_files_only(make, small_cfg):
-    small_cfg.INPUT.FORMAT = "L"
-    with pytest.raises(ConfigError, match="give this model files"):
-        make().detect([np.zeros((8, 8, 3), dtype=np.uint8)])
+@pytest.mark.parametrize("format", ["L", "YUV-BT.601"])
+def test_arrays_become_what_a_network_takes(make, paint, small_cfg, format):
+    small_cfg.INPUT.FORMAT = format
+    path = paint("one.png", (50, 70), (5, 5, 30, 20, RED))
+    predictor = make()
+    sample = predictor._sample(read_image(path))
+    assert torch.equal(sample.image, predictor._mapper.from_file(path).image)
 
 
 def test_the_given_model_is_left_alone(painted_detector, small_cfg):
