@@ -73,7 +73,7 @@ def upright_picture(image: Image.Image, *, name: str) -> Image.Image:
     """
     with explained(Path(name)):
         image.load()
-        return _rgb(_upright(image, image))
+        return rgb(upright(image, image))
 
 
 def stored_values(path: Path) -> Values | None:
