@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from app.engine.cpu import onednn, prepare, winograd
 from app.engine.cpu.nearby import NearbyRetinaNet
-from app.engine.layers.focal import FocalLoss
 from app.engine.layers.nms import nms_sorted
 from app.engine.layers.roi_pool import ROIPooler
 from app.engine.modeling.meta_arch._dense_filter import BestPairs
@@ -80,7 +79,6 @@ TRAINING: dict[str, Callable[[ExitStack], None]] = {
     "RoIAlign by gathering": _plain(ROIPooler),
     "RPN's gradients at sampled cells": _plain(RPN),
     "box tower's gradients at positive cells": _plain(RetinaNet),
-    "focal loss by blocks": _plain(FocalLoss),
 }
 """Name of a detour -> a function that disables it while a model is prepared."""
 
@@ -90,7 +88,6 @@ _ONLY = {
     "RPN's gradients at sampled cells": "rcnn",
     "box tower near likely objects": "retinanet",
     "box tower's gradients at positive cells": "retinanet",
-    "focal loss by blocks": "retinanet",
 }
 """Detours that only some models have -> a part of the names of these models."""
 

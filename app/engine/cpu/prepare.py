@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from app.engine.cpu.few_cells import FewCellsRetinaNet, FewCellsRPN
-from app.engine.cpu.focal import BlockedFocalLoss
 from app.engine.cpu.fold import fold_batch_norm
 from app.engine.cpu.nearby import NearbyRetinaNet
 from app.engine.cpu.packed_conv import PackedConv2d, can_pack
@@ -21,7 +20,6 @@ from app.engine.cpu.roi_align import GatheringROIPooler
 from app.engine.cpu.winograd import WinogradConv2d, pays_off
 from app.engine.cpu.winograd_training import TiledConv2d
 from app.engine.layers.conv import Conv2d
-from app.engine.layers.focal import FocalLoss
 from app.engine.layers.roi_pool import ROIPooler
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
 from app.engine.modeling.rpn import RPN
@@ -40,7 +38,6 @@ FOR_TRAINING: Kinds = {
     ROIPooler: GatheringROIPooler,
     RPN: FewCellsRPN,
     RetinaNet: FewCellsRetinaNet,
-    FocalLoss: BlockedFocalLoss,
 }
 """What takes the place of a module: a subclass with the same state that computes the same in
 another way. Parameters, their names and hooks stay. Convolutions are replaced where that gains."""

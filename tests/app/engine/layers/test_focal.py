@@ -3,7 +3,6 @@ import torch
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from app.engine.cpu.focal import BlockedFocalLoss
 from app.engine.layers.focal import FocalLoss
 
 
@@ -62,17 +61,3 @@ def test_half_precision_logits_are_summed_in_single():
     loss = focal_loss_of_classes(logits, torch.ones(100_000).long(), alpha=-1.0, gamma=0.0)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(100_000 * 0.693147, rel=1e-4)
-
-
-@pytest.mark.parametrize("block", [1, 6, 7, 1000])
-@pytest.mark.parametrize("anchors", [1, 2, 7])
-def test_blocks_give_the_same(anchors, block, monkeypatch):
-    monkeypatch.setattr("app.engine.cpu.focal._BLOCK", block)
-    torch.manual_seed(0)
-    logits = torch.randn(anchors, 3, requires_grad=True)
-    classes = torch.tensor([0, 3, 2, -1, 3, 1, -1])[:anchors]
-    results = []
-    for kind in (FocalLoss, BlockedFocalLoss):
-        loss = kind(alpha=0.25, gamma=2.0)(logits, classes)
-        results.append((loss, *torch.autograd.grad(loss, logits)))
-    torch.testing.assert_close(*results)
