@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.speed.engines import Array, Engine, Task
+from benchmarks.speed.engines import Array, Engine, Workload
 from verification.parity.weights import C4, ONE_CLASS, make_state_dict
 
 OVERRIDES = {"faster_rcnn_R_50_C4_1x": C4, "keypoint_rcnn_R_50_FPN_1x": ONE_CLASS}
 
 
-def load(task: Task, precision: str) -> Engine:
+def load(workload: Workload, precision: str) -> Engine:
     """Return a function from an image to its detections."""
-    model = build_model(task, precision)[0].eval()
+    model = build_model(workload, precision)[0].eval()
     from detectron2.data import transforms
 
-    resize = transforms.ResizeShortestEdge([task.short, task.short], task.max_size)
+    resize = transforms.ResizeShortestEdge([workload.short, workload.short], workload.max_size)
 
     def detect(image: Array) -> dict[str, Array]:
         height, width = image.shape[:2]
@@ -31,7 +31,7 @@ def load(task: Task, precision: str) -> Engine:
     return detect
 
 
-def build_model(task: Task, precision: str) -> tuple[nn.Module, Any]:
+def build_model(workload: Workload, precision: str) -> tuple[nn.Module, Any]:
     """The model with seeded weights, and its config; mixed precision needs a GPU."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.CRITICAL)
@@ -39,12 +39,12 @@ def build_model(task: Task, precision: str) -> tuple[nn.Module, Any]:
 
     if precision != "fp32":
         raise ValueError("detectron2 knows fp32 only on a CPU")
-    torch.set_num_threads(task.threads)
-    cfg = model_zoo.get_config(task.file, trained=False)
+    torch.set_num_threads(workload.threads)
+    cfg = model_zoo.get_config(workload.file, trained=False)
     cfg.MODEL.DEVICE = "cpu"
     model = modeling.build_model(cfg)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    model.load_state_dict(make_state_dict(shapes, overrides=OVERRIDES.get(task.config, ())))
+    model.load_state_dict(make_state_dict(shapes, overrides=OVERRIDES.get(workload.config, ())))
     return model, cfg
 
 

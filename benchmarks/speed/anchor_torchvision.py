@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.speed.engines import Array, Engine, Task
+from benchmarks.speed.engines import Array, Engine, Workload
 from verification.parity.weights import make_state_dict
 
 NAMES = {
@@ -48,9 +48,9 @@ _RENAMINGS = (
 )
 
 
-def load(task: Task, precision: str) -> Engine:
+def load(workload: Workload, precision: str) -> Engine:
     """Return a function from an image to detections; only the network uses the lower precision."""
-    model = build_model(task).eval()
+    model = build_model(workload).eval()
     lower = precision == "bf16"
 
     def detect(image: Array) -> dict[str, Array]:
@@ -66,14 +66,14 @@ def load(task: Task, precision: str) -> Engine:
     return detect
 
 
-def build_model(task: Task) -> nn.Module:
+def build_model(workload: Workload) -> nn.Module:
     """The model with seeded weights, its norms frozen."""
     from torchvision.models import detection
     from torchvision.ops.misc import FrozenBatchNorm2d
 
-    torch.set_num_threads(task.threads)
-    model: nn.Module = getattr(detection, NAMES[task.config])(
-        weights=None, weights_backbone=None, min_size=task.short, max_size=task.max_size
+    torch.set_num_threads(workload.threads)
+    model: nn.Module = getattr(detection, NAMES[workload.config])(
+        weights=None, weights_backbone=None, min_size=workload.short, max_size=workload.max_size
     )
     _freeze(model, FrozenBatchNorm2d)
     model.load_state_dict(_weights(model.state_dict()))

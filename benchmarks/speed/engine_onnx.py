@@ -12,16 +12,16 @@ from PIL import Image
 
 from app.engine.predictor import OnnxPredictor
 from benchmarks import REPOSITORY
-from benchmarks.speed.engines import Array, Engine, Task
+from benchmarks.speed.engines import Array, Engine, Workload
 
 FOLDER = REPOSITORY / "build" / "speed"
 
 
-def load(task: Task, precision: str) -> Engine:
+def load(workload: Workload, precision: str) -> Engine:
     """Return a function from an image to its detections."""
-    os.environ["OMP_NUM_THREADS"] = str(task.threads)
-    path = _file(task, precision)
-    predictor = OnnxPredictor(path, image_size=task.short)
+    os.environ["OMP_NUM_THREADS"] = str(workload.threads)
+    path = _file(workload, precision)
+    predictor = OnnxPredictor(path, image_size=workload.short)
 
     def detect(pixels: Array) -> dict[str, Array]:
         (found,) = predictor.detect([pixels])
@@ -30,11 +30,11 @@ def load(task: Task, precision: str) -> Engine:
     return detect
 
 
-def _file(task: Task, precision: str) -> Path:
-    folder = FOLDER / f"{task.config}_{task.short}"
+def _file(workload: Workload, precision: str) -> Path:
+    folder = FOLDER / f"{workload.config}_{workload.short}"
     source, target = folder / "model.onnx", folder / f"model.{precision}.onnx"
     if not source.is_file():
-        _export(task, folder)
+        _export(workload, folder)
     if precision == "fp32":
         return source
     if not target.is_file():
@@ -43,17 +43,17 @@ def _file(task: Task, precision: str) -> Path:
 
         from app.engine.export._quantize import quantized
 
-        reader = OnnxPredictor(source, image_size=min(task.short, 480))
+        reader = OnnxPredictor(source, image_size=min(workload.short, 480))
         model = quantized(onnx.load(source), reader, _scenes(folder))
         target.write_bytes(model.SerializeToString())
     return target
 
 
-def _export(task: Task, folder: Path) -> None:
+def _export(workload: Workload, folder: Path) -> None:
     from app.engine.export import EXPORTERS, ExportJob
     from benchmarks.speed.engine_ours import build_model
 
-    model, cfg = build_model(task)
+    model, cfg = build_model(workload)
     names = [f"class {number}" for number in range(80)]
     images = _scenes(folder)
     job = ExportJob(model=model, cfg=cfg, class_names=names, directory=folder, images=images)

@@ -24,7 +24,7 @@ KINDS = {
     "d2": "benchmarks.speed.anchor_detectron2",
     "torchvision": "benchmarks.speed.anchor_torchvision",
 }
-"""Module with `load(task: Task, precision: str) -> Engine`."""
+"""Module with `load(workload: Workload, precision: str) -> Engine`."""
 
 CONFIGS = {
     "retinanet_R_50_FPN_1x": "COCO-Detection",
@@ -38,7 +38,7 @@ CONFIGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Workload:
     """A model, its image size (shorter side, limit of the longer one) and a number of threads."""
 
     config: str
@@ -83,7 +83,7 @@ def read_pixels(path: Path) -> Array:
         return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
 
 
-def load_engine(kind: str, task: Task, precision: str) -> Engine:
+def load_engine(kind: str, workload: Workload, precision: str) -> Engine:
     """Import and build one; only ever called in the engine's own process."""
-    engine: Engine = import_module(KINDS[kind]).load(task, precision)
+    engine: Engine = import_module(KINDS[kind]).load(workload, precision)
     return engine

@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from app.engine.cpu.prepare import PRECISIONS
 from app.engine.data.loading.mapper import TestMapper
 from benchmarks.speed.engine_ours import build, build_model
-from benchmarks.speed.engines import Array, Task, read_pixels
-from benchmarks.speed.verb import Options, Parser, add_image, add_models, tasks
+from benchmarks.speed.engines import Array, Workload, read_pixels
+from benchmarks.speed.verb import Options, Parser, add_image, add_models, workloads
 
 _CHANNELS, _HEIGHT, _WIDTH = 256, 100, 152
 _MAPS_ON_GPU = 16
@@ -37,8 +37,8 @@ def add_options(parser: Parser) -> None:
 def contents(options: Options) -> Iterator[dict[str, Any]]:
     """A record for each model."""
     precisions = options.precision or ["fp32", "bf16"]
-    for task in tasks(options):
-        yield measure(task, options.image, precisions, rounds=options.rounds)
+    for workload in workloads(options):
+        yield measure(workload, options.image, precisions, rounds=options.rounds)
 
 
 def describe(content: dict[str, Any]) -> str:
@@ -46,23 +46,25 @@ def describe(content: dict[str, Any]) -> str:
     return str(content)
 
 
-def measure(task: Task, image: Path, precisions: list[str], *, rounds: int) -> dict[str, Any]:
+def measure(
+    workload: Workload, image: Path, precisions: list[str], *, rounds: int
+) -> dict[str, Any]:
     """The content of a `floor` record; kernel and model take turns."""
     pixels = read_pixels(image)
-    flops = count_flops(task, pixels)
+    flops = count_flops(workload, pixels)
     return {
-        "key": [task.config, task.short, task.threads],
-        "config": task.config,
-        "short": task.short,
-        "threads": task.threads,
+        "key": [workload.config, workload.short, workload.threads],
+        "config": workload.config,
+        "short": workload.short,
+        "threads": workload.threads,
         "gflop": flops / 1e9,
-        "precisions": [_of_precision(task, pixels, p, flops, rounds) for p in precisions],
+        "precisions": [_of_precision(workload, pixels, p, flops, rounds) for p in precisions],
     }
 
 
-def count_flops(task: Task, pixels: Array) -> int:
+def count_flops(workload: Workload, pixels: Array) -> int:
     """Operations of convolutions and matrix products, 2 for each multiply-add."""
-    model, cfg = build_model(task)
+    model, cfg = build_model(workload)
     sample = TestMapper.from_config(cfg).from_pixels(pixels)
     # Counted on plain modules: the counter does not know private operators.
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -71,9 +73,9 @@ def count_flops(task: Task, pixels: Array) -> int:
 
 
 def _of_precision(
-    task: Task, pixels: Array, precision: str, flops: int, rounds: int
+    workload: Workload, pixels: Array, precision: str, flops: int, rounds: int
 ) -> dict[str, Any]:
-    predictor, (kernel, kernel_flops) = build(task, precision), peak_kernel(precision)
+    predictor, (kernel, kernel_flops) = build(workload, precision), peak_kernel(precision)
     kernels, models = [], []
     for number in range(rounds + 1):
         kernel_s = min(_seconds(kernel) for _ in range(5))

@@ -12,9 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.engines import KINDS, EngineSpec, Task
+from benchmarks.speed.engines import KINDS, EngineSpec, Workload
 from benchmarks.speed.side_by_side import ended_at_last, start, summary, take_turns
-from benchmarks.speed.verb import Options, Parser, add_engines, add_image, add_models, specs, tasks
+from benchmarks.speed.verb import (
+    Options,
+    Parser,
+    add_engines,
+    add_image,
+    add_models,
+    specs,
+    workloads,
+)
 
 KIND = "inference"
 
@@ -29,18 +37,20 @@ def add_options(parser: Parser) -> None:
 def contents(options: Options) -> Iterator[dict[str, Any]]:
     """A record for each model."""
     engines = specs(options)
-    for task in tasks(options):
-        yield measure(task, options.image.resolve(), engines, rounds=options.rounds)
+    for workload in workloads(options):
+        yield measure(workload, options.image.resolve(), engines, rounds=options.rounds)
 
 
-def measure(task: Task, image: Path, specs: Sequence[EngineSpec], *, rounds: int) -> dict[str, Any]:
+def measure(
+    workload: Workload, image: Path, specs: Sequence[EngineSpec], *, rounds: int
+) -> dict[str, Any]:
     """The content of an `inference` record."""
     firsts = []
     with ended_at_last([]) as workers:
         for spec in specs:
-            numbers = [str(n) for n in (task.short, task.max_size, task.threads)]
-            arguments = [spec.kind, spec.precision, task.config, *numbers, str(image)]
-            workers.append(start(spec, "worker", arguments, threads=task.threads))
+            numbers = [str(n) for n in (workload.short, workload.max_size, workload.threads)]
+            arguments = [spec.kind, spec.precision, workload.config, *numbers, str(image)]
+            workers.append(start(spec, "worker", arguments, threads=workload.threads))
             workers[-1].answer()
             first_s = workers[-1].ask("run")["wall_s"]
             since_start_s = time.perf_counter() - workers[-1].started
@@ -49,11 +59,11 @@ def measure(task: Task, image: Path, specs: Sequence[EngineSpec], *, rounds: int
         found = [worker.ask("detections") for worker in workers]
     exported = ["exported"] if any(spec.kind == "onnx" for spec in specs) else []
     return {
-        "key": [task.config, task.short, task.threads, *exported],
-        "config": task.config,
-        "short": task.short,
-        "max_size": task.max_size,
-        "threads": task.threads,
+        "key": [workload.config, workload.short, workload.threads, *exported],
+        "config": workload.config,
+        "short": workload.short,
+        "max_size": workload.max_size,
+        "threads": workload.threads,
         "image": image.name,
         "rounds": rounds,
         "load_average": os.getloadavg()[0],

@@ -73,7 +73,7 @@ def measure(
         f"{precision}",
         "columns": ["photographs", "model alone, images/s", "whole task, images/s", "share"],
         "rows": [[f"{count:,}", f"{rate:.1f}", f"{whole:.1f}", f"**{whole / rate:.2f}**"]],
-        "notes": "Task: `python -m app.start` from process start to exit, JPEGs of "
+        "notes": "Workload: `python -m app.start` from process start to exit, JPEGs of "
         f"{_size(photographs[0])} in, infer-result.json out. Model alone: its predictor with its "
         "settings on decoded and resized images, to final boxes; before and after the task "
         f"{alone[0]:.1f} and {alone[1]:.1f} images/s.",

@@ -24,10 +24,10 @@ from app.engine.modeling.rpn import RPN
 from app.engine.predictor import Predictor
 from benchmarks.speed import train_ours
 from benchmarks.speed.engine_ours import build_model
-from benchmarks.speed.engines import Task, read_pixels
+from benchmarks.speed.engines import Workload, read_pixels
 from benchmarks.speed.report import described
 from benchmarks.speed.train_batch import make_batch
-from benchmarks.speed.verb import Options, Parser, add_image, add_models, tasks
+from benchmarks.speed.verb import Options, Parser, add_image, add_models, workloads
 
 KIND = "savings"
 
@@ -102,51 +102,54 @@ def add_options(parser: Parser) -> None:
 
 def contents(options: Options) -> Iterator[dict[str, Any]]:
     """A record for each model."""
-    for task in tasks(options):
+    for workload in workloads(options):
         yield measure(
-            task, options.image, options.precision, train=options.train, rounds=options.rounds
+            workload, options.image, options.precision, train=options.train, rounds=options.rounds
         )
 
 
 describe = described
 
 
-def measure(task: Task, image: Path, precision: str, *, train: bool, rounds: int) -> dict[str, Any]:
+def measure(
+    workload: Workload, image: Path, precision: str, *, train: bool, rounds: int
+) -> dict[str, Any]:
     """The content of a `savings` record."""
     table = TRAINING if train else INFERENCE
-    names = [name for name in table if _ONLY.get(name, "") in task.config]
+    names = [name for name in table if _ONLY.get(name, "") in workload.config]
     with _likely_objects():
-        ways = {"": _way(task, image, precision, train)}
+        ways = {"": _way(workload, image, precision, train)}
         for name in names:
             with ExitStack() as stack:
                 table[name](stack)
-                ways[name] = _way(task, image, precision, train)
+                ways[name] = _way(workload, image, precision, train)
         times = _take_turns(ways, rounds)
     what = "one training step of 2" if train else "one image"
     rows = [_row(name, times) for name in names]
     if not train:
         rows.append(_nms_of_prefix(rounds))
     return {
-        "key": [task.config, task.short, precision, what],
-        "title": f"What each detour gains: {task.config}, {task.short} px, {precision}, {what}",
+        "key": [workload.config, workload.short, precision, what],
+        "title": "What each detour gains: "
+        f"{workload.config}, {workload.short} px, {precision}, {what}",
         "columns": ["detour", "with, ms", "without, ms", "gain"],
         "rows": rows,
-        "notes": f"`python -m benchmarks.speed savings --config {task.config} "
-        f"--short {task.short} --precision {precision}{' --train' if train else ''}`; {rounds} "
+        "notes": f"`python -m benchmarks.speed savings --config {workload.config} "
+        f"--short {workload.short} --precision {precision}{' --train' if train else ''}`; {rounds} "
         "rounds in turns, medians; gain: median of the quotients within a round, less 1. "
-        f"{task.threads} threads. Seeded weights; boxes are asked for at {_OBJECTS} objects of "
+        f"{workload.threads} threads. Seeded weights; boxes are asked for at {_OBJECTS} objects of "
         "20 to 400 pixels, for seeded scores lie everywhere.",
     }
 
 
-def _way(task: Task, image: Path, precision: str, train: bool) -> Callable[[], Any]:
+def _way(workload: Workload, image: Path, precision: str, train: bool) -> Callable[[], Any]:
     """Prepare a model; return a function that detects, or does a training step."""
-    model, cfg = build_model(task)
+    model, cfg = build_model(workload)
     if not train:
         predictor, pixels = Predictor(model, cfg, precision=precision, consume=True), None
         pixels = read_pixels(image)
         return lambda: predictor.detect([pixels])
-    batch = make_batch([image], batch=2, short=task.short, max_size=task.max_size)
+    batch = make_batch([image], batch=2, short=workload.short, max_size=workload.max_size)
     stepper = train_ours.build(model, cfg, precision)
     samples = [train_ours.sample(labelled, masks=cfg.MODEL.MASK_ON) for labelled in batch]
 

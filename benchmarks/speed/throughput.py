@@ -18,11 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from app.engine.cpu.prepare import PRECISIONS
 from benchmarks.speed import anchor_torchvision, engine_ours, train_ours, train_torchvision
-from benchmarks.speed.engines import Task
+from benchmarks.speed.engines import Workload
 from benchmarks.speed.floor import peak_kernel
 from benchmarks.speed.report import described
 from benchmarks.speed.train_batch import LabelledImage, make_batch
-from benchmarks.speed.verb import Options, Parser, add_images, add_models, tasks
+from benchmarks.speed.verb import Options, Parser, add_images, add_models, workloads
 
 Call = Callable[[], Any]
 Batch = Sequence[LabelledImage]
@@ -40,7 +40,7 @@ class Job:
     device  cpu, cuda:0, ...
     """
 
-    task: Task
+    workload: Workload
     work: str
     device: str
     precision: str
@@ -61,8 +61,8 @@ def add_options(parser: Parser) -> None:
 
 def contents(options: Options) -> Iterator[dict[str, Any]]:
     """A record for each model."""
-    for task in tasks(options):
-        job = Job(task, options.work, options.device, options.precision)
+    for workload in workloads(options):
+        job = Job(workload, options.work, options.device, options.precision)
         yield measure(job, options.image, options.batch or [1])
 
 
@@ -71,12 +71,14 @@ describe = described
 
 def measure(job: Job, images: Sequence[Path], batch_sizes: Sequence[int]) -> dict[str, Any]:
     """The content of a `throughput` record."""
-    task, device = job.task, _name_of(job.device)
-    (first,) = make_batch(images, batch=1, short=task.short, max_size=task.max_size)
+    workload, device = job.workload, _name_of(job.device)
+    (first,) = make_batch(images, batch=1, short=workload.short, max_size=workload.max_size)
     flops, peak = _flops_of(job, first), peak_flops(job.device, job.precision)
     rows: list[list[Any]] = []
     for batch_size in batch_sizes:
-        batch = make_batch(images, batch=batch_size, short=task.short, max_size=task.max_size)
+        batch = make_batch(
+            images, batch=batch_size, short=workload.short, max_size=workload.max_size
+        )
         seconds = {
             engine: _median_s(job.device, CALLS[engine, job.work](job, batch))
             for engine in ("torchvision", "ours")
@@ -88,8 +90,8 @@ def measure(job: Job, images: Sequence[Path], batch_sizes: Sequence[int]) -> dic
                 [batch_size, engine, f"{batch_size / s:.1f}", f"{1000 * s:.1f}", speedup, share]
             )
     return {
-        "key": [task.config, task.short, task.threads, device, job.work, job.precision],
-        "title": f"Throughput on {device}: {job.work}, {task.config}, {task.short} px, "
+        "key": [workload.config, workload.short, workload.threads, device, job.work, job.precision],
+        "title": f"Throughput on {device}: {job.work}, {workload.config}, {workload.short} px, "
         f"{job.precision}",
         "columns": ["batch", "engine", "images/s", "ms", "speed-up", "of peak"],
         "rows": rows,
@@ -111,13 +113,13 @@ def peak_flops(device: str, precision: str) -> float:
 
 
 def _our_inference(job: Job, batch: Batch) -> Call:
-    predictor = engine_ours.build(job.task, job.precision, job.device)
+    predictor = engine_ours.build(job.workload, job.precision, job.device)
     samples = [train_ours.sample(image, masks=False) for image in batch]
     return lambda: predictor.detect_batch(samples)
 
 
 def _our_training(job: Job, batch: Batch) -> Call:
-    model, cfg = engine_ours.build_model(job.task, job.device)
+    model, cfg = engine_ours.build_model(job.workload, job.device)
     stepper = train_ours.build(model, cfg, job.precision)
     samples = [train_ours.sample(image, masks=cfg.MODEL.MASK_ON) for image in batch]
     return lambda: stepper(samples)
@@ -125,7 +127,7 @@ def _our_training(job: Job, batch: Batch) -> Call:
 
 def _their_inference(job: Job, batch: Batch) -> Call:
     kind, dtype = torch.device(job.device).type, PRECISIONS[job.precision]
-    model = anchor_torchvision.build_model(job.task).eval().to(job.device)
+    model = anchor_torchvision.build_model(job.workload).eval().to(job.device)
     images = [torch.from_numpy(train_torchvision.chw(image)) for image in batch]
 
     def detect() -> list[dict[str, Tensor]]:
@@ -137,7 +139,7 @@ def _their_inference(job: Job, batch: Batch) -> Call:
 
 
 def _their_training(job: Job, batch: Batch) -> Call:
-    return train_torchvision.build(job.task, job.precision, batch, torch.device(job.device))
+    return train_torchvision.build(job.workload, job.precision, batch, torch.device(job.device))
 
 
 CALLS: dict[tuple[str, str], Callable[[Job, Batch], Call]] = {
@@ -150,7 +152,7 @@ CALLS: dict[tuple[str, str], Callable[[Job, Batch], Call]] = {
 
 def _flops_of(job: Job, image: LabelledImage) -> int:
     """Operations of an image, on plain modules: the counter does not know private operators."""
-    model, cfg = engine_ours.build_model(job.task, job.device)
+    model, cfg = engine_ours.build_model(job.workload, job.device)
     sample = train_ours.sample(image, masks=cfg.MODEL.MASK_ON)
     with FlopCounterMode(display=False) as counter:
         if job.work == "inference":

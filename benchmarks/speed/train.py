@@ -5,10 +5,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.engines import EngineSpec, Task
+from benchmarks.speed.engines import EngineSpec, Workload
 from benchmarks.speed.side_by_side import Worker, ended_at_last, start, summary, take_turns
 from benchmarks.speed.train_engines import MODULES
-from benchmarks.speed.verb import Options, Parser, add_engines, add_images, add_models, specs, tasks
+from benchmarks.speed.verb import (
+    Options,
+    Parser,
+    add_engines,
+    add_images,
+    add_models,
+    specs,
+    workloads,
+)
 
 KIND = "training"
 
@@ -24,12 +32,12 @@ def add_options(parser: Parser) -> None:
 def contents(options: Options) -> Iterator[dict[str, Any]]:
     """A record for each model."""
     engines = specs(options)
-    for task in tasks(options):
-        yield measure(task, options.image, engines, batch=options.batch, rounds=options.rounds)
+    for workload in workloads(options):
+        yield measure(workload, options.image, engines, batch=options.batch, rounds=options.rounds)
 
 
 def measure(
-    task: Task,
+    workload: Workload,
     images: Sequence[Path],
     specs: Sequence[EngineSpec],
     *,
@@ -37,20 +45,20 @@ def measure(
     rounds: int,
 ) -> dict[str, Any]:
     """The content of a `training` record."""
-    numbers = [str(n) for n in (task.short, task.max_size, task.threads, batch)]
+    numbers = [str(n) for n in (workload.short, workload.max_size, workload.threads, batch)]
     files = [str(image.resolve()) for image in images]
     with ended_at_last([]) as workers:
         for spec in specs:
-            arguments = [spec.kind, spec.precision, task.config, *numbers, *files]
-            workers.append(start(spec, "train_worker", arguments, threads=task.threads))
+            arguments = [spec.kind, spec.precision, workload.config, *numbers, *files]
+            workers.append(start(spec, "train_worker", arguments, threads=workload.threads))
             workers[-1].answer()
         take_turns(workers, rounds=rounds)
     return {
-        "key": [task.config, task.short, task.threads, batch],
-        "config": task.config,
-        "short": task.short,
-        "max_size": task.max_size,
-        "threads": task.threads,
+        "key": [workload.config, workload.short, workload.threads, batch],
+        "config": workload.config,
+        "short": workload.short,
+        "max_size": workload.max_size,
+        "threads": workload.threads,
         "batch": batch,
         "images": [image.name for image in images],
         "rounds": rounds,

@@ -6,14 +6,14 @@ from typing import Any
 import torch
 
 from benchmarks.speed.anchor_detectron2 import build_model
-from benchmarks.speed.engines import Task
+from benchmarks.speed.engines import Workload
 from benchmarks.speed.train_batch import LabelledImage
 from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
 
 
-def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
+def load(workload: Workload, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
     """Return a function that does a step on a fixed batch."""
-    model, cfg = build_model(task, precision)
+    model, cfg = build_model(workload, precision)
     from detectron2.solver import build_optimizer
     from detectron2.utils.events import EventStorage
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from benchmarks.speed.engines import Task
+from benchmarks.speed.engines import Workload
 from benchmarks.speed.train_batch import LabelledImage
 
 TrainStep = Callable[[], dict[str, float]]
@@ -14,14 +14,14 @@ MODULES = {
     "d2": "benchmarks.speed.train_detectron2",
     "torchvision": "benchmarks.speed.train_torchvision",
 }
-"""Module with `load(task, precision, batch) -> TrainStep`."""
+"""Module with `load(workload, precision, batch) -> TrainStep`."""
 
 LEARNING_RATE = 1e-4
 
 
 def load_trainer(
-    kind: str, task: Task, precision: str, batch: Sequence[LabelledImage]
+    kind: str, workload: Workload, precision: str, batch: Sequence[LabelledImage]
 ) -> TrainStep:
     """Import and build one; only ever called in the engine's own process."""
-    step: TrainStep = import_module(MODULES[kind]).load(task, precision, batch)
+    step: TrainStep = import_module(MODULES[kind]).load(workload, precision, batch)
     return step

@@ -13,14 +13,14 @@ from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
 from app.engine.training.update.step import Stepper
 from benchmarks.speed.engine_ours import build_model
-from benchmarks.speed.engines import Task
+from benchmarks.speed.engines import Workload
 from benchmarks.speed.train_batch import LabelledImage
 from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
 
 
-def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
+def load(workload: Workload, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
     """Return a function that does a step on a fixed batch."""
-    model, cfg = build_model(task)
+    model, cfg = build_model(workload)
     stepper = build(model, cfg, precision)
     samples = [sample(image, masks=cfg.MODEL.MASK_ON) for image in batch]
     seeds = iter(range(10**9))

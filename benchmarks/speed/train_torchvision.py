@@ -9,7 +9,7 @@ from torch import Tensor
 
 from app.engine.cpu.prepare import PRECISIONS
 from benchmarks.speed.anchor_torchvision import build_model
-from benchmarks.speed.engines import Task
+from benchmarks.speed.engines import Workload
 from benchmarks.speed.train_batch import LabelledImage
 from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
 
@@ -17,17 +17,17 @@ from benchmarks.speed.train_engines import LEARNING_RATE, TrainStep
 _FROZEN = ("backbone.body.conv1.", "backbone.body.layer1.")
 
 
-def load(task: Task, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
+def load(workload: Workload, precision: str, batch: Sequence[LabelledImage]) -> TrainStep:
     """Return a function that does a step on a fixed batch."""
-    step = build(task, precision, batch, torch.device("cpu"))
+    step = build(workload, precision, batch, torch.device("cpu"))
     return lambda: {name: float(loss) for name, loss in step().items()}
 
 
 def build(
-    task: Task, precision: str, batch: Sequence[LabelledImage], device: torch.device
+    workload: Workload, precision: str, batch: Sequence[LabelledImage], device: torch.device
 ) -> Callable[[], dict[str, Tensor]]:
     """Return a function that does a step on a fixed batch and returns its losses on the device."""
-    model = build_model(task).train().to(device)
+    model = build_model(workload).train().to(device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(_FROZEN))
     trained = [p for p in model.parameters() if p.requires_grad]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.engines import Task
+from benchmarks.speed.engines import Workload
 from benchmarks.speed.serving import Answers, serve, timed
 from benchmarks.speed.train_batch import make_batch
 from benchmarks.speed.train_engines import load_trainer
@@ -16,10 +16,10 @@ from benchmarks.speed.train_engines import load_trainer
 def load(arguments: list[str]) -> Answers:
     """Load an engine and its batch."""
     kind, precision, config, short, max_size, threads, batch, *images = arguments
-    task = Task(config, int(short), int(max_size), int(threads))
+    workload = Workload(config, int(short), int(max_size), int(threads))
     files = [Path(image) for image in images]
-    labelled = make_batch(files, batch=int(batch), short=task.short, max_size=task.max_size)
-    step = load_trainer(kind, task, precision, labelled)
+    labelled = make_batch(files, batch=int(batch), short=workload.short, max_size=workload.max_size)
+    step = load_trainer(kind, workload, precision, labelled)
 
     def answer(question: str) -> dict[str, Any] | None:
         if question != "run":

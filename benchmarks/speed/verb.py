@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.speed.engines import CONFIGS, EngineSpec, Task
+from benchmarks.speed.engines import CONFIGS, EngineSpec, Workload
 
 Options = argparse.Namespace
 Parser = argparse.ArgumentParser
@@ -29,7 +29,7 @@ class Verb(Protocol):
 
 
 def add_models(parser: Parser, *, rounds: int = 0) -> None:
-    """Add options for models, image size, threads and rounds: see `tasks`."""
+    """Add options for models, image size, threads and rounds: see `workloads`."""
     parser.add_argument("--config", action="append", choices=list(CONFIGS), required=True)
     parser.add_argument("--short", type=int, default=800)
     parser.add_argument("--max", type=int, help="default: 5/3 of --short, as 1333 for 800")
@@ -38,10 +38,10 @@ def add_models(parser: Parser, *, rounds: int = 0) -> None:
     parser.add_argument("--threads", type=int, default=2)
 
 
-def tasks(options: Options) -> list[Task]:
-    """A task for each model."""
+def workloads(options: Options) -> list[Workload]:
+    """A workload for each model."""
     max_size = options.max or options.short * 1333 // 800
-    return [Task(c, options.short, max_size, options.threads) for c in options.config]
+    return [Workload(c, options.short, max_size, options.threads) for c in options.config]
 
 
 def add_engines(parser: Parser, kinds: Collection[str]) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.engines import Task, load_engine, read_pixels
+from benchmarks.speed.engines import Workload, load_engine, read_pixels
 from benchmarks.speed.serving import Answers, serve, timed
 
 
@@ -17,7 +17,7 @@ def load(arguments: list[str]) -> Answers:
     """Load an engine and its image."""
     kind, precision, config, short, max_size, threads, image = arguments
     pixels = read_pixels(Path(image))
-    engine = load_engine(kind, Task(config, int(short), int(max_size), int(threads)), precision)
+    engine = load_engine(kind, Workload(config, int(short), int(max_size), int(threads)), precision)
     found: dict[str, Any] = {}
 
     def answer(question: str) -> dict[str, Any] | None:

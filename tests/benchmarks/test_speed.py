@@ -20,7 +20,7 @@ from benchmarks.speed import (
     throughput,
     train_engines,
 )
-from benchmarks.speed.engines import KINDS, EngineSpec, Task
+from benchmarks.speed.engines import KINDS, EngineSpec, Workload
 from benchmarks.speed.infer import _difference
 from benchmarks.speed.side_by_side import ended_at_last, start
 from benchmarks.speed.throughput import _cpu_clock
@@ -73,7 +73,7 @@ def test_a_worker_answers_until_it_is_asked_to_end(tmp_path):
 
 
 def test_config_files_are_found():
-    assert Task("mask_rcnn_R_50_FPN_1x", 800, 1333, 2).file == (
+    assert Workload("mask_rcnn_R_50_FPN_1x", 800, 1333, 2).file == (
         "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"
     )
 
@@ -189,7 +189,7 @@ def test_throughput_is_images_by_the_time_of_a_call(work, device, tmp_path, monk
         monkeypatch.setattr(throughput, name, value)
     image = tmp_path / "grey.png"
     Image.new("RGB", (48, 32), (90, 90, 90)).save(image)
-    job = throughput.Job(Task("retinanet_R_50_FPN_1x", 64, 96, 1), work, device, "bf16")
+    job = throughput.Job(Workload("retinanet_R_50_FPN_1x", 64, 96, 1), work, device, "bf16")
     with ExitStack() as stack:
         if device != "cpu":
             stack.enter_context(fake_gpu())
