@@ -97,6 +97,79 @@ def infer(input_dir: In, output_dir: Out, as_json: Json = False) -> None:
     _run_task("infer", input_dir, output_dir, as_json=as_json)
 
 
+@app.command()
+def prepare(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="a folder of COCO, VOC, YOLO, LabelMe, CVAT or Label Studio, or of photographs;"
+            " or one annotation file or data.yaml",
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="the folder to make, for --in")],
+    layout: Annotated[
+        str, typer.Option("--from", metavar="NAME", help="the layout, if it is not recognised")
+    ] = "",
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="where the images are, if not in SOURCE")
+    ] = None,
+    classes: Annotated[
+        str, typer.Option(metavar="A,B", help="the classes to keep, in this order [all]")
+    ] = "",
+    split: Annotated[
+        Literal["auto", "source", "random", "folder", "time"],
+        typer.Option(
+            help="how images are divided: as the source does, at random, by whole folders, or the"
+            " latest for validation; auto: source, else random"
+        ),
+    ] = "auto",
+    val: Annotated[float, typer.Option(help="share of the images for validation")] = 0.2,
+    seed: Annotated[int, typer.Option(help="random numbers of the division")] = 0,
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="a trained model to mine, infer or start with"),
+    ] = None,
+    annotated_frame: Annotated[
+        Literal["auto", "shown", "stored", "scaled"],
+        typer.Option(help="the picture in which boxes were drawn (docs/data.md)"),
+    ] = "auto",
+    box_corners: Annotated[
+        Literal["auto", "inclusive", "exclusive"],
+        typer.Option(help="the maxima of VOC's boxes (docs/data.md)"),
+    ] = "auto",
+    accepted_smells: Annotated[
+        str, typer.Option(metavar="A,B", help="data that looks wrong but is right")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="replace an earlier result")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Make a task's folder from labelled images of any tool."""
+    from app.detex.prepare import report
+    from app.engine.data.formats import Conventions
+    from app.exchange.prepare.request import PrepareRequest
+
+    request = PrepareRequest(
+        source=source,
+        out=out,
+        images=images,
+        layout=layout,
+        class_names=_names(classes),
+        rule=split,
+        val=val,
+        seed=seed,
+        conventions=Conventions(annotated_frame, box_corners),
+        accepted_smells=_names(accepted_smells),
+        model=model,
+        replace=force,
+    )
+    raise typer.Exit(report(request, as_json=as_json))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 _ALL_WORDS = {"ignore_unknown_options": True, "help_option_names": []}
 
 

@@ -38,7 +38,7 @@ def settle(name: str, num_listed: int, records: Sequence[ImageRecord], reading: 
 
 def require_usable(name: str, num_listed: int, problems: Problems) -> None:
     """Raise DatasetError if the set `name` is broken; see `settle`."""
-    _refuse_what_stops(problems, name)
+    refuse_what_stops(problems, name)
     _refuse_a_broken_set(problems, num_listed, name)
 
 
@@ -87,7 +87,7 @@ def _per_class(records: Sequence[ImageRecord], class_names: Sequence[str]) -> st
     return ", ".join(shown) or "none"
 
 
-def _refuse_what_stops(problems: Problems, name: str) -> None:
+def refuse_what_stops(problems: Problems, name: str) -> None:
     """Raise DatasetError for the most frequent problem that makes the whole set unusable."""
     for kind, count in problems.with_effect(Effect.STOPS).items():
         raise DatasetError(f"{name} set: {count} x {problems.told(kind)}")

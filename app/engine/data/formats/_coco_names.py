@@ -1,4 +1,4 @@
-"""Find the entry of an image in a COCO file by the longest end that both names have in common.
+"""Find the entry of an image in an annotation file by the longest end common to both names.
 
 Names are compared as written, then in the spellings of other programs and systems: each spelling is
 tried on images without an entry so far, and its matches are counted. If an image fits two entries
@@ -22,9 +22,9 @@ from app.engine.data.problems import Effect, Problems
 Parts = tuple[str, ...]
 T = TypeVar("T")
 
-TWO_ENTRIES = "image that two entries of the COCO file fit equally well"
-TWO_IMAGES = "entry of the COCO file that two images fit equally well"
-OTHER_FOLDER = "image found by the end of its name (the COCO file lists it in another folder)"
+TWO_ENTRIES = "image that two entries of the annotation file fit equally well"
+TWO_IMAGES = "entry of the annotation file that two images fit equally well"
+OTHER_FOLDER = "image found by the end of its name (the annotation file lists it in another folder)"
 _REMEDY = "let file_name have the folder, too, and list each image once"
 
 _MAX_PARTS = 1_000_000

@@ -94,7 +94,7 @@ class ObjectReader:
                 class_id,
                 frame.box(box),
                 crowd=self.is_crowd(entry),
-                difficult=self.is_ignored(entry),
+                difficult=self.is_ignored(entry) or entry.get("difficult") == 1,
                 segmentation=None if mask is None else frame.mask(mask, frames.shown),
                 area=self.area(entry) * frame.scale,
                 keypoints=self.keypoints(entry, frame) if self.num_keypoints else None,
@@ -183,7 +183,7 @@ class ObjectReader:
         elif angle:
             self.count(ROTATED, entry, f"by {angle:g} degrees", Effect.CHANGED)
             # The corners of a rotated box may lie outside the picture, the object rarely does.
-            return _clipped(enclosing(box, math.radians(angle)), size)
+            return clipped(enclosing(box, math.radians(angle)), size)
         return box
 
     def is_ignored(self, entry: Entry) -> bool:
@@ -224,7 +224,7 @@ def parse_box(value: Any) -> Box | None:
         return None
 
 
-def _clipped(box: Box, size: Size) -> Box:
+def clipped(box: Box, size: Size) -> Box:
     """Clip a box to a picture of `size`; unchanged if its centre is outside."""
     x0, y0, x1, y1 = box
     height, width = map(float, size)

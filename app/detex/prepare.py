@@ -1,0 +1,62 @@
+"""`detex prepare`: labelled images as people keep them -> a folder that `detex train` takes."""
+
+import json
+import logging
+import shlex
+import sys
+from dataclasses import replace
+
+import typer
+
+from app.engine.config.yaml_file import read_config
+from app.exchange.prepare.request import PrepareRequest
+from app.exchange.prepare.run import prepare
+from app.places import CONFIG_ROOT, weights_folders
+from app.tasks.failures import told
+from executor.errors import StoppedError
+from executor.hyperparameters import BOXES
+
+logger = logging.getLogger("app.detex")
+
+
+def report(request: PrepareRequest, *, as_json: bool) -> int:
+    """Make the folder; say what was read, left out and written. Returns the exit status."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr, force=True)
+    try:
+        outcome = prepare(replace(request, config_file=_first_model(request.config_file)))
+    except KeyboardInterrupt:
+        logger.error("interrupted; nothing was made")
+        return StoppedError.exit_status
+    except Exception as error:
+        known = told(error)
+        typer.echo(f"detex: {known}", err=True)
+        if as_json:
+            typer.echo(json.dumps({"status": known.exit_status, "error": str(known)}))
+        return known.exit_status
+    for line in outcome.lines:
+        typer.echo(line, err=as_json)
+    if as_json:
+        typer.echo(json.dumps({"status": 0, **outcome.account}, ensure_ascii=False))
+    else:
+        typer.echo(_next(request, is_labelled=outcome.is_labelled))
+    return 0
+
+
+def _first_model(wanted: str) -> str:
+    """The wanted model, or another one if only the other's weights are here."""
+    weights = str(read_config(CONFIG_ROOT / wanted).values["MODEL"]["WEIGHTS"])
+    name = weights.rpartition("/")[2]
+    if any((folder / name).is_file() for folder in weights_folders()):
+        return wanted
+    from app.tasks.weights_at_hand import configs_at_hand  # imports torch
+
+    return next(iter(configs_at_hand(BOXES)), wanted)
+
+
+def _next(request: PrepareRequest, *, is_labelled: bool) -> str:
+    """The commands that can follow."""
+    folder = shlex.quote(str(request.out))
+    if is_labelled:
+        return f"next: detex check {folder}; detex train --in {folder} --out RUN"
+    model = "" if request.model else f" (put a trained model into {folder}/models first)"
+    return f"next: detex mine --in {folder} --out FOUND, or detex infer{model}"
