@@ -24,6 +24,7 @@ from app.engine.modeling.backbones import BODIES
 from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.necks import NECKS
 from app.engine.modeling.roi_heads import ROI_HEADS
+from app.exchange.sources import SOURCES
 from app.tasks import TASKS
 from executor import hyperparameters, task_traits
 from executor.hyperparameters import MiningHyperparameters
@@ -218,6 +219,7 @@ ROOMS: dict[str, tuple[str, Mapping[str, object]]] = {
     "heads inside proposals": ("app.engine.modeling.roi_heads.ROI_HEADS", ROI_HEADS),
     "mining strategies": ("app.engine.mining.STRATEGIES", STRATEGIES),
     "annotation formats": ("app.engine.data.formats.FORMATS", FORMATS),
+    "sources of `detex prepare`": ("app.exchange.sources.SOURCES", SOURCES),
     "forms of export": ("app.engine.export.EXPORTERS", EXPORTERS),
     "tasks": ("app.tasks.TASKS", TASKS),
     "checks of a task's folder": ("app.check.CHECKS", CHECKS),

@@ -32,6 +32,8 @@ from app.engine.modeling.backbones import BODIES
 from app.engine.modeling.build import META_ARCHITECTURES, build_detector
 from app.engine.modeling.necks import NECKS
 from app.engine.modeling.roi_heads import ROI_HEADS
+from app.exchange import sources
+from app.exchange.sources import SOURCES
 from app.tasks import TASKS
 from docker.generate import generated_files
 from executor.env import Env, OutputPaths
@@ -79,6 +81,7 @@ def _modules(values: object) -> set[str]:
         pytest.param(mining, _modules(STRATEGIES), id="mining strategies"),
         pytest.param(formats, _modules(FORMATS), id="annotation formats"),
         pytest.param(export, {f"{export.__name__}.{name}" for name in EXPORTERS}, id="exports"),
+        pytest.param(sources, _modules(SOURCES), id="sources"),
         pytest.param(check, {f"{check.__name__}.{name}" for name in CHECKS}, id="checks"),
     ],
 )

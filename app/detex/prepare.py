@@ -59,4 +59,4 @@ def _next(request: PrepareRequest, *, is_labelled: bool) -> str:
     if is_labelled:
         return f"next: detex check {folder}; detex train --in {folder} --out RUN"
     model = "" if request.model else f" (put a trained model into {folder}/models first)"
-    return f"next: detex mine --in {folder} --out FOUND, or detex infer{model}"
+    return f"next: detex mine --in {folder} --out RUN, or detex infer{model}"

@@ -5,9 +5,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.engine.data.near_duplicates import near_duplicate_groups
 
-def groups_of_near_duplicates(paths: Sequence[Path]) -> list[list[int]]:
-    """Groups of at least two images that are copies of each other, as positions in `paths`."""
+
+def groups_of_copies(paths: Sequence[Path]) -> list[list[int]]:
+    """Groups of at least two images that show the same, as positions in `paths`.
+
+    They are near-duplicates or the same file, which finds copies of pictures without contrast, too.
+    """
+    near = near_duplicate_groups(paths).groups
+    known = list(map(set, near))
+    return near + [same for same in _same_files(paths) if not any(map(set(same).issubset, known))]
+
+
+def _same_files(paths: Sequence[Path]) -> list[list[int]]:
     by_size = defaultdict(list)
     for index, path in enumerate(paths):
         by_size[path.stat().st_size].append(index)

@@ -80,18 +80,11 @@ def candidate_config() -> str:
 
 
 def environment(task: str) -> str:
-    """An env.yaml for a container.
-
-    task  "training", or '' for mining and infer, of which the user chooses one
-    """
-    lines = ["# For a container; `detex train`, `mine` and `infer` say the task themselves."]
-    lines.append("protocol_version: 1.1.0")
-    if task:
-        lines.append(f"run_{task}: true")
-    else:
-        lines.append("# Set one of the two, or both, to true.")
-        lines += ["run_mining: false", "run_infer: false"]
-    return "\n".join(lines) + "\n"
+    """The env.yaml of a task: training, mining or infer."""
+    return (
+        f"# For a container. `detex` does not need it: the verb says the task.\n"
+        f"protocol_version: 1.1.0\nrun_{task}: true\n"
+    )
 
 
 def _about_masks(records: Sequence[ImageRecord]) -> str:

@@ -21,14 +21,14 @@ from app.exchange.prepare.assets import names_of, place_images
 from app.exchange.prepare.classes import choose_classes
 from app.exchange.prepare.coco_file import write_coco
 from app.exchange.prepare.division import Division, Images, divide
-from app.exchange.prepare.duplicates import groups_of_near_duplicates
+from app.exchange.prepare.duplicates import groups_of_copies
 from app.exchange.prepare.in_folder import new_folder, what_is_wrong, write_account
 from app.exchange.prepare.model_folder import copy_model, models_in
 from app.exchange.prepare.request import PrepareRequest
 from app.exchange.sources import SOURCES, Content, Place, Request, Split, recognised
 from common.text import printable
 
-COPY = "image that (nearly) repeats another one (kept on the same side)"
+COPY = "image that (nearly) repeats another one (the two never lie on both sides)"
 
 _LAYOUT_OPTION = "--from"
 _SMELLS_OPTION = "--accepted-smells"
@@ -142,7 +142,7 @@ def _labelled(content: Content, roots: Sequence[Path], request: PrepareRequest) 
     )
     paths = [record.path for record in records]
     names = names_of(paths, roots)
-    copies = groups_of_near_duplicates(paths)
+    copies = groups_of_copies(paths)
     for group in copies:
         for index in group[1:]:
             problems.add(COPY, f"{names[index]} and {names[group[0]]}")
@@ -165,7 +165,9 @@ def _write(folder: Path, data: _Data, request: PrepareRequest, *, is_labelled: b
         paths = [record.path for record in data.records]
         _write_index(folder / "candidate-index.tsv", data.names, "")
         (folder / "config.yaml").write_text(first_config.candidate_config(), encoding="utf-8")
-        (folder / "env.yaml").write_text(first_config.environment(""), encoding="utf-8")
+        for task in ("mining", "infer"):
+            text = first_config.environment(task)
+            (folder / f"env-{task}.yaml").write_text(text, encoding="utf-8")
         return place_images(paths, data.names, assets)
     num_copies = 0
     (folder / "annotations").mkdir()

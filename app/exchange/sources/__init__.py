@@ -30,7 +30,7 @@ def recognised(place: Place, *, option: str) -> tuple[str, str]:
 
     Raises DatasetError unless exactly one layout is recognised.
     """
-    found = {name: sign for name, source in SOURCES.items() if (sign := source.recognise(place))}
+    found = _signs(place, is_labelled=True) or _signs(place, is_labelled=False)
     if len(found) == 1:
         return next(iter(found.items()))
     if found:
@@ -45,3 +45,9 @@ def recognised(place: Place, *, option: str) -> tuple[str, str]:
         f" {len(place.images)} of them images, but none of: {looked_for}; if it is one of them, say"
         f" so with {option} NAME ({', '.join(SOURCES)})"
     )
+
+
+def _signs(place: Place, *, is_labelled: bool) -> dict[str, str]:
+    """The layouts of one kind that the place may have, with what shows it."""
+    sources = {n: source for n, source in SOURCES.items() if source.is_labelled == is_labelled}
+    return {name: sign for name, source in sources.items() if (sign := source.recognise(place))}
