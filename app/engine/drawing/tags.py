@@ -9,6 +9,9 @@ from PIL import ImageDraw, ImageFont
 from app.engine.drawing.colors import Color, ink_on
 from app.engine.drawing.outlines import Rect
 
+_MAX_SHARE = 0.15
+"""Part of a picture that tags may cover; of more objects only the boxes are drawn."""
+
 _UNKNOWN = "\uffff"
 """A character that no font has."""
 
@@ -21,14 +24,16 @@ class Tags:
         self._size_wh = size_wh
         self._font = ImageFont.load_default(float(font))
         self._taken: list[Rect] = []
+        self._room = _MAX_SHARE * size_wh[0] * size_wh[1]  # square pixels
 
     def add(self, texts: Sequence[str], rect: Rect, color: Color) -> None:
         """Write the first of `texts` for which there is room near `rect`, if there is any."""
-        for text in texts:
+        for text in texts if self._room > 0 or not self._taken else ():
             text_box = self._pen.textbbox((0, 0), text, font=self._font)
             tag = free_place(text_box, rect, self._taken, self._size_wh)
             if tag is not None:
                 self._taken.append(tag)
+                self._room -= (tag[2] - tag[0]) * (tag[3] - tag[1])
                 self._pen.rectangle(tag, fill=color)
                 self._pen.text(
                     (tag[0] + 3, tag[3] - 3), text, font=self._font, fill=ink_on(color), anchor="ld"

@@ -78,6 +78,16 @@ def test_objects_with_low_scores_are_left_out():
     assert len(Marks.of(found, at_least=0.95)) == 0
 
 
+def test_tags_leave_most_of_a_crowded_picture_free():
+    boxes = np.array([[x, y, x + 20, y + 8] for y in range(5, 390, 16) for x in range(5, 390, 28)])
+    crowd = Marks(boxes, np.zeros(len(boxes), dtype=int), np.linspace(1, 0, len(boxes)))
+    tagged = np.asarray(draw(black(400, 400), crowd, NAMES))
+    covered = (tagged == class_color(0)).all(axis=2).mean()
+    bare = np.asarray(draw(black(400, 400), Marks(boxes, crowd.classes), [""] * 3))
+    assert 0.1 < covered < 0.45
+    assert tagged.shape == bare.shape
+
+
 def test_labels_have_no_score():
     picture = draw(black(), Marks(np.array([[10, 30, 70, 50]]), np.array([0])), NAMES, min_side=0)
     assert np.asarray(picture)[:28].any()
