@@ -25,6 +25,7 @@ from app.engine.modeling.build import META_ARCHITECTURES
 from app.engine.modeling.necks import NECKS
 from app.engine.modeling.roi_heads import ROI_HEADS
 from app.exchange.sources import SOURCES
+from app.exchange.targets import TARGETS
 from app.tasks import TASKS
 from executor import hyperparameters, task_traits
 from executor.hyperparameters import MiningHyperparameters
@@ -220,6 +221,7 @@ ROOMS: dict[str, tuple[str, Mapping[str, object]]] = {
     "mining strategies": ("app.engine.mining.STRATEGIES", STRATEGIES),
     "annotation formats": ("app.engine.data.formats.FORMATS", FORMATS),
     "sources of `detex prepare`": ("app.exchange.sources.SOURCES", SOURCES),
+    "targets of `detex convert`": ("app.exchange.targets.TARGETS", TARGETS),
     "forms of export": ("app.engine.export.EXPORTERS", EXPORTERS),
     "tasks": ("app.tasks.TASKS", TASKS),
     "checks of a task's folder": ("app.check.CHECKS", CHECKS),

@@ -32,8 +32,9 @@ from app.engine.modeling.backbones import BODIES
 from app.engine.modeling.build import META_ARCHITECTURES, build_detector
 from app.engine.modeling.necks import NECKS
 from app.engine.modeling.roi_heads import ROI_HEADS
-from app.exchange import sources
+from app.exchange import sources, targets
 from app.exchange.sources import SOURCES
+from app.exchange.targets import TARGETS
 from app.tasks import TASKS
 from docker.generate import generated_files
 from executor.env import Env, OutputPaths
@@ -64,10 +65,13 @@ def test_what_is_generated_is_up_to_date(name: str) -> None:
 # --- Files are tables ---
 
 
+_VERBS = ("read", "score", "write")
+
+
 def _modules(values: object) -> set[str]:
     assert isinstance(values, dict)
     return {
-        getattr(value, "read", getattr(value, "score", value)).__module__
+        next((getattr(value, verb) for verb in _VERBS if hasattr(value, verb)), value).__module__
         for value in values.values()
     }
 
@@ -82,6 +86,7 @@ def _modules(values: object) -> set[str]:
         pytest.param(formats, _modules(FORMATS), id="annotation formats"),
         pytest.param(export, {f"{export.__name__}.{name}" for name in EXPORTERS}, id="exports"),
         pytest.param(sources, _modules(SOURCES), id="sources"),
+        pytest.param(targets, _modules(TARGETS), id="targets"),
         pytest.param(check, {f"{check.__name__}.{name}" for name in CHECKS}, id="checks"),
     ],
 )

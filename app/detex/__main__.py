@@ -203,7 +203,7 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="status 1 for warnings")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="findings as JSON lines")] = False,
 ) -> None:
-    """Say what is wrong with a task's folder, before anything is trained."""
+    """Say what is wrong with a task's folder, before a training."""
     from app.detex.check import report
 
     raise typer.Exit(report(input_dir, deep=deep, measure=measure, strict=strict, as_json=as_json))
@@ -250,6 +250,55 @@ def schema(
     from app.detex.schema import report
 
     report(task)
+
+
+@app.command()
+def convert(
+    result: Annotated[
+        Path,
+        typer.Argument(metavar="RESULT", help="the /out of an infer task, or a file of detections"),
+    ],
+    target: Annotated[
+        str, typer.Option("--to", metavar="LAYOUT", help="coco, yolo, voc, labelme or cvat")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="the folder to make; else detections-LAYOUT by the result"
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", metavar="SCORE", help="leave off lower scores")
+    ] = 0.0,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="the folder of the images")
+    ] = None,
+    input_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--in", metavar="DIR", help="in its place: the folder that the task called /in"
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="replace what an earlier call has made")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="counts as one JSON object")] = False,
+) -> None:
+    """Write detections for a labelling tool."""
+    from app.detex.convert import report
+
+    raise typer.Exit(
+        report(
+            result,
+            target,
+            out=out,
+            threshold=threshold,
+            images=images,
+            input_dir=input_dir,
+            replace_out=force,
+            as_json=as_json,
+        )
+    )
 
 
 def _run_task(task: str, input_dir: Path, output_dir: Path, *, as_json: bool) -> NoReturn:

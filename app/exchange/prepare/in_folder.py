@@ -1,14 +1,11 @@
-"""Make the folder in one step: it is written under another name and renamed when it is whole."""
+"""The folder that prepare makes: when it may be replaced, and the account beside the data."""
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from app.exchange.sources import PREPARED
-from common.files import sync_directory
 
 
 def what_is_wrong(source: Path, out: Path, *, replace: bool) -> str:
@@ -20,29 +17,6 @@ def what_is_wrong(source: Path, out: Path, *, replace: bool) -> str:
     if not (out / PREPARED).is_file():
         return f"{out} is not empty and was not made by prepare; name a new folder"
     return "" if replace else f"{out} was made by prepare before; name a new one, or add --force"
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A folder that becomes `out` at the end of the block, and vanishes if the block fails.
-
-    What a killed run left is removed. An OSError names the place.
-    """
-    work = out.with_name(f".{out.name}.part")
-    old = out.with_name(f".{out.name}.old")
-    for remains in (work, old):
-        shutil.rmtree(remains, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        yield work
-        if out.exists():
-            out.rename(old)
-        work.rename(out)
-        sync_directory(out.parent)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_account(folder: Path, account: Mapping[str, Any]) -> None:

@@ -16,13 +16,14 @@ from app.engine.data.smells.scent import Scent
 from app.engine.data.smells.table import sniff
 from app.engine.errors import ConfigError, DatasetError
 from app.engine.structures.record import ImageRecord
+from app.exchange.new_folder import new_folder
 from app.exchange.prepare import first_config
 from app.exchange.prepare.assets import names_of, place_images
 from app.exchange.prepare.classes import choose_classes
 from app.exchange.prepare.coco_file import write_coco
 from app.exchange.prepare.division import Division, Images, divide
 from app.exchange.prepare.duplicates import groups_of_copies
-from app.exchange.prepare.in_folder import new_folder, what_is_wrong, write_account
+from app.exchange.prepare.in_folder import what_is_wrong, write_account
 from app.exchange.prepare.model_folder import copy_model, models_in
 from app.exchange.prepare.request import PrepareRequest
 from app.exchange.sources import SOURCES, Content, Place, Request, Split, recognised

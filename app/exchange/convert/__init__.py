@@ -1,0 +1,1 @@
+"""Write a result of infer or detect in the layout of another tool."""
