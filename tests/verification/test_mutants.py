@@ -102,9 +102,10 @@ def test_tests_that_could_notice(text: str, expected: list[str], tmp_path: Path)
     assert selection(tmp_path, runs, seconds).tests(change_at(text)) == expected
 
 
-def test_where_nothing_runs_the_tests_of_the_file_are_asked(tmp_path: Path) -> None:
-    found = selection(tmp_path, {7: {"one"}}, {"one": 1.0})
-    assert found.tests(change_at("return 3")) == ["one"]
+def test_where_nothing_runs_the_tests_of_the_folder_are_asked(tmp_path: Path) -> None:
+    beside, elsewhere = "tests/app/test_processes.py::one", "tests/app/b/test_c.py::two"
+    found = selection(tmp_path, {7: {elsewhere}}, {beside: 1.0, elsewhere: 1.0})
+    assert found.tests(change_at("return 3")) == [beside]
 
 
 JUDGE = """

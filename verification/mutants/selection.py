@@ -38,7 +38,8 @@ class Selection:
         """The tests that run a line of the change's reach; of a definition, a line that uses it.
 
         A test may also read a definition itself, so the tests of the file that is named after the
-        module are added. If none is found, the result is all tests that run a line of the file.
+        module are added. If none is found, the line may run in a process that a test starts, which
+        is not recorded: the result is all tests of the folder that mirrors the change's folder.
         """
         lines = {(change.file, line) for line in (change.line, *change.reach)}
         if not change.reach:
@@ -48,7 +49,8 @@ class Selection:
             own = f"/test_{Path(change.file).stem.lstrip('_')}.py::"
             found |= {test for test in self.seconds if own in test}
         if not found:
-            found = self._that_ran(place for place in self.runs if place[0] == change.file)
+            mirror = Path("tests", change.file).parent
+            found = {test for test in self.seconds if Path(test.split("::")[0]).parent == mirror}
         return self._within_budget(found)
 
     def _that_ran(self, lines: Iterable[tuple[str, int]]) -> set[str]:
