@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+from verification.reliability.trees import save_untrained
 
 PLACES = (Path("/in"), Path("/out"))
 """Where a run looks and writes whose env.yaml says nothing; root may write there."""
@@ -28,3 +31,14 @@ def _real_folders_stay() -> Iterator[None]:
     yield
     for place, times in before.items():
         assert _times(place) == times, f"the test has written to {place}; give it a folder"
+
+
+@pytest.fixture(scope="session")
+def finding_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models with the light model, untrained, that finds 100 boxes everywhere."""
+    folder = tmp_path_factory.mktemp("finding")
+    weights, _ = save_untrained(folder)
+    content = torch.load(weights, weights_only=False)
+    content["model"]["head.cls_score.bias"] += 9.0
+    torch.save(content, weights)
+    return folder

@@ -2,8 +2,7 @@
 
 import json
 import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ from app.cli.settings import open_config, open_model, require_weights
 from app.engine.config import CfgNode, num_classes, results
 from app.engine.data.datasets.coco import empty_record
 from app.engine.data.datasets.dataset import Dataset
-from app.engine.data.images.decoding import image_suffixes
-from app.engine.data.images.headers import image_size
+from app.engine.data.images.finding import find_images
 from app.engine.errors import (
     ConfigError,
     DatasetError,
@@ -35,7 +33,7 @@ logger = logging.getLogger(__name__)
 def run(options: Options) -> None:
     """Write OUTPUT/detections: results files, and `image_info.json` with the image of each id."""
     cfg = open_config(options)
-    paths = find_images(options.inputs)
+    paths = list(find_images(options.inputs, option="--input"))
     weights = require_weights(cfg, options)
     cfg = with_known_names(cfg, weights)
     classes = classes_of(cfg, options)
@@ -64,52 +62,6 @@ def run(options: Options) -> None:
         writer.results()
     info = {"images": images, "categories": _categories(cfg, classes)}
     write_atomically(directory / "image_info.json", json.dumps(info))
-
-
-def find_images(inputs: Iterable[Path]) -> list[Path]:
-    """Return the given files and all images in given folders; DatasetError if there are none."""
-    paths: list[Path] = []
-    for path in inputs:
-        if path.is_dir():
-            paths += _images_in(path)
-        elif path.is_file():
-            paths.append(path)
-        else:
-            raise DatasetError(f"--input {path}: there is no such file; check the path")
-    return paths
-
-
-def _images_in(folder: Path) -> list[Path]:
-    """List the files that are images by name or content, sorted; other files are counted."""
-    suffixes = image_suffixes()
-    images: list[Path] = []
-    others: Counter[str] = Counter()
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir():
-            continue
-        # Names that begin with a dot belong to programs: ._a.jpg is not an image.
-        is_named_so = path.suffix.lower() in suffixes and not path.name.startswith(".")
-        if is_named_so or _is_image(path):
-            images.append(path)
-        else:
-            others[path.suffix.lower() or "without a suffix"] += 1
-    told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-    if not images:
-        raise DatasetError(
-            f"--input {folder}: no image in this folder"
-            f"{f', only other files ({told})' if told else ''}; check the path"
-        )
-    if others:
-        logger.warning("--input %s: left out as no images: %s", folder, told)
-    return images
-
-
-def _is_image(path: Path) -> bool:
-    try:
-        image_size(path)
-    except ImageError:
-        return False
-    return True
 
 
 def classes_of(cfg: CfgNode, options: Options) -> Dataset:

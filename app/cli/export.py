@@ -5,13 +5,13 @@ from pathlib import Path
 
 from app.cli.arguments import Options
 from app.cli.data_sets import test_sets
-from app.cli.detect import find_images
 from app.cli.names import with_known_names
 from app.cli.settings import open_config, open_model, require_weights
 from app.engine.config import CfgNode
 from app.engine.config.exportable import export_faults
 from app.engine.config.faults import refuse
 from app.engine.data.datasets.dataset import Dataset
+from app.engine.data.images.finding import find_images
 from app.engine.errors import ConfigError
 from app.engine.export import EXPORTERS, ExportJob, spread
 
@@ -58,7 +58,7 @@ def _validation(cfg: CfgNode, options: Options) -> Dataset | None:
 
 def _images(options: Options, validation: Dataset | None) -> list[Path]:
     if options.inputs:
-        return spread(find_images(options.inputs), NUM_IMAGES)
+        return spread(list(find_images(options.inputs, option="--input")), NUM_IMAGES)
     if validation is None:
         return []
     return spread([record.path for record in validation.records], NUM_IMAGES)

@@ -179,10 +179,61 @@ def evaluate(words: Words = None) -> None:
     _run_engine("evaluate", words)
 
 
-@app.command(cls=EngineVerb, context_settings=_ALL_WORDS)
-def detect(words: Words = None) -> None:
-    """Write what a model finds in images, in detectron2's way."""
-    _run_engine("detect", words)
+@app.command(cls=EngineVerb, context_settings={"ignore_unknown_options": True})
+def detect(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATHS...", help="images, folders, or patterns such as 'a/**/*.jpg'"
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="folder of models, a stage, weights or an .onnx file [out/models]"
+        ),
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="lowest score, 0 to 1")] = 0.3,
+    pictures: Annotated[
+        Path | None, typer.Option("--draw", metavar="DIR", help="draw what is found; where to")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for each image")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="one row for each object")] = False,
+    image_size: Annotated[
+        int, typer.Option(metavar="PIXELS", help="shorter side; 0: as in the training")
+    ] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0")] = "auto",
+) -> None:
+    """Find objects in images with a trained model.
+
+    Either in files and folders, or in detectron2's way (--config-file), whose options follow below.
+    """
+    from app.detex.engine_verb import is_detectron2s, what_is_wrong_with_paths
+
+    if is_detectron2s(words or []):
+        if model or pictures or as_json or as_csv or image_size:
+            _refuse(
+                "--config-file is detectron2's way, which has none of --model, --draw, --json,"
+                " --csv and --image-size; leave it out, or leave those out"
+            )
+        _run_engine("detect", words)
+    wrong = what_is_wrong_with_paths(words or [])
+    if as_json and as_csv:
+        wrong = "--json and --csv are two forms of the same output; give one of them"
+    if wrong:
+        _refuse(wrong)
+    from app.detex.detect import DetectRequest, report
+
+    request = DetectRequest(
+        paths=tuple(map(Path, words or [])),
+        model=model,
+        threshold=threshold,
+        pictures=pictures,
+        form="json" if as_json else "csv" if as_csv else "table",
+        image_size=image_size,
+        device=device,
+    )
+    raise typer.Exit(report(request))
 
 
 @app.command(cls=EngineVerb, context_settings=_ALL_WORDS)

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -27,7 +27,7 @@ class Work:
     unit: str = ""
 
 
-_MAIN_SHARE = 0.97
+MAIN_SHARE = 0.97
 """Share of the progress for images or iterations; the rest is opening and writing."""
 
 _JSON_INTERVAL_S = 1.0
@@ -46,12 +46,15 @@ def plain() -> Iterator[Show]:
 
 
 @contextmanager
-def bar(title: str, work: Work) -> Iterator[Show]:
-    """Show the log, and below it a bar with progress, speed and remaining time."""
+def bar(title: str, work: Work, *, on: int = 1) -> Iterator[Show]:
+    """Show the log, and below it a bar with progress, speed and remaining time.
+
+    on  the descriptor of the terminal: 2 leaves standard output alone, which is not on the terminal
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
+    terminal = os.fdopen(os.dup(on), "w", encoding="utf-8", errors="backslashreplace")
     console = Console(file=terminal, force_terminal=True)
     columns = (
         TextColumn("{task.description}"),
@@ -70,7 +73,7 @@ def bar(title: str, work: Work) -> Iterator[Show]:
     def print_line(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    with terminal, drawn, _piped(print_line):
+    with terminal, drawn, _piped(print_line, (1, 2) if on == 1 else (2,)):
         yield show
 
 
@@ -154,7 +157,7 @@ class Pace:
     def _rate(self) -> tuple[float, str]:
         """Return the rate and its unit."""
         if self._work.amount:
-            return self.per_second * self._work.amount / _MAIN_SHARE, f"{self._work.unit}/s"
+            return self.per_second * self._work.amount / MAIN_SHARE, f"{self._work.unit}/s"
         return 6000 * self.per_second, "%/min"
 
     def text(self) -> str:
@@ -169,12 +172,12 @@ class Pace:
 
 
 @contextmanager
-def _piped(print_line: Callable[[str], None]) -> Iterator[None]:
-    """Pass each output line of this process and of its children to `print_line`."""
+def _piped(print_line: Callable[[str], None], descriptors: Sequence[int]) -> Iterator[None]:
+    """Pass each line that this process and its children write to these descriptors on."""
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = {number: os.dup(number) for number in (1, 2)}
+    kept = {number: os.dup(number) for number in descriptors}
     for number in kept:
         os.dup2(writer, number)
     os.close(writer)

@@ -13,6 +13,10 @@ from typer.core import TyperCommand
 
 logger = logging.getLogger("app.detex")
 
+_DETECT_OPTIONS = (
+    *("--model", "--threshold", "--draw", "--json", "--csv", "--image-size", "--device"),
+    "--config-file",
+)
 _FOLDER_OPTIONS = ("--in", "--out", "--json", "--help")
 
 
@@ -72,6 +76,31 @@ def _told(error: Exception) -> int:
         return known.exit_status
     logger.error("%s", sentence)
     return (contract_error(error) or DatasetError(sentence)).exit_status
+
+
+def is_detectron2s(words: Sequence[str]) -> bool:
+    """Whether words are options of `app.cli`."""
+    return any(word.partition("=")[0] == "--config-file" for word in words)
+
+
+def what_is_wrong_with_paths(words: Sequence[str]) -> str | None:
+    """Return one sentence why the words of `detect` without --config-file are refused, or None."""
+    from app.cli.arguments import verb_parser
+
+    if not words:
+        return "no image is named; give files, folders or patterns (`detex detect --help`)"
+    flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+    if not flags:
+        return None
+    theirs = {flag for each in verb_parser("detect")._actions for flag in each.option_strings}
+    if flags[0] in theirs:
+        return (
+            f"{flags[0]} is an option of detectron2's way, which needs --config-file FILE; here"
+            " give the images as they are, and --model DIR"
+        )
+    near = get_close_matches(flags[0], _DETECT_OPTIONS, n=1)
+    advice = f"did you mean {near[0]}?" if near else "`detex detect --help` lists the options"
+    return f"there is no option {flags[0]}; {advice}"
 
 
 def what_is_wrong(words: Sequence[str]) -> str:

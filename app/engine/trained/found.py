@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-_KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+PICTURE_SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 """File name suffixes of drawn pictures, and Pillow's names of these formats."""
 
 
@@ -235,7 +235,9 @@ class Found:
 
 
 def _kind(path: Path) -> str:
-    kind = _KINDS.get(path.suffix.lower())
+    kind = PICTURE_SUFFIXES.get(path.suffix.lower())
     if kind is None:
-        raise EngineError(f"{path}: no name of a picture; let it end in {', '.join(_KINDS)}")
+        raise EngineError(
+            f"{path}: no name of a picture; let it end in {', '.join(PICTURE_SUFFIXES)}"
+        )
     return kind

@@ -16,11 +16,12 @@ from pycocotools.cocoeval import COCOeval
 
 from app.cli.__main__ import sentence_about
 from app.cli.arguments import parse
-from app.cli.detect import classes_of, find_images
+from app.cli.detect import classes_of
 from app.cli.train import _devices
 from app.engine.config import load_config
 from app.engine.data.datasets.coco_classes import COCO_CLASSES
 from app.engine.data.datasets.panoptic import read_segments
+from app.engine.data.images.finding import find_images
 from app.engine.errors import ConfigError, DatasetError
 from app.places import CONFIG_ROOT
 
@@ -274,12 +275,12 @@ def test_numbers_below_zero_are_values():
 
 def test_images_are_looked_for(tmp_path):
     with pytest.raises(DatasetError, match="no image in this folder; check"):
-        find_images([tmp_path])
+        find_images([tmp_path], option="--input")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DatasetError, match=r"no image in this folder, only other files \(1 .txt\)"):
-        find_images([tmp_path])
+        find_images([tmp_path], option="--input")
     with pytest.raises(DatasetError, match="no such file"):
-        find_images([tmp_path / "a.jpg"])
+        find_images([tmp_path / "a.jpg"], option="--input")
 
 
 KINDS = {
@@ -309,7 +310,7 @@ def test_every_kind_of_image_is_found_and_the_rest_is_told(tmp_path, caplog):
     for name in ("notes.txt", "b.heic.txt", "._a.jpg", "no suffix"):
         (tmp_path / name).write_bytes(b"no picture")
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    found = [str(path.relative_to(tmp_path)) for path in find_images([tmp_path])]
+    found = [str(path.relative_to(tmp_path)) for path in find_images([tmp_path], option="--input")]
     assert found == sorted([*KINDS, "broken.jpg"])
     assert "left out as no images: 1 .jpg, 2 .txt, 1 without a suffix" in caplog.text
 

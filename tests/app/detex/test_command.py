@@ -104,6 +104,13 @@ def test_no_option_of_the_engine_s_command_line_is_lost(detex: Detex, verb: str)
             "none.yaml: cannot be read",
             id="no config",
         ),
+        pytest.param(("detect",), "no image is named", id="detect nothing"),
+        pytest.param(("detect", "x", "--modle", "y"), "did you mean --model?", id="misspelt"),
+        pytest.param(("detect", "--input", "x"), "which needs --config-file", id="half a way"),
+        pytest.param(
+            ("detect", "--config-file", "x", "--csv"), "detectron2's way, which has", id="both"
+        ),
+        pytest.param(("detect", "x", "--json", "--csv"), "two forms of the same", id="two forms"),
         pytest.param(
             ("configs", "retinanet_mobilnetv2_FPN"), "did you mean configs/Mobile/", id="no model"
         ),
