@@ -9,11 +9,13 @@ from dataclasses import replace
 import typer
 
 from app.engine.config.yaml_file import read_config
+from app.engine.errors import EngineError
 from app.exchange.prepare.request import PrepareRequest
 from app.exchange.prepare.run import prepare
 from app.places import CONFIG_ROOT, weights_folders
 from app.tasks.failures import told
-from executor.errors import StoppedError
+from common.storage import remedy
+from executor.errors import OutputError, StoppedError
 from executor.hyperparameters import BOXES
 
 logger = logging.getLogger("app.detex")
@@ -28,10 +30,12 @@ def report(request: PrepareRequest, *, as_json: bool) -> int:
         logger.error("interrupted; nothing was made")
         return StoppedError.exit_status
     except Exception as error:
-        known = told(error)
-        typer.echo(f"detex: {known}", err=True)
+        known = _unwritable(error) if isinstance(error, OSError) else told(error)
+        # Several smells are a line each, of which a platform shows one.
+        sentence = str(error if isinstance(error, EngineError) else known)
+        typer.echo(f"detex: {sentence}", err=True)
         if as_json:
-            typer.echo(json.dumps({"status": known.exit_status, "error": str(known)}))
+            typer.echo(json.dumps({"status": known.exit_status, "error": sentence}))
         return known.exit_status
     for line in outcome.lines:
         typer.echo(line, err=as_json)
@@ -40,6 +44,12 @@ def report(request: PrepareRequest, *, as_json: bool) -> int:
     else:
         typer.echo(_next(request, is_labelled=outcome.is_labelled))
     return 0
+
+
+def _unwritable(error: OSError) -> OutputError:
+    """Sources that cannot be read are counted or refused, so this is about the new folder."""
+    place = error.filename2 or error.filename or "the new folder"
+    return OutputError(f"{place}: {error.strerror or error}; {remedy(error)}")
 
 
 def _first_model(wanted: str) -> str:

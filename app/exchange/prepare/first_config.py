@@ -17,6 +17,7 @@ Entry = tuple[str, str, object]
 
 _BATCH_SIZE = 8
 _WIDTH = 98
+_WRAPPED = 80  # a line of YAML ends after this column
 
 
 def training_config(
@@ -107,7 +108,7 @@ def _file(title: str, entries: Sequence[Entry]) -> str:
 
 def _value(value: object) -> str:
     """YAML on one line, or on several if it is long."""
-    text = yaml.safe_dump([value], allow_unicode=True, width=_WIDTH, default_flow_style=True)
+    text = yaml.safe_dump([value], allow_unicode=True, width=_WRAPPED, default_flow_style=True)
     return text.strip()[1:-1]
 
 

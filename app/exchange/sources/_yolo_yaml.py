@@ -62,7 +62,7 @@ def images_of(content: dict[str, Value], path: Path, problems: Problems) -> dict
     entries = 0
     for key, split in _KEYS.items():
         value = content.get(key) or []
-        for text in [value] if isinstance(value, str) else value:
+        for text in value if isinstance(value, list) else [value]:
             entries += 1
             if not isinstance(text, str):
                 raise DatasetError(f"{path}: {key} is no path or list of paths; correct it")

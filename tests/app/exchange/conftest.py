@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from app.engine.structures.record import ImageRecord
 from app.exchange.prepare.request import PrepareRequest
 from app.exchange.prepare.run import Outcome, prepare
+from app.exchange.sources import SOURCES, Content, Place, Request
 from app.tasks.records import read_records
 from executor.dataset_reader import read_training_index, read_val_index, require_files
 from executor.hyperparameters import TrainHyperparameters, load_hyperparameters
@@ -64,3 +66,57 @@ def read_back(
         return found
 
     return read
+
+
+Found = dict[str, list[tuple[str, list[float]]]]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads a source by one layout.
+
+    source, scratch  its folder, and one for images that annotation files contain
+    """
+
+    source: Path
+    scratch: Path
+
+    def content(self, layout: str, source: Path | None = None, **options: Any) -> Content:
+        """What the source holds."""
+        place = Place.of(source or self.source, options.pop("images", None))
+        return SOURCES[layout].read(Request(place, self.scratch, **options))
+
+    def boxes(self, layout: str, source: Path | None = None, **options: Any) -> Found:
+        """The class and the box, rounded, of each object, by the path of the image."""
+        return self.boxes_in(self.content(layout, source, **options))
+
+    def boxes_in(self, content: Content) -> Found:
+        """The same of what was read."""
+        names = content.reading.class_names
+        found: Found = {}
+        for record in content.records:
+            boxes = record.boxes.round(3).tolist()
+            classes = [names[k] for k in record.classes.tolist()]
+            found[self.name(record.path)] = list(zip(classes, boxes, strict=True))
+        return found
+
+    def splits_in(self, content: Content) -> dict[str, str]:
+        """The set of each image, by its path."""
+        return {self.name(path): split for path, split in content.splits.items()}
+
+    def name(self, path: Path) -> str:
+        """A path from the source's folder on."""
+        root = self.source if path.is_relative_to(self.source) else self.scratch
+        return str(path.relative_to(root))
+
+
+@pytest.fixture
+def reader(tmp_path: Path, source: Path) -> Reader:
+    """Reads the source."""
+    (tmp_path / "scratch").mkdir()
+    return Reader(source, tmp_path / "scratch")
+
+
+def counts(content: Content) -> dict[str, int]:
+    """The number of each problem."""
+    return dict(content.reading.problems.counts)
