@@ -48,7 +48,8 @@ def examine(subject: Subject) -> Iterator[Finding]:
     for name, look in CHECKS.items():
         is_wrong = False
         for finding in _found(look, subject):
-            yield replace(finding, check=name)
+            subject.found.append(replace(finding, check=name))
+            yield subject.found[-1]
             is_wrong |= finding.status == ConfigError.exit_status
         if is_wrong:
             return

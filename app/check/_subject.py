@@ -20,6 +20,7 @@ from executor.dataset_reader import (
     require_files,
 )
 from executor.env import Env, load_env
+from executor.errors import DatasetError
 from executor.hyperparameters import TrainHyperparameters, load_hyperparameters
 from executor.task_words import Task
 
@@ -62,12 +63,14 @@ class Subject:
     deep      whether every image is decoded
     measure   whether a few iterations are run
     progress  is called with the share of the current check that is done, and what is done
+    found     all findings so far
     """
 
     env_file: Path
     deep: bool = False
     measure: bool = False
     progress: Callable[[float, str], None] = lambda fraction, what: None
+    found: list[Finding] = field(default_factory=list)
 
     @cached_property
     def env(self) -> Env:
@@ -106,6 +109,12 @@ class Subject:
     def settings_file(self) -> str:
         """config.yaml, as a place of findings."""
         return self.env.input.config_file.name
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether there is a training set with objects that no earlier check found to be wrong."""
+        is_wrong = any(finding.status == DatasetError.exit_status for finding in self.found)
+        return bool(self.sets) and not is_wrong and any(map(len, self.training.records))
 
     @cached_property
     def sets(self) -> list[ImageSet]:

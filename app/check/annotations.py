@@ -1,6 +1,6 @@
 """Annotations and image headers: what the task would leave out, drop or correct, and why."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from app.check._finding import Finding, Severity, listening
 from app.check._subject import ImageSet, Subject
@@ -14,35 +14,62 @@ def look(subject: Subject) -> Iterator[Finding]:
     """One finding for each kind of problem."""
     for image_set in subject.sets:
         if image_set.parsed is not None:
-            yield from _of_set(image_set)
-    if subject.sets and subject.training.parsed is not None:
-        yield from _without_objects(subject)
+            is_explained = _is_refused(subject.found, image_set)
+            found = list(_of_set(image_set, is_explained=is_explained))
+            yield from found
+            if image_set is subject.training and not _is_refused(
+                [*subject.found, *found], image_set
+            ):
+                yield from _without_objects(subject)
 
 
-def _of_set(image_set: ImageSet) -> Iterator[Finding]:
-    from app.engine.data.datasets.account import require_usable
+def _is_refused(found: Iterable[Finding], image_set: ImageSet) -> bool:
+    """Whether a finding refuses this set; what else is wrong with its objects follows from that."""
+    name = f"{image_set.name} set: "
+    return any(each.status and each.sentence.startswith(name) for each in found)
+
+
+def _of_set(image_set: ImageSet, *, is_explained: bool) -> Iterator[Finding]:
     from app.engine.data.problems import Effect
 
     assert image_set.parsed is not None
-    yield from _numbering(image_set)
-    problems, num_images = image_set.parsed.reading.problems, image_set.parsed.num_listed
+    problems = image_set.parsed.reading.problems
     stopping = problems.with_effect(Effect.STOPS)
     for kind, count in stopping.items():
         yield _finding(image_set, kind, count, is_error=True)
-    refused = ""
     if not stopping:
-        with listening(image_set.place) as errors:
-            require_usable(image_set.name, num_images, problems)
-        if errors:
-            refused = next(iter(problems.with_effect(Effect.BROKEN)))
-        yield from errors
+        yield from _refusal(image_set)
+    told = list(problems.with_effect(Effect.BROKEN, Effect.LEFT_OUT).items())
+    if not stopping and not is_explained:
+        yield from _numbering(image_set)
+        told += _of_objects(image_set)
+    for kind, count in told:
+        yield _finding(image_set, kind, count)
+
+
+def _refusal(image_set: ImageSet) -> Iterator[Finding]:
+    """The error of a set in which too many images cannot be used."""
+    from app.engine.data.datasets.account import require_usable
+
+    assert image_set.parsed is not None
+    with listening(image_set.place) as errors:
+        require_usable(
+            image_set.name, image_set.parsed.num_listed, image_set.parsed.reading.problems
+        )
+    yield from errors
+
+
+def _of_objects(image_set: ImageSet) -> Iterator[tuple[str, int]]:
+    """Kinds of problems of objects, and their counts."""
+    from app.engine.data.problems import Effect
+
+    assert image_set.parsed is not None
+    problems = image_set.parsed.reading.problems
     num_objects = sum(map(len, image_set.records))
     num_objects += sum(problems.with_effect(Effect.DROPPED).values())
-    of_images = problems.with_effect(Effect.BROKEN, Effect.LEFT_OUT)
-    for kind, count in problems.counts.items():
-        is_trifle = kind not in of_images and count < _TRIFLE * num_objects
-        if kind not in stopping and kind != refused and not is_trifle:
-            yield _finding(image_set, kind, count)
+    for kind, count in problems.with_effect(Effect.DROPPED, Effect.CHANGED, Effect.TOLD).items():
+        if count >= _TRIFLE * num_objects:
+            yield kind, count
 
 
 def _numbering(image_set: ImageSet) -> Iterator[Finding]:

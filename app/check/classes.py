@@ -14,7 +14,7 @@ _SHOWN = 5
 
 def look(subject: Subject) -> Iterator[Finding]:
     """Findings about the numbers of objects of each class."""
-    if not subject.sets or not any(map(len, subject.training.records)):
+    if not subject.has_objects:
         return
     learnt = _counts(subject, subject.training)
     absent = [name for name, count in learnt.items() if not count]
@@ -48,8 +48,8 @@ def look(subject: Subject) -> Iterator[Finding]:
 
 
 def _imbalance(subject: Subject, counts: dict[str, int]) -> Iterator[Finding]:
-    most = max(counts, key=counts.__getitem__)
-    least = min(counts, key=lambda name: counts[name] if counts[name] >= _FEW else counts[most])
+    known = [name for name in counts if counts[name] >= _FEW]  # the others are told by themselves
+    most, least = (choose(known or counts, key=counts.__getitem__) for choose in (max, min))
     if counts[most] > _IMBALANCE * counts[least]:
         yield Finding(
             Severity.WARNING,

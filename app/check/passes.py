@@ -12,7 +12,7 @@ _USUAL = (36, 100)
 
 def look(subject: Subject) -> Iterator[Finding]:
     """Too few passes to see every image, or so many that they waste time and overfit."""
-    if not subject.sets or not subject.training.records or not subject.hp.max_iter:
+    if not subject.has_objects or not subject.hp.max_iter:
         return  # `max_iter: 0` chooses a number that fits
     hp, num_images = subject.hp, len(subject.training.records)
     passes = hp.max_iter * hp.batch_size / num_images

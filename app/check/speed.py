@@ -19,7 +19,7 @@ _LONGEST_S = 60.0
 
 def look(subject: Subject) -> Iterator[Finding]:
     """Seconds of an iteration, of the whole training, and the peak of memory."""
-    if not subject.measure or not subject.sets or not any(map(len, subject.training.records)):
+    if not subject.measure or not subject.trains or not subject.has_objects:
         return
     times, max_iter, gpu_bytes = _iterate(subject)
     iteration_s = statistics.median(times)

@@ -80,7 +80,8 @@ def parse_records(
             )
     word = format_of([annotation for _, annotation in pairs], export_format)
     records = FORMATS[word](pairs, reading)
-    scent = Scent(records, reading, is_xywh=FORMATS[word].is_xywh)
+    form = FORMATS[word]
+    scent = Scent(records, reading, is_xywh=form.is_xywh, is_centred=form.is_centred)
     return ParsedSet(len(assets), word, records, reading, scent)
 
 

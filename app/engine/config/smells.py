@@ -21,6 +21,7 @@ class SmellName(StrEnum):
     UPSIDE_DOWN = "upside-down-boxes"
     OUTSIDE = "boxes-outside"
     CORNER = "boxes-in-a-corner"
+    COLUMN = "class-in-another-column"
     NUMBERS_FROM_1 = "class-numbers-from-1"
     NUMBERS_BEYOND = "class-numbers-beyond"
     SHIFTED_IDS = "category-ids-shifted"

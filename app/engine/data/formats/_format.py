@@ -17,13 +17,15 @@ class Format:
     read     makes records from (image, annotation) pairs
     words    names of the format in `export_format`; none if no platform writes it
     suffix   suffix of its files; '' if files are recognised by their content
-    is_xywh  whether a box is a corner, a width and a height, not two corners
+    is_xywh     whether a box is a corner, a width and a height, not two corners
+    is_centred  whether a box is a centre, a width and a height
     """
 
     read: Read
     words: tuple[str, ...] = ()
     suffix: str = ""
     is_xywh: bool = False
+    is_centred: bool = False
 
     def __call__(self, pairs: Sequence[tuple[Path, Path]], reading: Reading) -> list[ImageRecord]:
         """Call `read`."""

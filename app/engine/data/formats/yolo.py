@@ -174,4 +174,4 @@ def _tell(reader: _Reader, annotations: Sequence[Path], reading: Reading) -> Non
     )
 
 
-FORMAT = Format(read=read)
+FORMAT = Format(read=read, is_centred=True)

@@ -34,7 +34,8 @@ def blank(scent: Scent) -> str | None:
     low, high = np.median(np.array(ranges), axis=0)
     return (
         f"{blank} of {len(ranges)} images looked at show nothing: their grey values lie between"
-        f" {low:g} and {high:g} of 255; are they of more bits, or was a wrong folder listed?"
+        f" {low:g} and {high:g} of 255: they may be of more bits, or in a wrong folder; look at"
+        " them, and list the right ones"
     )
 
 

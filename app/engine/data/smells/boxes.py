@@ -3,11 +3,10 @@
 G: number of boxes in a set, before any check
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from app.engine.data.formats._records import CLIPPED
 from app.engine.data.smells.scent import FEW, MANY, MIN_OBJECTS, SOME, Flags, Floats, Scent
 
 _FEWEST = 3
@@ -31,9 +30,15 @@ def xywh(scent: Scent) -> str | None:
     """Boxes are written as corner and size instead of corners: some end before they begin."""
     as_sizes = scent.boxes.copy()
     as_sizes[:, 2:] += scent.boxes[:, :2] - 1
+    flipped = [1, 0, 3, 2]
     readings = [
-        (boxes, f"the numbers are taken as x y{words} width height; write xmin ymin xmax ymax")
-        for boxes, words in ((as_sizes, ""), (_shifted(as_sizes, -0.5), " of the centre, and"))
+        (boxes, f"the numbers are taken as {words}; write xmin ymin xmax ymax")
+        for boxes, words in (
+            (as_sizes, "x y width height"),
+            (_shifted(as_sizes, -0.5), "x y of the centre, and width height"),
+            (as_sizes[:, flipped], "y x height width"),
+            (_shifted(as_sizes, -0.5)[:, flipped], "y x of the centre, and height width"),
+        )
     ]
     inverted = np.asarray((scent.boxes[:, 2:] <= scent.boxes[:, :2]).any(axis=1))
     return _fit_otherwise(scent, inverted, _INVERTED, readings)
@@ -90,23 +95,65 @@ def normalised(scent: Scent) -> str | None:
     is_small = (np.abs(scent.boxes) <= 2).all(axis=1) & (scent.sizes > 16).all(axis=1)
     share = (has_area & is_small).mean()
     if share < 0.5:
-        return None
+        return _percent(scent)
     return (
         f"{share:.0%} of {len(scent.boxes)} boxes have no number above 1; boxes are read in pixels:"
         " multiply them by the image's width and height, or give YOLO labels as .txt files"
     )
 
 
-def outside(scent: Scent) -> str | None:
-    """Many boxes reach beyond their images and were clipped."""
-    clipped = scent.problems.counts.get(CLIPPED, 0)
-    total = len(scent.boxes)
-    if clipped < MANY * total:
+def _percent(scent: Scent) -> str | None:
+    """Boxes are written in percent of width and height."""
+    largest = np.abs(scent.boxes).max(initial=0.0)
+    enough = len(scent.boxes) >= 10 * MIN_OBJECTS and (scent.sizes > 200).all()
+    if not enough or not 90 < largest <= 101:
         return None
     return (
-        f"{clipped} of {total} boxes reach beyond their images; were they drawn in larger copies of"
-        " them, or written in another order?"
+        f"none of {len(scent.boxes)} boxes has a number above 100, although their images are larger"
+        " than 200 pixels: they seem to be in percent; boxes are read in pixels: multiply them by"
+        " a hundredth of the image's width and height"
     )
+
+
+def outside(scent: Scent) -> str | None:
+    """Many boxes reach beyond their images, and no other smell tells why."""
+    low = np.minimum(scent.boxes[:, :2], scent.boxes[:, 2:])
+    high = np.maximum(scent.boxes[:, :2], scent.boxes[:, 2:])
+    beyond = ((low < -1) | (high > scent.sizes + 1)).any(axis=1)
+    if beyond.mean() < MANY:
+        return None
+    told = f"{beyond.sum()} of {len(scent.boxes)} boxes reach beyond their images"
+    for boxes, words in _layouts(scent):
+        if scent.fits(boxes).mean() >= 1 - FEW:
+            return f"{told}, and all fit if the numbers are taken as {words}; correct the files"
+    times = float(np.quantile((high / scent.sizes).max(axis=1), 1 - FEW))
+    return (
+        f"{told}, and would fit in images {times:.2g} times as large: they were drawn in"
+        " such copies, or written in another order; give those images, or correct the numbers"
+    )
+
+
+def _layouts(scent: Scent) -> Iterator[tuple[Floats, str]]:
+    """Yield the boxes if the numbers in the files have another meaning, and that meaning."""
+    first, second = _as_written(scent)
+    yield np.hstack((first, second)), "xmin ymin xmax ymax"
+    yield np.hstack((first, second))[:, [1, 0, 3, 2]], "ymin xmin ymax xmax"
+    yield np.hstack((first, second))[:, [0, 2, 1, 3]], "xmin xmax ymin ymax"
+    yield np.hstack((first, first + second)), "x y width height"
+    yield np.hstack((first, first + second))[:, [1, 0, 3, 2]], "y x height width"
+    yield np.hstack((first - second / 2, first + second / 2)), "x y of the centre, width height"
+    from_bottom = np.column_stack((first[:, 0], scent.sizes[:, 1] - first[:, 1]))
+    yield np.hstack((from_bottom, from_bottom + second)), "x y width height, y from the bottom"
+
+
+def _as_written(scent: Scent) -> tuple[Floats, Floats]:
+    """The first two and the last two numbers of each box, as its file has them: both (G, 2)."""
+    first, second = scent.boxes[:, :2], scent.boxes[:, 2:]
+    if scent.is_xywh:
+        return first, second - first
+    if scent.is_centred:
+        return (first + second) / 2, second - first
+    return first, second
 
 
 def corner(scent: Scent) -> str | None:
@@ -119,7 +166,8 @@ def corner(scent: Scent) -> str | None:
         return None
     return (
         f"none of {fitting.sum()} boxes reaches beyond {reach.max():.0%} of its image's width or"
-        " height; were they drawn in smaller copies of the images?"
+        " height: they seem to be drawn in smaller copies of the images; give those, or scale"
+        " the numbers"
     )
 
 

@@ -10,6 +10,23 @@ from app.engine.structures.class_names import UNKNOWN_CLASS
 from common.text import printable
 
 
+def other_column(scent: Scent) -> str | None:
+    """The numbers in the place of the class are no classes: too many different ones, or shares."""
+    numbers, count = scent.reading.facts.class_numbers, len(scent.reading.class_names)
+    wrong = {k: n for k, n in numbers.items() if not (0 <= k < count and k.is_integer())}
+    if numbers.total() < MIN_OBJECTS or sum(wrong.values()) < numbers.total() / 2:
+        return None
+    if max(wrong) - min(numbers) < count and all(number.is_integer() for number in wrong):
+        return None  # numbered from another number than 0
+    examples = ", ".join(f"{number:g}" for number in list(wrong)[:3])
+    return (
+        f"in {sum(wrong.values())} of {numbers.total()} lines the first number is none of 0 to"
+        f" {count - 1}, but for example {examples}: the class seems to be in another column, or"
+        " class_names is not the whole list with which the files were written; write the class"
+        " first, or complete class_names"
+    )
+
+
 def numbers_from_one(scent: Scent) -> str | None:
     """Class numbers begin at 1 instead of 0."""
     numbers = scent.reading.facts.class_numbers
@@ -17,6 +34,8 @@ def numbers_from_one(scent: Scent) -> str | None:
     if not numbers or 0 in numbers or max(numbers) < count:
         return None
     low, high = min(numbers), max(numbers)
+    if high - low >= count or other_column(scent):
+        return None
     return (
         f"classes are numbered {low:g} to {high:g} and never 0, but {count} class_names are"
         f" numbered 0 to {count - 1}; number them from 0, or correct class_names"
@@ -32,8 +51,8 @@ def numbers_beyond(scent: Scent) -> str | None:
         return None
     return (
         f"{beyond} objects have class numbers up to {max(numbers):g}, but {count} class_names are"
-        f" numbered 0 to {count - 1}; is class_names the list that the files were written with, in"
-        " its order?"
+        f" numbered 0 to {count - 1}: class_names seems not to be the list that the files were"
+        " written with; write all of its names, in its order"
     )
 
 
@@ -97,5 +116,6 @@ def other_files(scent: Scent) -> str | None:
     examples = "; ".join(map(printable, scent.problems.examples(OTHER_IMAGE)))
     return (
         f"{count} of {len(scent.records)} annotation files name another image of the set in"
-        f" <filename>, for example {examples}; are the lines of the index shifted?"
+        f" <filename>, for example {examples}: the lines of the index seem to be shifted; pair each"
+        " image with its own file"
     )

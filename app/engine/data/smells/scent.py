@@ -26,12 +26,14 @@ Flags = npt.NDArray[np.bool_]
 class Scent:
     """The data of an image set that the smells examine.
 
-    is_xywh  whether the format has boxes as corner and size
+    is_xywh     whether the format has boxes as corner and size
+    is_centred  whether the format has boxes as centre and size
     """
 
     records: Sequence[ImageRecord]
     reading: Reading
     is_xywh: bool
+    is_centred: bool = False
 
     @cached_property
     def boxes(self) -> Floats:

@@ -45,6 +45,7 @@ SMELLS = {
     SmellName.UPSIDE_DOWN: Smell(boxes.upside_down, stops=False, of_shares=True),
     SmellName.OUTSIDE: Smell(boxes.outside, stops=True, of_shares=True),
     SmellName.CORNER: Smell(boxes.corner, stops=False),
+    SmellName.COLUMN: Smell(objects.other_column, stops=True),
     SmellName.NUMBERS_FROM_1: Smell(objects.numbers_from_one, stops=True),
     SmellName.NUMBERS_BEYOND: Smell(objects.numbers_beyond, stops=False),
     SmellName.SHIFTED_IDS: Smell(objects.shifted_ids, stops=True),

@@ -63,13 +63,21 @@ def _inclusive(box: Box) -> Box:
 
 
 def _read_ark(
-    folder: Path, text: Callable[[int], str], *, blank: bool = False, bits: int = 8
+    folder: Path,
+    text: Callable[[int], str],
+    *,
+    blank: bool = False,
+    bits: int = 8,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> Scent:
     pairs = []
     for number in range(NUM_IMAGES):
         label = folder / f"{number}.txt"
         label.write_text(text(number))
-        pairs.append((_image(folder / f"{number}.png", number, blank=blank, bits=bits), label))
+        image = _image(folder / f"{number}.png", number, blank=blank, bits=bits)
+        if size != (WIDTH, HEIGHT):
+            Image.new("L", size).save(image)
+        pairs.append((image, label))
     reading = Reading(NAMES)
     return Scent(FORMATS["ark"](pairs, reading), reading, is_xywh=False)
 
@@ -130,17 +138,20 @@ def _as_centre(box: Box) -> list[float]:
     return [(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0]
 
 
-def _read_yolo(folder: Path, convert: Callable[[Box], Sequence[float]]) -> Scent:
+def _read_yolo(
+    folder: Path, convert: Callable[[Box], Sequence[float]], *, class_last: bool = False
+) -> Scent:
     """`convert` gives four numbers in pixels."""
     pairs = []
     for number in range(NUM_IMAGES):
         label = folder / f"{number}.txt"
         sides = np.array([WIDTH, HEIGHT, WIDTH, HEIGHT])
         rows = [(c, *(np.array(convert(box)) / sides)) for c, box in _objects(number)]
+        rows = [(*numbers, c) if class_last else (c, *numbers) for c, *numbers in rows]
         label.write_text("".join(f"{' '.join(map(str, row))}\n" for row in rows))
         pairs.append((_image(folder / f"{number}.png", number), label))
     reading = Reading(NAMES)
-    return Scent(FORMATS["yolo"](pairs, reading), reading, is_xywh=False)
+    return Scent(FORMATS["yolo"](pairs, reading), reading, is_xywh=False, is_centred=True)
 
 
 def _dots(folder: Path, size: int) -> Scent:
@@ -178,6 +189,9 @@ FAULTY = {
     "upside-down-boxes": _ark_of(lambda b: (b[0], HEIGHT - b[1] - 1, b[2] - 1, HEIGHT - b[3])),
     "boxes-outside": _ark_of(_grown),
     "boxes-in-a-corner": _ark_of(_shrunk),
+    "class-in-another-column": lambda folder: _read_ark(
+        folder, lambda n: "".join(f"{x0},{y0},{x1},{y1},1\n" for _, (x0, y0, x1, y1) in _objects(n))
+    ),
     "class-numbers-from-1": _ark_of(_inclusive, shift=1),
     "class-numbers-beyond": lambda folder: _read_ark(
         folder, lambda n: _ark(_objects(n), _inclusive, shift=n % 2)
@@ -254,6 +268,7 @@ def test_a_faulty_set_smells(name: str, tmp_path: Path) -> None:
         "swapped-axes": {"boxes-outside"},
     }
     beside |= {"normalised-boxes": {"objects-dropped", "boxes-in-a-corner", "doubled-objects"}}
+    beside |= {"class-in-another-column": {"class-numbers-beyond", "objects-dropped"}}
     beside |= {"boxes-outside": {"objects-dropped"}, "xxyy-boxes": {"boxes-outside"}}
     assert _found(scent) - beside.get(name, set()) == {name}
 
@@ -291,11 +306,52 @@ def test_a_smell_that_warns_stops_nothing(tmp_path: Path, caplog: pytest.LogCapt
             lambda folder: _read_yolo(folder, _xywh),
             id="corner for the centre",
         ),
+        pytest.param(
+            "xywh-boxes",
+            _ark_of(lambda b: (b[1], b[0], b[3] - b[1], b[2] - b[0])),
+            id="y x height width for corners",
+        ),
+        pytest.param(
+            "normalised-boxes",
+            lambda folder: _read_ark(
+                folder, lambda n: _ark(_objects(n), lambda b: [v / 1.6 for v in b]), size=(900, 700)
+            ),
+            id="percent",
+        ),
+        pytest.param(
+            "class-in-another-column",
+            lambda folder: _read_yolo(folder, _as_centre, class_last=True),
+            id="YOLO's class at the end",
+        ),
         pytest.param("blank-images", lambda folder: _dots(folder, 0), id="black images"),
     ],
 )
 def test_siblings(name: str, read: Callable[[Path], Scent], tmp_path: Path) -> None:
     assert name in _found(read(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        pytest.param(
+            lambda folder: _read_coco(folder, lambda b: (b[1], b[0], b[3], b[2])),
+            "taken as ymin xmin ymax xmax",
+            id="COCO",
+        ),
+        pytest.param(
+            lambda folder: _read_yolo(folder, list), "taken as xmin ymin xmax ymax", id="YOLO"
+        ),
+        pytest.param(
+            _ark_of(lambda b: [3 * v for v in b]), "in images 2.8 times as large", id="other size"
+        ),
+    ],
+)
+def test_boxes_outside_name_the_likely_cause(
+    read: Callable[[Path], Scent], words: str, tmp_path: Path
+) -> None:
+    sentence = SMELLS[SmellName.OUTSIDE].sniff(read(tmp_path))
+    assert sentence is not None
+    assert words in sentence
 
 
 def test_one_stroke_beyond_the_image_is_no_sign(tmp_path: Path) -> None:
