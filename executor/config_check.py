@@ -28,6 +28,8 @@ _FOREIGN_KEYS = frozenset(
 )
 _FOREIGN_PREFIX = "git_"
 
+_TAKE_OUT = "take it out, or look for its name in the template or the schema of this image"
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -114,7 +116,7 @@ def _unknown_keys(document: Document, tasks: Collection[Task]) -> Findings:
         advice = next(filter(None, (instead_of(key, task) for task in tasks)), None)
         close = misspelt(key, known | elsewhere)
         if key in elsewhere:
-            found.remarks.append(f"{head} not used by this task {got}")
+            found.remarks.append(f"{head} not used by this task {got}; take it out")
         elif advice and key in given(document.value):
             text = f"{head} not a key of this image {got}; {advice}"
             found.problems.append(Problem(document.mark((key,)), text, key))
@@ -124,5 +126,5 @@ def _unknown_keys(document: Document, tasks: Collection[Task]) -> Findings:
             text = f"{head} unknown key {got}; did you mean '{close}'?"
             found.problems.append(Problem(document.mark((key,)), text, key))
         else:
-            found.remarks.append(f"{head} unknown key {got}; it has no effect")
+            found.remarks.append(f"{head} unknown key {got}, which has no effect; {_TAKE_OUT}")
     return found

@@ -376,9 +376,9 @@ def test_mining_and_infer_are_checked_together(start: Start):
 
 
 def test_keys_of_no_effect_are_told_once(start: Start):
-    run = start("finish()", config="class_names: [cat]\nmosaic: 3")
+    run = start("finish()", config="class_names: [cat]\nrect: 3")
     assert run.wait() == 0
-    assert run.log.count("mosaic: unknown key (got '3'); it has no effect") == 1
+    assert run.log.count("rect: unknown key (got '3'), which has no effect") == 1
 
 
 def test_silence_is_told_and_stacks_are_dumped(start: Start):

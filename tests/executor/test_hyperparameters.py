@@ -258,7 +258,7 @@ def test_a_wrong_config_is_refused_fast(yaml_file: YamlFile):
         pytest.param("run_training: true", "", id="task flag"),
         pytest.param("shm_size: 128G", "", id="for the launcher"),
         pytest.param(
-            "mosaic: 1.0", "mosaic: unknown key (got '1.0'); it has no effect", id="foreign"
+            "rect: 1", "rect: unknown key (got '1'), which has no effect; take it", id="foreign"
         ),
         pytest.param(
             "conf_threshold: 7", "conf_threshold: not used by this task", id="another task's"
@@ -284,6 +284,7 @@ def test_keys_of_no_effect(yaml_file: YamlFile, line: str, remark: str):
         pytest.param("model: yolov8n.pt", Task.TRAINING, "write config_file", id="model"),
         pytest.param("weights: a.pt", Task.TRAINING, "MODEL.WEIGHTS FILE", id="weights"),
         pytest.param("batch: 16", Task.TRAINING, "write batch_size", id="batch"),
+        pytest.param("train.epochs: 9", Task.TRAINING, "write max_iter", id="in a section"),
         pytest.param("Batch: 16", Task.MINING, "write batch_size", id="batch, another case"),
         pytest.param("optimizer: Adam", Task.TRAINING, "SOLVER.OPTIMIZER", id="optimiser"),
         pytest.param("weight_decay: 0.1", Task.TRAINING, "SOLVER.WEIGHT_DECAY", id="decay"),
@@ -310,12 +311,14 @@ def test_words_of_other_trainers_that_change_a_result_are_refused(
 @pytest.mark.parametrize(
     ("line", "task", "words"),
     [
+        pytest.param("mosaic: 1.0", Task.TRAINING, "INPUT.COLOR_JITTER", id="augmentation"),
+        pytest.param("conf: 0.3", Task.TRAINING, "config.yaml of infer", id="of infer"),
         pytest.param("workers: 8", Task.TRAINING, "write num_workers", id="readers"),
         pytest.param("device: '0'", Task.INFER, "gpu_id decides that", id="device"),
         pytest.param("save_period: 5", Task.TRAINING, "write checkpoint_period", id="saving"),
         pytest.param("iou: 0.5", Task.INFER, "that of its training", id="NMS of a model"),
-        pytest.param("epochs: 9", Task.INFER, "it has no effect", id="of another task"),
-        pytest.param("epochs: ''", Task.TRAINING, "it has no effect", id="empty"),
+        pytest.param("epochs: 9", Task.INFER, "which has no effect", id="of another task"),
+        pytest.param("epochs: ''", Task.TRAINING, "which has no effect", id="empty"),
     ],
 )
 def test_words_of_convenience_are_remarked_on(
