@@ -4,6 +4,7 @@ YAML 1.1 would turn `no` into false, `012` into ten and `12:30` into 750, but le
 string. The models that receive the values know which type each key has.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,10 @@ _REASONS = (
 """Part of the parser's message -> the user's mistake in plain words."""
 
 
+_ODD_KEY = re.compile(r"\s*[\w.-]+\s*(=|:)")
+"""A line such as `key = value` or `key:value`."""
+
+
 def _reason(text: str, error: yaml.MarkedYAMLError) -> str:
     """Return `:line:column: what is wrong` in words for the author of the file."""
     problem, mark = str(error.problem), error.problem_mark or error.context_mark
@@ -118,6 +123,10 @@ def _reason(text: str, error: yaml.MarkedYAMLError) -> str:
         told = "a tab; use spaces"
     elif "never closed" in told or "without a colon" in told:  # found further below
         mark = error.context_mark or mark
+        line = lines[mark.line] if mark.line < len(lines) else ""
+        if "without a colon" in told and (odd := _ODD_KEY.match(line)):
+            sign = "an equals sign" if odd[1] == "=" else "no blank after the colon"
+            told = f"{sign}; write one `key: value` per line"
     return f":{mark.line + 1}:{mark.column + 1}: not valid YAML: {told}"
 
 

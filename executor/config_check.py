@@ -79,12 +79,21 @@ def _class_remarks(document: Document, settings: Settings) -> Iterator[str]:
     names = settings[Task.TRAINING].class_names if Task.TRAINING in settings else ()
     seen: dict[str, str] = {}
     for index, name in enumerate(names):
+        if name.casefold() in ("background", "__background__"):
+            yield (
+                f"{document.where(('class_names', index))}: class_names: {shown(name)} would be a "
+                "class of objects; take it out, unless the labels number it too: what is no object "
+                "needs no name"
+            )
         where = f"{document.where(('class_names', index))}: class_names:"
         if "," in name:
             yield f"{where} {shown(name)} holds a comma and is one class; write one for each item"
         twin = seen.setdefault(name.casefold(), name)
         if twin != name:
-            yield f"{where} {shown(twin)} and {shown(name)} are two classes"
+            yield (
+                f"{where} {shown(twin)} and {shown(name)} are two classes; take one out if they "
+                "are the same"
+            )
 
 
 def _object_type_problems(document: Document, settings: Hyperparameters) -> Iterator[Problem]:

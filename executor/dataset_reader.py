@@ -69,11 +69,17 @@ def read_training_index(path: Path | None) -> list[Asset]:
 def read_val_index(path: Path | None) -> list[Asset]:
     """Return the images to validate on; none if the index is unset or does not exist."""
     if path is None or not path.exists():
-        logger.warning("no validation index: models cannot be compared by AP")
+        logger.warning(
+            "no validation index: models cannot be compared by AP; list some labelled images in it"
+        )
         return []
     assets = list(iter_index(path))
     if not assets:
-        logger.warning("%s: the validation index is empty; models cannot be compared by AP", path)
+        logger.warning(
+            "%s: the validation index is empty, so models cannot be compared by AP; list some"
+            " labelled images in it",
+            path,
+        )
     assets = _with_other_separators(path, assets)
     _report_missing_annotations(path, assets)
     return assets
@@ -138,7 +144,8 @@ def _report_missing_annotations(path: Path, assets: list[Asset]) -> None:
     missing = [asset.image_text for asset in assets if asset.annotation_text is None]
     if missing:
         logger.warning(
-            "%s: %d of %d images have no annotation file and are left out, such as %s",
+            "%s: %d of %d images have no annotation file and are left out, such as %s; write"
+            " the annotation's path behind a TAB",
             path,
             len(missing),
             len(assets),

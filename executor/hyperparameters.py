@@ -70,6 +70,10 @@ _OTHER_FORMATS = {
         "leave this key out where an index file of your own names YOLO label files, which are "
         "recognised; a platform writes ark:raw or voc:raw"
     ),
+    ("pascal",): "write voc:raw, or leave this key out",
+    ("labelme", "cvat", "label_studio", "labelstudio", "csv", "tfrecord"): (
+        "such files are not read as they are; `detex prepare` turns many kinds into a task's folder"
+    ),
     ("none", "ls_json", "det-ls-json"): (
         "no annotations would come that way; write ark:raw or voc:raw"
     ),
@@ -136,7 +140,9 @@ class Hyperparameters(BaseModel):
         items = value if isinstance(value, list | tuple) else str(value).split(",")
         texts = [str(item).strip() for item in items if str(item).strip()]
         if not all(text.isascii() and text.isdigit() for text in texts):
-            raise ValueError("not a list of GPU numbers such as '0,1'")
+            raise ValueError(
+                "not a list of GPU numbers; write such as '0,1', or nothing for the CPU"
+            )
         numbers = [int(text) for text in texts]
         if len(set(numbers)) < len(numbers):
             raise ValueError("lists a GPU twice")

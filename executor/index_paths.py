@@ -70,6 +70,11 @@ def split_in_two(text: str, folder: Path | None) -> tuple[str, str] | None:
 
 def where_it_ends(path: Path) -> str:
     """Name the first missing folder on the way to a missing file, as the end of a sentence."""
+    text = str(path)
+    if re.match(r"[A-Za-z]:[\\/]", text):
+        return "it is a path of Windows"
+    if text.startswith("~"):
+        return "nobody's home is looked up for ~"
     missing = path
     while missing.parent != missing and not is_there(missing.parent):
         missing = missing.parent

@@ -9,6 +9,9 @@ from executor.index_paths import ANNOTATION_SUFFIXES, file_of, is_odd, is_there
 
 logger = logging.getLogger(__name__)
 
+_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+"""Usual suffixes; an image may have any other, or none."""
+
 
 class Remarks:
     """Count oddities while an index is read.
@@ -35,7 +38,7 @@ class Remarks:
         if annotation is not None:
             if is_odd(annotation):
                 self._look_at_path(annotation)
-            if _is_annotation(image) and not _is_annotation(annotation):
+            if _is_disordered(image, annotation):
                 self._swapped.append((image, annotation))
 
     def _look_at_path(self, text: str) -> None:
@@ -59,7 +62,11 @@ class Remarks:
         if self.header:
             logger.warning("%s: the first line is read as a header: %r", self.path, self.header)
         if self.num_duplicates:
-            logger.warning("%s: %d repeated images are taken once", self.path, self.num_duplicates)
+            logger.warning(
+                "%s: %d repeated images are taken once; list each in one line",
+                self.path,
+                self.num_duplicates,
+            )
         for how, count in self._readings.items():
             logger.warning(
                 "%s: %d paths do not exist as they are written and are read %s, such as %r",
@@ -71,10 +78,17 @@ class Remarks:
         if len(self._swapped) > self._num / 2:
             first, second = self._swapped[0]
             raise DatasetError(
-                f"{self.path}: {len(self._swapped)} of {self._num} lines name an annotation first,"
-                f" such as {first!r} before {second!r}: the columns are swapped; write the image's"
+                f"{self.path}: {len(self._swapped)} of {self._num} lines begin with no image, such"
+                f" as {first!r} before {second!r}: the columns are swapped; write the image's"
                 " path, a TAB, and the annotation's path"
             )
+
+
+def _is_disordered(first: str, second: str) -> bool:
+    """Whether an annotation, or something that is no image, stands before the image."""
+    if _is_annotation(first):
+        return not _is_annotation(second)
+    return second.lower().endswith(_IMAGES) and not first.lower().endswith(_IMAGES)
 
 
 def _is_annotation(text: str) -> bool:

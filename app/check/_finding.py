@@ -47,6 +47,9 @@ class Finding:
 _PLACE = re.compile(r"(?P<place>[\w.-]+\.ya?ml(:\d+:\d+)?|/[^:;]+(:\d+)*): (?P<rest>.+)", re.DOTALL)
 """`config.yaml:LINE:COLUMN: ...` or `/a/file:LINE: ...`, as the sentences of tasks begin."""
 
+_SETTING = re.compile(r"[\w.-]+\.ya?ml:\d+")
+"""A place in a file of settings: several remedies may follow (`allowed ...; leave it out`)."""
+
 _COUNT = re.compile(r"\d+ problems in \S+: ")
 """The last line of several problems, which only counts them."""
 
@@ -61,8 +64,11 @@ def finding_of(
     found = _PLACE.fullmatch(text)
     if found is not None:
         place, text = found["place"], found["rest"]
-    what, separator, advice = text.partition("; ")
-    return Finding(severity, what, place, advice if separator else remedy, status)
+    is_setting = _SETTING.match(place) is not None
+    what, separator, advice = text.partition("; ") if is_setting else text.rpartition("; ")
+    if not separator:
+        return Finding(severity, text, place, remedy, status)
+    return Finding(severity, what, place, advice, status)
 
 
 def findings_of_error(error: ExecutorError, place: str = "") -> Iterator[Finding]:

@@ -36,12 +36,14 @@ class ImageSet:
 
     index     its index file; None if env.yaml names none
     parsed    what its files say; None if it has no images, or if they cannot be looked at
+    assets    the lines of the index
     findings  what was found while the index was read and the files were looked for
     """
 
     name: str
     index: Path | None
     parsed: "ParsedSet | None"
+    assets: list[Asset] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -155,8 +157,10 @@ class Subject:
     ) -> ImageSet:
         from app.tasks.records import parse_records
 
-        parsed = None
-        with listening(str(index or name)) as findings:
+        parsed: ParsedSet | None = None
+        assets: list[Asset] = []
+        remedy = "correct the index if it does not mean that"
+        with listening(str(index or name), remedy=remedy) as findings:
             assets = read_index(index)
             require_files(index, assets)
             if assets:
@@ -167,4 +171,4 @@ class Subject:
                     conventions=conventions,
                     decisions=decisions,
                 )
-        return ImageSet(name, index, parsed, findings)
+        return ImageSet(name, index, parsed, assets, findings)

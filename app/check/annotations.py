@@ -1,6 +1,7 @@
 """Annotations and image headers: what the task would leave out, drop or correct, and why."""
 
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 from app.check._finding import Finding, Severity, listening
 from app.check._subject import ImageSet, Subject
@@ -37,9 +38,11 @@ def _of_set(image_set: ImageSet, *, is_explained: bool) -> Iterator[Finding]:
     stopping = problems.with_effect(Effect.STOPS)
     for kind, count in stopping.items():
         yield _finding(image_set, kind, count, is_error=True)
-    if not stopping:
-        yield from _refusal(image_set)
     told = list(problems.with_effect(Effect.BROKEN, Effect.LEFT_OUT).items())
+    refusal = [] if stopping else list(_refusal(image_set))
+    if refusal:
+        yield from refusal
+        told.remove(next(iter(problems.with_effect(Effect.BROKEN).items())))  # the error names it
     if not stopping and not is_explained:
         yield from _numbering(image_set)
         told += _of_objects(image_set)
@@ -105,6 +108,13 @@ def _remedy(image_set: ImageSet, kind: str) -> str:
     from app.engine.data.problems import Effect
     from app.engine.structures.class_names import OTHER_CASE, OTHER_CHARACTERS, UNKNOWN_CLASS
 
+    assert image_set.parsed is not None
+    problems, names = image_set.parsed.reading.problems, image_set.parsed.reading.class_names
+    near = [
+        f"write {name} for {close[0]} in class_names"
+        for name in problems.examples(UNKNOWN_CLASS)
+        if (close := get_close_matches(name, names, n=1))
+    ]
     by_kind = {
         UNKNOWN_CLASS: "add the name to class_names, or leave it out if that is meant",
         OTHER_CASE: "write it in class_names as in the files, unless it is one class",
@@ -117,8 +127,8 @@ def _remedy(image_set: ImageSet, kind: str) -> str:
         Effect.CHANGED: "correct the annotation files if they do not mean that",
         Effect.TOLD: "look at the files; docs/data.md says how they are read",
     }
-    assert image_set.parsed is not None
-    problems = image_set.parsed.reading.problems
+    if kind == UNKNOWN_CLASS and near:
+        return f"{near[0]}, or {by_kind[kind]}"
     return by_kind.get(kind) or by_effect[problems.effect(kind)]
 
 

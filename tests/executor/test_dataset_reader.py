@@ -217,7 +217,7 @@ def test_a_missing_image_is_no_header(index: Path, name: str):
     [
         pytest.param(
             "{0}/c.xml\t{0}/c.jpg\n{0}/a b.xml\t{0}/a b.jpg\n",
-            r"2 of 2 lines name an annotation first.* columns are swapped",
+            r"2 of 2 lines begin with no image.* columns are swapped",
             id="columns swapped",
         ),
         pytest.param(

@@ -11,13 +11,14 @@ from common.text import printable
 
 
 def other_column(scent: Scent) -> str | None:
-    """The numbers in the place of the class are no classes: too many different ones, or shares."""
+    """The numbers in the place of the class look like coordinates."""
     numbers, count = scent.reading.facts.class_numbers, len(scent.reading.class_names)
     wrong = {k: n for k, n in numbers.items() if not (0 <= k < count and k.is_integer())}
     if numbers.total() < MIN_OBJECTS or sum(wrong.values()) < numbers.total() / 2:
         return None
-    if max(wrong) - min(numbers) < count and all(number.is_integer() for number in wrong):
-        return None  # numbered from another number than 0
+    span = max(numbers) - min(numbers) + 1
+    if all(number.is_integer() for number in wrong) and len(numbers) > span / 2 and span < 100:
+        return None  # numbers of more classes, or from another number than 0
     examples = ", ".join(f"{number:g}" for number in list(wrong)[:3])
     return (
         f"in {sum(wrong.values())} of {numbers.total()} lines the first number is none of 0 to"
@@ -34,7 +35,7 @@ def numbers_from_one(scent: Scent) -> str | None:
     if not numbers or 0 in numbers or max(numbers) < count:
         return None
     low, high = min(numbers), max(numbers)
-    if high - low >= count or other_column(scent):
+    if other_column(scent):
         return None
     return (
         f"classes are numbered {low:g} to {high:g} and never 0, but {count} class_names are"
@@ -47,7 +48,7 @@ def numbers_beyond(scent: Scent) -> str | None:
     numbers = scent.reading.facts.class_numbers
     count = len(scent.reading.class_names)
     beyond = sum(n for number, n in numbers.items() if number >= count)
-    if not beyond or 0 not in numbers:
+    if not beyond or 0 not in numbers or other_column(scent):
         return None
     return (
         f"{beyond} objects have class numbers up to {max(numbers):g}, but {count} class_names are"
