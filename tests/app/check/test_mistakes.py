@@ -7,7 +7,15 @@ import pytest
 from PIL import Image
 
 from app.check import Severity
-from tests.app.check.conftest import SIZE, TAB, Check, Folder, shares, xywh
+from tests.app.check.conftest import (
+    SIZE,
+    TAB,
+    Check,
+    Folder,
+    boxes_of,
+    shares,
+    xywh,
+)
 
 Change = Callable[[Folder], object]
 
@@ -63,6 +71,25 @@ def _same_sets(folder: Folder) -> None:
 def _copies(folder: Folder) -> None:
     for number in range(16, 19):
         shutil.copy(folder.path / f"assets/{number - 16}.png", folder.path / f"assets/{number}.png")
+
+
+def _half_size_copies(folder: Folder) -> None:
+    """Three validation images are training images at half the size, with their labels."""
+    lines = ""
+    for number in range(3):
+        with Image.open(folder.path / f"assets/{number}.png") as image:
+            image.resize((SIZE[0] // 2, SIZE[1] // 2)).save(folder.path / f"assets/{number}b.png")
+        corners = ((c, *(v // 2 for v in box)) for c, *box in boxes_of(number))
+        text = "".join(f"{','.join(map(str, box))}\n" for box in corners)
+        folder.write(f"annotations/{number}b.txt", text)
+        lines += f"/in/assets/{number}b.png\t/in/annotations/{number}b.txt\n"
+    folder.write("val-index.tsv", folder.text("val-index.tsv") + lines)
+
+
+def _one_of_ten(folder: Folder) -> None:
+    """A class of which the training set has three objects."""
+    rare = iter(range(3))
+    folder.ark(lambda box: box if box[0] != 2 or next(rare, None) is not None else (0, *box[1:]))
 
 
 def _other_size(folder: Folder) -> None:
@@ -217,7 +244,147 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "severity", "place", "words", "remedy"), ROWS)
+VAL = "val-index.tsv"
+
+SIBLINGS = [
+    row(config("train:\n  lr: 1\nbs: 4\n"), E, CONFIG, "bs: not a key", "batch_size", id="bs"),
+    row(config("mosaic: 1\n"), W, CONFIG, "mosaic", "INPUT.COLOR_JITTER", id="mosaic"),
+    row(config("rect: 1\n"), W, CONFIG, "has no effect", "schema", id="a word of nobody"),
+    row(config("patience:5\n"), E, CONFIG, "no blank after the colon", "key: value", id="no blank"),
+    row(config("patience = 5\n"), E, CONFIG, "an equals sign", "key: value", id="equals sign"),
+    row(settings(learning_rate=1e-7), W, CONFIG, "times less", "learning_rate: 0", id="small rate"),
+    row(settings(max_iter=5), W, "config.yaml", "of a pass", "max_iter to 288", id="few passes"),
+    row(settings(max_iter=9000), W, "config.yaml", "1125 passes", "max_iter", id="many passes"),
+    row(settings(gpu_id="cuda:0"), E, CONFIG, "not a list of GPU", "for the CPU", id="device"),
+    row(settings(gpu_id="63"), E, "config.yaml", "GPU 63", "leave gpu_id empty", id="no such GPU"),
+    row(settings(export_format="pascal_voc"), E, CONFIG, "pascal_voc", "voc:raw", id="Pascal"),
+    row(settings(export_format="labelme"), E, CONFIG, "labelme", "detex prepare", id="LabelMe"),
+    row(
+        settings(class_names=["background", "RBC", "WBC", "Platelets"]),
+        W,
+        CONFIG,
+        "background",
+        "take it out",
+        id="background",
+    ),
+    row(
+        settings(args_options="MODEL.WEIGHTS /in/models/no.pth"),
+        E,
+        "config.yaml",
+        "there is no such file",
+        "MODEL.WEIGHTS",
+        id="weights missing",
+    ),
+    row(lambda f: f.relist(lambda s: s.replace(TAB, ",")), W, INDEX, "TAB", "one TAB", id="commas"),
+    row(
+        lambda f: f.relist(lambda s: f"7{TAB}{s}"), E, INDEX, "columns", "image's path", id="number"
+    ),
+    row(
+        lambda f: f.relist(lambda s: s.replace("/in/", "C:\\data\\")),
+        E,
+        INDEX,
+        "a path of Windows",
+        "write the paths as they are",
+        id="Windows",
+    ),
+    row(
+        lambda f: shutil.rmtree(f.path / "assets"),
+        E,
+        INDEX,
+        "no folder",
+        "mount it",
+        id="no folder",
+    ),
+    row(
+        lambda f: f.relist(lambda s: s.split(TAB)[0]), E, INDEX, "no line", "a TAB", id="one column"
+    ),
+    row(
+        lambda f: f.write(
+            INDEX,
+            "".join(f"/in/assets/{n}.png{TAB}/in/annotations/{n ^ 1}.txt\n" for n in range(16)),
+        ),
+        W,
+        INDEX,
+        "16 of 16 lines pair an image",
+        "its own name",
+        id="labels of other images",
+    ),
+    row(lambda f: (f.path / VAL).unlink(), W, VAL, "no validation", "labelled", id="no validation"),
+    row(_copies, W, VAL, "3 of 6 validation images", "others", id="copies"),
+    row(_half_size_copies, W, VAL, "near-duplicates", "split by scene", id="near-duplicates"),
+    row(_other_size, E, INDEX, "images 2 times as large", "correct", id="labels of other sizes"),
+    row(_one_of_ten, W, INDEX, "fewer than 10 objects of Platelets", "label more", id="rare class"),
+    row(
+        lambda f: f.ark(lambda box: (0, *box[1:])),
+        W,
+        INDEX,
+        "no object of WBC, Platelets",
+        "label such objects",
+        id="classes without objects",
+    ),
+    row(
+        settings(class_names=["RBC", "WBC"]),
+        W,
+        INDEX,
+        "class numbers up to 2",
+        "all of its names",
+        id="a class left out of numbered labels",
+    ),
+    row(
+        lambda f: f.yolo(lambda box: (box[0] + 1, *shares(box)[1:])),
+        E,
+        INDEX,
+        "numbered 1 to 3",
+        "number them from 0",
+        id="YOLO from 1",
+    ),
+    row(
+        lambda f: f.yolo(lambda box: box),
+        E,
+        "annotations",
+        "no shares of the image",
+        "divide x and width",
+        id="YOLO in pixels",
+    ),
+    row(
+        lambda f: f.coco(xywh, ids=1), E, INDEX, "category-ids-shifted", "correct the ids", id="ids"
+    ),
+    row(
+        lambda f: f.voc(lambda box: (box[0], *(v / 2 for v in box[1:]))),
+        W,
+        INDEX,
+        "smaller copies",
+        "scale the numbers",
+        id="labels of half the size",
+    ),
+    row(
+        lambda f: (f.voc(), f.set(class_names=["RBC", "WBS", "Platelets"])),
+        W,
+        INDEX,
+        "unknown class",
+        "write WBC for WBS",
+        id="a name misspelt",
+    ),
+    row(
+        lambda f: f.set(image_size=32),
+        W,
+        "config.yaml",
+        "smaller than 8 x 8 pixels",
+        "larger image_size",
+        id="small boxes",
+    ),
+    row(
+        settings(args_options="MODEL.WEIGHTS '' MODEL.ANCHOR_GENERATOR.SIZES [[600]]"),
+        W,
+        "config.yaml",
+        "the smallest anchor",
+        "MODEL.ANCHOR_GENERATOR.SIZES",
+        id="large anchors",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "severity", "place", "words", "remedy"), [*ROWS, *SIBLINGS])
 def test_is_told(
     folder: Folder,
     check: Check,
@@ -236,6 +403,8 @@ def test_is_told(
         and remedy in finding.remedy
         for finding in found
     ), "\n".join(map(str, found)) or "nothing is found"
+    bare = [each for each in found if not (each.place and each.remedy) and each.severity is not N]
+    assert not bare
 
 
 def test_each_of_the_37_has_a_row() -> None:
