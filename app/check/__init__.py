@@ -57,7 +57,7 @@ def examine(subject: Subject) -> Iterator[Finding]:
 
 def _found(look: Look, subject: Subject) -> Iterator[Finding]:
     found: list[Finding] = []
-    with listening("config.yaml") as told:
+    with listening("config.yaml", remedy="change it if that is not meant") as told:
         found += look(subject)
     yield from found
     yield from told

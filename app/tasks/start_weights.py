@@ -120,7 +120,9 @@ def chosen_model(
     if hp.pretrained_model_params:
         origin = "pretrained_model_params"
         if is_set:
-            logger.warning("args_options: MODEL.WEIGHTS has no effect beside %s", origin)
+            logger.warning(
+                "args_options: MODEL.WEIGHTS has no effect beside %s; take one of them out", origin
+            )
         return find_model(hp.pretrained_model_params, models_dir), origin
     found = look_for_model(models_dir)
     if not is_set:
