@@ -271,6 +271,9 @@ class _CandidateTaskHyperparameters(Hyperparameters):
 
     conf_threshold: float = Field(0.2, ge=0, le=1)
     """Detections with a lower score are left out (infer)."""
+    draw: int = Field(0, ge=0, le=1_000_000)
+    """Pictures of so many images, the first ones of the index, with what was found in them, in
+    /out/pictures (infer). 0: none."""
     batch_size: int = Field(4, ge=1, le=4096)
     """Images that the detector takes at once. An exported model on the CPU ignores it: each of up
     to four cores takes an image of its own."""

@@ -1,20 +1,23 @@
 """The entries and result files of infer: boxes, or segments with masks."""
 
+import json
 import logging
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from app.engine.data.images.headers import image_size
+from app.engine.drawing import Marks
 from app.engine.errors import ImageError, StorageError
 from app.engine.predictor.array_detections import ArrayDetections
 from app.engine.structures.size import Size
 from app.tasks.candidate_task import Result
+from app.tasks.pictures import FOLDER, draw_first
 from executor.candidates import Candidates
 from executor.dataset_reader import Asset
 from executor.env import Env
@@ -48,11 +51,26 @@ class InferResult(Result[T]):
         self._threshold = hp.conf_threshold
         self._class_names = class_names
         self._counts: Counter[int] = Counter()
+        self._num_pictures = hp.draw
+        self._pictures = env.output.root_dir / FOLDER
 
     @staticmethod
     @abstractmethod
     def portable(found: Any) -> T:
         """Return detections of a predictor in a form that can be sent between processes."""
+
+    @abstractmethod
+    def _marks(self, entry: str) -> Marks:
+        """Return what is drawn of an entry."""
+
+    def _draw(self, candidates: Candidates, journal: Journal, listed: Sequence[int]) -> None:
+        """Draw the first images of the index, if pictures are asked for."""
+        first = listed[: self._num_pictures]
+        if len(first):
+            entries = journal.at(first)
+            draw_first(
+                self._pictures, candidates.at(first), entries, self._marks, self._class_names
+            )
 
     def _tell(self, journal: Journal) -> None:
         names = Counter({self._class_names[index]: n for index, n in self._counts.items()})
@@ -74,7 +92,8 @@ class BoxesResult(InferResult[ArrayDetections]):
 
     def __init__(self, env: Env, hp: InferHyperparameters, class_names: Sequence[str]) -> None:
         super().__init__(env, hp, class_names)
-        self._entries = InferEntries(class_names, boxes_key=env.dialect.boxes_key)
+        self._boxes_key = env.dialect.boxes_key
+        self._entries = InferEntries(class_names, boxes_key=self._boxes_key)
 
     @staticmethod
     def portable(found: Any) -> ArrayDetections:
@@ -102,6 +121,13 @@ class BoxesResult(InferResult[ArrayDetections]):
         if self._entries.num_dropped:
             logger.warning("%d detections were not finite or outside", self._entries.num_dropped)
         self._tell(journal)
+        self._draw(candidates, journal, listed)
+
+    def _marks(self, entry: str) -> Marks:
+        items = json.loads(entry)[self._boxes_key]
+        boxes_xywh = [[item["box"][side] for side in "xywh"] for item in items]
+        classes = [self._class_names.index(item["class_name"]) for item in items]
+        return _marks_of(boxes_xywh, classes, [item["score"] for item in items])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +161,27 @@ class MasksResult(InferResult[SegmentedImage]):
         images, entries = Listed(candidates.at, listed), Listed(journal.at, listed)
         write_segmentation_result(self._path, images, entries, self._class_names)
         self._tell(journal)
+        self._draw(candidates, journal, listed)
+
+    def _marks(self, entry: str) -> Marks:
+        items = [json.loads(text) for text in entry.split("\t")[1:]]
+        marks = _marks_of(
+            [item["bbox"] for item in items],
+            [item["category_id"] for item in items],
+            [item["confidence"] for item in items],
+        )
+        if not items:
+            return marks
+        codes = [item["segmentation"] for item in items]
+        return replace(marks, masks=coco_mask.decode(codes).transpose(2, 0, 1).astype(np.bool_))
+
+
+def _marks_of(
+    boxes_xywh: Sequence[Sequence[float]], classes: Sequence[int], scores: Sequence[float]
+) -> Marks:
+    boxes = np.array(boxes_xywh, dtype=np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return Marks(boxes, np.array(classes, dtype=np.int64), np.array(scores, dtype=np.float32))
 
 
 def _size_of(asset: Asset) -> Size:

@@ -13,7 +13,7 @@ from executor.hyperparameters import InferHyperparameters, MiningHyperparameters
 from executor.journal import fingerprint
 from executor.task_words import Task
 
-HOW = {"batch_size", "gpu_id", "model_params_path", "num_workers"}
+HOW = {"batch_size", "draw", "gpu_id", "model_params_path", "num_workers"}
 """Settings that do not decide what is found."""
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -144,10 +144,16 @@ def test_infer_writes_coco(with_mask_model: Any) -> None:
     index.write_text(f"{broken}\n{index.read_text()}{cut}\n")
     tree.write_env(run_infer=True)
     tree.write_config(
-        model_params_path=model_files(tree), conf_threshold=0.0, image_size=64, object_type=4
+        model_params_path=model_files(tree),
+        conf_threshold=0.0,
+        image_size=64,
+        object_type=4,
+        draw=2,
     )
     run_tasks(tree.env, nothing)
 
+    (drawn,) = (tree.out / "pictures").iterdir()  # the first image is broken
+    assert drawn.name == "000002_cand img_0.jpg"
     content = json.loads((tree.out / "infer-result.json").read_text())
     names = {image["id"]: image["file_name"] for image in content["images"]}
     assert list(names.values()) == [Path(p).name for p in index.read_text().splitlines()]
