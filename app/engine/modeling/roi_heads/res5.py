@@ -83,7 +83,7 @@ class Res5ROIHeads(nn.Module):
         features: Mapping[str, Tensor],
         proposals: Sequence[Proposals],
         *,
-        keep_class_probs: bool = False,
+        keep_class_probs: bool,
     ) -> list[Detections]:
         """Detections of N images, boxes only."""
         x = self._crops(features, [p.boxes for p in proposals])

@@ -117,7 +117,7 @@ class StandardROIHeads(nn.Module):
         features: Mapping[str, Tensor],
         proposals: Sequence[Proposals],
         *,
-        keep_class_probs: bool = False,
+        keep_class_probs: bool,
     ) -> list[Detections]:
         """Detections of N images, boxes only."""
         maps = [features[name] for name in self.in_features]

@@ -137,10 +137,10 @@ def test_semantic_equals_the_authors_scripts(tmp_path: Path):
 
 
 def test_instances_by_hand(tmp_path: Path):
-    # Two cars of 200 pixels, one of 50 (too small to count), a group of cars, and void.
+    # Cars of 200 and of 100 pixels, one of 50 (too small to count), a group of cars, and void.
     ids = np.full(SIZE, 7)
     ids[0:10, 0:20] = 26000
-    ids[0:10, 40:60] = 26001
+    ids[0:10, 40:50] = 26001
     ids[20:25, 0:10] = 26002
     ids[30:50, 0:20] = 26
     ids[60:80, 0:20] = 0

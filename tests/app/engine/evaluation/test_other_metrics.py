@@ -269,6 +269,7 @@ def test_metrics_follow_model_and_data_set(overrides, dataset, expected):
     cfg.merge_from_list(overrides)
     chosen = build_evaluators(cfg, [], ["a"], dataset=dataset)
     assert [type(evaluator).__name__ for evaluator in chosen] == expected
+    assert getattr(chosen[0], "class_names", ["a"]) == ["a"]
 
 
 def test_label_maps_are_asked_for():
