@@ -7,8 +7,8 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from app.detex import VERSION
 from app.detex.engine_verb import EngineVerb
+from common.version import VERSION
 from executor.task_words import TaskWord
 
 app = typer.Typer(

@@ -43,19 +43,41 @@ def read_records(
     decisions: Decisions | None = None,
     accepted_smells: Collection[str] = (),
 ) -> list[ImageRecord]:
-    """Return records of the usable images; the others are counted and reported once.
+    """Return records of the usable images: those of `read_set`."""
+    return read_set(
+        assets,
+        export_format,
+        class_names,
+        name=name,
+        conventions=conventions,
+        decisions=decisions,
+        accepted_smells=accepted_smells,
+    ).records
+
+
+def read_set(
+    assets: Sequence[Asset],
+    export_format: str,
+    class_names: Sequence[str],
+    *,
+    name: str,
+    conventions: Conventions | None = None,
+    decisions: Decisions | None = None,
+    accepted_smells: Collection[str] = (),
+) -> ParsedSet:
+    """Read a set; images and objects that are left out are counted and reported once.
 
     `name` is the set's name in the log. For the other arguments see `parse_records`.
     Raises DatasetError if the set is certainly wrong.
     """
-    if not assets:
-        return []
     parsed = parse_records(
         assets, export_format, class_names, conventions=conventions, decisions=decisions
     )
+    if not assets:
+        return parsed
     settle(name, parsed.num_listed, parsed.records, parsed.reading)
     sniff(name, parsed.scent, accepted_smells, key="accepted_smells")
-    return parsed.records
+    return parsed
 
 
 def parse_records(

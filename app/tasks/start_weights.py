@@ -6,6 +6,7 @@ the config file. Weights that do not fit are reported before any data is read.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from app.engine.trained.model_files import (
     look_for_model,
     package_class_names,
 )
+from app.engine.training.state.settings import INITIAL_WEIGHTS
 from app.tasks.args_options import EngineOptions
 from app.tasks.weights_at_hand import find_start_weights
 from executor.env import Env
@@ -70,12 +72,13 @@ def find_start(
     checkpoints  folder of the training's own checkpoints
     Raises ModelError or CheckpointError if weights are damaged, missing or of another model.
     """
-    if CheckpointStore(checkpoints).load() is not None:
+    state = CheckpointStore(checkpoints).load()
+    if state is not None:
         logger.info(
             "training: goes on from its checkpoint in %s; weights to start from are not looked at",
             checkpoints,
         )
-        return StartWeights(planned.MODEL.WEIGHTS, None)
+        return StartWeights(_first_start(state, planned), None)
     models_dir = env.input.models_dir
     files, origin = chosen_model(models_dir, hp, options)
     if files is None:
@@ -110,6 +113,12 @@ def find_start(
     if files is not None and files.config is not None:
         _warn_of_other_meaning(files.config, planned)
     return start
+
+
+def _first_start(state: Mapping[str, Any], planned: CfgNode) -> str:
+    """MODEL.WEIGHTS with which a run began; checkpoints of the first release do not know it."""
+    settings = state.get("settings") or {}
+    return str(settings.get(INITIAL_WEIGHTS, planned.MODEL.WEIGHTS))
 
 
 def chosen_model(

@@ -18,8 +18,9 @@ from app.tasks.args_options import parse_args_options
 from app.tasks.config_file import check_model, named_config
 from app.tasks.devices import device_ids, device_names, gains_by_mixed_precision
 from app.tasks.engine_config import training_config
+from app.tasks.model_card import CARD_FILE, ModelCard
 from app.tasks.model_forms import add_forms
-from app.tasks.records import read_records, require_objects
+from app.tasks.records import ParsedSet, read_set, require_objects
 from app.tasks.rehearsal import rehearse
 from app.tasks.start_weights import find_start
 from app.tasks.stop_flag import stop_flag
@@ -34,7 +35,7 @@ from executor.hyperparameters import (
     load_hyperparameters,
 )
 from executor.model_stages import ModelStages, Stage
-from executor.output_files import place_file
+from executor.output_files import place_file, write_atomically
 from executor.task_traits import TaskTraits
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ def run(env: Env, progress: Progress) -> None:
     output_dir = env.output.root_dir / "training"
     start = find_start(env, hp, planned, options, model, checkpoints=output_dir / "checkpoints")
     progress(0.01)
-    train_records, val_records = _records(env, hp)
+    training, validation = _read_sets(env, hp)
+    train_records, val_records = training.records, validation.records
     cfg = training_config(
         hp,
         options,
@@ -73,6 +75,15 @@ def run(env: Env, progress: Progress) -> None:
     check_annotations(cfg, train_records)
     cfg = with_depth(cfg, (record.path for record in train_records))
     progress(0.02)
+    card = ModelCard(
+        cfg=cfg,
+        config_file=hp.config_file,
+        class_names=hp.class_names,
+        start=start.setting,
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        training=training,
+        validation=validation,
+    )
     stages = _stages(env, hp)
     num_workers = limited_workers(hp.num_workers, processes=len(devices))
     with stop_flag() as should_stop:
@@ -90,7 +101,7 @@ def run(env: Env, progress: Progress) -> None:
             num_workers=num_workers,
             checkpoint_seconds=CHECKPOINT_SECONDS,
             progress=span(progress, 0.02, 0.97 if hp.export_forms else 1.0),
-            on_model=_stage_writer(stages, hp),
+            on_model=_stage_writer(stages, hp.object_type, card.text),
             should_stop=should_stop,
         )
         summary = train(request)
@@ -141,9 +152,10 @@ def check_annotations(cfg: CfgNode, records: list[ImageRecord]) -> None:
         )
 
 
-def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], list[ImageRecord]]:
+def _read_sets(env: Env, hp: TrainHyperparameters) -> tuple[ParsedSet, ParsedSet]:
+    """Read the training and the validation set."""
     read = partial(
-        read_records,
+        read_set,
         export_format=hp.export_format,
         class_names=hp.class_names,
         conventions=Conventions(hp.annotated_frame, hp.box_corners),
@@ -152,13 +164,13 @@ def _records(env: Env, hp: TrainHyperparameters) -> tuple[list[ImageRecord], lis
     )
     train_assets = read_training_index(env.input.training_index_file)
     require_files(env.input.training_index_file, train_assets)
-    train_records = read(train_assets, name="training")
-    require_objects(train_records, hp.class_names)
+    training = read(train_assets, name="training")
+    require_objects(training.records, hp.class_names)
     val_assets = read_val_index(env.input.val_index_file)
     require_files(env.input.val_index_file, val_assets)
-    val_records = read(val_assets, name="validation")
-    sniff_overlap(train_records, val_records, hp.smells)
-    return train_records, val_records
+    validation = read(val_assets, name="validation")
+    sniff_overlap(training.records, validation.records, hp.smells)
+    return training, validation
 
 
 def _stages(env: Env, hp: TrainHyperparameters) -> ModelStages:
@@ -179,17 +191,26 @@ def _stages(env: Env, hp: TrainHyperparameters) -> ModelStages:
     return stages
 
 
-def _stage_writer(stages: ModelStages, hp: TrainHyperparameters) -> Callable[[SavedModel], None]:
-    """Return a function that publishes a saved model as a stage of result.yaml."""
+def _stage_writer(
+    stages: ModelStages,
+    object_type: int,
+    card: Callable[[SavedModel, Mapping[str, float | int]], str],
+) -> Callable[[SavedModel], None]:
+    """Return a function that publishes a saved model as a stage of result.yaml.
+
+    card  returns the text of the model's card, given the metrics of its stage
+    """
 
     def publish(saved: SavedModel) -> None:
         name = f"iter_{saved.iteration:07d}"
         if not saved.metrics and any(stage.name == name for stage in stages.stages):
             return  # an earlier run, which was killed, has evaluated the same model
-        files = [stages.folder(name) / file.name for file in (saved.weights, saved.config)]
+        metrics = stage_metrics(saved.metrics, object_type)
+        folder = stages.folder(name)
+        files = [folder / saved.weights.name, folder / saved.config.name, folder / CARD_FILE]
         place_file(saved.weights, files[0])
         place_file(saved.config, files[1])
-        metrics = stage_metrics(saved.metrics, hp.object_type)
+        write_atomically(files[2], card(saved, metrics))
         stages.add(name, files, mAP=metrics.pop("mAP"), timestamp=None, **metrics)
 
     return publish

@@ -289,7 +289,7 @@ def test_a_training(
     assert state is not None
     result = yaml.safe_load((training.out / "models/result.yaml").read_text())
     for name, stage in result["model_stages"].items():
-        assert sorted(stage["files"]) == ["config.yaml", "model.pth"]
+        assert sorted(stage["files"]) == ["config.yaml", "model.pth", "model_card.md"]
         model = torch.load(training.out / "models" / name / "model.pth", weights_only=True)
         assert model["model"]
 

@@ -156,6 +156,11 @@ def _read(path: Path) -> Any:
         content = yaml.safe_load(path.read_text())
         assert content["MODEL"]["CLASS_NAMES"], f"{path}: no class names"
         return content
+    if path.suffix == ".md":
+        text = path.read_text()
+        if "## Licence" not in text:  # the last section
+            raise ValueError(f"{path}: it is cut")
+        return text
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:

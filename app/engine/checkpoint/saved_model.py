@@ -1,7 +1,7 @@
 """Save a trained model as all files that inference needs: weights, full config, class names."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
@@ -23,6 +23,7 @@ class SavedModel:
     weights    file in detectron2's layout of `model_final.pth`
     config     complete file with MODEL.CLASS_NAMES; MODEL.WEIGHTS is the file beside it
     metrics    metrics of the latest evaluation of these weights; empty if there was none
+    class_results  for each class the fields of its `evaluation.evaluator.ClassResult`; likewise
     """
 
     name: str
@@ -30,6 +31,7 @@ class SavedModel:
     weights: Path
     config: Path
     metrics: dict[str, float]
+    class_results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def save_model(
@@ -41,6 +43,7 @@ def save_model(
     directory: Path,
     iteration: int,
     metrics: dict[str, float],
+    class_results: Mapping[str, Mapping[str, float]] | None = None,
 ) -> SavedModel:
     """Write `model` to `directory`/`name`; replaces earlier files one by one."""
     folder = directory / name
@@ -55,4 +58,4 @@ def save_model(
     complete = portable(cfg, weights=WEIGHTS_FILE)
     complete.MODEL.CLASS_NAMES = list(class_names)
     write_atomically(config, complete.dump())
-    return SavedModel(name, iteration, weights, config, dict(metrics))
+    return SavedModel(name, iteration, weights, config, dict(metrics), class_results or {})

@@ -11,7 +11,7 @@ import tomllib
 import pytest
 
 from app.cli.arguments import VERBS, verb_parser
-from app.detex import VERSION
+from common.version import VERSION
 from tests.app.detex.conftest import REPOSITORY, Detex
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")

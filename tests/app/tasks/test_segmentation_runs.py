@@ -131,6 +131,10 @@ def test_training_reports_masks_and_boxes(seg_tree: Any) -> None:
         config = yaml.safe_load((seg_tree.out / "models" / name / "config.yaml").read_text())
         assert config["MODEL"]["MASK_ON"] is True
         assert config["TEST"]["METRIC"] == "segm/AP50"
+        card = (seg_tree.out / "models" / name / "model_card.md").read_text()
+        assert "| finds | boxes and masks |" in card
+        assert f"mAP (AP50 of masks, as in result.yaml): {stage['mAP']:.4f}." in card
+        assert " AP of masks | " in card
 
 
 def test_infer_writes_coco(with_mask_model: Any) -> None:

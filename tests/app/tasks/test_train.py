@@ -7,7 +7,6 @@ import pytest
 from app.engine.checkpoint.saved_model import SavedModel
 from app.tasks.train import _stage_writer
 from executor.env import OutputPaths
-from executor.hyperparameters import TrainHyperparameters
 from executor.model_stages import ModelStages
 
 
@@ -22,7 +21,7 @@ def test_a_model_without_numbers_never_replaces_the_same_one_with_numbers(
     stages: ModelStages, tmp_path: Path
 ) -> None:
     weights, config = tmp_path / "model.pth", tmp_path / "config.yaml"
-    publish = _stage_writer(stages, TrainHyperparameters(class_names=("cat",)))
+    publish = _stage_writer(stages, 2, lambda saved, _: f"{saved.iteration}")
     for metrics, iteration in (({"bbox/AP50": 24.0}, 20), ({}, 20), ({}, 25)):
         weights.write_bytes(b"weights")
         config.write_text("config")

@@ -44,13 +44,20 @@ def test_training_leaves_self_sufficient_stages(
     assert result["best_stage_name"] in result["model_stages"]
     for name, stage in result["model_stages"].items():
         assert 0 <= stage["mAP"] <= 1
-        assert sorted(stage["files"]) == ["config.yaml", "model.pth"]
+        assert sorted(stage["files"]) == ["config.yaml", "model.pth", "model_card.md"]
         assert all((tree.out / "models" / name / file).is_file() for file in stage["files"])
     assert list((tree.out / "tensorboard").rglob("*tfevents*"))
     assert progress.fractions == sorted(progress.fractions)
     assert progress.fractions[-1] == 1.0
     best = result["best_stage_name"]
     assert f"best model: {best}, mAP {result['mAP']:.4f}" in caplog.messages[-1]
+
+    for name, stage in result["model_stages"].items():
+        card = (tree.out / "models" / name / "model_card.md").read_text()
+        assert f"as in result.yaml): {stage['mAP']:.4f}." in card
+        assert f"Model card: iteration {int(name.removeprefix('iter_'))}\n" in card
+    counts = [line.split() for line in caplog.messages if "set: objects kept" in line]
+    assert f"| objects kept | {counts[0][-1]} | {counts[1][-1]} |" in card
 
 
 def test_mining_and_infer_in_one_run(with_model: Any) -> None:
@@ -171,6 +178,20 @@ def test_fine_tuning_with_other_classes(with_model: Any, train_settings: dict[st
         (with_model.out / "models" / result["best_stage_name"] / "config.yaml").read_text()
     )
     assert config["MODEL"]["CLASS_NAMES"] == ["blue box", "green box", "red box"]
+
+
+def test_a_resumed_training_still_knows_where_it_began(
+    with_model: Any, train_settings: dict[str, Any]
+) -> None:
+    with_model.write_env(run_training=True)
+    (start,) = (path for path in stage_files(with_model) if path.endswith(".pth"))
+    for max_iter in (2, 3):
+        with_model.write_config(
+            **{**train_settings, "max_iter": max_iter}, pretrained_model_params=[start]
+        )
+        run_tasks(with_model.env, Progress())
+        card = with_model.out / f"models/iter_{max_iter:07d}/model_card.md"
+        assert f"| started from | {start} |" in card.read_text()
 
 
 @pytest.mark.parametrize(

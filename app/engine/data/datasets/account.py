@@ -43,13 +43,25 @@ def require_usable(name: str, num_listed: int, problems: Problems) -> None:
 
 
 def table(num_listed: int, records: Sequence[ImageRecord], reading: Reading) -> list[str]:
-    """One line for each count: images, objects, and those left out by reason."""
+    """One line for each count, as the log shows them."""
+    rows: list[tuple[str, int | str]] = [*counts(num_listed, records, reading)]
+    rows.append(("objects of each class", _per_class(records, reading.class_names)))
+    if missing := missing_classes(records, reading.class_names):
+        rows.append(("classes without objects", ", ".join(missing)))
+    width = max(len(label) for label, _ in rows)
+    return [f"{printable(label):<{width}}  {printable(str(value))}" for label, value in rows]
+
+
+def counts(
+    num_listed: int, records: Sequence[ImageRecord], reading: Reading
+) -> list[tuple[str, int]]:
+    """Label and number of images, objects, and those left out by reason."""
     problems = reading.problems
     left_out = problems.with_effect(Effect.BROKEN, Effect.LEFT_OUT, Effect.STOPS)
     dropped = problems.with_effect(Effect.DROPPED)
     num_kept = sum(len(record) for record in records)
     num_crowds = sum(int(record.crowd.sum()) for record in records if record.crowd is not None)
-    rows: list[tuple[str, int | str]] = [
+    rows = [
         ("images listed", num_listed),
         *((f"images left out: {kind}", count) for kind, count in left_out.items()),
         ("images usable", len(records)),
@@ -60,11 +72,7 @@ def table(num_listed: int, records: Sequence[ImageRecord], reading: Reading) -> 
     ]
     if num_crowds:
         rows.append(("objects kept that are crowds, not learnt from", num_crowds))
-    rows.append(("objects of each class", _per_class(records, reading.class_names)))
-    if missing := missing_classes(records, reading.class_names):
-        rows.append(("classes without objects", ", ".join(missing)))
-    width = max(len(label) for label, _ in rows)
-    return [f"{printable(label):<{width}}  {printable(str(value))}" for label, value in rows]
+    return rows
 
 
 def missing_classes(records: Sequence[ImageRecord], class_names: Sequence[str]) -> list[str]:

@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 def usable_for_training(cfg: CfgNode, records: Sequence[ImageRecord]) -> list[ImageRecord]:
     """Remove images without objects to learn from, as configured; DatasetError if none is left."""
     kept = list(records)
-    if not any(map(_has_object, kept)) and not any("sem_seg_path" in r.extra for r in kept):
+    if not any(map(has_object, kept)) and not any("sem_seg_path" in r.extra for r in kept):
         kept = []
-    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and any(map(_has_object, kept)):
-        kept = [record for record in kept if _has_object(record)]
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and any(map(has_object, kept)):
+        kept = [record for record in kept if has_object(record)]
         _log_removed(len(records) - len(kept), "no usable object", len(kept))
     fewest = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
     if cfg.MODEL.KEYPOINT_ON and fewest > 0:
@@ -41,7 +41,8 @@ def visible_keypoints(record: ImageRecord) -> int:
     return 0 if record.keypoints is None else int((record.keypoints[..., 2] > 0).sum())
 
 
-def _has_object(record: ImageRecord) -> bool:
+def has_object(record: ImageRecord) -> bool:
+    """Whether the image has an object to learn from; crowds are none."""
     return len(record) > 0 and (record.crowd is None or not bool(record.crowd.all()))
 
 

@@ -25,6 +25,8 @@ class Run:
     evaluated_at iteration of the latest evaluation
     num_backoffs how often the run went back to a checkpoint with half the learning rate
     losses       losses of the first and of the latest iterations
+    metrics      those of the latest evaluation
+    class_results  for each class the fields of its `evaluation.evaluator.ClassResult`
     damaged      training images that this process could not read, or only in part
     """
 
@@ -44,6 +46,7 @@ class Run:
     evaluated_at: int = 0
     num_backoffs: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
+    class_results: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def best_model(self) -> Detector:

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 _COUNTERS = (
     *("seed", "iteration", "images", "best_metric", "best_iteration"),
-    *("patience_used", "evaluated_at", "num_backoffs", "metrics"),
+    *("patience_used", "evaluated_at", "num_backoffs", "metrics", "class_results"),
 )
 
 
@@ -69,7 +69,8 @@ def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: in
     if run.stepper.scaler.is_enabled() and state["scaler"]:
         run.stepper.scaler.load_state_dict(state["scaler"])
     for name in _COUNTERS:
-        setattr(run, name, state["counters"][name])
+        if name in state["counters"]:  # old checkpoints have no class_results
+            setattr(run, name, state["counters"][name])
     run.schedule.load_state_dict(state["schedule"])
     run.schedule.scale(run.rate_factor)
     run.losses.load_state_dict(state.get("losses"))

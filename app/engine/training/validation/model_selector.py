@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Generator
+from dataclasses import asdict
 
 from app.engine.checkpoint.saved_model import SavedModel, save_model
 from app.engine.evaluation.evaluator import Evaluation
@@ -79,12 +80,13 @@ class ModelSelector:
             logger.info("Stopping in an evaluation as asked; start again to go on")
             raise Finished(stopped=True)
         run.evaluated_at = run.iteration
-        run.metrics = {}
+        run.metrics, run.class_results = {}, {}
         self.latest, evaluation = validation, validation.evaluation
         if evaluation is None:
             return
         counts = {"tp": evaluation.tp, "fp": evaluation.fp, "fn": evaluation.fn}
         run.metrics = evaluation.metrics | counts
+        run.class_results = {name: asdict(each) for name, each in evaluation.per_class.items()}
         if self.writers is not None:
             self._write(run, evaluation, collector, self.writers)
         self._compare(run, evaluation)
@@ -151,6 +153,7 @@ class ModelSelector:
 
     def keep(self, run: Run, name: str) -> SavedModel:
         """Save the model and call `on_model`."""
+        is_measured = run.evaluated_at == run.iteration
         model = save_model(
             run.best_model,
             config_as_used(self.cfg, run),
@@ -158,7 +161,8 @@ class ModelSelector:
             name=name,
             directory=self.request.output_dir,
             iteration=run.iteration,
-            metrics=run.metrics if run.evaluated_at == run.iteration else {},
+            metrics=run.metrics if is_measured else {},
+            class_results=run.class_results if is_measured else {},
         )
         self.request.on_model(model)
         return model
