@@ -198,7 +198,12 @@ def compiled_patterns(text: str) -> tuple[re.Pattern[str], ...]:
         try:
             patterns.append(re.compile(part))
         except re.error as error:
-            logger.warning("ymir_saved_file_patterns: %r is skipped (%s)", part, error)
+            logger.warning(
+                "ymir_saved_file_patterns: %r is skipped (%s); write regular expressions, such as "
+                r"\.pth$, \.yaml$",
+                part,
+                error,
+            )
     return tuple(patterns)
 
 

@@ -31,6 +31,7 @@ CHECKS: dict[str, Look] = {
     "index": _on_use("index"),
     "smells": _on_use("smells"),
     "annotations": _on_use("annotations"),
+    "depth": _on_use("depth"),
     "candidates": _on_use("candidates"),
     "classes": _on_use("classes"),
     "box_sizes": _on_use("box_sizes"),

@@ -21,7 +21,7 @@ def look(subject: Subject) -> Iterator[Finding]:
             if image_set is subject.training and not _is_refused(
                 [*subject.found, *found], image_set
             ):
-                yield from _without_objects(subject)
+                yield from _unfit(subject)
 
 
 def _is_refused(found: Iterable[Finding], image_set: ImageSet) -> bool:
@@ -132,9 +132,12 @@ def _remedy(image_set: ImageSet, kind: str) -> str:
     return by_kind.get(kind) or by_effect[problems.effect(kind)]
 
 
-def _without_objects(subject: Subject) -> Iterator[Finding]:
+def _unfit(subject: Subject) -> Iterator[Finding]:
+    """The error of a training set without objects, or without those of the model's kind."""
     from app.tasks.records import require_objects
+    from app.tasks.train import check_annotations
 
     with listening(subject.training.place) as found:
         require_objects(subject.training.records, subject.hp.class_names)
+        check_annotations(subject.cfg, subject.training.records)
     yield from (finding for finding in found if finding.severity is Severity.ERROR)

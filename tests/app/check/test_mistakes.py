@@ -15,7 +15,7 @@ from tests.app.check.conftest import (
     boxes_of,
     shares,
     xywh,
-)
+)from verification.reliability.trees import save_untrained
 
 Change = Callable[[Folder], object]
 
@@ -44,6 +44,10 @@ def _infer(folder: Folder) -> None:
     folder.write("env.yaml", "run_infer: true\n")
     folder.write("config.yaml", "class_names: [RBC, WBC, Platelets]\ngpu_id: ''\n")
     folder.write("candidate-index.tsv", "/in/assets/0.png\n")
+
+
+def _text_images(folder: Folder) -> None:
+    folder.write("candidate-index.tsv", "/in/annotations/0.txt\n")
 
 
 def _backbone_as_model(folder: Folder) -> None:
@@ -255,6 +259,46 @@ SIBLINGS = [
     row(settings(learning_rate=1e-7), W, CONFIG, "times less", "learning_rate: 0", id="small rate"),
     row(settings(max_iter=5), W, "config.yaml", "of a pass", "max_iter to 288", id="few passes"),
     row(settings(max_iter=9000), W, "config.yaml", "1125 passes", "max_iter", id="many passes"),
+    row(
+        settings(ymir_saved_file_patterns="*.pth"),
+        W,
+        "config.yaml",
+        "is skipped",
+        "regular expressions",
+        id="no pattern",
+    ),
+    row(
+        settings(ymir_saved_file_patterns=r"\.pth$"),
+        W,
+        "config.yaml",
+        "leaves out config.yaml",
+        "add",
+        id="patterns without the config",
+    ),
+    row(
+        settings(config_file="configs/Mobile/mask_rcnn_mobilenetv2_FPN_light.yaml"),
+        E,
+        INDEX,
+        "learns masks but the annotations hold boxes",
+        "COCO-Detection",
+        id="a model of masks",
+    ),
+    row(
+        lambda f: (_infer(f), save_untrained(f.path / "models"), _text_images(f)),
+        E,
+        "candidate-index.tsv",
+        "none of 1 images can be read",
+        "replace the file",
+        id="candidates that are no images",
+    ),
+    row(
+        lambda f: (_infer(f), save_untrained(f.path / "models")),
+        W,
+        "config.yaml",
+        "are not the model's (red box, blue box)",
+        "change it",
+        id="other classes than the model's",
+    ),
     row(settings(gpu_id="cuda:0"), E, CONFIG, "not a list of GPU", "for the CPU", id="device"),
     row(settings(gpu_id="63"), E, "config.yaml", "GPU 63", "leave gpu_id empty", id="no such GPU"),
     row(settings(export_format="pascal_voc"), E, CONFIG, "pascal_voc", "voc:raw", id="Pascal"),
