@@ -21,7 +21,7 @@ def look(subject: Subject) -> Iterator[Finding]:
     if patterns and not any(pattern.search(_CONFIG) for pattern in patterns):
         yield Finding(
             Severity.WARNING,
-            f"ymir_saved_file_patterns leaves out {_CONFIG}, without which no task can use the model",
+            f"ymir_saved_file_patterns leaves out {_CONFIG}, without which the model is of no use",
             subject.settings_file,
             r"add \.yaml$ to the patterns",
         )

@@ -45,8 +45,8 @@ def find_model(listed: Sequence[Path], models_dir: Path) -> ModelFiles:
         for path in listed:
             if path.name.endswith(WEIGHTS_SUFFIXES):
                 raise CheckpointError(
-                    f"{path}: {_why_unusable(path)}, although config.yaml lists it; copy it there, or"
-                    " correct the list"
+                    f"{path}: {_why_unusable(path)}, although config.yaml lists it; copy it"
+                    " there, or correct the list"
                 )
         weights = _best_weights(_search(models_dir))
     if weights is None:

@@ -15,7 +15,8 @@ from tests.app.check.conftest import (
     boxes_of,
     shares,
     xywh,
-)from verification.reliability.trees import save_untrained
+)
+from verification.reliability.trees import save_untrained
 
 Change = Callable[[Folder], object]
 
