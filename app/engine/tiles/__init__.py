@@ -1,0 +1,1 @@
+"""Detection in large photographs by tiles: cutting, and merging what is found across the seams."""
