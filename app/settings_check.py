@@ -6,17 +6,26 @@ Neither torch nor numpy is imported, so wrong keys are reported within half a se
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from app.engine.config import CfgNode, Fault, inspect_config
+from app.engine.config import CfgNode, Fault, inspect_config, load_model_config
 from app.engine.config.declared import FORMS
 from app.engine.config.exportable import export_faults
 from app.engine.config.smells import unknown_smells
+from app.engine.config.tiles import tile_faults_of
+from app.engine.errors import EngineError
+from app.engine.trained.model_files import find_model
 from app.tasks.args_options import ORIGIN, inspect_args_options
 from app.tasks.config_file import config_path, learning_rate_for, wrong_kinds
 from common.limited_yaml import Document
 from executor.config_check import Findings, Settings, check_config
 from executor.env import Env, InputPaths
 from executor.errors import ConfigError, ObjectTypeError
-from executor.hyperparameters import TrainHyperparameters, given, words_of
+from executor.hyperparameters import (
+    InferHyperparameters,
+    MiningHyperparameters,
+    TrainHyperparameters,
+    given,
+    words_of,
+)
 from executor.task_words import Task
 from executor.validation import Problem
 
@@ -28,11 +37,33 @@ def check_settings(env: Env, tasks: Collection[Task]) -> list[str]:
     """Refuse settings that any of `tasks` cannot use, all at once; return the remarks."""
 
     def inspect(document: Document, settings: Settings) -> Findings:
-        return inspect_training(document, settings, env.input)
+        if Task.TRAINING in tasks:
+            return inspect_training(document, settings, env.input)
+        return Findings(list(_tile_problems(document, settings, env.input.models_dir)))
 
-    if Task.TRAINING not in tasks:
-        return check_config(env.input.config_file, tasks)
     return check_config(env.input.config_file, tasks, inspect=inspect)
+
+
+def _tile_problems(document: Document, settings: Settings, models_dir: Path) -> Iterator[Problem]:
+    """Yield why the model cannot look at the tiles that infer or mining asks for."""
+    for hp in settings.values():
+        if not isinstance(hp, InferHyperparameters | MiningHyperparameters):
+            continue
+        if not hp.tile_size and not hp.tile_overlap:
+            continue
+        try:
+            config = find_model(hp.model_params_path, models_dir).config
+            cfg = None if config is None else load_model_config(config)
+        except EngineError:  # the task reports it with a remedy
+            cfg = None
+        if cfg is not None:
+            yield from _tile_faults(document, cfg, hp.tile_size, hp.tile_overlap)
+
+
+def _tile_faults(document: Document, cfg: CfgNode, size: int, overlap: int) -> Iterator[Problem]:
+    key = "tile_size" if size or not overlap else "tile_overlap"
+    for fault in tile_faults_of(cfg, size, overlap):
+        yield _problem(document, key, key, f"{key}: {fault.text}")
 
 
 def inspect_training(document: Document, settings: Settings, inputs: InputPaths) -> Findings:
@@ -74,6 +105,10 @@ def _disagreements(
     """Yield keys of config.yaml that contradict the engine's config."""
     for reason in wrong_kinds(cfg, hp.object_type):
         yield _problem(document, "config_file", "config_file", reason, ObjectTypeError)
+    yield from _tile_faults(document, cfg, hp.tile_size, hp.tile_overlap)
+    if hp.tile_overlap and not (hp.tile_size or cfg.INPUT.TILES.SIZE):
+        text = "tile_overlap: there are no tiles that could overlap; set tile_size, or leave it out"
+        yield _problem(document, "tile_overlap", "tile_overlap", text)
     rate = hp.learning_rate or learning_rate_for(cfg, hp.batch_size)
     end = cfg.SOLVER.BASE_LR_END
     if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupCosineLR" and end > rate:

@@ -13,6 +13,7 @@ from unicodedata import category, normalize
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from common.limited_yaml import Value
+from common.tile_limits import tile_faults
 from executor.engine_words import (
     ANNOTATIONS,
     EXPORT_FORMS,
@@ -26,6 +27,7 @@ from executor.validation import validated
 from executor.yaml_reader import read_yaml
 
 MAX_CLASSES = 10_000
+MAX_TILE = 32_768
 
 BOXES = 2
 INSTANCE_SEGMENTATION = 4
@@ -199,6 +201,13 @@ class TrainHyperparameters(Hyperparameters):
     """Processes that read and augment images, per GPU. 0: none, read in the training itself."""
     image_size: int = Field(0, ge=0, le=8192)
     """Pixels to which the shorter side of images is scaled. 0: as the config file says."""
+    tile_size: int = Field(0, ge=0, le=MAX_TILE)
+    """Train on square crops of so many pixels from photographs that are larger, and validate, mine
+    and infer in overlapping tiles of that size. 0: look at whole images (as the config file
+    says)."""
+    tile_overlap: int = Field(0, ge=0, le=MAX_TILE)
+    """Pixels that neighbouring tiles share at least; objects up to that size are seen whole. 0: a
+    quarter of tile_size."""
     amp: Annotated[Literal["auto", "off", "bf16", "fp16"], BeforeValidator(_switch_word)] = "auto"
     """Mixed precision: auto (on GPUs and CPUs that gain by it), off, bf16 or fp16."""
     ema: bool = False
@@ -262,6 +271,16 @@ class TrainHyperparameters(Hyperparameters):
     def _visible(cls, size: int) -> int:
         return _checked_size(size)
 
+    @field_validator("tile_overlap")
+    @classmethod
+    def _smaller_than_tiles(cls, overlap: int, info: Any) -> int:
+        return _checked_overlap(overlap, info.data.get("tile_size", 0))
+
+    @field_validator("tile_size")
+    @classmethod
+    def _large_enough(cls, size: int) -> int:
+        return _checked_tiles(size)
+
 
 class _CandidateTaskHyperparameters(Hyperparameters):
     """Keys that mining and infer share: both run the detector over candidates."""
@@ -281,6 +300,12 @@ class _CandidateTaskHyperparameters(Hyperparameters):
     """Processes that read images, per GPU. 0: none, read in the task itself."""
     image_size: int = Field(0, ge=0, le=8192)
     """Pixels to which the shorter side of images is scaled. 0: as in the training."""
+    tile_size: int = Field(0, ge=0, le=MAX_TILE)
+    """Look at larger photographs in overlapping tiles of so many pixels, each scaled like an image.
+    0: as in the training; larger than all images: whole images."""
+    tile_overlap: int = Field(0, ge=0, le=MAX_TILE)
+    """Pixels that neighbouring tiles share at least; objects up to that size are seen whole. 0: as
+    in the training, else a quarter of tile_size."""
     backend: Literal["auto", "torch", "onnxruntime"] = "auto"
     """What computes infer's detections: torch, onnxruntime (a model trained with `export`), or
     auto: an exported model on the CPU, where it finds the same faster, else torch. Mining uses
@@ -294,6 +319,16 @@ class _CandidateTaskHyperparameters(Hyperparameters):
     @classmethod
     def _visible(cls, size: int) -> int:
         return _checked_size(size)
+
+    @field_validator("tile_overlap")
+    @classmethod
+    def _smaller_than_tiles(cls, overlap: int, info: Any) -> int:
+        return _checked_overlap(overlap, info.data.get("tile_size", 0))
+
+    @field_validator("tile_size")
+    @classmethod
+    def _large_enough(cls, size: int) -> int:
+        return _checked_tiles(size)
 
 
 def _without(option: str) -> list[str]:
@@ -390,6 +425,18 @@ def _checked_size(size: int) -> int:
     if 0 < size < 32:
         raise ValueError("too small; allowed 32 to 8192 pixels, or 0 to leave the choice")
     return size
+
+
+def _checked_tiles(size: int) -> int:
+    for reason in tile_faults(size, 0):
+        raise ValueError(reason)
+    return size
+
+
+def _checked_overlap(overlap: int, size: int) -> int:
+    for reason in tile_faults(size, overlap):
+        raise ValueError(reason)
+    return overlap
 
 
 def _weights(text: str) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ import math
 
 from app.engine.config import CfgNode, set_classes
 from app.engine.config.image_size import set_image_size
+from app.engine.config.tiles import with_tiles
 from app.engine.solver.schedule import rescale_schedule
 from app.tasks.args_options import EngineOptions
 from app.tasks.config_file import learning_rate_for, named_config
@@ -52,7 +53,7 @@ def training_config(
     cfg.SOLVER.AMP.ENABLED = hp.amp != "off" and (hp.amp != "auto" or gains_by_mixed_precision)
     cfg.SOLVER.AMP.DTYPE = {"bf16": "bfloat16", "fp16": "float16"}.get(hp.amp, "auto")
     cfg.freeze()
-    return cfg
+    return with_tiles(cfg, hp.tile_size, hp.tile_overlap)
 
 
 def _set_schedule(

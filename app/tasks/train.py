@@ -7,10 +7,13 @@ from functools import partial
 
 from app.engine.checkpoint.saved_model import CONFIG_FILE, SavedModel
 from app.engine.config import CfgNode, set_classes
+from app.engine.config.tiles import with_tiles
 from app.engine.data.formats import Conventions, Decisions
 from app.engine.data.images.depth_of_set import with_depth
+from app.engine.data.loading.samplers import crops_of_a_pass
 from app.engine.data.smells.overlap import sniff_overlap
 from app.engine.structures.record import ImageRecord
+from app.engine.structures.tiles import TileGrid
 from app.engine.training.request import TrainRequest
 from app.engine.training.summary import TrainSummary
 from app.engine.training.train import train
@@ -68,7 +71,9 @@ def run(env: Env, progress: Progress) -> None:
         hp,
         options,
         device=devices[0],
-        num_images=len(train_records),
+        num_images=_images_of_a_pass(
+            with_tiles(planned, hp.tile_size, hp.tile_overlap), train_records
+        ),
         weights=start.setting,
         gains_by_mixed_precision=gains_by_mixed_precision(devices[0]),
     )
@@ -124,6 +129,21 @@ def run(env: Env, progress: Progress) -> None:
         _how_good(best, summary, num_images=len(val_records)),
     )
     progress(1.0)
+
+
+def _images_of_a_pass(cfg: CfgNode, records: list[ImageRecord]) -> int:
+    """Return how many images a pass over the records has, crops of large photographs among them."""
+    crops, grid = crops_of_a_pass(cfg, records), TileGrid.from_config(cfg)
+    if grid is not None:
+        logger.info(
+            "tiles: %d of %d training images have a side above %d px; a pass has %d crops and "
+            "images",
+            sum(grid.cuts(record.size) for record in records),
+            len(records),
+            grid.side,
+            len(crops),
+        )
+    return len(crops)
 
 
 def _how_good(best: Stage, summary: TrainSummary, *, num_images: int) -> str:

@@ -11,10 +11,12 @@ from app.engine.config.backbone_names import has_neck, parts
 from app.engine.config.declared import ARCHITECTURES
 from app.engine.config.defaults import DETECTRON2
 from app.engine.config.faults import Fault, Leaves
+from common.tile_limits import tile_faults
 
 ROTATED = "rotated boxes are not part of this engine"
 
 _WITH_ROI_HEADS = [name for name, traits in ARCHITECTURES.items() if traits.has_roi_heads]
+_WITHOUT_TILES = ("ProposalNetwork", "SemanticSegmentor", "PanopticFPN")
 _GROUPS = 32  # groups of GN
 
 
@@ -31,6 +33,7 @@ def contradictions(leaves: Leaves) -> Iterator[Fault]:
         _basic_blocks,
         _group_norms,
         _augmentation,
+        tile_contradictions,
         _solver,
     ):
         yield from find(leaves)
@@ -259,6 +262,32 @@ def _augmentation(leaves: Leaves) -> Iterator[Fault]:
             "INPUT.RECOMPUTE_BOXES",
             "INPUT.RECOMPUTE_BOXES takes boxes from masks; set MODEL.MASK_ON True, or it to False",
             others=("MODEL.MASK_ON",),
+        )
+
+
+def tile_contradictions(leaves: Leaves) -> Iterator[Fault]:
+    """Yield why the config's photographs cannot be cut into its tiles."""
+    side, overlap = leaves["INPUT.TILES.SIZE"], leaves["INPUT.TILES.OVERLAP"]
+    architecture = leaves["MODEL.META_ARCHITECTURE"]
+    for reason in tile_faults(side, overlap):
+        yield Fault(
+            "INPUT.TILES.SIZE",
+            f"INPUT.TILES.SIZE is {side} and INPUT.TILES.OVERLAP {overlap}: {reason}",
+            others=("INPUT.TILES.OVERLAP",),
+        )
+    if side and architecture in _WITHOUT_TILES:
+        yield Fault(
+            "INPUT.TILES.SIZE",
+            f"INPUT.TILES.SIZE is {side}, but what {architecture} finds cannot be merged across "
+            "tiles: that is for boxes, masks and keypoints of classes; set it to 0",
+            others=("MODEL.META_ARCHITECTURE",),
+        )
+    if side and leaves["MODEL.LOAD_PROPOSALS"]:
+        yield Fault(
+            "INPUT.TILES.SIZE",
+            f"INPUT.TILES.SIZE is {side}, but MODEL.LOAD_PROPOSALS takes proposals of whole images;"
+            " set one of them to 0 or False",
+            others=("MODEL.LOAD_PROPOSALS",),
         )
 
 

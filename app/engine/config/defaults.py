@@ -306,6 +306,16 @@ OWN: dict[str, Any] = {
             "MIN_SCALE": 0.1,  # smallest factor on the size that fits SIZE
             "MAX_SCALE": 2.0,  # largest factor
         },
+        "TILES": {
+            # side in pixels of the photograph of the tiles into which larger ones are cut: training
+            # takes crops, inference and evaluation merge what is found in all tiles; 0 = never cut
+            "SIZE": 0,
+            "OVERLAP": 0,  # least number of pixels that neighbours share; 0 = a quarter of SIZE
+            "WHOLE_IMAGE": False,  # look at the whole picture, too, for objects above OVERLAP
+            # training: least visible share of an object that a crop may cut, of what it can show
+            "MIN_VISIBLE": 0.5,
+            "RANDOM_SHARE": 0.1,  # training: share of crops that are not placed around an object
+        },
     },
     "DATASETS": {
         "TRAIN_REPEAT_FACTOR": [],  # [[name, factor], ...] for WeightedTrainingSampler

@@ -231,6 +231,13 @@ RULES: dict[str, dict[str, Rule]] = {
         "MIN_SCALE": number(0.001, 100),
         "MAX_SCALE": number(0.001, 100),
     },
+    "INPUT.TILES": {
+        "SIZE": SIDE_OR_AS_IS,
+        "OVERLAP": SIDE_OR_AS_IS,
+        "WHOLE_IMAGE": SWITCH,
+        "MIN_VISIBLE": number(above=0, high=1),
+        "RANDOM_SHARE": SHARE,
+    },
     "DATASETS": {
         "TRAIN": ANY_NAMES,
         "PROPOSAL_FILES_TRAIN": ANY_NAMES,

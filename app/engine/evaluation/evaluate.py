@@ -40,6 +40,8 @@ from app.engine.evaluation.voc import VocEvaluator
 from app.engine.layers.precision import set_float32_precision
 from app.engine.modeling.detector import Detector
 from app.engine.structures.record import ImageRecord
+from app.engine.structures.tiles import TileGrid
+from app.engine.tiles.tiled_detector import tiled
 from app.engine.tta import AugmentedDetector
 from common.progress import Progress
 
@@ -100,13 +102,13 @@ def evaluate(
         return report([*files, *chosen], num_images=num_images, score_thresh=score_thresh)
 
     augmented = AugmentedDetector.around(model, cfg) if cfg.TEST.AUG.ENABLED else None
-    evaluation = measure(model, results_dir)
+    evaluation = measure(tiled(model, cfg, batch_size=batch_size), results_dir)
     if augmented is not None:
         logger.info("Running inference with test-time augmentation ...")
         for evaluator in chosen:
             evaluator.merge([])
         second_dir = results_dir and results_dir.with_name(f"{results_dir.name}_TTA")
-        evaluation = with_augmented(evaluation, measure(augmented, second_dir))
+        evaluation = with_augmented(evaluation, measure(tiled(augmented, cfg), second_dir))
     report_met("evaluation", [problems.met(CLIPPED)], len(records))
     verify_results(cfg.TEST.EXPECTED_RESULTS, evaluation.metrics)
     return evaluation
@@ -186,7 +188,7 @@ def _instance_evaluator(
             class_names,
             frequencies=dataset.frequencies,
             iou_types=iou_types,
-            max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
+            max_detections=max_detections(cfg, records),
         )
     if cfg.MODEL.KEYPOINT_ON:
         iou_types.append("keypoints")
@@ -194,9 +196,17 @@ def _instance_evaluator(
         records,
         class_names,
         iou_types=iou_types,
-        max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
+        max_detections=max_detections(cfg, records),
         oks_sigmas=oks_sigmas(cfg) if cfg.MODEL.KEYPOINT_ON else (),
     )
+
+
+def max_detections(cfg: CfgNode, records: Sequence[ImageRecord]) -> int:
+    """Return the largest number of detections in one image that a model can give."""
+    per_image, grid = int(cfg.TEST.DETECTIONS_PER_IMAGE), TileGrid.from_config(cfg)
+    if grid is None:
+        return per_image
+    return max((grid.limit(per_image, record.size) for record in records), default=per_image)
 
 
 def report(evaluators: Sequence[Evaluator], *, num_images: int, score_thresh: float) -> Evaluation:

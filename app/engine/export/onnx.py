@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 
+from app.engine.config import class_section
 from app.engine.config.exportable import export_faults
 from app.engine.config.traits import Form
 from app.engine.errors import ExportError, ImageError
@@ -77,17 +78,26 @@ def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
         max_size=int(cfg.INPUT.MAX_SIZE_TEST),
         size_divisibility=max(graph.module.detector.size_divisibility, 1),
         score_thresh=graph.score_thresh,
+        tile_size=int(cfg.INPUT.TILES.SIZE),
+        tile_overlap=int(cfg.INPUT.TILES.OVERLAP),
+        tile_whole_image=bool(cfg.INPUT.TILES.WHOLE_IMAGE),
+        nms_thresh=float(cfg.MODEL[class_section(cfg)].NMS_THRESH_TEST),
+        max_detections=int(cfg.TEST.DETECTIONS_PER_IMAGE),
         has_masks="masks" in graph.outputs,
         weights_sha256="" if job.weights is None else sha256_of(job.weights),
     )
 
 
 def read_images(reader: ImageReader, paths: tuple[Path, ...]) -> list[ResizedImage]:
-    """Read the images; log and skip unreadable ones."""
+    """Read the images, of photographs the middle tile; log and skip unreadable ones."""
     images = []
     for path in paths:
         try:
-            images.append(reader(path))
+            image = reader(path)
+            if image.is_uncut:
+                tiles = list(reader.tiles(image))
+                image = tiles[len(tiles) // 2]
+            images.append(image)
         except ImageError as error:
             logger.warning("%s", error)
     return images

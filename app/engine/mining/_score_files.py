@@ -37,6 +37,7 @@ def score_stream(
         return ((path, _score_by_name(path, strategy, seed, options)) for path in paths)
     assert predictor is not None, "this strategy looks through a model"
     model = PredictorAsMiningModel(predictor)
+    in_tiles = PredictorAsMiningModel(predictor, are_uncut=True)
     if options.class_weights and len(options.class_weights) != model.num_classes:
         raise ConfigError(
             f"class_weights have {len(options.class_weights)} numbers for "
@@ -44,17 +45,32 @@ def score_stream(
         )
 
     def work(samples: list[Sample]) -> list[float]:
+        if samples[0].is_uncut:
+            return [of_photograph(sample) for sample in samples]
+        candidates, scores = scored(samples)
+        return [
+            _filled(score, candidate, strategy, options)
+            for score, candidate in zip(scores, candidates, strict=True)
+        ]
+
+    def scored(samples: list[Sample]) -> tuple[list[Candidate], list[float | None]]:
         # Views are computed on the model's device, which is much faster on a GPU.
         device = predictor.model.device
         candidates = [
             Candidate(sample.image.to(device), _seed(seed, str(sample.image_id)))
             for sample in samples
         ]
-        scores = strategy.score(candidates, model, options)
-        return [
-            _filled(score, candidate, strategy, options)
-            for score, candidate in zip(scores, candidates, strict=True)
-        ]
+        return candidates, strategy.score(candidates, model, options)
+
+    def of_photograph(sample: Sample) -> float:
+        candidate = Candidate(sample.image, _seed(seed, str(sample.image_id)))
+        if strategy.of_tiles is None:
+            (score,) = strategy.score([candidate], in_tiles, options)
+            return _filled(score, candidate, strategy, options)
+        of_tiles = [score for batch in predictor.tiles(sample) for score in scored(batch)[1]]
+        finite = [score for score in of_tiles if score is not None and math.isfinite(score)]
+        score = strategy.of_tiles(finite) if finite else None
+        return _filled(score, candidate, strategy, options)
 
     return predictor.map_files(paths, work, num_workers=num_workers)
 
@@ -89,11 +105,16 @@ def _seed(seed: int, name: str) -> int:
 
 
 class PredictorAsMiningModel:
-    """A `MiningModel` whose images already have the network's size and are not resized again."""
+    """A `MiningModel` whose images already have the network's size and are not resized again.
 
-    def __init__(self, predictor: Predictor | None) -> None:
+    are_uncut  the images are photographs of their own size instead, and detections are sought in
+               their tiles
+    """
+
+    def __init__(self, predictor: Predictor | None, *, are_uncut: bool = False) -> None:
         """`predictor` may be None for strategies that do not use the model."""
         self._given = predictor
+        self._are_uncut = are_uncut
         if predictor is not None:
             predictor.model.keep_class_probs = True
 
@@ -109,11 +130,11 @@ class PredictorAsMiningModel:
 
     def detect(self, images: Sequence[Tensor]) -> list[Detections]:
         """Return detections with class probabilities, in the pixels of the given images."""
-        return self._predictor.detect_samples(_samples(images))
+        return self._predictor.detect_samples(self._samples(images))
 
     def dense_class_probs(self, images: Sequence[Tensor]) -> list[list[Tensor]]:
         """Return the class maps of each image without the cells of the padding."""
-        return self._predictor.run(_samples(images), self._dense_class_probs)
+        return self._predictor.run(self._samples(images), self._dense_class_probs)
 
     def _dense_class_probs(self, samples: list[Sample]) -> list[list[Tensor]]:
         with self._predictor.inference():
@@ -127,6 +148,8 @@ class PredictorAsMiningModel:
             for row, (h, w) in enumerate(sample.size for sample in samples)
         ]
 
-
-def _samples(images: Sequence[Tensor]) -> list[Sample]:
-    return [Sample(image, (image.shape[-2], image.shape[-1])) for image in images]
+    def _samples(self, images: Sequence[Tensor]) -> list[Sample]:
+        return [
+            Sample(image, (image.shape[-2], image.shape[-1]), is_uncut=self._are_uncut)
+            for image in images
+        ]

@@ -91,6 +91,8 @@ class Strategy:
     passes          number of forward passes for an image
     uses_model      False: candidates have no pixels, and the model never runs
     is_uncertainty  uncertain images rank before certain ones
+    of_tiles        score of a photograph from those of its tiles, for a strategy that looks at more
+                    than detections; None: the strategy scores the detections of all tiles together
     usual_range     the lowest and highest score of images with detections
     """
 
@@ -102,6 +104,7 @@ class Strategy:
     passes: str = "1"
     uses_model: bool = True
     is_uncertainty: bool = True
+    of_tiles: Callable[[Sequence[float]], float] | None = None
     usual_range: tuple[float, float] = (0.0, 1.0)
 
 

@@ -6,6 +6,7 @@ K: foreground classes; h, w: cells of one level
 """
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -80,4 +81,5 @@ STRATEGY = Strategy(
     about="disagreement between neighbouring cells of the dense class maps",
     advice="many small objects; images in which the model finds nothing",
     uses=("class_weights",),
+    of_tiles=fmean,  # as the maxima in parts of the class maps are averaged
 )

@@ -16,6 +16,9 @@ from app.engine.predictor.streams import Answer, Submit
 S = TypeVar("S")
 T = TypeVar("T")
 
+UNCUT = "uncut"
+"""The bucket of photographs that are cut into tiles, each of which is a batch of its own."""
+
 
 @dataclass(slots=True)
 class _Place(Generic[S, T]):
@@ -31,14 +34,14 @@ def run_in_batches(
     submit: Submit[S, T | ImageError],
     *,
     bucket_of: Callable[[S], Hashable],
-    batch_size: Callable[[], int],
+    batch_size: Callable[[Hashable], int],
     window: int,
     group: int,
     streams: int = 1,
 ) -> Iterator[tuple[Path, T | ImageError]]:
     """Submit batches of one bucket each; yield the results in the order of `samples`.
 
-    batch_size  called before each batch, since the size may shrink
+    batch_size  largest batch of a bucket; called before each batch, since the size may shrink
     window      largest number of images that wait while buckets fill
     group       number of images after which all buckets are run: no batch has images of two groups,
                 so that a stream that starts with another group has the same batches from there on
@@ -69,7 +72,7 @@ def run_in_batches(
             queue.append(_Place(path, sample, None))
             bucket = bucket_of(sample)
             buckets[bucket].append(queue[-1])
-            if len(buckets[bucket]) >= batch_size():
+            if len(buckets[bucket]) >= batch_size(bucket):
                 run_bucket(bucket)
         first = queue[0]
         if len(queue) >= window and first.sample is not None:

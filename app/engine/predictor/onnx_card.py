@@ -16,8 +16,16 @@ FILE_NAMES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 FORMAT = 1
 """Version of the inputs, the outputs and the card."""
 
-_ADDED = ("bits_per_sample", "float_white")
-"""Fields that files of the first release lack; the defaults describe how they were read."""
+_ADDED = (
+    "bits_per_sample",
+    "float_white",
+    "tile_size",
+    "tile_overlap",
+    "tile_whole_image",
+    "nms_thresh",
+    "max_detections",
+)
+"""Fields that files of earlier releases lack; the defaults describe how they were used."""
 
 USAGE = (
     "images: (N, H, W, C) uint8 in the channel order image_format; where a file has more than 8 "
@@ -44,6 +52,11 @@ class OnnxCard:
     min_size        short side of resized images, 0: not resized
     max_size        largest long side
     score_thresh    the model's lowest score
+    tile_size       side of the tiles into which larger images are cut, before resizing; 0: none
+    tile_overlap    least number of pixels that neighbouring tiles share; 0: a quarter of tile_size
+    tile_whole_image  whether the model looks at the whole picture, too
+    nms_thresh      IoU within a class above which the file drops a detection; also between tiles
+    max_detections  largest number of detections of an image or tile
     precision       fp32 or int8
     weights_sha256  SHA-256 of the file with the original weights; "" if unknown
     agreement       results of the comparison of its detections with the engine's
@@ -59,6 +72,11 @@ class OnnxCard:
     score_thresh: float
     bits_per_sample: int = 0
     float_white: float = 0.0
+    tile_size: int = 0
+    tile_overlap: int = 0
+    tile_whole_image: bool = False
+    nms_thresh: float = 0.5
+    max_detections: int = 100
     has_masks: bool = False
     precision: str = "fp32"
     weights_sha256: str = ""

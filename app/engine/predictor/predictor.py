@@ -4,7 +4,7 @@ Images are uint8 (H, W, 3) BGR, files have a format that `read_image` reads; det
 CPU, in pixels of the image as displayed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,14 +26,16 @@ from app.engine.errors import ConfigError, DoesNotFitError, ImageError
 from app.engine.layers.precision import autocast, set_float32_precision
 from app.engine.modeling.build import build_blank_detector
 from app.engine.modeling.detector import Detector
-from app.engine.predictor.batching import run_in_batches
+from app.engine.predictor.batching import UNCUT, run_in_batches
 from app.engine.predictor.reading import read_files
-from app.engine.predictor.smaller_batches import in_batches
 from app.engine.predictor.streams import side_by_side
+from app.engine.smaller_batches import in_batches
 from app.engine.structures.boxes import Size
 from app.engine.structures.detections import Detections, to_cpu
 from app.engine.structures.sample import Sample
 from app.engine.structures.size import padded_size
+from app.engine.structures.tiles import TileGrid
+from app.engine.tiles.tiled_detector import TiledDetector, tiled
 from app.engine.tta import AugmentedDetector
 
 T = TypeVar("T")
@@ -57,6 +59,7 @@ class Predictor:
     group_size  files in a group; no batch has files of two groups, so that a stream of the same
                 files that starts at any group has exactly the same results
     boxes_only  leave out masks and keypoints
+    grid        the tiles into which large photographs are cut, or None
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Predictor:
     ) -> None:
         """Copy `model`, unless `consume` allows changing it.
 
-        The predictor uses the views of TEST.AUG if they are enabled.
+        The predictor uses the views of TEST.AUG and the tiles of INPUT.TILES if they are enabled.
         """
         assert batch_size >= 1
         assert streams == 1 or model.device.type == "cpu"
@@ -86,6 +89,8 @@ class Predictor:
         self.model = prepare_for_inference(model, precision=precision, consume=consume)
         if cfg.TEST.AUG.ENABLED:
             self.model = AugmentedDetector.around(self.model, cfg)
+        self.model = tiled(self.model, cfg, batch_size=batch_size)
+        self.grid = TileGrid.from_config(cfg)
         self.num_classes = num_classes(cfg)
         self.batch_size = batch_size
         self.streams = streams
@@ -159,7 +164,8 @@ class Predictor:
             samples = ((path, _pinned(sample)) for path, sample in samples)
         if num_workers or self.model.device.type == "cuda":
             # A separate thread takes samples from the workers while the model computes.
-            samples = ahead(samples, depth=self.batch_size * self.streams)
+            # A photograph that is to be cut is large: only one is made ready.
+            samples = ahead(samples, depth=1 if self.grid else self.batch_size * self.streams)
         return self.map_samples(samples, work)
 
     def map_samples(
@@ -179,8 +185,8 @@ class Predictor:
             yield from run_in_batches(
                 samples,
                 submit,
-                bucket_of=self.network_size,
-                batch_size=lambda: self.batch_size,
+                bucket_of=self._bucket,
+                batch_size=lambda bucket: 1 if bucket == UNCUT else self.batch_size,
                 window=WINDOW_IN_BATCHES * self.batch_size * self.streams,
                 group=self.group_size,
                 streams=self.streams,
@@ -188,9 +194,9 @@ class Predictor:
 
     def run(self, samples: Sequence[Sample], work: Work[T]) -> list[T]:
         """Apply `work` to batches of equally large samples; return a result for each, in order."""
-        buckets: dict[Size, list[int]] = {}
+        buckets: dict[Hashable, list[int]] = {}
         for index, sample in enumerate(samples):
-            buckets.setdefault(self.network_size(sample), []).append(index)
+            buckets.setdefault(self._bucket(sample), []).append(index)
         results: dict[int, T] = {}
         for indices in buckets.values():
             batch = [samples[index] for index in indices]
@@ -200,9 +206,18 @@ class Predictor:
                 results[index] = result
         return [results[index] for index in range(len(samples))]
 
+    def tiles(self, photograph: Sample) -> Iterator[list[Sample]]:
+        """Yield batches of the network inputs of a photograph that is to be cut."""
+        assert isinstance(self.model, TiledDetector)
+        return self.model.tiles(photograph)
+
     def network_size(self, sample: Sample) -> Size:
         """Return (height, width) of the padded network input."""
         return padded_size([sample.size], self.model.size_divisibility)
+
+    def _bucket(self, sample: Sample) -> Hashable:
+        """Return what the samples of a batch have in common; photographs to be cut come alone."""
+        return UNCUT if sample.is_uncut else self.network_size(sample)
 
     @contextmanager
     def inference(self) -> Iterator[None]:

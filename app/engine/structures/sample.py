@@ -23,6 +23,7 @@ class Sample:
     semantic       (H, W) int64 class of every pixel, or None
     image_id       as in `record.ImageRecord`
     deep           value range of an image with more than 8 bits, or None
+    is_uncut       the image is a whole photograph of its own size, to be cut into tiles
     """
 
     image: Tensor
@@ -32,6 +33,7 @@ class Sample:
     semantic: Tensor | None = None
     image_id: int | str = 0
     deep: Deep | None = None
+    is_uncut: bool = False
 
     @property
     def size(self) -> Size:
@@ -43,5 +45,8 @@ class Sample:
         return move_all(self, device)
 
     def pinned(self) -> Self:
-        """The same sample in pinned memory, from which copies to a GPU are asynchronous."""
-        return map_tensors(self, Tensor.pin_memory)
+        """The same sample in pinned memory, from which copies to a GPU are asynchronous.
+
+        A photograph that is to be cut stays where it is: its tiles are made on the CPU.
+        """
+        return self if self.is_uncut else map_tensors(self, Tensor.pin_memory)

@@ -19,6 +19,7 @@ from app.engine.errors import CheckpointError, ImageError, ObjectKindError
 from app.engine.imports import lasting_imports
 from app.engine.predictor.onnx_card import FILE_NAMES
 from app.engine.predictor.streams import MAX_STREAMS
+from app.engine.structures.tiles import TileGrid
 from app.engine.trained.model_files import ModelFiles, find_model, find_onnx
 from common.files import sha256_of
 from common.host_limits import cpu_count
@@ -60,6 +61,10 @@ class Opening:
     batch_size       largest number of images at once
     score_threshold  lowest score of detections; None: the lowest that the model's config allows
     image_size       shorter side of resized images in pixels; 0: as the model's config
+    tile_size        side in pixels of the tiles into which larger images are cut; 0: as the model's
+                     config
+    tile_overlap     least number of pixels that neighbouring tiles share; 0: as the model's config,
+                     or a quarter of `tile_size` if that is given
     precision        auto, fp32, bf16, fp16 or int8
     backend          auto, torch or onnxruntime
     kind             what it is to find: boxes only, masks with their boxes, or all that it can
@@ -72,6 +77,8 @@ class Opening:
     batch_size: int = 1
     score_threshold: float | None = None
     image_size: int = 0
+    tile_size: int = 0
+    tile_overlap: int = 0
     precision: str = "auto"
     backend: str = "auto"
     kind: Kind = "all"
@@ -169,6 +176,8 @@ def _open_exported(place: ModelPlace, opening: Opening, path: Path) -> OpenedMod
         batch_size=1 if on_cpu else opening.batch_size,
         score_threshold=opening.score_threshold,
         image_size=opening.image_size,
+        tile_size=opening.tile_size,
+        tile_overlap=opening.tile_overlap,
         boxes_only=opening.kind == "boxes",
         device=opening.device,
         streams=streams,
@@ -188,7 +197,27 @@ def _open_exported(place: ModelPlace, opening: Opening, path: Path) -> OpenedMod
         streams if on_cpu else opening.batch_size,
         ", ".join(names),
     )
+    tell_tiles(predictor.grid, opening)
     return OpenedModel(predictor, names)
+
+
+def tell_tiles(grid: TileGrid | None, opening: Opening) -> None:
+    """Log into which tiles large photographs are cut, and who has decided that."""
+    if grid is not None:
+        logger.info(
+            "tiles: images with a side above %d px are cut into tiles of %d px that share at least "
+            "%d px, %s",
+            grid.side,
+            grid.side,
+            grid.overlap,
+            "as tile_size asks" if opening.tile_size else "as the model was trained",
+        )
+    elif opening.tile_overlap:
+        logger.warning(
+            "tile_overlap %d has no effect: the model was trained without tiles, and tile_size is "
+            "not set",
+            opening.tile_overlap,
+        )
 
 
 def _is_faster(place: ModelPlace) -> bool:

@@ -9,13 +9,14 @@ import torch
 from app.engine.checkpoint.files import read_checkpoint
 from app.engine.checkpoint.load import named_classes
 from app.engine.config import CfgNode, num_classes
+from app.engine.config.tiles import with_tiles
 from app.engine.errors import CheckpointError, ConfigError, ObjectKindError
 from app.engine.predictor import Predictor
 from app.engine.predictor.streams import MAX_STREAMS
 from app.engine.trained.devices import computes_bfloat16
 from app.engine.trained.inference_config import inference_config
 from app.engine.trained.model_files import ModelFiles, package_class_names
-from app.engine.trained.opening import Kind, ModelPlace, Opening
+from app.engine.trained.opening import Kind, ModelPlace, Opening, tell_tiles
 from app.engine.trained.output_names import finds_classes, model_names
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def open_torch_model(place: ModelPlace, opening: Opening) -> TorchModel:
             f"{error} (the config of the model in {place.folder}: copy the model again, or choose "
             "another)"
         ) from error
+    cfg = with_tiles(cfg, opening.tile_size, opening.tile_overlap)
     _check_kind(cfg, opening.kind)
     names = _class_names(cfg, files, place, opening)
     if device != "cpu":
@@ -63,6 +65,7 @@ def open_torch_model(place: ModelPlace, opening: Opening) -> TorchModel:
         precision=_precision(opening.precision, device),
         boxes_only=opening.kind == "boxes",
     )
+    tell_tiles(predictor.grid, opening)
     return TorchModel(predictor, names, cfg)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from app.engine.config import CfgNode
 from app.engine.data.images.reading import read_labels
 from app.engine.data.transforms.keypoints import keypoint_mirror
+from app.engine.data.transforms.tile_crop import TileOfPhotograph
 from app.engine.data.transforms.transform import (
     Transform,
     transform_boxes,
@@ -37,6 +38,8 @@ class GroundTruthMapper:
     mask_format        "polygon", "bitmask", or "" for no masks
     keypoint_flip      index of each keypoint's mirror image, or None for no keypoints
     recompute_boxes    whether boxes are computed from the (cropped) masks
+    min_visible        least share of an object that a tile of a photograph must show, of what it
+                       can show at most; objects that show less are no objects there
     """
 
     def __init__(
@@ -45,27 +48,30 @@ class GroundTruthMapper:
         mask_format: str = "",
         keypoint_flip: Sequence[int] | None = None,
         recompute_boxes: bool = False,
+        min_visible: float = 0.0,
     ) -> None:
         assert mask_format or not recompute_boxes
         self.mask_format = mask_format
         self.keypoint_flip = keypoint_flip
         self.recompute_boxes = recompute_boxes
+        self.min_visible = min_visible
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
         """Read the arguments from MODEL and INPUT."""
-        cropped = cfg.INPUT.CROP.ENABLED or cfg.INPUT.RECOMPUTE_BOXES
+        cropped = cfg.INPUT.CROP.ENABLED or cfg.INPUT.RECOMPUTE_BOXES or cfg.INPUT.TILES.SIZE > 0
         return cls(
             mask_format=cfg.INPUT.MASK_FORMAT if cfg.MODEL.MASK_ON else "",
             keypoint_flip=_keypoint_flip(cfg) if cfg.MODEL.KEYPOINT_ON else None,
             recompute_boxes=bool(cropped and cfg.MODEL.MASK_ON),
+            min_visible=float(cfg.INPUT.TILES.MIN_VISIBLE),
         )
 
     def __call__(
         self, record: ImageRecord, transforms: Sequence[Transform], size: Size
     ) -> GroundTruth:
         """Return the objects that are no crowds and still have an area (and a mask, if needed)."""
-        kept = self._usable(record)
+        kept = self._usable(record, transforms)
         boxes = torch.from_numpy(transform_boxes(transforms, record.boxes[kept]))
         masks = self._masks(record, kept, transforms, size) if self.mask_format else None
         ground_truth = GroundTruth(
@@ -83,11 +89,15 @@ class GroundTruthMapper:
             whole &= masks.nonempty()
         return ground_truth if bool(whole.all()) else ground_truth.select(whole)
 
-    def _usable(self, record: ImageRecord) -> npt.NDArray[np.int64]:
+    def _usable(
+        self, record: ImageRecord, transforms: Sequence[Transform]
+    ) -> npt.NDArray[np.int64]:
         usable = np.ones(len(record), dtype=np.bool_) if record.crowd is None else ~record.crowd
         if self.mask_format:
             masks = record.segmentations or [None] * len(record)
             usable &= np.array([bool(mask) for mask in masks], dtype=np.bool_)
+        if transforms and isinstance(transforms[0], TileOfPhotograph):
+            usable &= transforms[0].visible_shares(record.boxes) >= self.min_visible
         return np.flatnonzero(usable)
 
     def _masks(

@@ -7,7 +7,7 @@ of workers or on where a run was interrupted. `skip_batches` replays indices and
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from multiprocessing.util import is_exiting
@@ -24,6 +24,7 @@ from app.engine.data.loading.packed import PackedRecords
 from app.engine.data.loading.samplers import (
     Pick,
     batches,
+    crops_of_a_pass,
     inference_shard,
     picks_of_rank,
     train_stream,
@@ -195,9 +196,11 @@ def build_train_loader(
         )
     records = usable_for_training(cfg, records)
     groups = _orientations(cfg, records)
+    owners = crops_of_a_pass(cfg, records)
 
     def plan() -> Iterator[list[Pick]]:
-        stream = train_stream(cfg, records, seed=seed)
+        crops = train_stream(cfg, [records[owner] for owner in owners], seed=seed)
+        stream = (owners[crop] for crop in crops)
         return batches(picks_of_rank(stream, rank=rank, world_size=world_size), batch_size, groups)
 
     mapper = TrainMapper.from_config(cfg)
@@ -228,19 +231,40 @@ def build_test_loader(
     """
     shard = inference_shard(len(records), rank=rank, world_size=world_size)
     mapper = TestMapper.from_config(cfg, with_ground_truth=with_ground_truth)
+    planned = _test_batches(shard, batch_size, alone=_uncut(mapper, records))
 
     def plan() -> Iterator[list[Pick]]:
-        for start in range(0, len(shard), batch_size):
-            yield [(index, index) for index in shard[start : start + batch_size]]
+        return ([(index, index) for index in batch] for batch in planned)
 
     return Loader(
         TestBatch(mapper, PackedRecords(records)),
         plan,
         num_workers=cfg.DATALOADER.NUM_WORKERS if num_workers is None else num_workers,
-        num_batches=math.ceil(len(shard) / batch_size),
+        num_batches=len(planned),
         pin_memory=_on_gpu(cfg),
         pass_length=len(shard),
     )
+
+
+def _uncut(mapper: TestMapper, records: Sequence[ImageRecord]) -> set[int]:
+    """Return the indices of the photographs whose samples are large, since they are cut later."""
+    grid = mapper.grid
+    return set() if grid is None else {i for i, r in enumerate(records) if grid.cuts(r.size)}
+
+
+def _test_batches(
+    indices: Sequence[int], batch_size: int, *, alone: Container[int]
+) -> list[list[int]]:
+    """Return batches of neighbours in order; those in `alone` have batches of their own."""
+    batches: list[list[int]] = []
+    for index in indices:
+        before = batches[-1] if batches else []
+        fits = 0 < len(before) < batch_size and before[-1] not in alone and index not in alone
+        if fits:
+            before.append(index)
+        else:
+            batches.append([index])
+    return batches
 
 
 def _orientations(cfg: CfgNode, records: Sequence[ImageRecord]) -> bytes:

@@ -24,6 +24,7 @@ from app.engine.data.transforms.augmentation import (
     train_augmentations,
 )
 from app.engine.data.transforms.keypoints import require_mirror
+from app.engine.data.transforms.tile_crop import TileCrop
 from app.engine.data.transforms.transform import Transform, transform_boxes, transform_pixels
 from app.engine.errors import DatasetError, ImageError
 from app.engine.structures.boxes import Size, clip, nonempty
@@ -31,6 +32,7 @@ from app.engine.structures.deep import Deep
 from app.engine.structures.record import ImageRecord
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import Proposals
+from app.engine.structures.tiles import TileGrid
 
 
 class Mapper:
@@ -40,6 +42,7 @@ class Mapper:
     depth          the stored value of white in images with more than 8 bits
     proposal_topk  number of the best precomputed proposals that a sample gets; None for none
     ground_truth   makes the labels; None for samples without labels
+    tile_crop      chooses the part of a large photograph, before the augmentations; None: no part
     """
 
     def __init__(
@@ -50,12 +53,14 @@ class Mapper:
         depth: Depth = UNDECIDED,
         proposal_topk: int | None = None,
         ground_truth: GroundTruthMapper | None = None,
+        tile_crop: TileCrop | None = None,
     ) -> None:
         self.augmentations = augmentations
         self.image_format = image_format
         self.depth = depth
         self.proposal_topk = proposal_topk
         self.ground_truth = ground_truth
+        self.tile_crop = tile_crop
 
     def __call__(self, record: ImageRecord, rng: np.random.Generator | None = None) -> Sample:
         """Return the sample of a record; raises ImageError if the image cannot be used.
@@ -63,7 +68,7 @@ class Mapper:
         rng  generator for the augmentations; a fixed one if None
         """
         pixels, deep = read_record_image(record, self.image_format, self.depth)
-        transforms = self._draw(record.size, rng)
+        transforms = self._transforms(record, rng or np.random.default_rng(0))
         image = image_tensor(transform_pixels(transforms, pixels))
         size = (image.shape[-2], image.shape[-1])
         return Sample(
@@ -76,8 +81,10 @@ class Mapper:
             deep=deep,
         )
 
-    def _draw(self, size: Size, rng: np.random.Generator | None = None) -> list[Transform]:
-        return draw(self.augmentations, size, rng or np.random.default_rng(0))
+    def _transforms(self, record: ImageRecord, rng: np.random.Generator) -> list[Transform]:
+        crop = self.tile_crop.draw(record, rng) if self.tile_crop else []
+        size = crop[0].size(record.size) if crop else record.size
+        return [*crop, *draw(self.augmentations, size, rng)]
 
 
 class TrainMapper(Mapper):
@@ -94,24 +101,40 @@ class TrainMapper(Mapper):
             depth=Depth.from_config(cfg),
             proposal_topk=_topk(cfg, "TRAIN"),
             ground_truth=GroundTruthMapper.from_config(cfg),
+            tile_crop=TileCrop.from_config(cfg),
         )
 
 
 class TestMapper(Mapper):
-    """Record or pixels -> resized sample; with labels if losses on validation data are computed."""
+    """Record or pixels -> resized sample; with labels if losses on validation data are computed.
+
+    A photograph that `grid` cuts is not resized. Losses are computed on a crop of it, always the
+    same one.
+    """
 
     __test__ = False  # pytest would collect the class because of its name
+    grid: TileGrid | None = None
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, with_ground_truth: bool = False) -> Self:
         """Read the arguments from INPUT.*_TEST."""
-        return cls(
+        mapper = cls(
             [ShortestEdge((cfg.INPUT.MIN_SIZE_TEST,), cfg.INPUT.MAX_SIZE_TEST)],
             image_format=cfg.INPUT.FORMAT,
             depth=Depth.from_config(cfg),
             proposal_topk=_topk(cfg, "TEST"),
             ground_truth=GroundTruthMapper.from_config(cfg) if with_ground_truth else None,
+            tile_crop=TileCrop.from_config(cfg) if with_ground_truth else None,
         )
+        mapper.grid = None if with_ground_truth else TileGrid.from_config(cfg)
+        return mapper
+
+    def __call__(self, record: ImageRecord, rng: np.random.Generator | None = None) -> Sample:
+        """See `Mapper`."""
+        if self.grid is None or not self.grid.cuts(record.size):
+            return super().__call__(record, rng)
+        pixels, deep = read_record_image(record, self.image_format, self.depth)
+        return replace(_uncut(pixels, record.image_id), deep=deep)
 
     def from_file(self, path: Path) -> Sample:
         """The sample of an image file without a record; raises ImageError if it cannot be used."""
@@ -120,9 +143,21 @@ class TestMapper(Mapper):
 
     def from_pixels(self, pixels: Pixels, image_id: int | str = 0) -> Sample:
         """The sample of an image in memory, (H, W, C) in the channel order of INPUT.FORMAT."""
+        if self.grid is not None and self.grid.cuts((pixels.shape[0], pixels.shape[1])):
+            return _uncut(pixels, image_id)
+        return self.resized(pixels, image_id)
+
+    def resized(self, pixels: Pixels, image_id: int | str = 0) -> Sample:
+        """The sample of an image or tile in memory, which is not cut, whatever its size."""
         size = (pixels.shape[0], pixels.shape[1])
-        image = image_tensor(transform_pixels(self._draw(size), pixels))
+        transforms = draw(self.augmentations, size, np.random.default_rng(0))
+        image = image_tensor(transform_pixels(transforms, pixels))
         return Sample(image, original_size=size, image_id=image_id)
+
+
+def _uncut(pixels: Pixels, image_id: int | str) -> Sample:
+    size = (pixels.shape[0], pixels.shape[1])
+    return Sample(image_tensor(pixels), original_size=size, image_id=image_id, is_uncut=True)
 
 
 def _topk(cfg: CfgNode, part: str) -> int | None:

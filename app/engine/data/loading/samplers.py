@@ -17,6 +17,7 @@ from torch import Tensor
 from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
 from app.engine.structures.record import ImageRecord
+from app.engine.structures.tiles import TileGrid
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,17 @@ def repeat_factors(
     factors = {c: max(1.0, math.sqrt(r) if root else r) for c, r in ratios.items()}
     images = [max((factors[c] for c in image), default=1.0) for image in classes]
     return torch.tensor(images, dtype=torch.float32)
+
+
+def crops_of_a_pass(cfg: CfgNode, records: Sequence[ImageRecord]) -> list[int]:
+    """Return the index of each record, that of a photograph once for each tile of its area.
+
+    So a large photograph is looked at as often as a set of small images that show the same.
+    """
+    grid = TileGrid.from_config(cfg)
+    if grid is None:
+        return list(range(len(records)))
+    return [i for i, record in enumerate(records) for _ in range(grid.num_parts(record.size))]
 
 
 def train_stream(cfg: CfgNode, records: Sequence[ImageRecord], *, seed: int) -> Iterator[int]:

@@ -14,6 +14,7 @@ from app.engine.evaluation.evaluate import SCORE_THRESH, build_evaluators, repor
 from app.engine.evaluation.evaluator import Coverage, Evaluation, Evaluator, with_augmented
 from app.engine.evaluation.inference import OnBatch, run_inference
 from app.engine.modeling.detector import Detector
+from app.engine.tiles.tiled_detector import tiled
 from app.engine.training.process.ranks import Ranks
 from app.engine.training.process.rng import rng_preserved, seed_all
 from app.engine.training.request import TrainRequest
@@ -73,10 +74,11 @@ class Validator:
             losses = attempts.together(
                 "validation losses", lambda: self._loss_sums(model), mean_losses
             )
-            evaluation = self._evaluate(attempts, "evaluation", model, progress, on_batch)
+            whole = self._tiled(model)
+            evaluation = self._evaluate(attempts, "evaluation", whole, progress, on_batch)
             if augmented and self.cfg.TEST.AUG.ENABLED:
                 logger.info("Running inference with test-time augmentation ...")
-                views = AugmentedDetector.around(model, self.cfg)
+                views = self._tiled(AugmentedDetector.around(model, self.cfg))
                 second = self._evaluate(attempts, "second evaluation", views, progress, None)
                 if evaluation is not None and second is not None:
                     evaluation = with_augmented(evaluation, second)
@@ -135,6 +137,9 @@ class Validator:
             progress=self._interruptible(progress),
             on_batch=on_batch,
         )
+
+    def _tiled(self, model: Detector) -> Detector:
+        return tiled(model, self.cfg, batch_size=self._batch_size)
 
     def _loader(self, *, with_ground_truth: bool = False) -> Loader:
         loader = build_test_loader(

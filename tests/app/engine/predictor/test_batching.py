@@ -31,7 +31,7 @@ def _run(sizes, batch_size=2, window=6, group=100, streams=1):
         samples(),
         submit,
         bucket_of=lambda sample: sample.size,
-        batch_size=lambda: batch_size,
+        batch_size=lambda _bucket: batch_size,
         window=window,
         group=group,
         streams=streams,

@@ -54,9 +54,12 @@ def in_batches(
 
 def _unless_out_of_memory(
     batch: list[S], work: Callable[[list[S]], Sequence[T]]
-) -> Sequence[T] | None:
+) -> Sequence[T | DoesNotFitError] | None:
     try:
         return work(batch)
+    except DoesNotFitError as error:
+        if len(batch) == 1:
+            return [error]  # it tells which part of the image is too large
     except Exception as error:  # ONNX Runtime's errors have no common class
         if not is_out_of_memory(error):
             raise
