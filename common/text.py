@@ -25,3 +25,8 @@ def first_line(error: BaseException) -> str:
 
 def _cut(line: str) -> str:
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 20]} ... (shortened)"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 image`, `2,000 images`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -243,6 +243,37 @@ def export(words: Words = None) -> None:
 
 
 @app.command()
+def show(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="a task's folder, to see its labels; or the /out of an infer, or its result file",
+        ),
+    ],
+    input_dir: Annotated[
+        Path | None,
+        typer.Option("--in", metavar="DIR", help="the /in of that infer: its images and labels"),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="the folder of pictures to make")
+    ] = Path("show"),
+    number: Annotated[
+        int, typer.Option("--n", min=0, help="pictures of each set, evenly spaced; 0: all")
+    ] = 16,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="lowest score of what was found")
+    ] = 0.3,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Draw what was labelled, what was found, or both."""
+    from app.detex.show import ShowRequest, report
+
+    request = ShowRequest(source, input_dir, out, number, threshold)
+    raise typer.Exit(report(request, as_json=as_json))
+
+
+@app.command()
 def check(
     input_dir: Annotated[
         Path, typer.Argument(metavar="IN", help="the folder that a task calls /in")

@@ -20,6 +20,7 @@ from app.engine.trained.model import Model, load_model
 from app.tasks.failures import told
 from app.tasks.unreadable import Unreadable
 from app.tasks.workers import limited_workers
+from common.text import counted
 from executor.errors import StoppedError
 
 logger = logging.getLogger("app.detex")
@@ -144,15 +145,11 @@ def _go_through(
     writer.end({"status": 0, **sums, "seconds": round(seconds, 1)})
     show(1.0)
     typer.echo(
-        f"{_counted(num_objects, 'object')} in {_counted(num_read, 'image')} ({num_empty:,} without"
+        f"{counted(num_objects, 'object')} in {counted(num_read, 'image')} ({num_empty:,} without"
         f" objects, {len(images) - num_read:,} unreadable) in {seconds:.1f} s"
         f"{f'; pictures: {request.pictures}' if request.pictures else ''}",
         err=True,
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _draw(found: Found, path: Path | None) -> None:

@@ -48,6 +48,19 @@ def _what_is_wrong(task: str, input_dir: Path, output_dir: Path) -> str | None:
     return None
 
 
+def mount_input(input_dir: Path, task: str = "training") -> Path:
+    """Let /in mean this folder for a verb that writes nothing to /out; return its env.yaml.
+
+    `task` is assumed if there is no env.yaml.
+    """
+    folder = input_dir.resolve()
+    os.environ.pop("DEFAULT_ENV_FILE_PATH", None)
+    os.environ[IN_VARIABLE] = str(folder)
+    os.environ[OUT_VARIABLE] = os.devnull
+    os.environ[TASK_VARIABLE] = "" if (folder / "env.yaml").exists() else task
+    return folder / "env.yaml"
+
+
 def refusal_of_input(option: str, input_dir: Path) -> str | None:
     """Return one sentence if `input_dir` cannot be a task's folder."""
     if input_dir.is_dir():

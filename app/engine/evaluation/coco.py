@@ -20,11 +20,11 @@ from app.engine.evaluation.instances import (
     InstanceStore,
     ignored,
     object_areas,
-    object_codes,
 )
 from app.engine.evaluation.keypoint_sigmas import COCO_OKS_SIGMAS
 from app.engine.evaluation.tables import per_class_table, small_table
 from app.engine.structures.record import ImageRecord
+from app.engine.structures.run_lengths import object_codes
 
 logger = logging.getLogger(__name__)
 

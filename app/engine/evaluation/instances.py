@@ -14,7 +14,7 @@ from torch import Tensor
 from app.engine.evaluation.evaluator import ByImage
 from app.engine.structures.detections import Detections
 from app.engine.structures.record import ImageRecord
-from app.engine.structures.run_lengths import Rle, encode_bitmaps
+from app.engine.structures.run_lengths import Rle, encode_bitmaps, object_codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,27 +130,3 @@ def object_areas(record: ImageRecord) -> npt.NDArray[np.float64]:
         if code is not None:
             areas[i] = float(coco_mask.area(code))
     return np.where(missing, areas, known)
-
-
-def object_codes(record: ImageRecord) -> list[Rle | None]:
-    """Return G run-length codes, None for objects without a mask."""
-    if record.segmentations is None:
-        return [None] * len(record)
-    codes: list[Rle | None] = []
-    for segmentation in record.segmentations:
-        if segmentation is None:
-            codes.append(None)
-        elif isinstance(segmentation, dict):
-            codes.append(_compressed(segmentation))
-        else:
-            polygons = [polygon.tolist() for polygon in segmentation]
-            code = coco_mask.merge(coco_mask.frPyObjects(polygons, *record.size))
-            codes.append(code)
-    return codes
-
-
-def _compressed(code: Rle) -> Rle:
-    if isinstance(code["counts"], list):
-        compressed: Rle = coco_mask.frPyObjects(code, *code["size"])
-        return compressed
-    return code
