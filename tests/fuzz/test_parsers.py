@@ -1,9 +1,11 @@
 """Every parser against a few hostile files; `python -m verification.fuzz` tries thousands."""
 
+import json
 import warnings
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -58,6 +60,10 @@ VALID = {
     "torch checkpoint": samples.torch_files()[0],
     "pickle": samples.pickle_files()[1],
     "proposal pickle": samples.proposal_pickle(),
+    "LabelMe": json.dumps(samples.LABELME).encode(),
+    "CVAT": samples.CVAT.encode(),
+    "Label Studio": json.dumps(samples.LABEL_STUDIO).encode(),
+    "data.yaml": yaml.safe_dump(samples.DATA_YAML).encode(),
     "proposal npz": samples.proposal_npz(),
 }
 

@@ -196,6 +196,7 @@ def parsers() -> tuple[Parser, ...]:
     ark = stored(rewritten(samples.ARK, r"(\s*[,\n]\s*)", WEIRD_WORDS))
     yolo = stored(rewritten(samples.YOLO, r"(\s+)", WEIRD_WORDS))
     xml = rewritten(samples.VOC, r"(<[^>]*>)", (*WEIRD_WORDS, *samples.HOSTILE_XML))
+    cvat = rewritten(samples.CVAT, r"(<[^>]*>|[ ,;='\"]+)", (*WEIRD_WORDS, *samples.HOSTILE_XML))
     options = stored(rewritten(samples.OPTIONS, r"([\s=.,()]+)", WEIRD_WORDS))
     names = stored(rewritten("x\nx 1\n", r"(\s)", WEIRD_WORDS))
     npz = _any_of(damaged(samples.proposal_npz()), _edited_zip(samples.proposal_npz()))
@@ -214,6 +215,17 @@ def parsers() -> tuple[Parser, ...]:
         Parser("COCO and LVIS sets", readers.read_datasets, "set.json", _json_inputs(samples.COCO)),
         Parser(
             "COCO panoptic", readers.read_panoptic, "panoptic.json", _json_inputs(samples.PANOPTIC)
+        ),
+        Parser("LabelMe", readers.read_source("labelme"), "a.json", _json_inputs(samples.LABELME)),
+        Parser("CVAT", readers.read_source("cvat"), "a.xml", _any_of(stored(cvat))),
+        Parser(
+            "Label Studio",
+            readers.read_source("labelstudio"),
+            "a.json",
+            _json_inputs(samples.LABEL_STUDIO),
+        ),
+        Parser(
+            "data.yaml", readers.read_source("yolo"), "data.yaml", _yaml_inputs(samples.DATA_YAML)
         ),
         Parser("VOC lists", readers.read_voc_folder, "train.txt", _any_of(names)),
         Parser(

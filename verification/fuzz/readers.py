@@ -20,10 +20,12 @@ from app.engine.data.formats import FORMATS, Reading
 from app.engine.data.images.depth import Depth
 from app.engine.data.images.headers import image_header, image_size
 from app.engine.data.images.reading import read_image, read_labels, stored_values
+from app.engine.data.problems import Problems
 from app.engine.data.smells.table import SMELLS
 from app.engine.errors import EngineError
 from app.engine.structures.record import ImageRecord
 from app.engine.trained.model_files import find_model, package_class_names
+from app.exchange.sources import SOURCES, Place, Request
 from app.tasks.args_options import parse_args_options
 from executor.candidates import Candidates
 from executor.config_check import check_config
@@ -104,21 +106,25 @@ def read_annotation(word: str) -> Callable[[Path], None]:
         records = FORMATS[word]([(image, path)], reading)
         for record in records:
             _check_record(record)
-        for line in reading.problems.lines():
-            assert line.isprintable()
-            assert len(line) < 1000
+        _check_lines(reading.problems)
 
     return read
 
 
-def _check_record(record: ImageRecord) -> None:
+def _check_lines(problems: Problems) -> None:
+    for line in problems.lines():
+        assert line.isprintable()
+        assert len(line) < 1000
+
+
+def _check_record(record: ImageRecord, num_classes: int = 2) -> None:
     """Check what training relies on: boxes have an area and lie in the image, classes exist."""
     x0, y0, x1, y1 = record.boxes.T
     assert ((x1 - x0 > 0) & (y1 - y0 > 0)).all()
     assert (record.boxes >= 0).all()
     assert (x1 <= record.width).all()
     assert (y1 <= record.height).all()
-    assert ((record.classes >= 0) & (record.classes < 2)).all()
+    assert ((record.classes >= 0) & (record.classes < num_classes)).all()
 
 
 def read_datasets(path: Path) -> None:
@@ -129,6 +135,32 @@ def read_datasets(path: Path) -> None:
     for record in load_coco(path, path.parent, accepted_smells=smells).records:
         _check_record(record)
     load_lvis(path, path.parent)
+
+
+def read_source(layout: str) -> Callable[[Path], None]:
+    """Return a reader of the layout of `detex prepare` that has this name."""
+
+    def read(path: Path) -> None:
+        folder = path.parent
+        for name in ("image.png", "images/train/1.png", "images/val/2.png"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _image_file(folder, name)
+        (folder / "labels/train").mkdir(parents=True, exist_ok=True)
+        (folder / "labels/train/1.txt").write_text(samples.YOLO)
+        (folder / "list.txt").write_text("images/val/2.png\nlost.png\n")
+        scratch = folder / "scratch"
+        scratch.mkdir(exist_ok=True)
+        source = SOURCES[layout]
+        source.recognise(Place.of(path))
+        try:
+            content = source.read(Request(Place.of(path), scratch))
+        except EngineError as error:
+            raise EngineError(f"{path.name}: {error}") from error
+        for record in content.records:
+            _check_record(record, len(content.reading.class_names))
+        _check_lines(content.reading.problems)
+
+    return read
 
 
 def read_panoptic(path: Path) -> None:

@@ -135,6 +135,73 @@ COCO: dict[str, Any] = {
     ],
 }
 
+LABELME: dict[str, Any] = {
+    "imagePath": "image.png",
+    "imageData": None,
+    "imageHeight": 24,
+    "imageWidth": 32,
+    "shapes": [
+        {"label": "cat", "shape_type": "rectangle", "points": [[1, 2], [11, 14]]},
+        {"label": "dog", "shape_type": "circle", "points": [[9, 9], [9, 12]]},
+        {"label": "cat", "points": [[1, 2], [11, 2], [11, 14]], "group_id": 1},
+        {"label": "cat", "points": [[1, 2], [11, 2], [11, 14]], "group_id": 1},
+        {"label": "dog", "shape_type": "mask", "points": [[5, 4], [7, 5]], "mask": "iVBORw0KGgo="},
+        {"label": "dog", "shape_type": "rotation", "points": [[1, 2], [11, 2], [11, 14], [1, 14]]},
+    ],
+}
+
+CVAT = """<annotations><version>1.1</version><meta><task><labels><label><name>cat</name></label>
+</labels></task></meta><image id="0" name="image.png" subset="Train" width="32" height="24">
+<box label="cat" xtl="1" ytl="2" xbr="11" ybr="14" rotation="30.5" occluded="1"/>
+<polygon label="dog" points="1.0,2.0;11.0,2.0;11.0,14.0" group_id="1"/>
+<polygon label="dog" points="1.0,2.0;11.0,2.0;11.0,14.0" group_id="1"/>
+<ellipse label="cat" cx="9" cy="9" rx="5" ry="3" rotation="10"/>
+<mask label="dog" rle="1, 2, 1, 2" left="5" top="4" width="3" height="2"/></image></annotations>"""
+
+LABEL_STUDIO: list[dict[str, Any]] = [
+    {
+        "id": 1,
+        "data": {"image": "/data/upload/1/01ab23cd-image.png"},
+        "annotations": [
+            {
+                "was_cancelled": False,
+                "result": [
+                    {
+                        "id": "a",
+                        "type": "rectanglelabels",
+                        "original_width": 32,
+                        "value": {
+                            "x": 10,
+                            "y": 20,
+                            "width": 30,
+                            "height": 40,
+                            "rotation": 15,
+                            "rectanglelabels": ["cat"],
+                        },
+                    },
+                    {
+                        "id": "b",
+                        "type": "polygonlabels",
+                        "value": {"points": [[1, 2], [50, 2], [50, 60]], "polygonlabels": ["dog"]},
+                    },
+                    {
+                        "id": "c",
+                        "type": "ellipselabels",
+                        "value": {"x": 50, "y": 50, "radiusX": 9, "radiusY": 5, "labels": ["dog"]},
+                    },
+                ],
+            }
+        ],
+    }
+]
+
+DATA_YAML: dict[str, Any] = {
+    "path": ".",
+    "train": "images/train",
+    "val": ["images/val", "list.txt"],
+    "names": {0: "cat", 1: "dog"},
+}
+
 PANOPTIC: dict[str, Any] = {
     "images": COCO["images"],
     "categories": COCO["categories"],

@@ -66,6 +66,14 @@ class Place:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path that a file names exists; False for names that no file can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def plain_suffix(path: Path) -> str:
     """The suffix in lower case, without `.gz` after it."""
     return Path(path.name.lower().removesuffix(".gz")).suffix

@@ -8,6 +8,7 @@ from app.engine.data.formats._text import decode
 from app.engine.data.problems import Effect, Problems
 from app.engine.errors import DatasetError
 from app.engine.structures.class_names import plain_name
+from app.exchange.sources._place import is_there
 from app.exchange.sources._source import Split, assign
 from common.limited_yaml import Value, YamlError, parse_yaml
 
@@ -85,12 +86,12 @@ def located(text: str, folders: Sequence[Path], problems: Problems) -> Path | No
     If it is not there as written, the longest end of the path that is there below the last folder.
     """
     for folder in folders:
-        if (folder / text).exists():
+        if is_there(folder / text):
             return folder / text
     parts = as_elsewhere(text)
     for start in range(len(parts)):
         path = folders[-1].joinpath(*parts[start:])
-        if path.exists():
+        if is_there(path):
             problems.add(MOVED, f"{text} is {path}", Effect.TOLD)
             return path
     return None

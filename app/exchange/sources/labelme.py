@@ -33,7 +33,7 @@ from app.exchange.sources._drawings import (
 )
 from app.exchange.sources._json import points_of, read_json, text_of
 from app.exchange.sources._pairing import ImageFinder, pairs
-from app.exchange.sources._place import Place, head_of, holds, sample
+from app.exchange.sources._place import Place, head_of, holds, is_there, sample
 from app.exchange.sources._source import Content, Request, Source, counted, tell_unlabelled
 from app.exchange.sources._splits import splits_of_folders
 
@@ -90,7 +90,7 @@ def _images(
     """The image that the file names, else those of the same name, else the one in the file."""
     parts = as_elsewhere(text_of(content.get("imagePath")))
     named = path.parent.joinpath(*parts)
-    if parts and has_image_suffix(named.name) and named.is_file():
+    if parts and has_image_suffix(named.name) and is_there(named):
         return [named]
     found = finder.find(path, lambda: parts[-1] if parts else "")
     if found:

@@ -125,6 +125,7 @@ def test_data_yaml_as_the_source(source: Path, reader: Reader) -> None:
     ("text", "words"),
     [
         pytest.param(f"train: nowhere\n{NAMES}", "train: nowhere is not there", id="no folder"),
+        pytest.param(f"train: {'x' * 300}\n{NAMES}", "xxx is not there", id="no name of a file"),
         pytest.param(f"train: empty\n{NAMES}", "hold no image", id="no image"),
         pytest.param(f"train: bare\n{NAMES}", "none of 1 images has a label file", id="no labels"),
         pytest.param("train: images\nnames: 2", "names is no list", id="no names"),
