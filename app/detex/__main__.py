@@ -202,6 +202,12 @@ def detect(
     image_size: Annotated[
         int, typer.Option(metavar="PIXELS", help="shorter side; 0: as in the training")
     ] = 0,
+    tile_size: Annotated[
+        int, typer.Option(metavar="PIXELS", help="cut larger images into such tiles; 0: likewise")
+    ] = 0,
+    tile_overlap: Annotated[
+        int, typer.Option(metavar="PIXELS", help="what tiles share at least; 0: likewise")
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0")] = "auto",
 ) -> None:
     """Find objects in images with a trained model.
@@ -211,10 +217,10 @@ def detect(
     from app.detex.engine_verb import is_detectron2s, what_is_wrong_with_paths
 
     if is_detectron2s(words or []):
-        if model or pictures or as_json or as_csv or image_size:
+        if model or pictures or as_json or as_csv or image_size or tile_size:
             _refuse(
                 "--config-file is detectron2's way, which has none of --model, --draw, --json,"
-                " --csv and --image-size; leave it out, or leave those out"
+                " --csv, --image-size and --tile-size; leave it out, or leave those out"
             )
         _run_engine("detect", words)
     wrong = what_is_wrong_with_paths(words or [])
@@ -231,6 +237,8 @@ def detect(
         pictures=pictures,
         form="json" if as_json else "csv" if as_csv else "table",
         image_size=image_size,
+        tile_size=tile_size,
+        tile_overlap=tile_overlap,
         device=device,
     )
     raise typer.Exit(report(request))

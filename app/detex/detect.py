@@ -43,6 +43,7 @@ class DetectRequest:
     pictures    folder for pictures with the objects drawn on them; None: no pictures
     form        a key of WRITERS
     image_size  shorter side in pixels; 0: as in the training
+    tile_size, tile_overlap  see `load_model`
     device      auto, cpu, cuda:0, ...
     """
 
@@ -52,6 +53,8 @@ class DetectRequest:
     pictures: Path | None = None
     form: str = "table"
     image_size: int = 0
+    tile_size: int = 0
+    tile_overlap: int = 0
     device: str = "auto"
 
 
@@ -107,6 +110,8 @@ def _open(request: DetectRequest, num_images: int) -> Model:
         path,
         device=request.device,
         image_size=request.image_size,
+        tile_size=request.tile_size,
+        tile_overlap=request.tile_overlap,
         batch_size=0 if num_images == 1 else _BATCH_SIZE,
         lowest_score=request.threshold,
     )

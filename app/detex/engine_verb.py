@@ -15,7 +15,7 @@ logger = logging.getLogger("app.detex")
 
 _DETECT_OPTIONS = (
     *("--model", "--threshold", "--draw", "--json", "--csv", "--image-size", "--device"),
-    "--config-file",
+    *("--tile-size", "--tile-overlap", "--config-file"),
 )
 _FOLDER_OPTIONS = ("--in", "--out", "--json", "--help")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from common.text import MAX_LINE, first_line, plain, printable, shortened
+from common.text import MAX_LINE, counted, first_line, plain, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,10 @@ def test_lines_stay_lines_and_long_ones_are_cut() -> None:
 
 def test_shortened() -> None:
     assert [shortened("12345", length) for length in (5, 4)] == ["12345", "1..."]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, "0 images"), (1, "1 image"), (2000, "2,000 images")]
+)
+def test_counted(number: int, expected: str) -> None:
+    assert counted(number, "image") == expected

@@ -34,6 +34,8 @@ def load_model(
     image_size: int = 0,
     batch_size: int = 0,
     lowest_score: float | None = None,
+    tile_size: int = 0,
+    tile_overlap: int = 0,
 ) -> "Model":
     """Open a trained model.
 
@@ -46,11 +48,21 @@ def load_model(
     batch_size    pictures of a list that are computed at once; 0: 1 on the CPU, 8 on a GPU
     lowest_score  objects with a lower score are never found; None: as the model's config says,
                   usually 0.05
+    tile_size     side in pixels of the tiles into which larger pictures are cut; 0: as in the
+                  training
+    tile_overlap  pixels that neighbouring tiles share at least; 0: as in the training, or a quarter
+                  of `tile_size`
 
     Raises CheckpointError if there is no model that can be used, ConfigError for a wrong option.
     """
     device = _checked_device(device)
-    for name, value in (("image_size", image_size), ("batch_size", batch_size)):
+    numbers = {
+        "image_size": image_size,
+        "batch_size": batch_size,
+        "tile_size": tile_size,
+        "tile_overlap": tile_overlap,
+    }
+    for name, value in numbers.items():
         if not isinstance(value, int) or value < 0:
             raise ConfigError(f"{name} is {value!r}; give a whole number, 0 for the model's own")
     batch_size = batch_size or _BATCH_SIZE[device.partition(":")[0]]
@@ -61,6 +73,8 @@ def load_model(
         batch_size=batch_size,
         score_threshold=lowest_score,
         image_size=image_size,
+        tile_size=tile_size,
+        tile_overlap=tile_overlap,
         precision=precision,
         backend="onnxruntime" if place.exported is not None else "auto",
     )

@@ -18,7 +18,7 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 
 ALL_VERBS = {
     *("run", "train", "mine", "infer", "evaluate", "detect", "export"),
-    *("doctor", "configs", "schema", "prepare", "convert", "check"),
+    *("doctor", "configs", "schema", "prepare", "convert", "check", "show"),
 }
 
 

@@ -173,6 +173,8 @@ def test_what_is_no_picture_is_told_in_one_sentence(model, picture, options, mes
         pytest.param({"device": "cuda:3"}, "no GPU can be used here; give cpu", id="no GPU"),
         pytest.param({"precision": "fp8"}, "choose one of fp32", id="precision"),
         pytest.param({"image_size": -1}, "image_size is -1", id="image size"),
+        pytest.param({"tile_size": 8}, "a size of 8 pixels is too small", id="tile size"),
+        pytest.param({"tile_overlap": -1}, "tile_overlap is -1", id="tile overlap"),
         pytest.param({"batch_size": 1.5}, r"batch_size is 1\.5", id="batch size"),
     ],
 )
@@ -207,3 +209,12 @@ def test_a_smaller_image_size_changes_what_the_network_gets(boxes_model, files):
         for side in (0, 32)
     ]
     assert not np.array_equal(found[0].boxes, found[1].boxes)
+
+
+def test_tiles_are_cut_from_arrays_and_files_alike(boxes_model, files):
+    whole, cut = (load_model(boxes_model, lowest_score=0.0, tile_size=side) for side in (0, 32))
+    found = cut.detect(files[1], threshold=0.0)
+    assert len(found) > len(whole.detect(files[1], threshold=0.0))
+    assert same(cut.detect(np.array(Image.open(files[1])), threshold=0.0), found)
+    ((_, streamed),) = cut.detect_files([files[1]], threshold=0.0)
+    assert same(streamed, found)
