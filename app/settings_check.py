@@ -163,8 +163,8 @@ def _odd_rate(
 ) -> str:
     return (
         f"{document.where(('learning_rate',))}: learning_rate: {hp.learning_rate:g} is {much:.0f} "
-        f"{how} the {chosen:g} that learning_rate: 0 chooses for this model and batch_size "
-        f"{hp.batch_size}, and the training {risk}; write learning_rate: 0, or about {chosen:g}"
+        f"{how} the {chosen:.3g} that learning_rate: 0 chooses for this model and batch_size "
+        f"{hp.batch_size}, and the training {risk}; write learning_rate: 0, or about {chosen:.3g}"
     )
 
 

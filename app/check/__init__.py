@@ -13,7 +13,7 @@ from app.check._finding import Finding, Severity, listening
 from app.check._subject import ImageSet, Subject
 from executor.errors import ConfigError
 
-__all__ = ["CHECKS", "Finding", "ImageSet", "Look", "Severity", "Subject", "examine"]
+__all__ = ["CHECKS", "ENDING", "Finding", "ImageSet", "Look", "Severity", "Subject", "examine"]
 
 Look = Callable[[Subject], Iterator[Finding]]
 
@@ -43,15 +43,18 @@ CHECKS: dict[str, Look] = {
 """Every check in the order in which a task would meet the fault, so that the first error has the
 status with which the task would end. Add a line for a new check."""
 
+ENDING = ("settings", "model")
+"""Checks without which nothing else can be judged, if they find wrong settings."""
+
 
 def examine(subject: Subject) -> Iterator[Finding]:
-    """Yield the findings of all checks; wrong settings end them, as nothing else can be judged."""
+    """Yield the findings of all checks; see `ENDING`."""
     for name, look in CHECKS.items():
         is_wrong = False
         for finding in _found(look, subject):
             subject.found.append(replace(finding, check=name))
             yield subject.found[-1]
-            is_wrong |= finding.status == ConfigError.exit_status
+            is_wrong |= name in ENDING and finding.status == ConfigError.exit_status
         if is_wrong:
             return
 

@@ -66,6 +66,7 @@ class Subject:
     measure   whether a few iterations are run
     progress  is called with the share of the current check that is done, and what is done
     found     all findings so far
+    remarks   what is as it should be and worth a line, such as the weights to start from
     """
 
     env_file: Path
@@ -73,6 +74,7 @@ class Subject:
     measure: bool = False
     progress: Callable[[float, str], None] = lambda fraction, what: None
     found: list[Finding] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     @cached_property
     def env(self) -> Env:

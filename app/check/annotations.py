@@ -79,7 +79,11 @@ def _numbering(image_set: ImageSet) -> Iterator[Finding]:
     """YOLO's labels say nothing about the names of their classes: tell which are assumed."""
     parsed = image_set.parsed
     assert parsed is not None
-    if parsed.format == "yolo" and not parsed.reading.facts.class_lists:
+    if (
+        image_set.name == "training"
+        and parsed.format == "yolo"
+        and not parsed.reading.facts.class_lists
+    ):
         for remark in parsed.reading.remarks:
             yield Finding(
                 Severity.NOTE,

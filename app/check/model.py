@@ -29,7 +29,7 @@ def _of_training(subject: Subject) -> Iterator[Finding]:
     if files is None and "://" in weights and local_weights(weights, weights_folders()) is None:
         yield _of_download(subject, weights)
         return
-    find_start(
+    start = find_start(
         subject.env,
         subject.hp,
         subject.cfg,
@@ -37,6 +37,8 @@ def _of_training(subject: Subject) -> Iterator[Finding]:
         model,
         checkpoints=Path("/nonexistent"),  # a checkpoint of the run would hide wrong weights
     )
+    origin = "random weights" if start.path is None else start.path
+    subject.remarks.append(f"model: {subject.hp.config_file}, starts from {origin}")
 
 
 def _of_download(subject: Subject, weights: str) -> Finding:

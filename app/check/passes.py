@@ -15,12 +15,13 @@ def look(subject: Subject) -> Iterator[Finding]:
     if not subject.has_objects or not subject.hp.max_iter:
         return  # `max_iter: 0` chooses a number that fits
     hp, num_images = subject.hp, len(subject.training.records)
-    passes = hp.max_iter * hp.batch_size / num_images
-    low, high = (max(round(n * num_images / hp.batch_size), 1) for n in _USUAL)
+    batch_size = min(hp.batch_size, num_images)  # a larger one is told by another check
+    passes = hp.max_iter * batch_size / num_images
+    low, high = (max(round(n * num_images / batch_size), 1) for n in _USUAL)
     advice = f"set max_iter to {low} to {high} ({_USUAL[0]} to {_USUAL[1]} passes), or to 0"
     seen = f"max_iter {hp.max_iter} of batch_size {hp.batch_size} over {num_images} images"
     if passes < 1:
-        left = num_images - hp.max_iter * hp.batch_size
+        left = num_images - hp.max_iter * batch_size
         sentence = f"{seen} is {passes:.2f} of a pass: {left} images are never looked at"
     elif passes > _MOST:
         sentence = (

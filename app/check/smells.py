@@ -14,7 +14,9 @@ _CONSEQUENCES = (SmellName.OUTSIDE, SmellName.CORNER, SmellName.DROPPED)
 def look(subject: Subject) -> Iterator[Finding]:
     """A smell with which the task would stop is an error, another a warning."""
     for image_set in subject.sets:
-        yield from _of_set(subject, image_set)
+        found = list(_of_set(subject, image_set))
+        errors = [finding for finding in found if finding.severity is Severity.ERROR]
+        yield from errors or found  # what is only odd follows from what is wrong
 
 
 def _of_set(subject: Subject, image_set: ImageSet) -> Iterator[Finding]:

@@ -19,7 +19,12 @@ _LONGEST_S = 60.0
 
 def look(subject: Subject) -> Iterator[Finding]:
     """Seconds of an iteration, of the whole training, and the peak of memory."""
-    if not subject.measure or not subject.trains or not subject.has_objects:
+    if not subject.measure:
+        return
+    if not subject.trains:
+        yield Finding(Severity.NOTE, "--measure runs a training's iterations; this is no training")
+        return
+    if not subject.has_objects:
         return
     times, max_iter, gpu_bytes = _iterate(subject)
     iteration_s = statistics.median(times)

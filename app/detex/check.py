@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from app.check import Finding, ImageSet, Severity, Subject, examine
+from app.check import ENDING, Finding, ImageSet, Severity, Subject, examine
 from app.detex.task_folders import refusal_of_input
 from app.places import CONFIG_ROOT
 from common.text import printable
@@ -21,7 +21,7 @@ STRICT_STATUS = 1
 
 def report(input_dir: Path, *, deep: bool, measure: bool, strict: bool, as_json: bool) -> int:
     """Print all findings; return the status of a task because of the first error, or 0 (1)."""
-    wrong = refusal_of_input("IN", input_dir)
+    wrong = refusal_of_input("IN", input_dir) or _what_it_is_instead(input_dir)
     if wrong:
         typer.echo(f"detex: {wrong}", err=True)
         return 2
@@ -39,6 +39,19 @@ def report(input_dir: Path, *, deep: bool, measure: bool, strict: bool, as_json:
     status = _status(found, strict=strict)
     _print_end(subject, found, status, guessed, as_json=as_json)
     return status
+
+
+def _what_it_is_instead(input_dir: Path) -> str | None:
+    """Return one sentence about a folder without any of a task's files."""
+    files = ("env.yaml", "config.yaml", "train-index.tsv", "val-index.tsv", "candidate-index.tsv")
+    if any((input_dir / name).exists() for name in files):
+        return None
+    if (input_dir / "in").is_dir():
+        return f"{input_dir} is no task's folder; did you mean {input_dir / 'in'}?"
+    return (
+        f"{input_dir} is no task's folder, since it has neither config.yaml nor an index; if it"
+        f" holds photographs or labels of another tool, `detex prepare {input_dir} OUT` makes one"
+    )
 
 
 def _mount(input_dir: Path) -> str:
@@ -81,23 +94,29 @@ def _print_end(
     subject: Subject, found: list[Finding], status: int, guessed: str, *, as_json: bool
 ) -> None:
     counts = Counter(finding.severity for finding in found)
-    stopped = any(finding.status == 2 for finding in found)
-    sets = [] if stopped or not subject.trains else subject.sets
+    unseen = _unseen(found)
+    sets = [] if unseen or not subject.trains else subject.sets
     if as_json:
         numbers = {f"{severity}s": counts[severity] for severity in Severity}
         accounts = [_account(image_set) for image_set in sets]
-        _print_json({"event": "result", "status": status, **numbers, "sets": accounts})
+        told = {"sets": accounts, "remarks": subject.remarks}
+        _print_json({"event": "result", "status": status, **numbers, **told})
         return
     if guessed:
         typer.echo(f"there is no env.yaml: checked as the folder of `{guessed}`")
-    for image_set in sets:
-        typer.echo(printable(_account_line(image_set)))
+    for line in [*subject.remarks, *map(_account_line, sets)]:
+        typer.echo(printable(line))
     said = [f"{counts[s]} {s}{'s' if counts[s] != 1 else ''}" for s in Severity if counts[s]]
-    typer.echo(f"{', '.join(said) or 'nothing is wrong'}{_after(stopped=stopped)}")
+    typer.echo(f"{', '.join(said) or 'nothing is wrong'}{unseen}")
 
 
-def _after(*, stopped: bool) -> str:
-    return "; correct the settings first: model and data were not looked at" if stopped else ""
+def _unseen(found: list[Finding]) -> str:
+    """What was not looked at because of wrong settings, as the end of a sentence, or ''."""
+    ended = [each.check for each in found if each.status == 2 and each.check in ENDING]
+    if not ended:
+        return ""
+    what = "model and data were" if ended[0] == "settings" else "the data were"
+    return f"; correct the settings first: {what} not looked at"
 
 
 def _account(image_set: ImageSet) -> dict[str, object]:

@@ -33,7 +33,7 @@ def test_warnings(detex: Detex, tree: Tree, words: tuple[str, ...], status: int)
     assert (done.returncode, done.stderr) == (status, "")
     assert "warning: " in done.stdout
     assert "\n    -> label more" in done.stdout
-    assert "training: 6 of 6 images, 12 objects" in done.stdout
+    assert "starts from random weights\ntraining: 6 of 6 images, 12 objects" in done.stdout
     assert _files(tree.root) == before
 
 
@@ -57,6 +57,24 @@ def test_a_folder_that_is_not_there(detex: Detex, tmp_path: Path) -> None:
     done = detex("check", str(tmp_path / "no"))
     assert done.returncode == 2
     assert "name the folder that holds config.yaml" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        pytest.param(("data.yaml",), "`detex prepare ", id="data of another tool"),
+        pytest.param(("in/config.yaml",), "did you mean", id="the folder around it"),
+    ],
+)
+def test_a_folder_that_is_no_task_s(
+    detex: Detex, tmp_path: Path, files: tuple[str, ...], words: str
+) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    done = detex("check", str(tmp_path))
+    assert done.returncode == 2
+    assert words in done.stderr
 
 
 def test_without_an_env_yaml_the_files_say_which_task(detex: Detex, tmp_path: Path) -> None:

@@ -142,6 +142,12 @@ def _layouts(scent: Scent) -> Iterator[tuple[Floats, str]]:
     yield np.hstack((first, first + second)), "x y width height"
     yield np.hstack((first, first + second))[:, [1, 0, 3, 2]], "y x height width"
     yield np.hstack((first - second / 2, first + second / 2)), "x y of the centre, width height"
+    if ((scent.boxes[:, 2:].max(axis=0) > 950) & (scent.boxes.max() <= 1001)).all():
+        thousandths = np.tile(scent.sizes / 1000, 2)
+        words = "thousandths of the image's width and height, as"
+        yield np.hstack((first, second)) * thousandths, f"{words} xmin ymin xmax ymax"
+        swapped = np.hstack((first, second))[:, [1, 0, 3, 2]]
+        yield swapped * thousandths, f"{words} ymin xmin ymax xmax"
     from_bottom = np.column_stack((first[:, 0], scent.sizes[:, 1] - first[:, 1]))
     yield np.hstack((from_bottom, from_bottom + second)), "x y width height, y from the bottom"
 
@@ -162,7 +168,7 @@ def corner(scent: Scent) -> str | None:
     if fitting.sum() < 10 * MIN_OBJECTS:
         return None
     reach = (scent.boxes[fitting, 2:] / scent.sizes[fitting]).max(axis=0)
-    if not (reach < 0.6).all():
+    if not (reach < 0.7).all():
         return None
     return (
         f"none of {fitting.sum()} boxes reaches beyond {reach.max():.0%} of its image's width or"
