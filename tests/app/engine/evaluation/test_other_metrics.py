@@ -82,10 +82,12 @@ def test_voc_curves(recall, precision, eleven_point, expected):
         pytest.param([11, 0, 21, 10], 0, 0, id="beside it"),
     ],
 )
-def test_voc_overlaps(box, ap50, ap):
+def test_voc_overlaps(box, ap50, ap, caplog):
     labelled = record([[0, 0, 10, 10]], [0])
     pair = (labelled, found([box], [0.9], [0]))
+    caplog.set_level("INFO")
     row = results(VocEvaluator([labelled], ["a"], eleven_point=False), pair)["bbox"]
+    assert "PASCAL VOC 2012" in caplog.text
     assert (row["AP50"], row["AP"]) == pytest.approx((ap50, ap))
 
 

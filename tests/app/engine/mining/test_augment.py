@@ -65,6 +65,11 @@ def test_colour_brightens_saturates_and_keeps_grey():
     assert view[:, 0, 0].tolist() == [175, 175, 40]
 
 
+def test_colour_stops_at_white():
+    image = torch.tensor([255, 10, 10], dtype=torch.uint8).view(3, 1, 1).expand(3, 4, 4)
+    assert colour(image, BOX, 0)[0][:, 0, 0].tolist() == [255, 0, 0]
+
+
 def test_cutout_hides_a_part_and_depends_on_the_seed():
     views = [cutout(_image(), BOX, seed)[0] for seed in range(6)]
     hidden = [int((view == 0).all(0)[10:40, 30:50].sum()) / 600 for view in views]

@@ -70,3 +70,13 @@ def test_freezing():
 def test_a_stage_that_equal_widths_leave_out_is_refused():
     with pytest.raises(ConfigError, match=r"choose from stem, s1$"):
         build_regnet_backbone(_cfg("MODEL.REGNETS.W_A", 0.0))
+
+
+def test_every_stage_can_be_asked_for():
+    cfg = _cfg()
+    rule = cfg.MODEL.REGNETS
+    stages = regnet_stages(
+        depth=rule.DEPTH, w_a=rule.W_A, w_0=rule.W_0, w_m=rule.W_M, group_width=rule.GROUP_WIDTH
+    )
+    rule.OUT_FEATURES = ["stem", *(f"s{i + 1}" for i in range(len(stages)))]
+    assert list(build_regnet_backbone(cfg).output_shape()) == rule.OUT_FEATURES

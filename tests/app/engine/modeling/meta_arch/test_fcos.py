@@ -69,3 +69,14 @@ def test_centerness():
     deltas = torch.tensor([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 3.0, 1.0], [0.0, 1.0, 2.0, 1.0]])
     torch.testing.assert_close(gt_centerness(deltas), torch.tensor([1.0, (1 / 3) ** 0.5, 0.0]))
     assert gt_centerness(torch.zeros(0, 4)).shape == (0,)
+
+
+def test_a_level_s_range_is_open(model):
+    """An object that reaches exactly 64 pixels from a point belongs to no level there."""
+    box = torch.tensor([[8.0, 8.0, 136.0, 136.0]])
+    anchors = torch.tensor([[64.0, 64.0, 80.0, 80.0], [48.0, 64.0, 64.0, 80.0]])
+    fine = torch.tensor([[68.0, 68.0, 76.0, 76.0]])
+    classes, _ = model.label_anchors(
+        GroundTruth(box, torch.tensor([5])), torch.cat((anchors, fine))
+    )
+    assert (classes == 5).tolist() == [False, True, False]
