@@ -25,7 +25,7 @@ def report(request: PrepareRequest, *, as_json: bool) -> int:
     """Make the folder; say what was read, left out and written. Returns the exit status."""
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr, force=True)
     try:
-        outcome = prepare(replace(request, config_file=_first_model(request.config_file)))
+        outcome = prepare(replace(request, config_file=_first_model(request.config_file)), say=_say)
     except KeyboardInterrupt:
         logger.error("interrupted; nothing was made")
         return StoppedError.exit_status
@@ -44,6 +44,11 @@ def report(request: PrepareRequest, *, as_json: bool) -> int:
     else:
         typer.echo(_next(request, is_labelled=outcome.is_labelled))
     return 0
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"{text} ...", err=True)
 
 
 def _unwritable(error: OSError) -> OutputError:

@@ -1,7 +1,7 @@
 """The steps of `detex prepare` in their order, and the account of what they did."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,8 +77,10 @@ class _Data:
         return () if self.division is None else self.division.sets[split]
 
 
-def prepare(request: PrepareRequest) -> Outcome:
+def prepare(request: PrepareRequest, say: Callable[[str], None] = lambda text: None) -> Outcome:
     """Make the folder `request.out`.
+
+    say  is told what begins, since each step may take minutes
 
     Raises ConfigError for a wrong request, another EngineError if the source cannot be read
     rightly, and OSError if writing fails.
@@ -94,10 +96,13 @@ def prepare(request: PrepareRequest) -> Outcome:
     with new_folder(request.out) as folder:
         scratch = folder / "scratch"
         scratch.mkdir()
+        say(f"reading {request.source} as {layout}")
         content = source.read(Request(place, scratch, request.conventions))
         _refuse_what_is_wrong(content, place, request, is_labelled=source.is_labelled)
         roots = [place.root, scratch]
+        say(f"looking for copies among {len(content.records)} images, and dividing them")
         data = _labelled(content, roots, request) if source.is_labelled else _all(content, roots)
+        say(f"writing {request.out}")
         account = {"source": layout, **_account(data, request, is_labelled=source.is_labelled)}
         num_copies = _write(folder, data, request, is_labelled=source.is_labelled)
         shutil.rmtree(scratch)

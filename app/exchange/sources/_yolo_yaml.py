@@ -26,7 +26,13 @@ _USUAL_NAMES = ("data.yaml", "data.yml", "dataset.yaml")
 
 
 def read_description(path: Path) -> dict[str, Value]:
-    """The content of a data.yaml; empty for other YAML files.
+    """The content of a data.yaml with the images of a set; empty for other YAML files."""
+    content = read_names(path)
+    return content if any(key in content for key in _KEYS) else {}
+
+
+def read_names(path: Path) -> dict[str, Value]:
+    """The content of a YAML file with names; empty for others.
 
     Raises DatasetError for a file of a usual name that is no YAML.
     """
@@ -36,7 +42,7 @@ def read_description(path: Path) -> dict[str, Value]:
         if path.name in _USUAL_NAMES:
             raise DatasetError(f"{path}: {error}") from error
         return {}
-    return content if "names" in content and any(key in content for key in _KEYS) else {}
+    return content if "names" in content else {}
 
 
 def class_names_of(content: dict[str, Value], path: Path) -> list[str]:

@@ -59,22 +59,17 @@ def _is_labelme(path: Path) -> bool:
 def _read(request: Request) -> Content:
     place, reading = request.place, request.reading()
     problems = reading.problems
-    contents: dict[Path, Entry] = {}
+    finder = ImageFinder(place)
+    drawings: dict[Path, Drawing] = {}
+    candidates: list[tuple[Path, list[Path]]] = []
     for path in place.with_suffix(".json"):
         content = read_json(path, problems)
         if isinstance(content, dict) and isinstance(content.get("shapes"), list):
-            contents[path] = content
+            candidates.append((path, _images(path, content, finder, request, problems)))
+            drawings[path] = _drawing(content, path, problems)
         elif content is not None:
             problems.add(OTHER_JSON, place.shown(path))
-    finder = ImageFinder(place)
-    candidates = [
-        (path, _images(path, content, finder, request, problems))
-        for path, content in contents.items()
-    ]
-    drawn = [
-        (image, _drawing(contents[path], path, problems))
-        for image, path in pairs(candidates, place, problems)
-    ]
+    drawn = [(image, drawings[path]) for image, path in pairs(candidates, place, problems)]
     records, class_names = records_of(drawn, reading)
     used = {image for image, _ in drawn}
     content = Content(

@@ -9,8 +9,8 @@ _ANNOTATIONS = (".xml", ".json")
 
 
 def _recognise(place: Place) -> str:
-    stems = {image.with_suffix("") for image in place.images}
-    labels = [path for path in place.with_suffix(".txt") if path.with_suffix("") in stems]
+    stems = {image.stem for image in place.images}
+    labels = [path for path in place.with_suffix(".txt") if path.stem in stems]
     if not place.images or labels or place.with_suffix(*_ANNOTATIONS):
         return ""
     return f"{len(place.images)} images and no annotation files"
@@ -27,6 +27,6 @@ def _read(request: Request) -> Content:
 SOURCE = Source(
     recognise=_recognise,
     read=_read,
-    looked_for="photographs (images without .xml and .json files)",
+    looked_for="photographs (images without .xml, .json and .txt files for them)",
     is_labelled=False,
 )

@@ -21,7 +21,7 @@ from app.exchange.sources._pairing import NO_IMAGE
 from app.exchange.sources._place import Place, sample
 from app.exchange.sources._source import Content, Request, Source, Split, counted, renumbered
 from app.exchange.sources._splits import splits_of_folders
-from app.exchange.sources._yolo_yaml import class_names_of, images_of, read_description
+from app.exchange.sources._yolo_yaml import class_names_of, images_of, read_description, read_names
 
 NO_LABELS = "image without a label file (kept as one without objects, as YOLO's trainers read it)"
 UNLISTED = "image that data.yaml does not list (left out)"
@@ -53,7 +53,9 @@ def _read(request: Request) -> Content:
             if image not in splits:
                 reading.problems.add(UNLISTED, place.shown(image), Effect.LEFT_OUT)
     else:
-        class_names = _names_in(_only(_class_lists(place), place))
+        path = _only(_class_lists(place), place)
+        is_yaml = path.suffix in (".yaml", ".yml")
+        class_names = class_names_of(read_names(path), path) if is_yaml else _names_in(path)
     images = sorted(splits or place.images)
     reading = replace(reading, class_names=class_names)
     records = _records(images, place, reading)
@@ -103,7 +105,9 @@ def _descriptions(place: Place) -> list[Path]:
 
 
 def _class_lists(place: Place) -> list[Path]:
-    return [path for path in place.files if path.name in _CLASS_LISTS]
+    """Lists of names that say nothing about sets, with a data.yaml first, which has the numbers."""
+    named = [path for path in place.with_suffix(".yaml", ".yml") if read_names(path)]
+    return named or [path for path in place.files if path.name in _CLASS_LISTS]
 
 
 def _label_files(place: Place) -> list[Path]:
@@ -119,8 +123,8 @@ def _label_files(place: Place) -> list[Path]:
 def _only(paths: list[Path], place: Place) -> Path:
     if not paths:
         raise DatasetError(
-            f"{place.root}: no data.yaml with names and train, and no {_CLASS_LISTS[0]}; YOLO's"
-            " label files have class numbers only, so write one of the two"
+            f"{place.root}: no data.yaml with names, and no {_CLASS_LISTS[0]}; YOLO's label files"
+            " have class numbers only, so write one of the two"
         )
     if len(paths) > 1:
         names = " and ".join(place.shown(path) for path in paths[:2])
@@ -136,5 +140,5 @@ def _names_in(path: Path) -> list[str]:
 SOURCE = Source(
     recognise=_recognise,
     read=_read,
-    looked_for="YOLO (data.yaml with names and train, or classes.txt with label files)",
+    looked_for="YOLO (data.yaml with names, or classes.txt with label files)",
 )

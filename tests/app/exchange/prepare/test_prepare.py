@@ -43,6 +43,18 @@ def test_the_folder(source: Path, tmp_path: Path, prepared: Prepare) -> None:
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+def test_images_elsewhere(source: Path, tmp_path: Path, prepared: Prepare) -> None:
+    scenes.coco(source)
+    (source / "photos").rename(tmp_path / "photos")
+    scenes.images(source / "others")
+    told: list[str] = []
+    request = {"source": source / "annotations/instances.json", "images": tmp_path / "photos"}
+    run.prepare(run.PrepareRequest(out=tmp_path / "in", **request), say=told.append)
+    assets = sorted(path.name for path in (tmp_path / "in/assets").iterdir())
+    assert assets == ["a.png", "b.png", "c.png"]
+    assert [text.split()[0] for text in told] == ["reading", "looking", "writing"]
+
+
 def test_images_are_linked_and_never_links_to_other_folders(
     source: Path, tmp_path: Path, prepared: Prepare
 ) -> None:

@@ -62,9 +62,12 @@ def test_photographs_are_recognised_only_without_annotations(source: Path) -> No
     scenes.images(source / "holiday")
     (source / "notes.txt").write_text("sunny")
     assert recognised(Place.of(source), option="--from")[0] == "photographs"
-    (source / "some.json").write_text("{}")
-    with pytest.raises(DatasetError, match="layout is not known"):
-        recognised(Place.of(source), option="--from")
+    for name in ("some.json", "labels/a.txt"):  # YOLO's labels without the names of classes
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text("{}")
+        with pytest.raises(DatasetError, match="layout is not known"):
+            recognised(Place.of(source), option="--from")
+        (source / name).unlink()
 
 
 @pytest.mark.parametrize(

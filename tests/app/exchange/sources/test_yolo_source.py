@@ -101,6 +101,19 @@ def test_a_list_of_names_in_place_of_data_yaml(source: Path, reader: Reader) -> 
     assert counts(content) == {NO_IMAGE: 1}
 
 
+def test_a_data_yaml_with_names_alone(source: Path, reader: Reader) -> None:
+    image(source / "train/images/a.png")
+    image(source / "valid/images/b.png")
+    (source / "data.yaml").write_text(NAMES)
+    (source / "classes.txt").write_text("cat\ndog\n")
+    content = reader.content("yolo")
+    assert reader.boxes_in(content) == {"train/images/a.png": READ, "valid/images/b.png": READ}
+    assert reader.splits_in(content) == {
+        "train/images/a.png": "train",
+        "valid/images/b.png": "val",
+    }
+
+
 def test_images_without_label_files_have_no_objects(source: Path, reader: Reader) -> None:
     image(source / "images/a.png")
     image(source / "images/b.png", "")
@@ -146,7 +159,5 @@ def test_what_is_refused(source: Path, reader: Reader, text: str, words: str) ->
 
 def test_labels_without_names_are_refused(source: Path, reader: Reader) -> None:
     image(source / "images/a.png")
-    with pytest.raises(
-        DatasetError, match=r"no data.yaml with names and train, and no classes.txt"
-    ):
+    with pytest.raises(DatasetError, match=r"no data.yaml with names, and no classes.txt"):
         reader.content("yolo")
