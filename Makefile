@@ -94,6 +94,8 @@ sbom: $(VENV)/.dev
 
 ## clean      delete .venv, downloads, caches and the demo's results
 clean:
+	@test ! -e demo-out/.executor.lock || ! command -v flock >/dev/null || flock -n demo-out/.executor.lock true || \
+	  { echo "a demo runs ($$(cat demo-out/.executor.lock)), and this would delete its results: wait for it" >&2; exit 1; }
 	rm -rf $(VENV) .cache demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/.runtime: requirements.txt requirements-uv.txt
