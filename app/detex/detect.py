@@ -147,7 +147,8 @@ def _go_through(
     unreadable.require_any(num_read)
     seconds = time.perf_counter() - start
     sums = {"images": len(images), "unreadable": len(images) - num_read, "objects": num_objects}
-    writer.end({"status": 0, **sums, "seconds": round(seconds, 1)})
+    names = {"class_names": list(model.class_names)}
+    writer.end({"status": 0, **sums, "seconds": round(seconds, 1), **names})
     show(1.0)
     typer.echo(
         f"{counted(num_objects, 'object')} in {counted(num_read, 'image')} ({num_empty:,} without"

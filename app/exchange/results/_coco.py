@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from app.engine.structures.run_lengths import Rle
+from app.engine.structures.run_lengths import as_rle
 from app.exchange.detected import DetectedImage, DetectedObject, DetectedSet
 
 
@@ -50,12 +50,8 @@ def _object(found: Mapping[str, Any], names: Mapping[Any, str]) -> DetectedObjec
     x, y, width, height = map(float, found["bbox"])
     score = float(found["confidence"] if "confidence" in found else found["score"])
     return DetectedObject(
-        names[found["category_id"]], (x, y, x + width, y + height), score, _mask(found)
+        names[found["category_id"]],
+        (x, y, x + width, y + height),
+        score,
+        as_rle(found.get("segmentation")),
     )
-
-
-def _mask(found: Mapping[str, Any]) -> Rle | None:
-    code = found.get("segmentation")
-    if not isinstance(code, Mapping) or not isinstance(code.get("counts"), str):
-        return None
-    return {"size": [int(side) for side in code["size"]], "counts": code["counts"]}

@@ -8,13 +8,14 @@ from app.engine.errors import DatasetError
 from app.exchange.detected import DetectedSet
 from app.exchange.results._boxes import read_boxes
 from app.exchange.results._coco import read_dataset, read_results
+from app.exchange.results._lines import read_lines
 from common.text import printable
 
 _NAMES = ("infer-result.json", "coco_instances_results.json")
 _FOLDERS = (".", "detections")
 _REMEDY = (
-    "name the /out of an infer task, its infer-result.json, or coco_instances_results.json that"
-    " `detex detect` writes"
+    "name the /out of an infer task, its infer-result.json, the output of `detex detect --json`, or"
+    " coco_instances_results.json of `detex detect --config-file`"
 )
 
 
@@ -39,6 +40,8 @@ def read_result(path: Path) -> DetectedSet:
             return read_boxes(content["detection"])
         if isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content):
             return read_dataset(content)
+        if isinstance(content, list) and content and all(map(_is_event, content)):
+            return read_lines(content)
         if isinstance(content, list):
             return read_results(content, _json(path.with_name("image_info.json"), needed_by=path))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -52,9 +55,17 @@ def read_result(path: Path) -> DetectedSet:
     raise DatasetError(f"{path}: is no result ({printable(found[:100])}); {_REMEDY}")
 
 
+def _is_event(line: object) -> bool:
+    return isinstance(line, dict) and "event" in line
+
+
 def _json(path: Path, needed_by: Path | None = None) -> Any:
+    """The content of a JSON file, or the list of the lines of a file of JSON lines."""
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
+        if content.startswith(b'{"event"'):
+            return [json.loads(line) for line in content.splitlines()]
+        return json.loads(content)
     except FileNotFoundError:
         what = "this file" if needed_by is None else f"it, with the names and sizes of {needed_by},"
         raise DatasetError(f"{path}: {what} is not there; {_REMEDY}") from None

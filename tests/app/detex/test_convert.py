@@ -174,6 +174,23 @@ def test_results_of_detect(run: Run, tmp_path: Path) -> None:
     assert "<xmax>30.00</xmax>" in text
 
 
+def test_lines_of_detect(run: Run, tmp_path: Path) -> None:
+    photo, gone = run.images / NAMES[0], run.images / "gone.png"
+    cat = {"class": "cat", "score": 0.75, "box": [1.5, 2, 11, 12.25]}
+    lines = [
+        {"event": "image", "file": str(photo), "width": 30, "height": 20, "objects": [cat]},
+        {"event": "image", "file": str(gone), "error": "is no image"},
+        {"event": "result", "status": 0, "class_names": CLASSES},
+    ]
+    result = tmp_path / "found.jsonl"
+    result.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    status, counts, _ = run.convert("coco", result=result)
+    assert (status, counts["images"], counts["class_names"]) == (0, 1, CLASSES)
+    assert sum(counts["left_out_images"].values()) == 1
+    coco = COCO(tmp_path / "detections-coco/annotations/instances_default.json")
+    assert [found["bbox"] for found in coco.anns.values()] == [[1.5, 2, 9.5, 10.25]]
+
+
 def test_an_empty_result_gives_an_empty_set(run: Run) -> None:
     run.infer_boxes([])
     status, counts, _ = run.convert("yolo", images=run.images)
