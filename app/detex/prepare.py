@@ -18,6 +18,13 @@ from common.storage import remedy
 from executor.errors import OutputError, StoppedError
 from executor.hyperparameters import BOXES
 
+_OPTIONS = {
+    "annotated_frame (app.cli: DATASETS.ANNOTATED_FRAME)": "--annotated-frame",
+    "set box_corners": "set --box-corners",
+    "box_corners says so": "--box-corners says so",
+}
+"""Settings in the messages of the engine's readers -> the options that stand for them here."""
+
 logger = logging.getLogger("app.detex")
 
 
@@ -32,18 +39,25 @@ def report(request: PrepareRequest, *, as_json: bool) -> int:
     except Exception as error:
         known = _unwritable(error) if isinstance(error, OSError) else told(error)
         # Several smells are a line each, of which a platform shows one.
-        sentence = str(error if isinstance(error, EngineError) else known)
+        sentence = in_options(str(error if isinstance(error, EngineError) else known))
         typer.echo(f"detex: {sentence}", err=True)
         if as_json:
             typer.echo(json.dumps({"status": known.exit_status, "error": sentence}))
         return known.exit_status
     for line in outcome.lines:
-        typer.echo(line, err=as_json)
+        typer.echo(in_options(line), err=as_json)
     if as_json:
         typer.echo(json.dumps({"status": 0, **outcome.account}, ensure_ascii=False))
     else:
         typer.echo(_next(request, is_labelled=outcome.is_labelled))
     return 0
+
+
+def in_options(text: str) -> str:
+    """The text with options in place of settings."""
+    for setting, option in _OPTIONS.items():
+        text = text.replace(setting, option)
+    return text
 
 
 def _say(text: str) -> None:

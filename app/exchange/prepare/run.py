@@ -132,8 +132,11 @@ def _refuse_what_is_wrong(
     problems = content.reading.problems
     refuse_what_stops(problems, "source")
     if not content.records:
-        reasons = "; ".join(problems.lines()[:3]) or "there is none"
-        raise DatasetError(f"{place.root}: no image can be used: {reasons}")
+        lost = problems.with_effect(Effect.BROKEN, Effect.LEFT_OUT)
+        why = [f"{number} x {problems.told(kind)}" for kind, number in lost.items()]
+        raise DatasetError(
+            f"{place.root}: no image can be used: {why[0] if why else 'there is none'}"
+        )
     if is_labelled:
         scent = Scent(content.records, content.reading, is_xywh=content.is_xywh)
         sniff("source", scent, request.accepted_smells, key=_SMELLS_OPTION)
@@ -255,6 +258,8 @@ def _set_table(data: _Data) -> list[str]:
     """One line for each set."""
     rows: list[tuple[str, ...]] = [("set", "images", "without objects", "objects", "with masks")]
     for split in _SPLITS:
+        if split == "test" and not data.of(split):
+            continue
         numbers = list(_numbers(data, split).values())[:4]
         rows.append((_SHOWN_SETS.get(split, split), *map(str, numbers)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

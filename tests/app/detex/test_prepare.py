@@ -65,6 +65,18 @@ def test_mistakes(
     assert [path.name for path in tmp_path.iterdir()] == ["my data"]
 
 
+def test_messages_name_options_in_place_of_settings(
+    detex: Detex, source: Path, tmp_path: Path
+) -> None:
+    file = source / "annotations/instances.json"
+    file.write_text(
+        file.read_text().replace('"width": 40, "height": 24', '"width": 24, "height": 40')
+    )
+    done = detex("prepare", "my data", "x", cwd=tmp_path)
+    assert "set --annotated-frame to shown if" in done.stdout
+    assert "annotated_frame" not in done.stdout
+
+
 def test_torch_is_not_imported(detex: Detex, source: Path, tmp_path: Path) -> None:
     start = time.monotonic()
     done = detex("prepare", "my data", "x", cwd=tmp_path, PYTHONPROFILEIMPORTTIME="1")
