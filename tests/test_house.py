@@ -153,6 +153,7 @@ def test_the_page_adds_to_every_room() -> None:
         "STRATEGIES",
         "FORMATS",
         "EXPORTERS",
+        "SOURCES",
         "TASKS",
         "CHECKS",
     }
@@ -229,6 +230,17 @@ with torch.device("meta"):
 
 def test_the_page_s_heads_build(extended: Path) -> None:
     assert _python(extended, "-c", HEADS) == "ExactBoxROIHeads\n"
+
+
+def test_the_page_s_source_is_read(extended: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    paint(source / "1.png", 0)
+    (source / "boxes.csv").write_text("image,class,x0,y0,x1,y1\n1.png,cat,1,2,21,32\n")
+    told = _python(extended, "-m", "app.detex", "prepare", str(source), str(tmp_path / "in"))
+    assert "is read as csv: 1 CSV file (boxes.csv)" in told
+    written = json.loads((tmp_path / "in/annotations/train.json").read_text())
+    assert [one["bbox"] for one in written["annotations"]] == [[1, 2, 20, 30]]
 
 
 CHECK = """
