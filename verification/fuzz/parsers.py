@@ -224,6 +224,8 @@ def parsers() -> tuple[Parser, ...]:
             "a.json",
             _json_inputs(samples.LABEL_STUDIO),
         ),
+        Parser("boxes of infer", readers.read_found, "a.json", _json_inputs(samples.FOUND_BOXES)),
+        Parser("masks of infer", readers.read_found, "a.json", _json_inputs(samples.FOUND_MASKS)),
         Parser(
             "data.yaml", readers.read_source("yolo"), "data.yaml", _yaml_inputs(samples.DATA_YAML)
         ),

@@ -25,7 +25,9 @@ from app.engine.data.smells.table import SMELLS
 from app.engine.errors import EngineError
 from app.engine.structures.record import ImageRecord
 from app.engine.trained.model_files import find_model, package_class_names
+from app.exchange.convert.run import ConvertRequest, convert
 from app.exchange.sources import SOURCES, Place, Request
+from app.exchange.targets import TARGETS
 from app.tasks.args_options import parse_args_options
 from executor.candidates import Candidates
 from executor.config_check import check_config
@@ -161,6 +163,18 @@ def read_source(layout: str) -> Callable[[Path], None]:
         _check_lines(content.reading.problems)
 
     return read
+
+
+def read_found(path: Path) -> None:
+    """Read a result of infer and write it in every layout of `detex convert`."""
+    for name in ("image.png", "other.png"):
+        _image_file(path.parent, name)
+    for target in TARGETS:
+        out = path.parent / "converted"
+        summary = convert(
+            ConvertRequest(result=path, target=target, out=out, images=path.parent, replace=True)
+        )
+        _check_lines(summary.problems)
 
 
 def read_panoptic(path: Path) -> None:

@@ -158,6 +158,32 @@ CVAT = """<annotations><version>1.1</version><meta><task><labels><label><name>ca
 <ellipse label="cat" cx="9" cy="9" rx="5" ry="3" rotation="10"/>
 <mask label="dog" rle="1, 2, 1, 2" left="5" top="4" width="3" height="2"/></image></annotations>"""
 
+FOUND_BOXES: dict[str, Any] = {
+    "detection": {
+        "image.png": {
+            "boxes": [
+                {"box": {"x": 1, "y": 2, "w": 9, "h": 8}, "class_name": "cat", "score": 0.5},
+                {"box": {"x": 0, "y": 0, "w": 32, "h": 24}, "class_name": "a: b", "score": 1},
+            ]
+        },
+        "other.png": {"boxes": []},
+    }
+}
+
+FOUND_MASKS: dict[str, Any] = {
+    "images": [{"id": 1, "file_name": "image.png", "width": 32, "height": 24}],
+    "categories": [{"id": 0, "name": "cat"}],
+    "annotations": [
+        {
+            "image_id": 1,
+            "category_id": 0,
+            "bbox": [1, 2, 9, 8],
+            "confidence": 0.5,
+            "segmentation": {"size": [24, 32], "counts": [100, 8, 16, 8, 636]},
+        }
+    ],
+}
+
 LABEL_STUDIO: list[dict[str, Any]] = [
     {
         "id": 1,

@@ -1,6 +1,5 @@
 """Masks as COCO's run-length codes, for code that works without torch."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -44,10 +43,3 @@ def _compressed(code: Rle) -> Rle:
         compressed: Rle = coco_mask.frPyObjects(code, *code["size"])
         return compressed
     return code
-
-
-def as_rle(value: object) -> Rle | None:
-    """Return a run-length code with text counts from JSON; None for polygons and other values."""
-    if not isinstance(value, Mapping) or not isinstance(value.get("counts"), str):
-        return None
-    return {"size": [int(side) for side in value["size"]], "counts": value["counts"]}

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from app.engine.structures.run_lengths import as_rle
+from app.engine.structures.size import Size
 from app.exchange.detected import DetectedImage, DetectedObject, DetectedSet
+from app.exchange.results._parts import mask_of, size_of
 
 
 def read_dataset(content: Mapping[str, Any]) -> DetectedSet:
@@ -28,30 +29,27 @@ def _joined(
         if category.get("isthing", 1)
     }
     images = list(images)
-    found: dict[Any, list[DetectedObject]] = {image["id"]: [] for image in images}
+    sizes = {image["id"]: size_of(image) for image in images}
+    found: dict[Any, list[DetectedObject]] = {number: [] for number in sizes}
     for each in objects:
-        found[each["image_id"]].append(_object(each, names))
+        found[each["image_id"]].append(_object(each, names, sizes[each["image_id"]]))
     return DetectedSet(
         [
-            DetectedImage(str(image["file_name"]), _size(image), found[image["id"]])
+            DetectedImage(str(image["file_name"]), sizes[image["id"]], found[image["id"]])
             for image in images
         ],
         list(names.values()),
     )
 
 
-def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
-    """(height, width); None where infer could not read the image, which it writes as 0 x 0."""
-    height, width = int(image.get("height") or 0), int(image.get("width") or 0)
-    return (height, width) if height > 0 and width > 0 else None
-
-
-def _object(found: Mapping[str, Any], names: Mapping[Any, str]) -> DetectedObject:
+def _object(
+    found: Mapping[str, Any], names: Mapping[Any, str], size: Size | None
+) -> DetectedObject:
     x, y, width, height = map(float, found["bbox"])
     score = float(found["confidence"] if "confidence" in found else found["score"])
     return DetectedObject(
         names[found["category_id"]],
         (x, y, x + width, y + height),
         score,
-        as_rle(found.get("segmentation")),
+        mask_of(found, size),
     )

@@ -44,7 +44,7 @@ def read_result(path: Path) -> DetectedSet:
             return read_lines(content)
         if isinstance(content, list):
             return read_results(content, _json(path.with_name("image_info.json"), needed_by=path))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         if isinstance(error, DatasetError):
             raise
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)

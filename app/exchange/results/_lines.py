@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.engine.structures.run_lengths import as_rle
+from app.engine.structures.size import Size
 from app.exchange.detected import DetectedImage, DetectedObject, DetectedSet
+from app.exchange.results._parts import mask_of, size_of
 
 
 def read_lines(lines: Sequence[Mapping[str, Any]]) -> DetectedSet:
@@ -19,11 +20,12 @@ def _image(line: Mapping[str, Any]) -> DetectedImage:
     name = str(line["file"])
     if "error" in line:
         return DetectedImage(name, None)
-    size = (int(line["height"]), int(line["width"]))
-    return DetectedImage(name, size, [_object(found) for found in line["objects"]])
+    size = size_of(line)
+    return DetectedImage(name, size, [_object(found, size) for found in line["objects"]])
 
 
-def _object(found: Mapping[str, Any]) -> DetectedObject:
+def _object(found: Mapping[str, Any], size: Size | None) -> DetectedObject:
     x0, y0, x1, y1 = map(float, found["box"])
-    mask = as_rle(found.get("segmentation"))
-    return DetectedObject(str(found["class"]), (x0, y0, x1, y1), float(found["score"]), mask)
+    return DetectedObject(
+        str(found["class"]), (x0, y0, x1, y1), float(found["score"]), mask_of(found, size)
+    )
