@@ -22,11 +22,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.engine.checkpoint.load import load_weights
 from app.engine.checkpoint.weights import find_weights
 from app.engine.config import CfgNode, load_config, set_classes
 from app.engine.evaluation.coco import CocoEvaluator
-from app.engine.modeling.build import build_detector
 from app.engine.predictor import Predictor
 from app.engine.structures.record import ImageRecord
 from app.engine.training.request import TrainRequest
@@ -86,12 +84,10 @@ def main(arguments: Sequence[str]) -> None:
     set_classes(cfg, ["tree"])
     cfg.freeze()
     weights = options.model or _trained(cfg, options)
-    model = build_detector(cfg)
-    load_weights(model, weights).require_whole()
     record = read_photograph(options.photographs / MEASURED_ON)
     for way in WAYS:
-        changed = cfg.with_values(way.changes())
-        print(json.dumps(_measured(Predictor(model.eval(), changed, batch_size=4), record, way)))
+        predictor = Predictor.from_files(cfg.with_values(way.changes()), weights, batch_size=4)
+        print(json.dumps(_measured(predictor, record, way)), flush=True)
 
 
 def _trained(cfg: CfgNode, options: argparse.Namespace) -> Path:

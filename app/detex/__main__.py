@@ -217,10 +217,11 @@ def detect(
     from app.detex.engine_verb import is_detectron2s, what_is_wrong_with_paths
 
     if is_detectron2s(words or []):
-        if model or pictures or as_json or as_csv or image_size or tile_size:
+        if model or pictures or as_json or as_csv or image_size or tile_size or tile_overlap:
             _refuse(
                 "--config-file is detectron2's way, which has none of --model, --draw, --json,"
-                " --csv, --image-size and --tile-size; leave it out, or leave those out"
+                " --csv, --image-size, --tile-size and --tile-overlap; leave it out, or leave those"
+                " out (tiles are INPUT.TILES.SIZE N there)"
             )
         _run_engine("detect", words)
     wrong = what_is_wrong_with_paths(words or [])

@@ -92,6 +92,16 @@ def test_one_problem_is_one_line(tmp_path: Path) -> None:
             "accepted_smells decides it",
             id="smell in the engine's words",
         ),
+        pytest.param("tile_size: 20", "is too small (got '20'); give 32 or more", id="tiny tiles"),
+        pytest.param(
+            "tile_size: 100\ntile_overlap: 100", "give at most 75", id="tiles that only overlap"
+        ),
+        pytest.param("tile_overlap: 100", "no tiles that could overlap", id="overlap of no tiles"),
+        pytest.param(
+            f"tile_overlap: 100\nconfig_file: {LIGHT}\nargs_options: INPUT.TILES.SIZE 90",
+            "an overlap of 100 pixels leaves tiles of 90 pixels nothing",
+            id="overlap of the config's tiles",
+        ),
         pytest.param("config_file: /etc", "lies outside", id="elsewhere"),
         pytest.param("config_file: configs", "is no file", id="a folder"),
     ],
@@ -173,6 +183,31 @@ def test_other_tasks_need_no_engine(tmp_path: Path) -> None:
     paths = InputPaths.model_validate({"root_dir": str(tmp_path)})
     (remark,) = check_settings(Env(input=paths), [Task.INFER])
     assert "not used by this task" in remark
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        pytest.param("tile_overlap: 90", "leaves tiles of 80 pixels nothing", id="overlap"),
+        pytest.param("tile_size: 60\ntile_overlap: 50", "more than 16 tiles", id="own tiles"),
+        pytest.param("tile_size: 100\ntile_overlap: 60", "", id="fits"),
+        pytest.param("tile_overlap: 40", "", id="fits the model's tiles"),
+    ],
+)
+@pytest.mark.parametrize("task", [Task.INFER, Task.MINING])
+def test_tiles_must_fit_the_model(tmp_path: Path, settings: str, words: str, task: Task) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "model.pth").touch()
+    (models / "config.yaml").write_text("INPUT: {TILES: {SIZE: 80}}\n")
+    (tmp_path / "config.yaml").write_text(settings)
+    env = Env(input=InputPaths.model_validate({"root_dir": str(tmp_path)}))
+    if not words:
+        assert check_settings(env, [task]) == []
+        return
+    with pytest.raises(ConfigError, match=words) as caught:
+        check_settings(env, [task])
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_nothing_heavy_is_imported(tmp_path: Path) -> None:

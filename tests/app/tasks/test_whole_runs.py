@@ -83,6 +83,31 @@ def test_mining_and_infer_in_one_run(with_model: Any) -> None:
     assert progress.fractions == sorted(progress.fractions)
 
 
+def test_a_model_trained_on_crops_is_used_in_tiles(
+    tree: Any, train_settings: dict[str, Any], caplog: Any
+) -> None:
+    caplog.set_level("INFO")
+    tree.write_env(run_training=True)
+    tree.write_config(**train_settings, tile_size=40, tile_overlap=10)
+    run_tasks(tree.env, Progress())
+    assert "6 of 6 training images have a side above 40 px; a pass has " in caplog.text
+
+    shutil.copytree(tree.out / "models", tree.root / "in/models", dirs_exist_ok=True)
+    candidates = (tree.root / "in/candidate-index.tsv").read_text().splitlines()
+    tree.write_env(run_mining=True, run_infer=True)
+    for settings, words in (
+        ({}, "tiles of 40 px that share at least 10 px, as the model was trained"),
+        ({"tile_size": 50}, "tiles of 50 px that share at least 12 px, as tile_size asks"),
+    ):
+        caplog.clear()
+        tree.write_config(conf_threshold=0.0, image_size=64, **settings)
+        run_tasks(tree.env, Progress())
+        assert caplog.text.count(words) == 2
+        assert len((tree.out / "result.tsv").read_text().splitlines()) == len(candidates)
+        found = json.loads((tree.out / "infer-result.json").read_text())["detection"]
+        assert all(len(image["boxes"]) > 100 for image in found.values())  # not those of one view
+
+
 @pytest.mark.parametrize(
     "algorithm", ["random", "least_confidence", "margin", "entropy", "aldd", "cald"]
 )

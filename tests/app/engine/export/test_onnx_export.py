@@ -33,6 +33,7 @@ from app.engine.errors import (
 )
 from app.engine.export import EXPORTERS, int8, spread
 from app.engine.export import onnx as onnx_export
+from app.engine.export._graphs import graph_of
 from app.engine.export._quantize import last_convolutions, network_nodes
 from app.engine.export._write import set_metadata
 from app.engine.modeling.build import build_detector
@@ -89,6 +90,28 @@ def test_a_stream_of_files_gives_the_engines_detections(
     assert isinstance(found[3][1], ImageError)
     for index in (0, 1, 2, 4, 5):
         close_to(found[index][1], expected[index][1])
+
+
+@pytest.mark.parametrize(("batch_size", "streams"), [(1, 1), (3, 1), (1, 2)])
+def test_photographs_in_tiles_give_the_engines_detections(
+    onnx_file, job, photographs, batch_size, streams
+):
+    tiles = {"INPUT.TILES.SIZE": 48, "INPUT.TILES.OVERLAP": 12}
+    expected = list(Predictor(job.model, job.cfg.with_values(tiles)).detect_files(photographs))
+    ours = OnnxPredictor(
+        onnx_file, tile_size=48, tile_overlap=12, batch_size=batch_size, streams=streams
+    )
+    for (_, found), (_, engines) in zip(ours.detect_files(photographs), expected, strict=True):
+        assert len(found) > 20  # more than in one image
+        close_to(found, engines)
+
+
+def test_the_tiles_of_the_training_are_the_files(onnx_file, job):
+    tiled = replace(job, cfg=job.cfg.with_values({"INPUT.TILES.SIZE": 40}))
+    card = onnx_export.card_of(tiled, graph_of(job.model))
+    assert (card.tile_size, card.nms_thresh, card.max_detections) == (40, 0.5, 20)
+    with pytest.raises(ConfigError, match="tile_overlap 48"):
+        OnnxPredictor(onnx_file, tile_size=48, tile_overlap=48)
 
 
 @pytest.mark.parametrize("streams", [1, 2])
@@ -346,6 +369,8 @@ def test_detecting_imports_no_torch_and_tells_nobody(onnx_file, photographs, tmp
         " num_workers=1)\n"
         "assert len(next(found)[1]) == 20\n"
         "found.close()\n"
+        f"tiled = OnnxPredictor({str(onnx_file)!r}, tile_size=32)\n"
+        f"assert len(next(tiled.detect_files([Path({str(photographs[0])!r})]))[1]) > 20\n"
         "assert 'torch' not in sys.modules\n"
         "opened = [Path(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')]\n"
         "assert not any(file.is_socket() for file in opened if file.exists())\n"

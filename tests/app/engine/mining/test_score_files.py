@@ -146,3 +146,32 @@ def test_cald_runs_one_pass_and_one_for_each_view_in_batches(make, pool):
     # 4 images; then 4 flipped and 4 coloured of the same size, and 4 smaller ones.
     assert [len(batch) for batch in predictor.model.batches] == [4, 4, 4, 4]
     assert sum(size != (64, 64) for batch in predictor.model.batches for size in batch) == 4
+
+
+@pytest.fixture
+def tiled(painted_detector, small_cfg):
+    """Makes predictors that cut photographs with a side above 64 pixels."""
+    small_cfg.INPUT.TILES.SIZE, small_cfg.INPUT.TILES.OVERLAP = 64, 20
+    return lambda batch_size=4: Predictor(painted_detector(), small_cfg, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("name", LOOKING)
+def test_photographs_are_looked_at_in_tiles(name, tiled, make, paint):
+    """What is doubtful in one tile of a photograph makes the photograph doubtful."""
+    doubt = np.random.default_rng(0).choice([60, 190], size=(32, 24, 1)) * np.array([0, 1, 0])
+    sure = (70, 10, 100, 40, (0, 250, 0))
+    pool = {
+        "small": paint("small.png", (64, 60), (8, 8, 32, 40, doubt)),
+        "hard": paint("hard.png", (200, 160), (130, 160, 154, 192, doubt), sure),
+        "easy": paint("easy.png", (200, 160), sure),
+        "empty": paint("empty.png", (150, 70)),
+    }
+    scores = _scores(name, tiled(), pool)
+    assert scores["hard"] > scores["easy"]
+    assert all(math.isfinite(score) for score in scores.values())
+    if "empty_policy" in STRATEGIES[name].uses:
+        assert scores["empty"] < min(scores["hard"], scores["easy"])
+    small = {"small": pool["small"]}
+    assert _scores(name, tiled(), small) == _scores(name, make(), small)
+    backwards = dict(reversed(pool.items()))
+    assert _scores(name, tiled(), backwards, num_workers=1) == scores
