@@ -69,7 +69,7 @@ class Way:
 
 WAYS = (
     Way(0),
-    Way(0, short_side=2299),
+    Way(0, short_side=2023),
     *(Way(side) for side in (300, 400, 500, 600, 800, 1200)),
     *(Way(400, overlap) for overlap in (20, 50, 200)),
     Way(400, whole_image=True),
