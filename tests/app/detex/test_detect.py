@@ -4,13 +4,19 @@ import csv
 import io
 import json
 import logging
+import os
+import pty
 import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from app.detex.detect import DetectRequest, report
+from tests.app.detex.conftest import REPOSITORY
 from verification.reliability.trees import paint
 
 
@@ -183,3 +189,28 @@ def test_the_command(detex, images, finding_models):
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 201
     assert {path.name for path in Path("drawn").iterdir()} == {"a.png", "b.png"}
+
+
+def test_a_bar_on_a_terminal_leaves_the_output_alone(images, finding_models):
+    terminal, end = pty.openpty()
+    words = ["detect", "images", "--model", str(finding_models), "--threshold", "0.9", "--csv"]
+    code = "from app.detex.__main__ import main; main()"
+    variables = {"PYTHONPATH": str(REPOSITORY), "TERM": "xterm", "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=end,
+        check=True,
+        timeout=120,
+    )
+    os.close(end)
+    shown = b""
+    with suppress(OSError):  # the end of a terminal
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.close(terminal)
+    assert len(done.stdout.splitlines()) == 301
+    assert b"\x1b" not in done.stdout
+    assert b"100.0 %" in shown
+    assert b"300 objects in 3 images" in shown

@@ -136,7 +136,7 @@ def test_a_file_that_is_gone_cannot_be_drawn_on(boxes_model, tmp_path):
 
 
 def test_supervision(monkeypatch):
-    """Its class takes these arguments (supervision 0.27)."""
+    """Its class takes these arguments (tried with supervision 0.31.2)."""
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(EngineError, match="needs the package supervision; install it"):
         make().to_supervision()
