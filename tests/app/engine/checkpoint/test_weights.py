@@ -254,6 +254,12 @@ def test_addresses_cannot_lead_out_of_the_folder(server: Server, tmp_path: Path)
     assert find_weights(url, [tmp_path], allow_download=True) == tmp_path / "outside.pth"
 
 
+def test_whether_weights_could_be_downloaded(server: Server, black_hole: int) -> None:
+    assert weights.why_unreachable(f"{server.url}/m.pkl") == ""
+    assert "404" in weights.why_unreachable(f"{server.url}/404.pth")
+    assert "no answer within" in weights.why_unreachable(f"http://127.0.0.1:{black_hole}/m.pkl")
+
+
 @pytest.fixture
 def black_hole() -> Iterator[int]:
     """A port that answers no request for a connection: its queue is full."""
