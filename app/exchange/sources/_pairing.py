@@ -87,8 +87,8 @@ def pairs(
 
 def _key(path: Path, place: Place) -> Key:
     """The folders that say which file it is, and its name without suffix."""
-    parts = path.relative_to(place.root).parts if path.is_relative_to(place.root) else path.parts
-    return (*(part for part in parts[:-1] if part.lower() not in _ROLES), _stem(path))
+    folders = place.parts(path)[:-1]
+    return (*(part for part in folders if part.lower() not in _ROLES), _stem(path))
 
 
 def _stem(path: Path) -> str:

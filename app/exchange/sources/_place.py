@@ -23,14 +23,16 @@ _NUM_LOOKED_AT = 50
 class Place:
     """Where a source lies.
 
-    root    the folder of the source; of a source that is one file, that file's folder
-    files   its files, sorted by path; of a source that is one file, that file alone
-    images  its images, sorted by path, maybe in another folder
+    root        the folder of the source; of a source that is one file, that file's folder
+    files       its files, sorted by path; of a source that is one file, that file alone
+    images      its images, sorted by path
+    image_root  the folder below which they are, usually `root`
     """
 
     root: Path
     files: tuple[Path, ...]
     images: tuple[Path, ...]
+    image_root: Path
 
     @classmethod
     def of(cls, source: Path, images: Path | None = None) -> "Place":
@@ -47,7 +49,7 @@ class Place:
         files = tuple(_files_below(root))
         candidates = files if images is None else _files_below(images)
         found = tuple(path for path in candidates if has_image_suffix(path.name))
-        return cls(root, files if source.is_dir() else (source,), found)
+        return cls(root, files if source.is_dir() else (source,), found, images or root)
 
     def with_suffix(self, *suffixes: str) -> list[Path]:
         """The files with one of these suffixes in lower case, maybe with `.gz` behind it."""
@@ -60,6 +62,13 @@ class Place:
         for path in self.images:
             found.setdefault(path.name, []).append(path)
         return found
+
+    def parts(self, path: Path) -> tuple[str, ...]:
+        """The folders and the name of a path, from the source's folder or that of the images on."""
+        for root in (self.root, self.image_root):
+            if path.is_relative_to(root):
+                return path.relative_to(root).parts
+        return path.parts
 
     def shown(self, path: Path) -> str:
         """A path as messages show it: from the source's folder on."""

@@ -21,10 +21,9 @@ def split_of_name(name: str) -> Split | None:
     return found.pop() if len(found) == 1 else None
 
 
-def split_of_path(path: Path, root: Path) -> Split | None:
-    """The set that a file, or else the innermost of its folders below `root`, is named after."""
-    parts = path.relative_to(root).parts if path.is_relative_to(root) else path.parts
-    names = [path.stem, *reversed(parts[:-1])]
+def split_of_path(path: Path, place: Place) -> Split | None:
+    """The set that a file, or else the innermost of its folders, is named after."""
+    names = [path.stem, *reversed(place.parts(path)[:-1])]
     return next((split for name in names if (split := split_of_name(name)) is not None), None)
 
 
@@ -35,7 +34,7 @@ def splits_of_folders(images: Iterable[Path], place: Place) -> dict[Path, Split]
     for image in images:
         folder = image.parent
         if folder not in by_folder:
-            by_folder[folder] = split_of_path(folder / "_", place.root)
+            by_folder[folder] = split_of_path(folder / "_", place)
         split = by_folder[folder]
         if split is not None:
             found[image] = split

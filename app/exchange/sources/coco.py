@@ -69,7 +69,7 @@ def _read(request: Request) -> Content:
             objects = ObjectReader(file, lambda c: numbers[plain_name(c.name or "")], problems)
             found = find_images(file, image_folder(file, place), problems)
             listed |= {path for _, path, _ in found}
-            split = split_of_path(file.path, place.root)
+            split = split_of_path(file.path, place)
             for path, record in read_images(objects, found, reading).items():
                 if split is not None:
                     assign(splits, path, split, problems)
@@ -93,7 +93,7 @@ def _files(place: Place, problems: Problems) -> list[CocoFile]:
             problems.add(OTHER_JSON, place.shown(path))
     if not paths:
         raise DatasetError(f"{place.root}: no JSON file here has images and categories")
-    paths.sort(key=lambda path: _ORDER.index(split_of_path(path, place.root)))
+    paths.sort(key=lambda path: _ORDER.index(split_of_path(path, place)))
     return [read_coco(path, problems) for path in paths]
 
 
@@ -116,7 +116,7 @@ def image_folder(file: CocoFile, place: Place) -> Path:
     unless some name is that of several images: then the folder with most of them, where a folder
     of the same set as the file comes first.
     """
-    wanted = split_of_path(file.path, place.root)
+    wanted = split_of_path(file.path, place)
     names = [as_elsewhere(image.name) for image in file.images.values() if image.name]
     counts: Counter[Path] = Counter()
     is_ambiguous = False
@@ -128,28 +128,16 @@ def image_folder(file: CocoFile, place: Place) -> Path:
         ]
         counts.update(folders)
         is_ambiguous |= len(folders) > 1
-    top = _top(place)
     if not counts:
-        return top
+        return place.image_root
 
     def fit(folder: Path) -> tuple[bool, int, bool]:
-        is_same_set = wanted is not None and split_of_path(folder / "_", place.root) == wanted
+        is_same_set = wanted is not None and split_of_path(folder / "_", place) == wanted
         is_beside = folder == file.path.parent
         return is_same_set and 2 * counts[folder] >= len(names), counts[folder], is_beside
 
     best = max(sorted(counts), key=fit)
-    return best if counts[best] == len(names) or is_ambiguous else top
-
-
-def _top(place: Place) -> Path:
-    """The innermost folder that holds all images of the place."""
-    folders = {image.parent for image in place.images}
-    if not folders or all(folder.is_relative_to(place.root) for folder in folders):
-        return place.root
-    shared = next(iter(folders))
-    while not all(folder.is_relative_to(shared) for folder in folders):
-        shared = shared.parent
-    return shared
+    return best if counts[best] == len(names) or is_ambiguous else place.image_root
 
 
 def _joined(first: ImageRecord | None, other: ImageRecord, problems: Problems) -> ImageRecord:

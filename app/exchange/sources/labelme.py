@@ -41,6 +41,7 @@ OTHER_JSON = "JSON file that is none of LabelMe (not read)"
 EMBEDDED = "image that is only in its annotation file (taken from there)"
 BROKEN_MASK = "bitmap that cannot be decoded (the box around it is taken)"
 
+_DEPTH = 8  # folders of an image's new name, at most
 _WITHOUT_AREA = ("point", "points", "line", "linestrip")
 
 Entry = dict[str, Any]
@@ -103,10 +104,8 @@ def _written(path: Path, content: Entry, request: Request) -> Path | None:
     kind = _kind(data)
     if not kind:
         return None
-    below = (
-        path.relative_to(request.place.root) if path.is_relative_to(request.place.root) else path
-    )
-    image = request.scratch.joinpath(*below.with_suffix(kind).parts[-8:])
+    below = Path(*request.place.parts(path)[-_DEPTH:])
+    image = request.scratch / below.with_suffix(kind)
     image.parent.mkdir(parents=True, exist_ok=True)
     image.write_bytes(data)
     return image

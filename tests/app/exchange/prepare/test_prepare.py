@@ -148,6 +148,14 @@ def test_classes(
     assert len(record) == 3 - problems.get(NOT_CHOSEN, 0)
 
 
+def test_classes_that_only_the_validation_has_are_told(source: Path, prepared: Prepare) -> None:
+    for split, class_id in {"train": 1, "val": 2}.items():
+        scenes.paint(source / split / f"{split}.png", (20, 10), class_id)
+        write(source / f"{split}.json", {f"{split}.png": [(class_id, 0, 0, 5, 5)]})
+    (row,) = prepared().account["problems"]
+    assert (row["what"], row["examples"]) == (run.NOT_LEARNT, ["dog"])
+
+
 def test_names_that_differ_in_case_are_two_classes(source: Path, prepared: Prepare) -> None:
     scenes.paint(source / "1.png", (20, 10))
     categories = [{"id": 1, "name": "Cat"}, {"id": 2, "name": "cat"}]

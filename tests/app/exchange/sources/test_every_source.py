@@ -7,6 +7,7 @@ import pytest
 
 from app.engine.errors import DatasetError
 from app.exchange.sources import SOURCES, Place, recognised
+from app.exchange.sources._splits import splits_of_folders
 from executor.hyperparameters import TrainHyperparameters, load_hyperparameters
 from tests.app.exchange import scenes
 from tests.app.exchange.conftest import Prepare, ReadBack
@@ -112,3 +113,19 @@ def test_a_place_without_hidden_files_and_earlier_results(source: Path, tmp_path
 def test_a_place_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such file or folder"):
         Place.of(tmp_path / "nothing")
+
+
+def test_sets_are_named_by_folders_below_the_source_only(tmp_path: Path) -> None:
+    """Here the folders above are called `test`, and the images lie elsewhere."""
+    scenes.images(tmp_path / "test/photos/train")
+    scenes.paint(tmp_path / "test/photos/more/d.png", (20, 10))
+    (tmp_path / "labels").mkdir()
+    place = Place.of(tmp_path / "labels", tmp_path / "test/photos")
+    assert splits_of_folders(place.images, place) == {}
+    scenes.images(tmp_path / "test/photos/valid")
+    place = Place.of(tmp_path / "labels", tmp_path / "test/photos")
+    found = splits_of_folders(place.images, place)
+    assert {path.parent.name: split for path, split in found.items()} == {
+        "train": "train",
+        "valid": "val",
+    }
