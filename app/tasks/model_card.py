@@ -26,14 +26,20 @@ _LICENCES = (
 _ESCAPED = str.maketrans({letter: f"\\{letter}" for letter in "\\`*|<["})
 
 _USE = """\
-In a container, with this folder's parent as `/in/models` and images in `/in/candidate-index.tsv`:
+In photographs, without a container, and with a picture of each in `drawn`:
 
-    docker run --rm -v TASK/in:/in:ro -v TASK/out:/out detection-executor
+    detex detect PHOTOGRAPHS --model FOLDER_OF_THIS_FILE --threshold {threshold} --draw drawn
 
-Without a container: `detex infer --in TASK/in --out TASK/out`. From Python:
+From Python:
 
     from app.engine import load_model
-    found = load_model("FOLDER OF THIS FILE").detect("photo.jpg", threshold={threshold})
+    found = load_model("FOLDER_OF_THIS_FILE").detect("photo.jpg", threshold={threshold})
+
+On the platform, or with a task's folders (`TASK/in/models` holds the folder of this file,
+`TASK/in/candidate-index.tsv` the images):
+
+    docker run --rm -v TASK/in:/in:ro -v TASK/out:/out detection-executor
+    detex infer --in TASK/in --out TASK/out
 """
 
 
