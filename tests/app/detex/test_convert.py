@@ -119,6 +119,8 @@ def test_images_of_one_name_keep_their_folders_and_numbers_the_model_s_order(run
     assert (labels / "cam1/a.txt").read_text() == (
         "1 0.200000 0.350000 0.333333 0.500000\n0 0.583333 0.625000 0.833333 0.750000\n"
     )
+    image = run.out / "detections-yolo/images/cam1/a.png"
+    assert image.resolve() == (run.images / "cam1/a.png").resolve()
     assert (labels / "cam2/a.txt").read_text() == (labels / "cam1/a.txt").read_text()
     assert (labels / "cam2/empty.txt").read_text() == ""
     assert (run.out / "detections-yolo/classes.txt").read_text() == "dog\ncat\n"
