@@ -121,7 +121,10 @@ def test_names_that_an_index_cannot_have(
         pytest.param(("dog", "cat"), ["dog", "cat"], {}, id="chosen, in another order"),
         pytest.param(("dog",), ["dog"], {NOT_CHOSEN: 2}, id="one"),
         pytest.param(
-            ("DOG", "cow"), ["DOG", "cow"], {NOT_CHOSEN: 2}, id="another case, and unused"
+            ("DOG", "cow"),
+            ["DOG", "cow"],
+            {NOT_CHOSEN: 2, run.NOT_LEARNT: 1},
+            id="another case, and unused",
         ),
     ],
 )
@@ -211,7 +214,8 @@ def test_the_account(source: Path, tmp_path: Path, prepared: Prepare) -> None:
     assert sum(each["objects_with_masks"] for each in sets.values()) == 1
     assert sum(each["images_without_objects"] for each in sets.values()) == 1
     assert sum(each["objects_of_each_class"]["cat"] for each in sets.values()) == 2
-    (row,) = account["problems"]
+    row, not_learnt = account["problems"]
+    assert not_learnt["what"] == run.NOT_LEARNT
     assert (row["number"], row["effect"], row["examples"]) == (1, "left_out", ["photos/d.png"])
     text = "\n".join(outcome.lines)
     assert "images left out: image without an annotation (left out)  1" in text
