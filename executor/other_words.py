@@ -24,6 +24,7 @@ _WEIGHTS = (
 )
 _BATCH = "write batch_size, images per iteration over all GPUs together"
 _SIZE = "write image_size, pixels of the shorter side"
+_TILES = "write tile_size and tile_overlap, in pixels of the photograph"
 _CLASSES = "write class_names: [cat, dog]; their number follows"
 _CONFIDENCE = "write conf_threshold"
 _READERS = "write num_workers"
@@ -46,6 +47,8 @@ def _table(*groups: tuple[str, str]) -> dict[str, str]:
 _OF_EVERY_TASK = (
     ("imgsz img_size image_height image_width input_size input_shape img_scale resolution", _SIZE),
     ("image_dim img_dim short_size short_side shorter_side", _SIZE),
+    ("slice_size slice_height slice_width crop_size patch_size patch_overlap tile_width", _TILES),
+    ("overlap_ratio overlap_height_ratio overlap_width_ratio tile_height tile_stride", _TILES),
     ("batch bs batchsize train_batch_size batch_size_per_gpu samples_per_gpu subdivisions", _BATCH),
     ("ims_per_batch imgs_per_batch images_per_batch imgs_per_gpu images_per_gpu", _BATCH),
     ("mini_batch minibatch mini_batch_size batch_size_train global_batch_size", _BATCH),

@@ -18,9 +18,9 @@ SIZES = [(96, 128), (128, 96), (96, 128), (100, 140), (90, 128)]
 IMAGES = [scenes.image(*size, seed=seed) for seed, size in enumerate(SIZES)]
 
 
-def predictor(name, device, *, precision="fp32", score_thresh=None, batch_size=4):
+def predictor(name, device, *, precision="fp32", score_thresh=None, batch_size=4, more=()):
     recipe = VARIANTS[name]
-    opts = ["MODEL.DEVICE", device, "INPUT.MIN_SIZE_TEST", 96, "INPUT.MAX_SIZE_TEST", 160]
+    opts = ["MODEL.DEVICE", device, "INPUT.MIN_SIZE_TEST", 96, "INPUT.MAX_SIZE_TEST", 160, *more]
     if score_thresh is not None:
         opts += ["MODEL.RETINANET.SCORE_THRESH_TEST", score_thresh]
         opts += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", score_thresh]
@@ -42,6 +42,24 @@ def test_a_gpu_finds_what_a_cpu_finds(name):
         assert ours.image_size == theirs.image_size
         torch.testing.assert_close(ours.scores, theirs.scores, atol=1e-4, rtol=0)
         torch.testing.assert_close(ours.boxes, theirs.boxes, atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["retinanet", "mask", "keypoint"])
+@pytest.mark.parametrize("views", [False, True])
+def test_a_gpu_finds_what_a_cpu_finds_in_tiles(name, views):
+    tiles = ["INPUT.TILES.SIZE", 96, "INPUT.TILES.OVERLAP", 32, "TEST.AUG.ENABLED", views]
+    more = [*tiles, "TEST.AUG.MIN_SIZES", "(96,)", "TEST.AUG.MAX_SIZE", 160]
+    expected = predictor(name, "cpu", more=more).detect(IMAGES[:2])
+    with fake_gpu():
+        found = predictor(name, "cuda", more=more).detect(IMAGES[:2])
+    for ours, theirs in zip(found, expected, strict=True):
+        assert len(theirs)
+        assert ours.boxes.device.type == "cpu"
+        torch.testing.assert_close(ours.boxes, theirs.boxes, atol=1e-2, rtol=0)
+        if name == "mask":
+            assert ours.masks.shape == (len(ours), *ours.image_size)
+        if name == "keypoint":
+            assert ours.keypoints.shape == theirs.keypoints.shape
 
 
 @pytest.mark.parametrize(
