@@ -6,8 +6,8 @@ near-duplicates among them, too), and pairs of an image with a copy of an image 
 Rows are added to verification/near_duplicates.jsonl and printed as lines of a table.
 """
 
+import argparse
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -70,9 +70,11 @@ COPIES: dict[str, Copy] = {
 }
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     """Measure every folder."""
-    for argument in arguments:
+    options = argparse.ArgumentParser(prog="python -m verification.near_duplicates")
+    options.add_argument("sets", nargs="+", metavar="NAME=FOLDER", help="a folder of images")
+    for argument in options.parse_args().sets:
         name, _, folder = argument.partition("=")
         record = measure(name, Path(folder))
         append(RECORDS, record)
@@ -151,4 +153,4 @@ def _planted(paths: Sequence[Path], copy: Copy) -> Embeddings:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -35,6 +36,9 @@ OTHER_SIZE = "image of another size than the result says (left out)"
 
 _MARK = ".detex-convert"
 """A file that is in every folder made here, so that such a folder may be replaced."""
+
+
+_THREADS = 16  # they hide the latency of network file systems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +137,7 @@ def _placed(
             " --images FOLDER, or --in FOLDER of the task"
         )
     placed = []
-    for image, file in zip(images, files, strict=True):
+    for image, file, header in zip(images, files, _headers(files), strict=True):
         name = _bare(image.name) if file is None else file.relative_to(root).as_posix()
         if has_files and file is None:
             problems.add(NO_IMAGE, image.name, Effect.LEFT_OUT)
@@ -142,7 +146,7 @@ def _placed(
         elif file is None and not needs_sizes and image.size is None:
             problems.add(NO_SIZE, image.name)
             placed.append(replace(image, name=name))
-        elif (size := _size(image, file, problems)) is not None:
+        elif (size := _size(image, file, header, problems)) is not None:
             placed.append(replace(image, name=name, size=size, file=file))
     if images and not placed:
         reasons = "; ".join(problems.lines())
@@ -200,21 +204,34 @@ def _refuse_repeated(names: Sequence[str], result: Path) -> None:
         )
 
 
-def _size(image: DetectedImage, file: Path | None, problems: Problems) -> Size | None:
+def _headers(files: Sequence[Path | None]) -> list[Size | ImageError | None]:
+    """The size of each file that there is, or why it cannot be read."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return list(threads.map(_header, files))
+
+
+def _header(file: Path | None) -> Size | ImageError | None:
+    try:
+        return None if file is None else image_size(file)
+    except ImageError as error:
+        return error
+
+
+def _size(
+    image: DetectedImage, file: Path | None, header: Size | ImageError | None, problems: Problems
+) -> Size | None:
     """The size of the file if it is at hand, else of the result; None, counted, if unknown."""
-    if file is None:
+    if header is None:
         if image.size is None:
             problems.add(UNREADABLE, image.name, Effect.LEFT_OUT)
         return image.size
-    try:
-        size = image_size(file)
-    except ImageError as error:
-        problems.add(UNREADABLE, str(error), Effect.LEFT_OUT)
+    if isinstance(header, ImageError):
+        problems.add(UNREADABLE, str(header), Effect.LEFT_OUT)
         return None
-    if image.size not in (None, size):
+    if image.size not in (None, header):
         problems.add(OTHER_SIZE, str(file), Effect.LEFT_OUT)
         return None
-    return size
+    return header
 
 
 def _bare(name: str) -> str:
