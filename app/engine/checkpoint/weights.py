@@ -85,6 +85,8 @@ def why_unreachable(weights: str) -> str:
     try:
         _answer(url, REACH_S).close()
     except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         return _reason(error, url)
     return ""
 
