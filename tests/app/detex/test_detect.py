@@ -11,11 +11,16 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from app.detex.detect import DetectRequest, report
+from app.detex.detections import WRITERS
+from app.engine.trained.found import Found, Vocabulary
 from tests.app.detex.conftest import REPOSITORY
 from verification.reliability.trees import paint
 
@@ -214,3 +219,28 @@ def test_a_bar_on_a_terminal_leaves_the_output_alone(images, finding_models):
     assert b"\x1b" not in done.stdout
     assert b"100.0 %" in shown
     assert b"300 objects in 3 images" in shown
+
+
+def test_json_has_masks_keypoints_and_shares_of_a_label_map(capsys):
+    masks = np.zeros((1, 4, 8), dtype=np.bool_)
+    masks[0, 1:3, 2:6] = True
+    logits = np.zeros((2, 4, 8), dtype=np.float32)
+    logits[1, :, 6:] = 1.0
+    raw = SimpleNamespace(
+        image_size=(4, 8),
+        boxes=np.array([[2, 1, 6, 3]], dtype=np.float32),
+        scores=np.array([0.5], dtype=np.float32),
+        classes=np.array([0]),
+        masks=masks,
+        keypoints=np.array([[[2.5, 1.5, 0.25]]]),
+        semantic=logits,
+    )
+    vocabulary = Vocabulary(("cat",), (1,), stuff=("things", "sky"))
+    found = Found.of(raw, threshold=0.0, vocabulary=vocabulary, picture=Image.new)
+    WRITERS["json"](["cat"]).add(Path("a.jpg"), found)
+    said = json.loads(capsys.readouterr().out)
+    (each,) = said["objects"]
+    assert (each["class"], each["score"], each["box"]) == ("cat", 0.5, [2, 1, 6, 3])
+    assert (coco_mask.decode(each["segmentation"]) == masks[0]).all()
+    assert each["keypoints"] == [[2.5, 1.5, 0.25]]
+    assert said["regions"] == {"things": 0.75, "sky": 0.25}
