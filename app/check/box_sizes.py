@@ -3,6 +3,7 @@
 side: square root of a box's area in pixels of the network's input, after images are resized
 """
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def look(subject: Subject) -> Iterator[Finding]:
             f" {np.median(scales):.2g}), too small to be found",
             subject.settings_file,
             f"set a larger image_size (at {better} nine of ten would be large enough), or cut the"
-            " images into tiles",
+            " images into tiles by tile_size (docs/tiles.md)",
         )
     yield from _against_anchors(subject, cfg, sides, size)
 
@@ -81,11 +82,13 @@ def _sides(
     """Side of each box, and the factor by which its image is resized: both (G,)."""
     import numpy as np
 
+    tile = subject.hp.tile_size or cfg.INPUT.TILES.SIZE or math.inf
     sides, scales = [], []
     for record in subject.training.records:
         if not len(record):
             continue
-        short, long = sorted(record.size)
+        # A photograph that is cut into tiles is seen tile by tile.
+        short, long = sorted(min(side, tile) for side in record.size)
         scale = cfg.INPUT.MIN_SIZE_TEST / short if cfg.INPUT.MIN_SIZE_TEST else 1.0
         scale = min(scale, cfg.INPUT.MAX_SIZE_TEST / long)
         boxes = record.boxes.astype(np.float64) * scale

@@ -41,6 +41,13 @@ def test_weights_that_are_not_on_this_machine(
     assert words in found.sentence
 
 
+def test_tiles_make_small_boxes_large_enough(folder: Folder, check: Check) -> None:
+    folder.set(image_size=32)
+    assert [each.check for each in check()] == ["box_sizes", "box_sizes"]
+    folder.set(image_size=32, tile_size=32)
+    assert not [each for each in check() if "8 x 8 pixels" in each.sentence]
+
+
 def _break_inside(folder: Folder, number: int) -> None:
     """Damage the pixels of an image, and leave its header and its end as they are."""
     path = folder.path / f"assets/{number}.png"
