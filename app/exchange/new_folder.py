@@ -14,6 +14,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
     What a killed run left is removed. An OSError names the place.
     """
+    out = out.resolve()  # `.` has no name
     work = out.with_name(f".{out.name}.part")
     old = out.with_name(f".{out.name}.old")
     for remains in (work, old):

@@ -356,6 +356,16 @@ def test_an_interrupted_call_leaves_the_earlier_result(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "source"]
 
 
+def test_the_current_folder(
+    source: Path, tmp_path: Path, prepared: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes.coco(source)
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    prepared(out=Path())
+    assert (tmp_path / "in/config.yaml").is_file()
+
+
 def test_what_a_killed_call_left_is_removed(
     source: Path, tmp_path: Path, prepared: Prepare
 ) -> None:
