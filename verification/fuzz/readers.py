@@ -167,12 +167,13 @@ def read_source(layout: str) -> Callable[[Path], None]:
 
 def read_found(path: Path) -> None:
     """Read a result of infer and write it in every layout of `detex convert`."""
+    photos, out = path.parent / "photos", path.parent / "converted"  # some layouts hold images
+    photos.mkdir(exist_ok=True)
     for name in ("image.png", "other.png"):
-        _image_file(path.parent, name)
+        _image_file(photos, name)
     for target in TARGETS:
-        out = path.parent / "converted"
         summary = convert(
-            ConvertRequest(result=path, target=target, out=out, images=path.parent, replace=True)
+            ConvertRequest(result=path, target=target, out=out, images=photos, replace=True)
         )
         _check_lines(summary.problems)
 
