@@ -257,7 +257,8 @@ def _calls(node: ast.Call) -> Iterator[ast.Call]:
             yield ast.Call(ast.Attribute(value, NAMES[name]), node.args, node.keywords)
     first = node.args[:2]
     starred = any(isinstance(argument, ast.Starred) for argument in first)
-    if len(first) == 2 and not starred and _name_of(node.func) not in SYMMETRIC:
+    differ = len({ast.dump(argument) for argument in first}) == 2
+    if differ and not starred and _name_of(node.func) not in SYMMETRIC:
         yield ast.Call(node.func, [*reversed(first), *node.args[2:]], node.keywords)
     for dropped in node.keywords:
         if dropped.arg not in (None, "strict"):

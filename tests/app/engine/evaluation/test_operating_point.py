@@ -40,6 +40,12 @@ def test_counts(boxes, scores, thresh, expected):
     assert matches.counts(thresh) == expected
 
 
+@pytest.mark.parametrize("scores", [[0.9, 0.6], [0.6, 0.9]], ids=["best first", "best last"])
+def test_an_object_goes_to_the_better_of_two(scores):
+    (matches,) = match_classes([record(GT)], [found([GT[0], GT[0]], scores)], 1)
+    assert matches.counts(0.8) == (1, 0, 1)
+
+
 def test_no_image():
     (matches,) = match_classes([], [], 1)
     assert matches.counts(0.0) == (0, 0, 0)

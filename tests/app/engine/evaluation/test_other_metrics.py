@@ -78,6 +78,7 @@ def test_voc_curves(recall, precision, eleven_point, expected):
     [
         pytest.param([0, 0, 10, 10], 100, 100, id="the object"),
         pytest.param([0, 0, 10, 6], 100, 20, id="IoU 0.6: right at 0.5 and 0.55"),
+        pytest.param([0, 0, 6.2, 10], 100, 30, id="IoU 0.62"),
         pytest.param([0, 4, 10, 14], 0, 0, id="IoU 0.43"),
         pytest.param([11, 0, 21, 10], 0, 0, id="beside it"),
     ],

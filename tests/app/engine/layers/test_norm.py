@@ -134,3 +134,11 @@ def test_levels_share_the_affine_part_but_not_the_statistics():
     assert means[0].abs() < 1
     assert (means[1] - 10).abs() < 1
     assert sorted(name for name, _ in norm.named_parameters()) == ["bias", "weight"]
+    norm.weight.data[1], norm.bias.data[:] = 3.0, torch.tensor([5.0, -7.0, 0.0, 0.0])
+    means = norm.normalize(torch.randn(4, 4, 4, 4), 0).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(means, norm.bias.detach(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("sync", "kind"), [(False, nn.BatchNorm2d), (True, SyncBatchNorm)])
+def test_levels_have_statistics_of_their_own_kind(sync, kind):
+    assert [type(level) for level in PerLevelBatchNorm(2, 4, sync=sync)] == [kind, kind]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from app.engine.mining._augment import VIEWS, colour, cutout, flip, resize
+from app.engine.mining._augment import VIEWS, colour, cutout, flip, resize, rotate
 
 BOX = torch.tensor([[30.0, 10.0, 50.0, 40.0]])
 
@@ -76,3 +76,16 @@ def test_cutout_hides_a_part_and_depends_on_the_seed():
     assert all(share <= 0.8 for share in hidden)
     assert any(share >= 0.1 for share in hidden)
     assert len({view.sum().item() for view in views}) > 1
+
+
+@pytest.mark.parametrize("place", [(20, 120), (300, 40), (380, 220)], ids=str)
+def test_a_rotated_point_is_where_its_box_is(place):
+    x, y = place
+    image = torch.zeros((3, 240, 400), dtype=torch.uint8)
+    image[:, y : y + 6, x : x + 6] = 255
+    view, boxes = rotate(image, torch.tensor([[x, y, x + 6, y + 6.0]]), 0)
+    x0, y0, x1, y1 = boxes[0].tolist()
+    weights = view[0].double()
+    rows, columns = (torch.arange(n).double() + 0.5 for n in weights.shape)
+    centre = (weights.sum(0) @ columns / weights.sum(), weights.sum(1) @ rows / weights.sum())
+    assert [float(c) for c in centre] == pytest.approx([(x0 + x1) / 2, (y0 + y1) / 2], abs=0.2)

@@ -43,6 +43,15 @@ def test_settings(changes, logits):
     assert filtered(**changes).objectness_logits.tolist() == logits
 
 
+@pytest.mark.parametrize("where", ["deltas", "logits"])
+def test_a_box_that_is_not_finite_goes_alone(where):
+    deltas, logits = [torch.zeros(1, len(a), 4) for a in ANCHORS], [x.clone() for x in LOGITS]
+    (deltas if where == "deltas" else logits)[0][0, 2] = torch.nan
+    filter_ = ProposalFilter(pre_nms_topk=10, post_nms_topk=10)
+    (found,) = filter_(ANCHORS, logits, deltas, BoxCoder(), [(32, 32)])
+    assert found.objectness_logits.tolist() == [3.0, 2.5, 0.0]
+
+
 def test_precomputed_proposals_come_with_the_sample():
     proposals = Proposals((8, 8), torch.zeros(1, 4), torch.zeros(1))
     sample = Sample(torch.zeros(3, 8, 8), (8, 8), proposals=proposals)
