@@ -93,11 +93,7 @@ def read_images(reader: ImageReader, paths: tuple[Path, ...]) -> list[ResizedIma
     images = []
     for path in paths:
         try:
-            image = reader(path)
-            if image.is_uncut:
-                tiles = list(reader.tiles(image))
-                image = tiles[len(tiles) // 2]
-            images.append(image)
+            images.append(reader.example(path))
         except ImageError as error:
             logger.warning("%s", error)
     return images
@@ -111,7 +107,7 @@ def _compare(job: ExportJob, graph: Graph, model: onnx.ModelProto) -> Agreement:
         images = read_images(predictor.reader, tuple(job.images[:NUM_COMPARED]))
         if not images:
             logger.warning("no photograph to compare with: a made-up picture is taken")
-            images = [predictor.reader.from_pixels(_made_up(_channels(predictor.card)))]
+            images = [predictor.reader.resized(_made_up(_channels(predictor.card)))]
         detector, threshold = graph.module.detector, graph.score_thresh
         agreement = compare(detector, predictor, images, score_threshold=threshold)
         if agreement.num_objects:

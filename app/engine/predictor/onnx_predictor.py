@@ -101,16 +101,25 @@ class ImageReader:
         size = (pixels.shape[0], pixels.shape[1])
         if self.grid is not None and self.grid.cuts(size):
             return ResizedImage(pixels, size, is_uncut=True)
-        return self._in_network_size(pixels)
+        return self.resized(pixels)
 
     def tiles(self, photograph: ResizedImage) -> Iterator[ResizedImage]:
         """Yield the network inputs of the tiles and, if asked for, of the whole picture."""
         assert self.grid is not None
         for view in views(self.grid, photograph.original_size):
-            part = self._in_network_size(photograph.pixels[view.y0 : view.y1, view.x0 : view.x1])
+            part = self.resized(photograph.pixels[view.y0 : view.y1, view.x0 : view.x1])
             yield replace(part, image_id=photograph.image_id)
 
-    def _in_network_size(self, pixels: Pixels) -> ResizedImage:
+    def example(self, path: Path) -> ResizedImage:
+        """Return a network input of a file: the image or, of a photograph, its middle tile."""
+        image = self(path)
+        if not image.is_uncut:
+            return image
+        tiles = list(self.tiles(image))
+        return tiles[len(tiles) // 2]
+
+    def resized(self, pixels: Pixels) -> ResizedImage:
+        """Resize an image or tile, which is not cut, whatever its size."""
         size = (pixels.shape[0], pixels.shape[1])
         return ResizedImage(resize(pixels, self._target(size)), size)
 

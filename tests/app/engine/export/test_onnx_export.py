@@ -106,10 +106,16 @@ def test_photographs_in_tiles_give_the_engines_detections(
         close_to(found, engines)
 
 
-def test_the_tiles_of_the_training_are_the_files(onnx_file, job):
+def test_the_tiles_of_the_training_are_the_files(onnx_file, job, photographs):
     tiled = replace(job, cfg=job.cfg.with_values({"INPUT.TILES.SIZE": 40}))
     card = onnx_export.card_of(tiled, graph_of(job.model))
     assert (card.tile_size, card.nms_thresh, card.max_detections) == (40, 0.5, 20)
+    tiled_reader = OnnxPredictor(onnx_file, tile_size=40).reader
+    for path in photographs:  # what the export compares and calibrates with
+        assert tiled_reader(path).is_uncut
+        example = tiled_reader.example(path)
+        assert example.original_size == (40, 40)
+        assert not example.is_uncut
     with pytest.raises(ConfigError, match="tile_overlap 48"):
         OnnxPredictor(onnx_file, tile_size=48, tile_overlap=48)
 
