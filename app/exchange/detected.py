@@ -15,14 +15,16 @@ Box = tuple[float, float, float, float]
 class DetectedObject:
     """An object that a model found.
 
-    score  in [0, 1]
-    mask   over the whole image, if the model finds masks
+    score          in [0, 1]
+    mask           over the whole image, if the model finds masks
+    has_keypoints  whether the result has keypoints of it, which are not read
     """
 
     class_name: str
     box: Box
     score: float
     mask: Rle | None = None
+    has_keypoints: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,7 @@ ODD_NAME = "image whose name has characters that files of labels cannot hold (le
 SHARED_FILE = (
     "image whose file of labels would be that of another image, as of a.jpg and a.png (left out)"
 )
-SHARED_FILE = (
-    "image whose file of labels would be that of another image, as of a.jpg and a.png (left out)"
-)
+NO_KEYPOINTS = "object with keypoints, which are not written (its box and mask are)"
 NO_SIZE = "image without width and height, since its size is not known; --images or --in adds them"
 OTHER_SIZE = "image of another size than the result says (left out)"
 
@@ -250,6 +248,8 @@ def _chosen(image: DetectedImage, threshold: float, problems: Problems) -> Detec
         if box is None:
             problems.add(OUTSIDE, image.name, Effect.DROPPED)
         else:
+            if each.has_keypoints:
+                problems.add(NO_KEYPOINTS, image.name, Effect.CHANGED)
             kept.append(replace(each, box=box, mask=_mask(each, image.size, problems)))
     return replace(image, objects=kept)
 

@@ -52,4 +52,5 @@ def _object(
         (x, y, x + width, y + height),
         score,
         mask_of(found, size),
+        bool(found.get("keypoints")),
     )

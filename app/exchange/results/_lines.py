@@ -27,5 +27,9 @@ def _image(line: Mapping[str, Any]) -> DetectedImage:
 def _object(found: Mapping[str, Any], size: Size | None) -> DetectedObject:
     x0, y0, x1, y1 = map(float, found["box"])
     return DetectedObject(
-        str(found["class"]), (x0, y0, x1, y1), float(found["score"]), mask_of(found, size)
+        str(found["class"]),
+        (x0, y0, x1, y1),
+        float(found["score"]),
+        mask_of(found, size),
+        bool(found.get("keypoints")),
     )

@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 
 from app.detex.convert import report
 from app.engine.structures.run_lengths import encode_bitmaps
+from app.exchange.convert.run import NO_KEYPOINTS
 from app.exchange.targets import TARGETS
 from executor.dataset_reader import Asset
 from executor.result_writer import InferEntries, write_infer_result
@@ -167,10 +168,12 @@ def test_results_of_detect(run: Run, tmp_path: Path) -> None:
     (folder / "image_info.json").write_text(json.dumps(info))
     outside = {"image_id": 1, "category_id": 7, "bbox": [40, 5, 5, 5], "score": 0.5}
     found = {"image_id": 1, "category_id": 3, "bbox": [-1.5, 2, 40, 4.25], "score": 0.75}
+    found["keypoints"] = [5, 5, 0.5]
     (folder / "coco_instances_results.json").write_text(json.dumps([outside, found]))
     status, counts, _ = run.convert("voc", result=tmp_path / "OUT")
     assert (status, counts["objects"], counts["class_names"]) == (0, 1, ["dog", "cat"])
     assert sum(counts["left_out_objects"].values()) == 1
+    assert counts["changed_objects"] == {NO_KEYPOINTS: 1}
     text = (folder / "detections-voc/Annotations/a.xml").read_text()
     assert "<xmin>0.00</xmin>" in text
     assert "<xmax>30.00</xmax>" in text
@@ -178,7 +181,7 @@ def test_results_of_detect(run: Run, tmp_path: Path) -> None:
 
 def test_lines_of_detect(run: Run, tmp_path: Path) -> None:
     photo, gone = run.images / NAMES[0], run.images / "gone.png"
-    cat = {"class": "cat", "score": 0.75, "box": [1.5, 2, 11, 12.25]}
+    cat = {"class": "cat", "score": 0.75, "box": [1.5, 2, 11, 12.25], "keypoints": [[1, 2, 0.5]]}
     lines = [
         {"event": "image", "file": str(photo), "width": 30, "height": 20, "objects": [cat]},
         {"event": "image", "file": str(gone), "error": "is no image"},
@@ -188,6 +191,7 @@ def test_lines_of_detect(run: Run, tmp_path: Path) -> None:
     result.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     status, counts, _ = run.convert("coco", result=result)
     assert (status, counts["images"], counts["class_names"]) == (0, 1, CLASSES)
+    assert counts["changed_objects"] == {NO_KEYPOINTS: 1}
     assert sum(counts["left_out_images"].values()) == 1
     coco = COCO(tmp_path / "detections-coco/annotations/instances_default.json")
     assert [found["bbox"] for found in coco.anns.values()] == [[1.5, 2, 9.5, 10.25]]
