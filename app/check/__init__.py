@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
 
-from app.check._finding import Finding, Severity, listening
+from app.check._finding import Finding, Severity, warnings_as_findings
 from app.check._subject import ImageSet, Subject
 from executor.errors import ConfigError
 
@@ -61,7 +61,7 @@ def examine(subject: Subject) -> Iterator[Finding]:
 
 def _found(look: Look, subject: Subject) -> Iterator[Finding]:
     found: list[Finding] = []
-    with listening("config.yaml", remedy="change it if that is not meant") as told:
+    with warnings_as_findings("config.yaml", remedy="change it if that is not meant") as told:
         found += look(subject)
     yield from found
     yield from told

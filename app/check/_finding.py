@@ -79,7 +79,7 @@ def findings_of_error(error: ExecutorError, place: str = "") -> Iterator[Finding
 
 
 @contextmanager
-def listening(place: str = "", *, remedy: str = "") -> Iterator[list[Finding]]:
+def warnings_as_findings(place: str = "", *, remedy: str = "") -> Iterator[list[Finding]]:
     """Collect the errors and the logged warnings of the task's own code as findings.
 
     An error ends the block, and is not raised again unless it is a bug of ours.
@@ -88,11 +88,11 @@ def listening(place: str = "", *, remedy: str = "") -> Iterator[list[Finding]]:
     """
     found: list[Finding] = []
     root = logging.getLogger()
-    ear = _Ear(found, place, remedy)
-    outer = [handler for handler in root.handlers if isinstance(handler, _Ear)]
+    collector = _Collector(found, place, remedy)
+    outer = [handler for handler in root.handlers if isinstance(handler, _Collector)]
     for handler in outer:
         root.removeHandler(handler)
-    root.addHandler(ear)
+    root.addHandler(collector)
     try:
         yield found
     except Exception as error:
@@ -101,12 +101,12 @@ def listening(place: str = "", *, remedy: str = "") -> Iterator[list[Finding]]:
             raise
         found += findings_of_error(known, place)
     finally:
-        root.removeHandler(ear)
+        root.removeHandler(collector)
         for handler in outer:
             root.addHandler(handler)
 
 
-class _Ear(logging.Handler):
+class _Collector(logging.Handler):
     """Turns what is logged as a warning into findings."""
 
     def __init__(self, found: list[Finding], place: str, remedy: str) -> None:

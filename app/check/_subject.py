@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.check._finding import Finding, listening
+from app.check._finding import Finding, warnings_as_findings
 from app.engine.config import CfgNode, set_classes
 from app.tasks.args_options import EngineOptions, parse_args_options
 from app.tasks.config_file import check_model, named_config
@@ -162,7 +162,7 @@ class Subject:
         parsed: ParsedSet | None = None
         assets: list[Asset] = []
         remedy = "correct the index if it does not mean that"
-        with listening(str(index or name), remedy=remedy) as findings:
+        with warnings_as_findings(str(index or name), remedy=remedy) as findings:
             assets = read_index(index)
             require_files(index, assets)
             if assets:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from app.check._finding import Finding, Severity, listening
+from app.check._finding import Finding, Severity, warnings_as_findings
 from app.check._subject import ImageSet, Subject
 from executor.errors import DatasetError
 
@@ -55,7 +55,7 @@ def _refusal(image_set: ImageSet) -> Iterator[Finding]:
     from app.engine.data.datasets.account import require_usable
 
     assert image_set.parsed is not None
-    with listening(image_set.place) as errors:
+    with warnings_as_findings(image_set.place) as errors:
         require_usable(
             image_set.name, image_set.parsed.num_listed, image_set.parsed.reading.problems
         )
@@ -141,7 +141,7 @@ def _unfit(subject: Subject) -> Iterator[Finding]:
     from app.tasks.records import require_objects
     from app.tasks.train import check_annotations
 
-    with listening(subject.training.place) as found:
+    with warnings_as_findings(subject.training.place) as found:
         require_objects(subject.training.records, subject.hp.class_names)
         check_annotations(subject.cfg, subject.training.records)
     yield from (finding for finding in found if finding.severity is Severity.ERROR)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from app.check._finding import Finding, Severity, listening
+from app.check._finding import Finding, Severity, warnings_as_findings
 from app.check._subject import Subject
 
 
@@ -16,7 +16,7 @@ def look(subject: Subject) -> Iterator[Finding]:
     from executor.candidates import Candidates
 
     index = subject.env.input.candidate_index_file
-    with listening(str(index), remedy="repair these images, or take them out") as found:
+    with warnings_as_findings(str(index), remedy="repair these images, or take them out") as found:
         candidates = Candidates(index)
         unreadable = Unreadable(len(candidates))
         num_read = 0

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from app.check._finding import Finding, Severity, listening
+from app.check._finding import Finding, Severity, warnings_as_findings
 from app.check._subject import Subject
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def look(subject: Subject) -> Iterator[Finding]:
     from app.engine.data.smells.overlap import sniff_overlap
 
     training, validation = subject.training.records, subject.validation.records
-    with listening(subject.validation.place) as found:
+    with warnings_as_findings(subject.validation.place) as found:
         sniff_overlap(training, validation, subject.hp.smells)
     yield from found
     if found:

@@ -65,7 +65,7 @@ def _of_download(subject: Subject, weights: str) -> Finding:
 
 
 def _open(subject: Subject) -> None:
-    """Open the model of mining and infer; errors and warnings are heard by the caller."""
+    """Open the model of mining and infer; the caller collects errors and warnings."""
     from app.tasks.devices import device_ids
     from app.tasks.finder import Device
     from app.tasks.infer import Infer

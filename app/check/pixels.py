@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.check._finding import Finding, Severity, listening
+from app.check._finding import Finding, Severity, warnings_as_findings
 from app.check._subject import Subject
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _sets(subject: Subject) -> Iterator[tuple[str, str, list[Path]]]:
     from executor.candidates import Candidates
 
     index = subject.env.input.candidate_index_file
-    with listening():  # what is odd about the index is told by another check
+    with warnings_as_findings():  # what is odd about the index is told by another check
         yield "candidates", str(index), [asset.image for asset in Candidates(index)]
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from app.check import Severity
-from app.check._finding import finding_of, listening
+from app.check._finding import finding_of, warnings_as_findings
 from executor.errors import DatasetError
 from tests.app.check.conftest import Check, Folder, xywh
 
@@ -114,9 +114,9 @@ def test_a_sentence_becomes_a_finding(text: str, place: str, sentence: str, reme
 
 
 def test_what_is_heard() -> None:
-    with listening("outside") as outer:
+    with warnings_as_findings("outside") as outer:
         logger.warning("one; do this")
-        with listening("inside") as inner:
+        with warnings_as_findings("inside") as inner:
             logger.warning("two")
             raise DatasetError("three\nfour; do that\n2 problems in x: a, b")
         logger.info("nothing")
@@ -129,6 +129,6 @@ def test_what_is_heard() -> None:
 
 
 def test_a_bug_of_ours_stays_one() -> None:
-    with pytest.raises(ZeroDivisionError), listening():
+    with pytest.raises(ZeroDivisionError), warnings_as_findings():
         print(1 / 0)
     assert not [each for each in logging.getLogger().handlers if type(each).__name__ == "_Ear"]
