@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.engine import load_model
 from tests.image.conftest import make_task
 
 pytestmark = pytest.mark.image
@@ -51,3 +52,19 @@ def test_results_are_the_container_s_byte_for_byte(
     for file in ("infer-result.json", "result.tsv"):
         assert (ours.out / file).read_bytes() == (theirs.out / file).read_bytes()
     assert (ours.out / "result.tsv").read_text().startswith("/in/assets/candidate ")
+
+    # The same model by the Python interface and by detex, inside the image.
+    image = sorted((theirs.root / "in/assets").iterdir())[0].name
+    program = f"""
+from app.engine import load_model
+found = load_model("/in/models").detect("/in/assets/{image}", threshold=0.0)
+print(len(found), found.image_size)
+"""
+    done = runner.run("python", "-c", program, options=theirs.mounts)
+    model = load_model(theirs.root / "in/models")
+    mine = model.detect(theirs.root / "in/assets" / image, threshold=0.0)
+    assert done.stdout.splitlines()[-1] == f"{len(mine)} {mine.image_size}", done.stderr
+    command = ("detex", "detect", f"/in/assets/{image}", "--model", "/in/models", "--json")
+    done = runner.run(*command, options=theirs.mounts)
+    assert done.returncode == 0, done.stderr
+    assert '"event": "result"' in done.stdout.splitlines()[-1]
