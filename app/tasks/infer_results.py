@@ -64,9 +64,9 @@ class InferResult(Result[T]):
         """Return what is drawn of an entry."""
 
     def _draw(self, candidates: Candidates, journal: Journal, listed: Sequence[int]) -> None:
-        """Draw the first images of the index, if pictures are asked for."""
+        """Draw the first images of the index, as many as asked for; earlier pictures go."""
         first = listed[: self._num_pictures]
-        if len(first):
+        if len(first) or self._pictures.is_dir():
             entries = journal.at(first)
             draw_first(
                 self._pictures, candidates.at(first), entries, self._marks, self._class_names

@@ -96,6 +96,7 @@ def test_pictures_of_other_results_are_replaced(infer, with_model):
     assert after["000001_cand img_0.jpg"] == before["000001_cand img_0.jpg"]
     with_model.write_index("candidate-index.tsv", candidates(with_model)[::-1])
     assert list(infer(draw=2)) == ["000001_cand img_1.jpg", "000002_cand img_0.jpg", "notes.jpg"]
+    assert list(infer(draw=0)) == ["notes.jpg"]
 
 
 def test_an_image_that_cannot_be_read_is_told(infer, with_model, caplog):
