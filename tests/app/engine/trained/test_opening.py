@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from app.engine.config import get_config
 from app.engine.errors import CheckpointError, ObjectKindError
 from app.engine.predictor import onnx_predictor
 from app.engine.trained import torch_model
@@ -20,7 +21,7 @@ class FakeOnnx:
         content = path.read_text()
         if content == "broken":
             raise CheckpointError(f"{path}: broken")
-        self.settings = settings
+        self.settings, self.grid = settings, None
         self.card = SimpleNamespace(
             class_names=("ant", "bee"), has_masks=False, precision="fp32", weights_sha256=content
         )
@@ -41,7 +42,9 @@ def models(tmp_path, monkeypatch):
     monkeypatch.setattr(
         torch_model,
         "open_torch_model",
-        lambda *_args, **_kwargs: SimpleNamespace(predictor="torch", class_names=["ant", "bee"]),
+        lambda *_args, **_kwargs: SimpleNamespace(
+            predictor="torch", class_names=["ant", "bee"], cfg=get_config()
+        ),
     )
     return folder
 
