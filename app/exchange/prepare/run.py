@@ -105,7 +105,8 @@ def _refuse_what_is_wrong(
         lost = problems.with_effect(Effect.BROKEN, Effect.LEFT_OUT)
         why = [f"{number} x {problems.told(kind)}" for kind, number in lost.items()]
         raise DatasetError(
-            f"{place.root}: no image can be used: {why[0] if why else 'there is none'}"
+            f"{place.root}: no image can be used: {why[0] if why else 'there is none'}; if the"
+            " images are elsewhere, name their folder with --images"
         )
     if is_labelled:
         scent = Scent(content.records, content.reading, is_xywh=content.is_xywh)

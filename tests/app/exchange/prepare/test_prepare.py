@@ -318,6 +318,7 @@ def test_a_folder_in_the_source_is_no_part_of_it(source: Path, prepared: Prepare
         pytest.param({"model": Path("nowhere")}, CheckpointError, "is no folder", id="model"),
         pytest.param({"source": Path("nowhere")}, DatasetError, "no such file", id="source"),
         pytest.param({"layout": "voc"}, DatasetError, "no image can be used", id="wrong layout"),
+        pytest.param({"layout": "voc"}, DatasetError, "folder with --images", id="no images"),
         pytest.param({"rule": "source"}, DatasetError, "does not say", id="no sets"),
     ],
 )
