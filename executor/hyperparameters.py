@@ -134,6 +134,23 @@ class Hyperparameters(BaseModel):
             seen.add(name)
         return names
 
+    # The three keys belong to every task; each task describes them in its own words.
+
+    @field_validator("image_size", check_fields=False)
+    @classmethod
+    def _visible(cls, size: int) -> int:
+        return _checked_size(size)
+
+    @field_validator("tile_overlap", check_fields=False)
+    @classmethod
+    def _smaller_than_tiles(cls, overlap: int, info: Any) -> int:
+        return _checked_overlap(overlap, info.data.get("tile_size", 0))
+
+    @field_validator("tile_size", check_fields=False)
+    @classmethod
+    def _large_enough(cls, size: int) -> int:
+        return _checked_tiles(size)
+
     @field_validator("gpu_id", mode="before")
     @classmethod
     def _gpu_numbers(cls, value: Any) -> Any:
@@ -266,21 +283,6 @@ class TrainHyperparameters(Hyperparameters):
                 )
         return names
 
-    @field_validator("image_size")
-    @classmethod
-    def _visible(cls, size: int) -> int:
-        return _checked_size(size)
-
-    @field_validator("tile_overlap")
-    @classmethod
-    def _smaller_than_tiles(cls, overlap: int, info: Any) -> int:
-        return _checked_overlap(overlap, info.data.get("tile_size", 0))
-
-    @field_validator("tile_size")
-    @classmethod
-    def _large_enough(cls, size: int) -> int:
-        return _checked_tiles(size)
-
 
 class _CandidateTaskHyperparameters(Hyperparameters):
     """Keys that mining and infer share: both run the detector over candidates."""
@@ -314,21 +316,6 @@ class _CandidateTaskHyperparameters(Hyperparameters):
     """Numbers the detector computes with: fp32 is exact, bf16 and fp16 are faster where hardware
     has them, int8 (infer; a model trained with `export`) is faster still; auto is fp32 on the CPU
     and bf16 on GPUs that have it."""
-
-    @field_validator("image_size")
-    @classmethod
-    def _visible(cls, size: int) -> int:
-        return _checked_size(size)
-
-    @field_validator("tile_overlap")
-    @classmethod
-    def _smaller_than_tiles(cls, overlap: int, info: Any) -> int:
-        return _checked_overlap(overlap, info.data.get("tile_size", 0))
-
-    @field_validator("tile_size")
-    @classmethod
-    def _large_enough(cls, size: int) -> int:
-        return _checked_tiles(size)
 
 
 def _without(option: str) -> list[str]:

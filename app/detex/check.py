@@ -10,10 +10,9 @@ from pathlib import Path
 import typer
 
 from app.check import ENDING, Finding, ImageSet, Severity, Subject, examine
-from app.detex.task_folders import refusal_of_input
+from app.detex.task_folders import mount_input, refusal_of_input
 from app.places import CONFIG_ROOT
 from common.text import printable
-from executor.mounts import IN_VARIABLE, OUT_VARIABLE, TASK_VARIABLE
 
 STRICT_STATUS = 1
 """Status for warnings under `--strict` (docs/contract.md)."""
@@ -25,9 +24,12 @@ def report(input_dir: Path, *, deep: bool, measure: bool, strict: bool, as_json:
     if wrong:
         typer.echo(f"detex: {wrong}", err=True)
         return 2
-    guessed = _mount(input_dir)
+    guessed = _assumed_task(input_dir)
+    env_file = mount_input(input_dir, guessed)
+    # As in a task: relative paths do not depend on the current folder.
+    os.chdir(CONFIG_ROOT)
     subject = Subject(
-        input_dir.resolve() / "env.yaml",
+        env_file,
         deep=deep,
         measure=measure,
         progress=_show_progress if sys.stderr.isatty() else _no_progress,
@@ -54,21 +56,13 @@ def _what_it_is_instead(input_dir: Path) -> str | None:
     )
 
 
-def _mount(input_dir: Path) -> str:
-    """Let /in mean the folder; return the task that is assumed where env.yaml is missing."""
-    folder = input_dir.resolve()
-    os.environ.pop("DEFAULT_ENV_FILE_PATH", None)
-    os.environ[IN_VARIABLE] = str(folder)
-    os.environ[OUT_VARIABLE] = os.devnull
-    task = ""
-    if not (folder / "env.yaml").exists():
-        is_training = (folder / "train-index.tsv").exists()
-        has_candidates = (folder / "candidate-index.tsv").exists()
-        task = "infer" if has_candidates and not is_training else "training"
-    os.environ[TASK_VARIABLE] = task
-    # As in a task: relative paths do not depend on the current folder.
-    os.chdir(CONFIG_ROOT)
-    return task
+def _assumed_task(input_dir: Path) -> str:
+    """Return the task that is assumed where env.yaml is missing; '' if it is there."""
+    if (input_dir / "env.yaml").exists():
+        return ""
+    is_training = (input_dir / "train-index.tsv").exists()
+    has_candidates = (input_dir / "candidate-index.tsv").exists()
+    return "infer" if has_candidates and not is_training else "training"
 
 
 def _status(found: list[Finding], *, strict: bool) -> int:

@@ -1,7 +1,6 @@
 """`detex convert`: detections back to the tool in which people label."""
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -10,7 +9,7 @@ from typing import Any
 
 import typer
 
-from app.detex.task_folders import refusal_of_input
+from app.detex.task_folders import mount_input, refusal_of_input
 from app.engine.config.yaml_file import read_config
 from app.engine.data.problems import Effect
 from app.engine.errors import CheckpointError, EngineError
@@ -23,7 +22,6 @@ from common.text import printable
 from executor.dataset_reader import iter_index
 from executor.env import load_env
 from executor.errors import ConfigError, ExecutorError
-from executor.mounts import IN_VARIABLE, OUT_VARIABLE, TASK_VARIABLE, mounted
 from executor.task_words import Task
 from executor.yaml_reader import read_yaml
 
@@ -82,13 +80,7 @@ def _what_is_wrong(
 
 def _with_task(request: ConvertRequest, input_dir: Path) -> ConvertRequest:
     """Add what the task's folder says: its images in the order of the result, and the classes."""
-    os.environ.pop("DEFAULT_ENV_FILE_PATH", None)
-    os.environ[IN_VARIABLE] = str(input_dir.resolve())
-    os.environ[OUT_VARIABLE] = os.devnull
-    os.environ[TASK_VARIABLE] = Task.INFER.value
-    env_file = Path(mounted("/in/env.yaml"))
-    if env_file.exists():
-        os.environ[TASK_VARIABLE] = ""
+    env_file = mount_input(input_dir, Task.INFER.value)
     env = load_env(env_file)
     index = env.input.candidate_index_file
     if index is None:

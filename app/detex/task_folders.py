@@ -24,10 +24,7 @@ def run_task(task: str, input_dir: Path, output_dir: Path, *, as_json: bool) -> 
         return 2
     with suppress(OSError):  # the supervisor reports it with its status
         output_dir.mkdir(parents=True, exist_ok=True)
-    os.environ.pop("DEFAULT_ENV_FILE_PATH", None)
-    os.environ[IN_VARIABLE] = str(input_dir.resolve())
-    os.environ[OUT_VARIABLE] = str(output_dir.resolve())
-    os.environ[TASK_VARIABLE] = task
+    _mount(input_dir.resolve(), str(output_dir.resolve()), task)
     # As in the container: relative paths do not depend on the current folder.
     os.chdir(CONFIG_ROOT)
     return _as_json() if as_json else _for_people(task or "task")
@@ -54,11 +51,17 @@ def mount_input(input_dir: Path, task: str = "training") -> Path:
     `task` is assumed if there is no env.yaml.
     """
     folder = input_dir.resolve()
+    env_file = folder / "env.yaml"
+    _mount(folder, os.devnull, "" if env_file.exists() else task)
+    return env_file
+
+
+def _mount(input_dir: Path, output_dir: str, task: str) -> None:
+    """Let /in and /out mean these folders, in this process and those that it starts."""
     os.environ.pop("DEFAULT_ENV_FILE_PATH", None)
-    os.environ[IN_VARIABLE] = str(folder)
-    os.environ[OUT_VARIABLE] = os.devnull
-    os.environ[TASK_VARIABLE] = "" if (folder / "env.yaml").exists() else task
-    return folder / "env.yaml"
+    os.environ[IN_VARIABLE] = str(input_dir)
+    os.environ[OUT_VARIABLE] = output_dir
+    os.environ[TASK_VARIABLE] = task
 
 
 def refusal_of_input(option: str, input_dir: Path) -> str | None:

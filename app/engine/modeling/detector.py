@@ -90,3 +90,29 @@ class Detector(nn.Module, ABC):
             torch.sub(image, self.pixel_mean, out=row[:, :h, :w])
             row[:, :h, :w].div_(self.pixel_std)
         return ImageList(batch, sizes)
+
+
+class WrappedDetector(Detector):
+    """Looks at images in another way with a `model`, which it does not copy; trains it as it is."""
+
+    def __init__(self, model: Detector) -> None:
+        super().__init__(
+            pixel_mean=model.pixel_mean.flatten().tolist(),
+            pixel_std=model.pixel_std.flatten().tolist(),
+            size_divisibility=model.size_divisibility,
+        )
+        self.model = model
+        self.train(model.training)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the model's weights."""
+        return self.model.device
+
+    def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
+        """Those of the model."""
+        return self.model.losses(samples)
+
+    def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
+        """Those of the model."""
+        return self.model.dense_class_probs(samples)

@@ -16,7 +16,7 @@ from app.engine.data.images.reading import Pixels
 from app.engine.data.loading.ahead import ahead
 from app.engine.data.loading.mapper import TestMapper
 from app.engine.errors import DoesNotFitError
-from app.engine.modeling.detector import Detector
+from app.engine.modeling.detector import Detector, WrappedDetector
 from app.engine.smaller_batches import in_batches
 from app.engine.structures.detections import Detections, to_cpu
 from app.engine.structures.sample import Sample
@@ -27,7 +27,7 @@ from app.engine.tiles.merge import Merged
 Detect = Callable[[list[Sample]], list[Detections]]
 
 
-class TiledDetector(Detector):
+class TiledDetector(WrappedDetector):
     """Runs another detector on the tiles of photographs that are not cut yet (`Sample.is_uncut`).
 
     Other samples pass unchanged. Detections of photographs are on the CPU.
@@ -45,35 +45,16 @@ class TiledDetector(Detector):
         batch_size: int = 1,
     ) -> None:
         """`resized` makes the network's input of the pixels of a tile."""
-        super().__init__(
-            pixel_mean=model.pixel_mean.flatten().tolist(),
-            pixel_std=model.pixel_std.flatten().tolist(),
-            size_divisibility=model.size_divisibility,
-        )
-        self.model = model
+        super().__init__(model)
         self.grid = grid
         self.rule = rule
         self.batch_size = batch_size
         self._resized = resized
-        self.train(model.training)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
         """Tiles are a way to use a model, not a model: see `tiled`."""
         raise NotImplementedError
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the model's weights."""
-        return self.model.device
-
-    def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """Those of the model: training looks at crops."""
-        return self.model.losses(samples)
-
-    def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
-        """Those of the model."""
-        return self.model.dense_class_probs(samples)
 
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:

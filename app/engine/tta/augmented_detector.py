@@ -13,7 +13,7 @@ from torch import Tensor
 from app.engine.config import CfgNode, class_section, results
 from app.engine.layers.nms import batched_nms
 from app.engine.modeling.build import build_detector
-from app.engine.modeling.detector import Detector
+from app.engine.modeling.detector import Detector, WrappedDetector
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.modeling.meta_arch.panoptic_fpn import PanopticFPN
 from app.engine.modeling.postprocess import to_original
@@ -65,7 +65,7 @@ class Merge:
         return united.select(kept)
 
 
-class AugmentedDetector(Detector):
+class AugmentedDetector(WrappedDetector):
     """Runs another detector on several views of each image.
 
     Boxes of all views are joined and suppressed within each class. Masks and keypoint heatmaps
@@ -73,15 +73,9 @@ class AugmentedDetector(Detector):
     """
 
     def __init__(self, model: Detector, *, views: ViewSpec, merge: Merge) -> None:
-        super().__init__(
-            pixel_mean=model.pixel_mean.flatten().tolist(),
-            pixel_std=model.pixel_std.flatten().tolist(),
-            size_divisibility=model.size_divisibility,
-        )
-        self.model = model
+        super().__init__(model)
         self.views = views
         self.merge = merge
-        self.train(model.training)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Self:
@@ -92,19 +86,6 @@ class AugmentedDetector(Detector):
     def around(cls, model: Detector, cfg: CfgNode) -> Self:
         """Wrap `model`, without a copy, to use the views of `TEST.AUG`."""
         return cls(model, views=ViewSpec.from_config(cfg), merge=Merge.from_config(cfg))
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the model's weights."""
-        return self.model.device
-
-    def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
-        """Those of the model: nothing is augmented."""
-        return self.model.losses(samples)
-
-    def dense_class_probs(self, samples: list[Sample]) -> list[Tensor]:
-        """Those of the model: nothing is augmented."""
-        return self.model.dense_class_probs(samples)
 
     @torch.no_grad()
     def detect(self, samples: list[Sample]) -> list[Detections]:
