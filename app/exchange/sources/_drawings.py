@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from app.engine.data.problems import Effect, Problems
 from app.engine.structures.class_names import plain_name
 from app.engine.structures.record import ImageRecord, Segmentation
 from app.engine.structures.size import Size
-from app.exchange.sources._source import Split, renumbered
+from app.exchange.sources._place import Place
+from app.exchange.sources._source import Content, Split, renumbered, tell_unlabelled
+from app.exchange.sources._splits import splits_of_folders
 
 ROTATED = "rotated box (an upright box around it is taken)"
 ROUND = "circle or ellipse (its mask is a polygon of 64 corners)"
@@ -175,7 +177,23 @@ def located(
     return [(found[i], drawn) for i, drawn in enumerate(drawings) if i in found]
 
 
-def records_of(
+def content_of(
+    drawn: Sequence[tuple[Path, Drawing]],
+    place: Place,
+    reading: Reading,
+    class_order: Iterable[str] = (),
+) -> Content:
+    """Return the content of a source whose images have these drawings; see `_records_of`."""
+    records, class_names = _records_of(drawn, reading, class_order)
+    used = {image for image, _ in drawn}
+    splits = {image: drawing.split for image, drawing in drawn if drawing.split is not None}
+    reading = replace(reading, class_names=class_names)
+    content = Content(records, reading, splits or splits_of_folders(used, place))
+    tell_unlabelled(content, place, used=used)
+    return content
+
+
+def _records_of(
     drawn: Sequence[tuple[Path, Drawing]], reading: Reading, class_order: Iterable[str] = ()
 ) -> tuple[list[ImageRecord], list[str]]:
     """Return the records of images with their drawings, and the names of their classes.

@@ -6,7 +6,6 @@ refused by name.
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -26,9 +25,9 @@ from app.exchange.sources._drawings import (
     Shape,
     ShapeMaker,
     annotated_size,
+    content_of,
     is_upright,
     located,
-    records_of,
     rectangle,
 )
 from app.exchange.sources._json import points_of
@@ -38,9 +37,8 @@ from app.exchange.sources._source import (
     Request,
     Source,
     counted,
-    tell_unlabelled,
 )
-from app.exchange.sources._splits import split_of_name, splits_of_folders
+from app.exchange.sources._splits import split_of_name
 
 OTHER_XML = "XML file that is none of CVAT (not read)"
 NOT_READ = "skeleton, cuboid or tag of CVAT (dropped)"
@@ -81,13 +79,7 @@ def _read(request: Request) -> Content:
         class_order += [name.text or "" for name in root.findall(_LABELS)]
         drawings += [_drawing(image, path, problems) for image in root.findall("image")]
     drawn = located(drawings, place.images, problems)
-    records, class_names = records_of(drawn, reading, class_order)
-    used = {image for image, _ in drawn}
-    splits = {image: drawing.split for image, drawing in drawn if drawing.split is not None}
-    reading = replace(reading, class_names=class_names)
-    content = Content(records, reading, splits or splits_of_folders(used, place))
-    tell_unlabelled(content, place, used=used)
-    return content
+    return content_of(drawn, place, reading, class_order)
 
 
 def _drawing(image: Element, path: Path, problems: Problems) -> Drawing:

@@ -6,7 +6,6 @@ turned. A box is rotated about its upper left corner.
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,14 @@ from app.exchange.sources._drawings import (
     Drawing,
     Shape,
     ShapeMaker,
+    content_of,
     is_upright,
     located,
-    records_of,
     rectangle,
 )
 from app.exchange.sources._json import points_of, read_json, text_of
 from app.exchange.sources._place import Place, head_of, holds
-from app.exchange.sources._source import Content, Request, Source, counted, tell_unlabelled
-from app.exchange.sources._splits import splits_of_folders
+from app.exchange.sources._source import Content, Request, Source, counted
 
 OTHER_JSON = "JSON file that is none of Label Studio (not read)"
 UNFINISHED = "task without an annotation, or with skipped ones only (left out)"
@@ -74,13 +72,7 @@ def _read(request: Request) -> Content:
         for task in tasks if isinstance(tasks, list) else ():
             if isinstance(task, dict):
                 drawings += _drawings(task, path, problems)
-    drawn = located(drawings, place.images, problems)
-    records, class_names = records_of(drawn, reading)
-    used = {image for image, _ in drawn}
-    reading = replace(reading, class_names=class_names)
-    content = Content(records, reading, splits_of_folders(used, place))
-    tell_unlabelled(content, place, used=used)
-    return content
+    return content_of(located(drawings, place.images, problems), place, reading)
 
 
 def _drawings(task: Entry, path: Path, problems: Problems) -> Iterator[Drawing]:

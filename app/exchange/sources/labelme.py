@@ -8,7 +8,6 @@ import base64
 import binascii
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,13 +28,12 @@ from app.exchange.sources._drawings import (
     Shape,
     ShapeMaker,
     annotated_size,
-    records_of,
+    content_of,
 )
 from app.exchange.sources._json import points_of, read_json, text_of
 from app.exchange.sources._pairing import ImageFinder, pairs
 from app.exchange.sources._place import Place, head_of, holds, is_there, sample
-from app.exchange.sources._source import Content, Request, Source, counted, tell_unlabelled
-from app.exchange.sources._splits import splits_of_folders
+from app.exchange.sources._source import Content, Request, Source, counted
 
 OTHER_JSON = "JSON file that is none of LabelMe (not read)"
 EMBEDDED = "image that is only in its annotation file (taken from there)"
@@ -71,13 +69,7 @@ def _read(request: Request) -> Content:
         elif content is not None:
             problems.add(OTHER_JSON, place.shown(path))
     drawn = [(image, drawings[path]) for image, path in pairs(candidates, place, problems)]
-    records, class_names = records_of(drawn, reading)
-    used = {image for image, _ in drawn}
-    content = Content(
-        records, replace(reading, class_names=class_names), splits_of_folders(used, place)
-    )
-    tell_unlabelled(content, place, used=used)
-    return content
+    return content_of(drawn, place, reading)
 
 
 def _images(
