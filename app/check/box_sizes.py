@@ -34,11 +34,12 @@ def look(subject: Subject) -> Iterator[Finding]:
     cfg = subject.cfg.clone()
     set_image_size(cfg, subject.hp.image_size)
     sides, scales = _sides(subject, cfg)
-    size = f"images are resized to a shorter side of {cfg.INPUT.MIN_SIZE_TEST} pixels"
+    shorter = min(cfg.INPUT.FIXED_SIZE or [cfg.INPUT.MIN_SIZE_TEST])
+    size = f"images are resized to a shorter side of {shorter} pixels"
     tiny = sides < _LEAST_SIDE
     if tiny.mean() > _MANY:
         side = float(np.quantile(sides, _MANY / 2))
-        better = 32 * round(cfg.INPUT.MIN_SIZE_TEST * _LEAST_SIDE / side / 32)
+        better = 32 * round(shorter * _LEAST_SIDE / side / 32)
         yield Finding(
             Severity.WARNING,
             f"training set: {tiny.mean():.0%} of {len(sides)} boxes are smaller than"
@@ -82,15 +83,18 @@ def _sides(
     """Side of each box, and the factor by which its image is resized: both (G,)."""
     import numpy as np
 
+    from app.engine.structures.size import Resizing
+
+    resizing = Resizing.from_config(cfg)
     tile = subject.hp.tile_size or cfg.INPUT.TILES.SIZE or math.inf
     sides, scales = [], []
     for record in subject.training.records:
         if not len(record):
             continue
         # A photograph that is cut into tiles is seen tile by tile.
-        short, long = sorted(min(side, tile) for side in record.size)
-        scale = cfg.INPUT.MIN_SIZE_TEST / short if cfg.INPUT.MIN_SIZE_TEST else 1.0
-        scale = min(scale, cfg.INPUT.MAX_SIZE_TEST / long)
+        height, width = (int(min(side, tile)) for side in record.size)
+        new_height, new_width = resizing((height, width))
+        scale = math.sqrt(new_height * new_width / (height * width))
         boxes = record.boxes.astype(np.float64) * scale
         sides.append(np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
         scales.append(np.full(len(record), scale))

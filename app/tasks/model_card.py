@@ -161,14 +161,19 @@ class ModelCard:
     def _input(self) -> str:
         cfg = self.cfg.INPUT
         side, longest = cfg.MIN_SIZE_TEST, cfg.MAX_SIZE_TEST
-        size = f"resized to a short side of {side} pixels and at most {longest} at the long side"
+        if cfg.FIXED_SIZE:
+            size = "stretched to {1} x {0} pixels".format(*cfg.FIXED_SIZE)
+        elif side:
+            size = f"resized to a short side of {side} pixels and at most {longest} at the long one"
+        else:
+            size = "not resized"
         mean, std = (
             ", ".join(f"{v:g}" for v in values)
             for values in (self.cfg.MODEL.PIXEL_MEAN, self.cfg.MODEL.PIXEL_STD)
         )
         depth = f" of {cfg.BITS_PER_SAMPLE} bits" if cfg.BITS_PER_SAMPLE else ""
         return (
-            f"Images of any size{depth}, {size if side else 'not resized'}; channels in the order"
+            f"Images of any size{depth}, {size}; channels in the order"
             f" {cfg.FORMAT}, values 0 to 255 from which the mean ({mean}) is subtracted, divided by"
             f" ({std}). The programs below do this by themselves. Objects of other kinds, or"
             " photographed otherwise than in the training, may be missed or taken for one of the"

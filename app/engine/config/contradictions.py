@@ -33,6 +33,8 @@ def contradictions(leaves: Leaves) -> Iterator[Fault]:
         _basic_blocks,
         _group_norms,
         _augmentation,
+        _fixed_size,
+        _priors,
         tile_contradictions,
         _solver,
     ):
@@ -263,6 +265,50 @@ def _augmentation(leaves: Leaves) -> Iterator[Fault]:
             "INPUT.RECOMPUTE_BOXES takes boxes from masks; set MODEL.MASK_ON True, or it to False",
             others=("MODEL.MASK_ON",),
         )
+
+
+def _fixed_size(leaves: Leaves) -> Iterator[Fault]:
+    key, architecture = "INPUT.FIXED_SIZE", leaves["MODEL.META_ARCHITECTURE"]
+    size = list(leaves[key])
+    if not size:
+        if ARCHITECTURES[architecture].fixed_size:
+            yield Fault(
+                key,
+                f"{key} is [], but {architecture} needs one size for all images; set it to "
+                "[height, width]",
+                others=("MODEL.META_ARCHITECTURE",),
+            )
+        return
+    for switch, does in (
+        ("INPUT.LSJ.ENABLED", "resizes images in another way"),
+        ("TEST.AUG.ENABLED", "looks at images in several sizes"),
+    ):
+        if leaves[switch]:
+            yield Fault(
+                switch,
+                f"{switch} {does}, but {key} is {size}; set one of them to False or []",
+                others=(key,),
+            )
+
+
+def _priors(leaves: Leaves) -> Iterator[Fault]:
+    if leaves["MODEL.META_ARCHITECTURE"] != "SSD":
+        return
+    levels, ratios = len(leaves["MODEL.SSD.IN_FEATURES"]), leaves["MODEL.SSD.ASPECT_RATIOS"]
+    lists = len(ratios) if isinstance(ratios[0], list | tuple) else 1
+    counts = {
+        "MODEL.SSD.SCALES": (len(leaves["MODEL.SSD.SCALES"]), (levels + 1,)),
+        "MODEL.SSD.ASPECT_RATIOS": (lists, (1, levels)),
+        "MODEL.SSD.STEPS": (len(leaves["MODEL.SSD.STEPS"]), (0, levels)),
+    }
+    for key, (count, allowed) in counts.items():
+        if count not in allowed:
+            yield Fault(
+                key,
+                f"{key} has {count} entries for {levels} feature maps; give "
+                f"{' or '.join(map(str, allowed))}",
+                others=("MODEL.SSD.IN_FEATURES", "MODEL.META_ARCHITECTURE"),
+            )
 
 
 def tile_contradictions(leaves: Leaves) -> Iterator[Fault]:

@@ -4,14 +4,19 @@ from app.engine.config.rules import (
     ALPHA,
     BODY_NORM,
     COUNT,
+    FACTOR,
+    FOUR_WEIGHTS,
     LAYERS,
     MAX_CLASSES,
     MAX_DEPTH,
+    MAX_WIDTH,
     NAMES,
     NORM,
     OPEN_SHARE,
     POSITIVE,
     SHARE,
+    SWITCH,
+    either,
     listed,
     number,
     one_of,
@@ -28,14 +33,32 @@ BODIES: dict[str, Body] = {
     ),
     "mobilenetv2": Body(
         section="MODEL.MOBILENETV2",
-        strides={"mb2": 4, "mb3": 8, "mb4": 16, "mb5": 32},
+        strides={"mb2": 4, "mb3": 8, "mb4": 16, "mb5": 32, "mb4_wide": 16, "mb5_wide": 32},
         keys={
             # maps to return
             "OUT_FEATURES": (
                 ["mb2", "mb3", "mb4", "mb5"],
-                listed(one_of("mb2", "mb3", "mb4", "mb5")),
+                listed(one_of("mb2", "mb3", "mb4", "mb5", "mb4_wide", "mb5_wide")),
             ),
             "NORM": ("FrozenBN", BODY_NORM),
+        },
+        first_weight="features.0.",
+        faster_exported=True,
+    ),
+    "mobilenetv3": Body(
+        section="MODEL.MOBILENETV3",
+        strides={"mv2": 4, "mv3": 8, "mv4": 16, "mv5": 32, "mv4_wide": 16, "mv5_wide": 32},
+        keys={
+            # maps to return
+            "OUT_FEATURES": (
+                ["mv2", "mv3", "mv4", "mv5"],
+                listed(one_of("mv2", "mv3", "mv4", "mv5", "mv4_wide", "mv5_wide")),
+            ),
+            "NORM": ("FrozenBN", BODY_NORM),
+            "REDUCED_TAIL": (
+                False,
+                SWITCH,
+            ),  # half the channels from mv5 on, as in SSDLite from COCO
         },
         first_weight="features.0.",
         faster_exported=True,
@@ -75,10 +98,39 @@ BODIES: dict[str, Body] = {
             ),
         },
     ),
+    "vgg": Body(
+        section="MODEL.VGG",
+        strides={"vgg2": 4, "vgg3": 8, "vgg4": 16, "fc7": 16},
+        keys={
+            # maps to return
+            "OUT_FEATURES": (
+                ["vgg2", "vgg3", "vgg4"],
+                listed(one_of("vgg2", "vgg3", "vgg4", "fc7")),
+            ),
+        },
+        first_weight="features.0.",
+    ),
 }
 NECKS: dict[str, Neck] = {
     "build_{}_fpn_backbone": Neck(extra_levels=1),
     "build_retinanet_{}_fpn_backbone": Neck(extra_levels=2, has_top_block=True),
+    "build_ssd_{}_backbone": Neck(
+        extra_levels=4,
+        section="MODEL.SSD_LAYERS",
+        keys={
+            "CHANNELS": (
+                [512, 256, 256, 128],
+                listed(whole(2, MAX_WIDTH), least=4, most=4),
+            ),  # of the extra maps
+            # 2 halves a map, 1 takes two cells off it, without padding
+            "STRIDES": ([2, 2, 2, 2], listed(whole(1, 2), least=4, most=4)),
+            # depthwise 3x3 convolutions with norms, as in SSDLite; False: plain ones with biases
+            "SEPARABLE": (True, SWITCH),
+            "NORM": ("BN", BODY_NORM),  # of separable layers
+            # start of the learnt length of the first map's vectors of channels; 0: not normalised
+            "L2_SCALE": (0.0, FACTOR),
+        },
+    ),
 }
 ARCHITECTURES: dict[str, Architecture] = {
     "GeneralizedRCNN": Architecture(
@@ -118,6 +170,54 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
         norms={"MODEL.FCOS.NORM": ("MODEL.FPN.OUT_CHANNELS",)},
         has_graph=True,
+    ),
+    "SSD": Architecture(
+        in_features=("MODEL.SSD",),
+        classes="MODEL.SSD",
+        section="MODEL.SSD",
+        keys={
+            "NUM_CLASSES": (80, whole(1, MAX_CLASSES)),  # foreground classes
+            "IN_FEATURES": (["p4", "p5", "p6", "p7", "p8", "p9"], NAMES),  # levels
+            # order and shapes of the priors at a cell: torchvision / tensorflow
+            "PRIOR_RULE": ("tensorflow", ("tensorflow", "torchvision")),
+            # sides of square priors as shares of the input's, for each level and one more
+            "SCALES": (
+                [0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0],
+                listed(number(above=0, high=4), least=2, rising=True),
+            ),
+            # width / height, for each level or for all; torchvision adds squares and upright ones
+            "ASPECT_RATIOS": (
+                [[1.0, 2.0, 0.5, 3.0, 0.3333]],
+                either(
+                    listed(
+                        listed(number(0.001, 1000), least=0),
+                        more=", one list for all levels or one for each",
+                    ),
+                    listed(number(0.001, 1000)),
+                ),
+            ),
+            "REDUCE_FIRST_LEVEL": (True, SWITCH),  # tensorflow: three priors on the finest level
+            # pixels between the cells of each level; [] = the input's side / the map's
+            "STEPS": ([], listed(POSITIVE, least=0)),
+            "CLIP_PRIORS": (False, SWITCH),  # no side of a prior exceeds the input's
+            # depthwise 3x3 convolutions with norms, as in SSDLite; False: plain ones with biases
+            "SEPARABLE_HEAD": (False, SWITCH),
+            "NORM": ("BN", BODY_NORM),  # of a separable head
+            # classes exclude each other (softmax) or not (sigmoid)
+            "SCORES": ("softmax", ("softmax", "sigmoid")),
+            "IOU_THRESHOLD": (0.5, SHARE),  # overlap from which a prior belongs to an object
+            "BBOX_REG_WEIGHTS": ((10.0, 10.0, 5.0, 5.0), FOUR_WEIGHTS),
+            "SMOOTH_L1_LOSS_BETA": (1.0, FACTOR),  # 0 = L1
+            "NEGATIVES_PER_POSITIVE": (3.0, FACTOR),  # the hardest ones of an image count
+            "SCORE_THRESH_TEST": (0.01, SHARE),  # keep scores > this
+            "TOPK_CANDIDATES_TEST": (100, COUNT),  # of each class before NMS
+            "NMS_THRESH_TEST": (0.6, SHARE),  # class-wise NMS IoU
+            "CLIP_BEFORE_NMS": (
+                False,
+                SWITCH,
+            ),  # boxes end at the image's edges before NMS, not after
+        },
+        fixed_size=True,
     ),
     "ProposalNetwork": Architecture(
         in_features=("MODEL.RPN",), anchored=("MODEL.RPN",), results=("box_proposals",)

@@ -295,6 +295,9 @@ OWN: dict[str, Any] = {
         # the value that is white in images of floats. 0: not decided (1 in an image without larger
         # values, 255 in others), a training decides it
         "FLOAT_WHITE": 0.0,
+        # (height, width) to which every image is stretched, in place of the resize that keeps
+        # proportions by MIN_SIZE_* and MAX_SIZE_*; [] = not
+        "FIXED_SIZE": [],
         "COLOR_JITTER": 0.0,  # brightness, contrast and saturation each change by up to this share
         "RECOMPUTE_BOXES": False,  # after a crop, take each box anew from its cut mask
         # mirror images, pairs of names or of indices from 0; [] = told by MODEL.KEYPOINT_NAMES

@@ -215,6 +215,10 @@ RULES: dict[str, dict[str, Rule]] = {
         "MIN_SIZE_TEST": SIDE_OR_AS_IS,
         "MAX_SIZE_TEST": LIMIT,
         "FLOAT_WHITE": number(0, 1e38),
+        "FIXED_SIZE": either(
+            Rule("[]", "", lambda value: value in ([], ())),
+            listed(SIDE, least=2, most=2, more=" (height, width)"),
+        ),
         "COLOR_JITTER": SHARE,
         "RECOMPUTE_BOXES": SWITCH,
         "KEYPOINT_FLIP_PAIRS": listed(

@@ -63,6 +63,7 @@ class Architecture:
     norms          key of a norm -> keys of its number of channels; the first that is not 0 counts
     has_roi_heads  it has the heads of MODEL.ROI_HEADS
     has_graph      it can be exported as ONNX
+    fixed_size     it looks at images of INPUT.FIXED_SIZE only
     """
 
     in_features: tuple[str, ...]
@@ -74,6 +75,7 @@ class Architecture:
     norms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     has_roi_heads: bool = False
     has_graph: bool = False
+    fixed_size: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

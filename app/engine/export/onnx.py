@@ -76,6 +76,7 @@ def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
         float_white=float(cfg.INPUT.FLOAT_WHITE),
         min_size=int(cfg.INPUT.MIN_SIZE_TEST),
         max_size=int(cfg.INPUT.MAX_SIZE_TEST),
+        fixed_size=tuple(cfg.INPUT.FIXED_SIZE),
         size_divisibility=max(graph.module.detector.size_divisibility, 1),
         score_thresh=graph.score_thresh,
         tile_size=int(cfg.INPUT.TILES.SIZE),

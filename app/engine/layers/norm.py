@@ -216,6 +216,18 @@ def get_norm(name: str, channels: int) -> nn.Module | None:
     return NORMS[name](channels)
 
 
+MOBILE_EPS, MOBILE_MOMENTUM = 0.001, 0.03
+"""Of batch norms in detectors for mobile devices: torchvision's SSDLite, TensorFlow's epsilon."""
+
+
+def mobile_norm(name: str, channels: int) -> nn.Module:
+    """Return the batch norm `name` (BN, SyncBN, FrozenBN) with the numbers of mobile detectors."""
+    if name == "FrozenBN":
+        return FrozenBatchNorm2d(channels, MOBILE_EPS)
+    kind = SyncBatchNorm if name == "SyncBN" else nn.BatchNorm2d
+    return kind(channels, eps=MOBILE_EPS, momentum=MOBILE_MOMENTUM)
+
+
 def freeze_batch_norm(module: nn.Module) -> nn.Module:
     """Replace every batch norm in `module` by a frozen one with the same values."""
     if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):

@@ -5,6 +5,7 @@ The flattened order is (y, x, anchor); within a cell, the size varies slowest.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -18,41 +19,15 @@ PerLevel = Sequence[float] | Sequence[Sequence[float]]
 """One list of values for each level, or one list for all levels."""
 
 
-class AnchorGenerator(nn.Module):
-    """The anchors of L levels. Sizes are square roots of areas in pixels, ratios are h / w."""
+class AnchorGrid(nn.Module, ABC):
+    """The same anchors at every cell of a level, on L levels; `cells` holds those of one cell."""
 
-    def __init__(
-        self,
-        *,
-        sizes: PerLevel,
-        aspect_ratios: PerLevel,
-        strides: Sequence[int],
-        offset: float = 0.5,
-    ) -> None:
+    def __init__(self, cells: Sequence[Tensor]) -> None:
         super().__init__()
-        self.strides = list(strides)
-        self.offset = offset
         self._last: tuple[tuple[Any, ...], list[Tensor]] | None = None
-        for level, (level_sizes, ratios) in enumerate(
-            zip(
-                _for_each_level(sizes, len(strides)),
-                _for_each_level(aspect_ratios, len(strides)),
-                strict=True,
-            )
-        ):
-            cell = cell_anchors(level_sizes, ratios)
+        self.num_levels = len(cells)
+        for level, cell in enumerate(cells):
             self.register_buffer(f"cell_{level}", cell, persistent=False)
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode, strides: Sequence[int]) -> Self:
-        """The generator for feature maps of the given strides."""
-        node = cfg.MODEL.ANCHOR_GENERATOR
-        return cls(
-            sizes=node.SIZES,
-            aspect_ratios=node.ASPECT_RATIOS,
-            strides=strides,
-            offset=node.OFFSET,
-        )
 
     @property
     def num_anchors(self) -> list[int]:
@@ -72,15 +47,59 @@ class AnchorGenerator(nn.Module):
             last = self._last = asked, self._make(sizes)
         return list(last[1])
 
+    @abstractmethod
+    def _make(self, sizes: Sequence[Size]) -> list[Tensor]:
+        """The anchors of maps of these sizes, L tensors (H * W * A, 4)."""
+
+    def cells(self) -> list[Tensor]:
+        """What the anchors of one cell have in common, for each level: (A, ...)."""
+        return [self.get_buffer(f"cell_{level}") for level in range(self.num_levels)]
+
+
+class AnchorGenerator(AnchorGrid):
+    """Anchors by their sizes, square roots of areas in pixels, and their ratios h / w.
+
+    `cells` are centred at the origin: (A, 4).
+    """
+
+    def __init__(
+        self,
+        *,
+        sizes: PerLevel,
+        aspect_ratios: PerLevel,
+        strides: Sequence[int],
+        offset: float = 0.5,
+    ) -> None:
+        num_levels = len(strides)
+        super().__init__(
+            [
+                cell_anchors(level_sizes, ratios)
+                for level_sizes, ratios in zip(
+                    for_each_level(sizes, num_levels),
+                    for_each_level(aspect_ratios, num_levels),
+                    strict=True,
+                )
+            ]
+        )
+        self.strides = list(strides)
+        self.offset = offset
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, strides: Sequence[int]) -> Self:
+        """The generator for feature maps of the given strides."""
+        node = cfg.MODEL.ANCHOR_GENERATOR
+        return cls(
+            sizes=node.SIZES,
+            aspect_ratios=node.ASPECT_RATIOS,
+            strides=strides,
+            offset=node.OFFSET,
+        )
+
     def _make(self, sizes: Sequence[Size]) -> list[Tensor]:
         return [
             (self._shifts(size, stride, cell)[:, None] + cell).reshape(-1, 4)
             for size, stride, cell in zip(sizes, self.strides, self.cells(), strict=True)
         ]
-
-    def cells(self) -> list[Tensor]:
-        """The anchors of one cell, centred at the origin, for each level: (A, 4)."""
-        return [self.get_buffer(f"cell_{level}") for level in range(len(self.strides))]
 
     def _shifts(self, size: Size, stride: int, like: Tensor) -> Tensor:
         height, width = size
@@ -102,7 +121,8 @@ def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tens
     return torch.tensor(anchors, dtype=torch.float32)
 
 
-def _for_each_level(values: PerLevel, num_levels: int) -> list[Sequence[float]]:
+def for_each_level(values: PerLevel, num_levels: int) -> list[Sequence[float]]:
+    """Return a list of values for each level."""
     lists = [v for v in values if isinstance(v, Sequence)]
     if not lists:
         lists = [[float(v) for v in values if not isinstance(v, Sequence)]]

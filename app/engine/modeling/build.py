@@ -14,11 +14,13 @@ from app.engine.modeling.meta_arch.panoptic_fpn import PanopticFPN
 from app.engine.modeling.meta_arch.proposal_network import ProposalNetwork
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
 from app.engine.modeling.meta_arch.semantic_segmentor import SemanticSegmentor
+from app.engine.modeling.meta_arch.ssd import SSD
 
 META_ARCHITECTURES: dict[str, type[Detector]] = {
     "GeneralizedRCNN": GeneralizedRCNN,
     "RetinaNet": RetinaNet,
     "FCOS": FCOS,
+    "SSD": SSD,
     "ProposalNetwork": ProposalNetwork,
     "PanopticFPN": PanopticFPN,
     "SemanticSegmentor": SemanticSegmentor,

@@ -22,6 +22,7 @@ _ADDED = (
     "tile_size",
     "tile_overlap",
     "tile_whole_image",
+    "fixed_size",
     "nms_thresh",
     "max_detections",
 )
@@ -31,8 +32,9 @@ USAGE = (
     "images: (N, H, W, C) uint8 in the channel order image_format; where a file has more than 8 "
     "bits, integers are clipped to bits_per_sample bits (0: 16) and keep the upper 8 of these, "
     "floats are clipped to 0..float_white (0: to 1 if none is larger, else 255) and scaled to "
-    "0..255; resized so that the short side is min_size unless the long one would exceed "
-    "max_size, then padded at right and bottom with anything to multiples of size_divisibility; "
+    "0..255; resized to fixed_size (height, width) if there is one, else so that the short side is "
+    "min_size unless the long one would exceed max_size, then padded at right and bottom with "
+    "anything to multiples of size_divisibility; "
     "sizes: (N, 2) height and width before padding; "
     "original_sizes: (N, 2) height and width before resizing; score_threshold: lowest score. "
     "boxes: x0 y0 x1 y1 in pixels of the originals, best first; a score of 0 marks an empty row; "
@@ -51,6 +53,7 @@ class OnnxCard:
     float_white     the float that is white; 0: not set, 1 if no value is larger, else 255
     min_size        short side of resized images, 0: not resized
     max_size        largest long side
+    fixed_size      (height, width) to which every image is stretched instead; (): to none
     score_thresh    the model's lowest score
     tile_size       side of the tiles into which larger images are cut, before resizing; 0: none
     tile_overlap    least number of pixels that neighbouring tiles share; 0: a quarter of tile_size
@@ -72,6 +75,7 @@ class OnnxCard:
     score_thresh: float
     bits_per_sample: int = 0
     float_white: float = 0.0
+    fixed_size: tuple[int, ...] = ()
     tile_size: int = 0
     tile_overlap: int = 0
     tile_whole_image: bool = False
@@ -108,5 +112,6 @@ class OnnxCard:
                 f"{where}: exported by another version of this program (format "
                 f"{values['format']}, not {FORMAT}); export the model again"
             )
-        values["class_names"] = tuple(values["class_names"])
+        for name in ("class_names", "fixed_size"):
+            values[name] = tuple(values.get(name, ()))
         return cls(**values)

@@ -33,7 +33,7 @@ from app.engine.predictor.reading import read_files
 from app.engine.predictor.streams import side_by_side
 from app.engine.smaller_batches import in_batches
 from app.engine.structures.deep import Deep
-from app.engine.structures.size import Size, padded_size, shortest_edge_size
+from app.engine.structures.size import Resizing, Size, padded_size
 from app.engine.structures.tiles import TileGrid
 from app.engine.tiles.collector import Collector, MergeRule, views
 from common.text import first_line
@@ -73,14 +73,13 @@ class ImageReader:
     """Reads files, or takes pixels, and resizes the images.
 
     image_format  channel order: BGR, RGB or L
-    edge          short side of resized images, unless the long one exceeds max_size; 0: no resizing
+    resizing      the sizes of images for the network
     depth         white level of images with more than 8 bits
     grid          the tiles into which large photographs are cut; None: all images stay whole
     """
 
     image_format: str
-    edge: int
-    max_size: int
+    resizing: Resizing
     depth: Depth = UNDECIDED
     grid: TileGrid | None = None
 
@@ -92,7 +91,7 @@ class ImageReader:
         if self.grid is not None and self.grid.cuts(size):
             pixels = pixels_of(picture, self.image_format)
             return ResizedImage(pixels, size, path.name, deep, is_uncut=True)
-        resized = _resized(picture, self._target(size))
+        resized = _resized(picture, self.resizing(size))
         pixels = pixels_of(resized, self.image_format)
         return ResizedImage(pixels, size, path.name, deep)
 
@@ -121,7 +120,7 @@ class ImageReader:
     def resized(self, pixels: Pixels) -> ResizedImage:
         """Resize an image or tile, which is not cut, whatever its size."""
         size = (pixels.shape[0], pixels.shape[1])
-        return ResizedImage(resize(pixels, self._target(size)), size)
+        return ResizedImage(resize(pixels, self.resizing(size)), size)
 
     def from_bgr(self, pixels: Pixels) -> ResizedImage:
         """Like `from_pixels`, of pixels (H, W, 3) uint8 BGR."""
@@ -132,9 +131,6 @@ class ImageReader:
             return self.from_pixels(rgb)
         grey = Image.fromarray(np.ascontiguousarray(rgb)).convert("L")
         return self.from_pixels(pixels_of(grey, self.image_format))
-
-    def _target(self, size: Size) -> Size:
-        return shortest_edge_size(size, self.edge, self.max_size) if self.edge else size
 
 
 class OnnxPredictor:
@@ -173,9 +169,9 @@ class OnnxPredictor:
         threshold = self.card.score_thresh if score_threshold is None else score_threshold
         self._threshold = np.float32(threshold)
         depth = Depth(self.card.bits_per_sample, self.card.float_white)
-        edges = _edges(self.card, image_size)
+        resizing = _resizing(self.card, image_size, path)
         self.grid = _grid(self.card, tile_size, tile_overlap)
-        self.reader = ImageReader(self.card.image_format, *edges, depth, self.grid)
+        self.reader = ImageReader(self.card.image_format, resizing, depth, self.grid)
         self._outputs = ["boxes", "scores", "classes"]
         if self.card.has_masks and not boxes_only:
             self._outputs.append("masks")
@@ -316,8 +312,16 @@ def _grid(card: OnnxCard, size: int, overlap: int) -> TileGrid | None:
     return TileGrid.of(size, overlap, whole_image=card.tile_whole_image)
 
 
-def _edges(card: OnnxCard, image_size: int) -> tuple[int, int]:
-    """Return the short and the longest side of resized images, in the proportion of the card."""
+def _resizing(card: OnnxCard, image_size: int, path: Path) -> Resizing:
+    """Return the sizes for a short side of `image_size`, in the proportion of the card."""
+    if card.fixed_size:
+        height, width = card.fixed_size
+        if image_size not in (0, min(height, width)):
+            raise ConfigError(
+                f"image_size {image_size}: {path} takes images of {width} x {height} pixels only;"
+                " leave it out, or use the backend torch"
+            )
+        return Resizing(card.min_size, card.max_size, (height, width))
     if not image_size or not card.min_size:
-        return image_size or card.min_size, card.max_size
-    return image_size, round(card.max_size * image_size / card.min_size)
+        return Resizing(image_size or card.min_size, card.max_size)
+    return Resizing(image_size, round(card.max_size * image_size / card.min_size))

@@ -1,7 +1,39 @@
 """Sizes of images, also for code that works without torch."""
 
+from dataclasses import dataclass
+from typing import Self
+
+from app.engine.config import CfgNode
+
 Size = tuple[int, int]
 """(height, width) in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resizing:
+    """How images are resized for the network.
+
+    edge      short side, unless the long one would exceed `max_size`; 0: images are not resized
+    max_size  largest long side
+    fixed     the size to which every image is stretched instead; None: proportions are kept
+    """
+
+    edge: int
+    max_size: int
+    fixed: Size | None = None
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> Self:
+        """Return how images are resized to detect objects in them."""
+        sides = cfg.INPUT.FIXED_SIZE
+        fixed = (sides[0], sides[1]) if sides else None
+        return cls(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, fixed)
+
+    def __call__(self, size: Size) -> Size:
+        """Return the size that the network gets of an image of `size`."""
+        if self.fixed is not None:
+            return self.fixed
+        return shortest_edge_size(size, self.edge, self.max_size) if self.edge else size
 
 
 def shortest_edge_size(size: Size, edge: int, max_size: int) -> Size:

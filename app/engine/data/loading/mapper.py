@@ -19,8 +19,8 @@ from app.engine.data.images.reading import Pixels, read_deep_image
 from app.engine.data.loading.ground_truth import GroundTruthMapper, map_semantic
 from app.engine.data.transforms.augmentation import (
     Augmentation,
-    ShortestEdge,
     draw,
+    test_augmentations,
     train_augmentations,
 )
 from app.engine.data.transforms.keypoints import require_mirror
@@ -117,9 +117,9 @@ class TestMapper(Mapper):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, with_ground_truth: bool = False) -> Self:
-        """Read the arguments from INPUT.*_TEST."""
+        """Read the arguments from INPUT."""
         mapper = cls(
-            [ShortestEdge((cfg.INPUT.MIN_SIZE_TEST,), cfg.INPUT.MAX_SIZE_TEST)],
+            test_augmentations(cfg),
             image_format=cfg.INPUT.FORMAT,
             depth=Depth.from_config(cfg),
             proposal_topk=_topk(cfg, "TEST"),

@@ -13,7 +13,7 @@ from app.engine.config import CfgNode
 from app.engine.data.transforms.geometric import Crop, FlipHorizontal, FlipVertical, Pad, Resize
 from app.engine.data.transforms.photometric import ColorChange
 from app.engine.data.transforms.transform import Transform
-from app.engine.structures.size import Size, shortest_edge_size
+from app.engine.structures.size import Resizing, Size, shortest_edge_size
 
 
 class Augmentation(Protocol):
@@ -45,6 +45,17 @@ class ShortestEdge:
         if edge == 0:
             return []
         return [Resize(size, shortest_edge_size(size, edge, self.max_size))]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Resize to one size, whatever the proportions of the image are."""
+
+    target: Size
+
+    def draw(self, size: Size, rng: np.random.Generator) -> list[Transform]:
+        """One resize."""
+        return [Resize(size, self.target)]
 
 
 @dataclass(frozen=True)
@@ -163,7 +174,9 @@ def train_augmentations(cfg: CfgNode) -> list[Augmentation]:
         augmentations.append(ColorJitter(settings.COLOR_JITTER, settings.FORMAT))
     if settings.CROP.ENABLED:
         augmentations.append(RandomCrop(settings.CROP.TYPE, tuple(settings.CROP.SIZE)))
-    if settings.LSJ.ENABLED:
+    if settings.FIXED_SIZE:
+        augmentations.append(Stretch(tuple(settings.FIXED_SIZE)))
+    elif settings.LSJ.ENABLED:
         jitter = settings.LSJ
         augmentations.append(
             LargeScaleJitter(tuple(jitter.SIZE), jitter.MIN_SCALE, jitter.MAX_SCALE)
@@ -174,3 +187,11 @@ def train_augmentations(cfg: CfgNode) -> list[Augmentation]:
     if settings.RANDOM_FLIP != "none":
         augmentations.append(RandomFlip(vertical=settings.RANDOM_FLIP == "vertical"))
     return augmentations
+
+
+def test_augmentations(cfg: CfgNode) -> list[Augmentation]:
+    """The resize of images in which objects are to be detected."""
+    resizing = Resizing.from_config(cfg)
+    if resizing.fixed is not None:
+        return [Stretch(resizing.fixed)]
+    return [ShortestEdge((resizing.edge,), resizing.max_size)]

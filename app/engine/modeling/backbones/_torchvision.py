@@ -16,10 +16,15 @@ from app.engine.modeling.backbones.resnet import freeze
 
 @dataclass(frozen=True, slots=True)
 class TapPoint:
-    """The position of a feature map: the output of `features[index]`."""
+    """The position of a feature map: the output of `features[index]`.
+
+    inside  name of the layers of that block, of which the first one's output is meant: the widened
+            map of an inverted residual that has no shortcut
+    """
 
     index: int
     shape: ShapeSpec
+    inside: str = ""
 
 
 class FeaturesBackbone(Backbone):
@@ -52,10 +57,19 @@ class FeaturesBackbone(Backbone):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, H, W) -> the maps of `out_features`."""
-        maps = []
-        for module in self.features:
-            maps.append(x := module(x))
-        return {name: maps[tap.index] for name, tap in self.taps.items()}
+        maps = {}
+        for index, module in enumerate(self.features):
+            here = {tap.inside: name for name, tap in self.taps.items() if tap.index == index}
+            if inside := next(filter(None, here), ""):
+                layers = module.get_submodule(inside)
+                assert isinstance(layers, nn.Sequential)
+                maps[here[inside]] = wide = layers[0](x)
+                x = layers[1:](wide)
+            else:
+                x = module(x)
+            if "" in here:
+                maps[here[""]] = x
+        return {name: maps[name] for name in self.taps}
 
 
 def with_norm(features: nn.Sequential, name: str) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""MobileNetV2 (arXiv:1801.04381): maps mb2 .. mb5 of strides 4 .. 32.
+"""MobileNetV2 (arXiv:1801.04381): maps mb2 .. mb5 of strides 4 .. 32, and two wide ones for SSD.
 
 The weights have torchvision's names. torchvision is not used: importing it is slower than torch.
 """
@@ -18,12 +18,12 @@ from app.engine.modeling.backbones._torchvision import (
 
 TRAITS = Body(
     section="MODEL.MOBILENETV2",
-    strides={"mb2": 4, "mb3": 8, "mb4": 16, "mb5": 32},
+    strides={"mb2": 4, "mb3": 8, "mb4": 16, "mb5": 32, "mb4_wide": 16, "mb5_wide": 32},
     keys={
         # maps to return
         "OUT_FEATURES": (
             ["mb2", "mb3", "mb4", "mb5"],
-            listed(one_of("mb2", "mb3", "mb4", "mb5")),
+            listed(one_of("mb2", "mb3", "mb4", "mb5", "mb4_wide", "mb5_wide")),
         ),
         "NORM": ("FrozenBN", BODY_NORM),
     },
@@ -42,12 +42,16 @@ STAGES = (
 )
 """For each stage: expansion, channels, number of blocks, stride of the first block."""
 
-# The last 1x1 convolution (features.18, 1280 channels) is for classification and is left out.
+LAST_CHANNELS = 1280
+"""Of the last 1x1 convolution, which classification and SSD use."""
+
 TAPS = {
     "mb2": TapPoint(3, ShapeSpec(24, 4)),
     "mb3": TapPoint(6, ShapeSpec(32, 8)),
     "mb4": TapPoint(13, ShapeSpec(96, 16)),
     "mb5": TapPoint(17, ShapeSpec(320, 32)),
+    "mb4_wide": TapPoint(14, ShapeSpec(576, 16), inside="conv"),
+    "mb5_wide": TapPoint(18, ShapeSpec(LAST_CHANNELS, 32)),
 }
 
 
@@ -56,7 +60,7 @@ def build_mobilenetv2_backbone(cfg: CfgNode) -> FeaturesBackbone:
     mobilenet = cfg.MODEL.MOBILENETV2
     require_three_channels(cfg)
     return FeaturesBackbone(
-        with_norm(_features(), mobilenet.NORM),
+        with_norm(_features(wide="mb5_wide" in mobilenet.OUT_FEATURES), mobilenet.NORM),
         TAPS,
         stem_length=2,
         out_features=mobilenet.OUT_FEATURES,
@@ -84,7 +88,7 @@ class InvertedResidual(nn.Module):
         return x + out if self.has_shortcut else out
 
 
-def _features() -> nn.Sequential:
+def _features(*, wide: bool) -> nn.Sequential:
     blocks: list[nn.Module] = [_conv(3, 32, 3, stride=2)]
     channels = 32
     for expansion, out_channels, number, first_stride in STAGES:
@@ -94,6 +98,8 @@ def _features() -> nn.Sequential:
                 InvertedResidual(channels, out_channels, expansion=expansion, stride=stride)
             )
             channels = out_channels
+    if wide:
+        blocks.append(_conv(channels, LAST_CHANNELS, 1))
     features = nn.Sequential(*blocks)
     for module in features.modules():
         if isinstance(module, nn.Conv2d):

@@ -6,6 +6,7 @@ N: images, K: classes, A: anchors at a cell, R: anchors of all levels, P: positi
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from app.engine.layers.conv import Conv2d, init_normal
 from app.engine.layers.focal import FocalLoss
 from app.engine.layers.norm import PerLevelBatchNorm, get_norm
-from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.anchors import AnchorGenerator, AnchorGrid
 from app.engine.modeling.backbones import Backbone
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch._dense_filter import by_anchor
@@ -22,11 +23,7 @@ from app.engine.structures.targets import GroundTruth
 
 
 class DenseDetector(Detector):
-    """A backbone and one head on some of its maps.
-
-    loss_normalizer  moving average of the number of positive anchors, by which losses are
-                     divided; the number in a single small batch is too noisy
-    """
+    """A backbone and one head on some of its maps, which predicts something for each anchor."""
 
     def __init__(
         self,
@@ -34,11 +31,8 @@ class DenseDetector(Detector):
         backbone: Backbone,
         head: nn.Module,
         in_features: Sequence[str],
-        anchor_generator: AnchorGenerator,
+        anchor_generator: AnchorGrid,
         num_classes: int,
-        focal_alpha: float,
-        focal_gamma: float,
-        loss_normalizer: float,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
     ) -> None:
@@ -52,16 +46,6 @@ class DenseDetector(Detector):
         self.in_features = tuple(in_features)
         self.anchor_generator = anchor_generator
         self.num_classes = num_classes
-        self.focal_loss = FocalLoss(alpha=focal_alpha, gamma=focal_gamma)
-        self.loss_normalizer: float | Tensor = loss_normalizer
-
-    def training_state(self) -> dict[str, float]:
-        """Return the current loss normaliser."""
-        return {"loss_normalizer": float(self.loss_normalizer)}
-
-    def load_training_state(self, state: dict[str, float]) -> None:
-        """Continue with the loss normaliser of `training_state`."""
-        self.loss_normalizer = state.get("loss_normalizer", self.loss_normalizer)
 
     def features(self, samples: list[Sample]) -> list[Tensor]:
         """Compute the maps (N, C, H, W) that the head gets, finest first."""
@@ -92,6 +76,31 @@ class DenseDetector(Detector):
             all_classes.append(classes)
             all_boxes.append(boxes)
         return torch.stack(all_classes), torch.stack(all_boxes)
+
+
+class FocalDetector(DenseDetector):
+    """A detector that counts every anchor, by the focal loss.
+
+    loss_normalizer  moving average of the number of positive anchors, by which losses are
+                     divided; the number in a single small batch is too noisy
+    """
+
+    anchor_generator: AnchorGenerator
+
+    def __init__(
+        self, *, focal_alpha: float, focal_gamma: float, loss_normalizer: float, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.focal_loss = FocalLoss(alpha=focal_alpha, gamma=focal_gamma)
+        self.loss_normalizer: float | Tensor = loss_normalizer
+
+    def training_state(self) -> dict[str, float]:
+        """Return the current loss normaliser."""
+        return {"loss_normalizer": float(self.loss_normalizer)}
+
+    def load_training_state(self, state: dict[str, float]) -> None:
+        """Continue with the loss normaliser of `training_state`."""
+        self.loss_normalizer = state.get("loss_normalizer", self.loss_normalizer)
 
     def positives(self, classes: Tensor) -> Tensor:
         """Return a mask (N, R) of the foreground anchors, and update the loss normaliser."""

@@ -79,10 +79,11 @@ class DenseFilter:
         boxes: Tensor,
         scores: Tensor,
         classes: Tensor,
-        class_probs: Tensor | None,
+        class_probs: Tensor | tuple[Tensor, Tensor] | None,
     ) -> list[Detections]:
         """Detections in original pixels, on the CPU: (N, S, 4), (N, S), (N, S) [, (N, S, K)].
 
+        class_probs may also be those of all anchors (N, R, K), with the anchor of each pair (N, S).
         Boxes that are not finite are dropped.
         """
         takes_part = (scores > self.score_thresh) & boxes.isfinite().all(dim=2)
@@ -93,9 +94,13 @@ class DenseFilter:
             self.nms_thresh,
             limit=self.max_detections,
         )
-        values = [boxes, scores, classes, *([] if class_probs is None else [class_probs])]
         # Copy the few detections to the CPU, where the remaining steps are faster than on a GPU.
-        chosen = [value[image, index].cpu() for value in values]
+        chosen = [value[image, index].cpu() for value in (boxes, scores, classes)]
+        if isinstance(class_probs, tuple):
+            probs, anchor = class_probs
+            chosen.append(probs[image, anchor[image, index]].cpu())
+        elif class_probs is not None:
+            chosen.append(class_probs[image, index].cpu())
         counts = torch.bincount(image.cpu(), minlength=len(samples)).tolist()
         return [
             to_original(Detections(sample.size, *of_image), sample.size, sample.original_size)

@@ -31,7 +31,7 @@ from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.backbone import shared_shapes
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxLoss, LinearBoxCoder
-from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead
+from app.engine.modeling.meta_arch._dense import DenseHead, FocalDetector
 from app.engine.modeling.meta_arch._dense_filter import (
     DenseFilter,
     best_pairs,
@@ -83,7 +83,7 @@ class FCOSHead(DenseHead):
         init_normal(self.ctrness, 0.01)
 
 
-class FCOS(DenseDetector):
+class FCOS(FocalDetector):
     """FCOS (https://arxiv.org/abs/2006.09214).
 
     center_sampling_radius  points within this many strides of an object's centre are positive

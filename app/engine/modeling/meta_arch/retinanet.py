@@ -16,7 +16,7 @@ from app.engine.modeling.backbone import shared_shapes
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxCoder, BoxLoss
 from app.engine.modeling.matcher import Matcher
-from app.engine.modeling.meta_arch._dense import DenseDetector, DenseHead
+from app.engine.modeling.meta_arch._dense import DenseHead, FocalDetector
 from app.engine.modeling.meta_arch._dense_filter import (
     BestPairs,
     DenseFilter,
@@ -39,7 +39,7 @@ TRAITS = Architecture(
 )
 
 
-class RetinaNet(DenseDetector):
+class RetinaNet(FocalDetector):
     """RetinaNet (https://arxiv.org/abs/1708.02002)."""
 
     head: DenseHead

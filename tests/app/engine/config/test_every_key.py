@@ -53,6 +53,8 @@ data.loading.ground_truth:
     INPUT.MASK_FORMAT +RECOMPUTE_BOXES INPUT.TILES.MIN_VISIBLE
 data.transforms.tile_crop:
     INPUT.TILES.RANDOM_SHARE
+structures.size:
+    INPUT.MIN_SIZE_TEST +MAX_SIZE_TEST +FIXED_SIZE
 structures.tiles:
     INPUT.TILES.SIZE +OVERLAP +WHOLE_IMAGE
 data.transforms.keypoints:
@@ -60,8 +62,7 @@ data.transforms.keypoints:
 data.loading.loader:
     DATALOADER.NUM_WORKERS +ASPECT_RATIO_GROUPING
 data.loading.mapper:
-    MODEL.LOAD_PROPOSALS INPUT.MIN_SIZE_TEST
-    +MAX_SIZE_TEST DATASETS.PRECOMPUTED_PROPOSAL_TOPK_TRAIN +PRECOMPUTED_PROPOSAL_TOPK_TEST
+    MODEL.LOAD_PROPOSALS DATASETS.PRECOMPUTED_PROPOSAL_TOPK_TRAIN +PRECOMPUTED_PROPOSAL_TOPK_TEST
 data.loading.samplers:
     DATASETS.TRAIN_REPEAT_FACTOR DATALOADER.SAMPLER_TRAIN +REPEAT_THRESHOLD +REPEAT_SQRT
     +RANDOM_SUBSET_RATIO
@@ -207,7 +208,8 @@ def where() -> dict[str, str]:
 
 def shown_in(name: str) -> str:
     """A config file that names an extension which declares keys."""
-    words = re.compile(rf"_{name}_|META_ARCHITECTURE: {name}\b")
+    neck = name.replace("{}", "[a-z0-9]+")
+    words = re.compile(rf"_{name}_|META_ARCHITECTURE: {name}\b|NAME: {neck}\b")
     paths = sorted((ROOT / "configs").rglob("*.yaml"))
     path = next(path for path in paths if words.search(path.read_text(encoding="utf-8")))
     return str(path.relative_to(ROOT / "configs"))

@@ -16,6 +16,7 @@ from app.engine.predictor import reading
 from app.engine.predictor.onnx_predictor import ImageReader
 from app.engine.predictor.reading import read_files
 from app.engine.structures.sample import Sample
+from app.engine.structures.size import Resizing
 
 
 def _read(path: Path) -> Sample:
@@ -126,7 +127,9 @@ def test_what_is_odd_about_depth_is_told_once(tmp_path, caplog, depth, tops, tol
     paths = [tmp_path / f"{number}.png" for number in range(len(tops))]
     for path, top in zip(paths, tops, strict=True):
         Image.fromarray(np.array([[0, top]], np.uint16)).save(path)
-    results = list(read_files(paths, ImageReader("L", 0, 0, depth), num_workers=num_workers))
+    results = list(
+        read_files(paths, ImageReader("L", Resizing(0, 0), depth), num_workers=num_workers)
+    )
     assert [path for path, _ in results] == paths
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == len(told)
