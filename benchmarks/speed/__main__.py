@@ -3,6 +3,7 @@
     infer     engines side by side, from image to detections
     train     engines side by side, one training step of a batch
     data      engines side by side, from files to network inputs
+    inputs    what Pillow's resizing costs an infer task
     evaluation  ways to average precision side by side
     throughput  images per second on a CPU or GPU by size of the batch, beside torchvision
     cost      how time and memory grow with classes, boxes and image size
@@ -28,6 +29,7 @@ from benchmarks.speed import (
     floor,
     images,
     infer,
+    inputs,
     pipeline,
     records,
     report,
@@ -41,6 +43,7 @@ VERBS: dict[str, Verb] = {
     "infer": infer,
     "train": train,
     "data": data,
+    "inputs": inputs,
     "evaluation": evaluation,
     "throughput": throughput,
     "cost": cost_growth,

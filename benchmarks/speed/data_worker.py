@@ -50,12 +50,12 @@ def _save(read: Reader, images: list[Path], folder: Path) -> None:
 
 
 def _ours(short: int, max_size: int) -> Reader:
-    from app.engine.data.images.reading import read_image
-    from app.engine.data.loading.mapper import TestMapper
-    from app.engine.data.transforms.augmentation import ShortestEdge
+    from app.engine.data.loading.image_reader import ImageReader
+    from app.engine.data.loading.mapper import image_tensor
+    from app.engine.structures.size import Resizing
 
-    mapper = TestMapper([ShortestEdge((short,), max_size)], image_format="BGR")
-    return lambda path: mapper.from_pixels(read_image(path)).image
+    reader = ImageReader("BGR", Resizing(short, max_size))
+    return lambda path: image_tensor(reader(path).pixels)
 
 
 def _detectron2(short: int, max_size: int) -> Reader:

@@ -33,6 +33,7 @@ CONFIGS = {
     "faster_rcnn_R_50_C4_1x": "COCO-Detection",
     "mask_rcnn_R_50_FPN_1x": "COCO-InstanceSegmentation",
     "keypoint_rcnn_R_50_FPN_1x": "COCO-Keypoints",
+    "retinanet_mobilenetv2_FPN_light": "Mobile",
 }
 """Folder of each config."""
 

@@ -47,8 +47,9 @@ DIFFERENCES: dict[str, list[str]] = {
         "detectron2, but the same ones after a restart.",
         "An image that cannot be read is reported once, counted and replaced by the next one; "
         "detectron2 ends with the exception.",
-        "Images are resized by torch's antialiasing kernel for bytes: one level of difference from "
-        "PIL's in under 1 % of the pixels.",
+        "The augmentations of a training resize by torch's antialiasing kernel for bytes: one "
+        "level of difference from Pillow's in under 1 % of the pixels. Everything that uses a "
+        "model (validation, infer, mining, detect) resizes with Pillow, as detectron2 does.",
         "`SyncBN` also trains on a CPU.",
     ],
     "Detection": [

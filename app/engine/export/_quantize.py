@@ -125,7 +125,7 @@ class _Photographs(quantization.CalibrationDataReader):  # type: ignore[misc]
     ) -> Iterator[Any]:
         for path in paths:
             try:
-                yield predictor.inputs([predictor.reader.example(path)])
+                yield predictor.inputs([predictor.example(path)])
             except ImageError as error:
                 logger.warning("%s", error)
             on_image()

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from app.engine.data.loading.image_reader import ResizedImage
 from app.engine.modeling.detector import Detector
 from app.engine.predictor.array_detections import ArrayDetections
-from app.engine.predictor.onnx_predictor import OnnxPredictor, ResizedImage
+from app.engine.predictor.onnx_predictor import OnnxPredictor
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 

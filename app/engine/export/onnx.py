@@ -11,13 +11,14 @@ import onnx
 from app.engine.config import class_section
 from app.engine.config.exportable import export_faults
 from app.engine.config.traits import Form
+from app.engine.data.loading.image_reader import ResizedImage
 from app.engine.errors import ExportError, ImageError
 from app.engine.export._graphs import Graph, graph_of
 from app.engine.export._job import ExportJob, time_passing
 from app.engine.export._verify import MIN_MATCHED_GUESSES, Agreement, compare
 from app.engine.export._write import set_metadata, to_onnx
 from app.engine.predictor.onnx_card import FILE_NAMES, OnnxCard
-from app.engine.predictor.onnx_predictor import ImageReader, OnnxPredictor, ResizedImage
+from app.engine.predictor.onnx_predictor import OnnxPredictor
 from common.files import sha256_of, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -89,12 +90,12 @@ def card_of(job: ExportJob, graph: Graph) -> OnnxCard:
     )
 
 
-def read_images(reader: ImageReader, paths: tuple[Path, ...]) -> list[ResizedImage]:
+def read_images(predictor: OnnxPredictor, paths: tuple[Path, ...]) -> list[ResizedImage]:
     """Read the images, of photographs the middle tile; log and skip unreadable ones."""
     images = []
     for path in paths:
         try:
-            images.append(reader.example(path))
+            images.append(predictor.example(path))
         except ImageError as error:
             logger.warning("%s", error)
     return images
@@ -105,7 +106,7 @@ def _compare(job: ExportJob, graph: Graph, model: onnx.ModelProto) -> Agreement:
         path = Path(folder) / FILE_NAME
         path.write_bytes(model.SerializeToString())
         predictor = OnnxPredictor(path)
-        images = read_images(predictor.reader, tuple(job.images[:NUM_COMPARED]))
+        images = read_images(predictor, tuple(job.images[:NUM_COMPARED]))
         if not images:
             logger.warning("no photograph to compare with: a made-up picture is taken")
             images = [predictor.reader.resized(_made_up(_channels(predictor.card)))]

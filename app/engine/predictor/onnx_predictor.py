@@ -6,7 +6,7 @@ N: images of a batch, R: objects of an image, S: side of small masks
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from PIL import Image
 
-from app.engine.data.images.depth import UNDECIDED, Depth
-from app.engine.data.images.reading import Pixels, pixels_of, read_picture
+from app.engine.data.images.depth import Depth
+from app.engine.data.images.reading import Pixels
+from app.engine.data.loading.image_reader import ImageReader, ResizedImage, in_channel_order
 from app.engine.errors import (
     CheckpointError,
     ConfigError,
@@ -32,7 +32,6 @@ from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.predictor.reading import read_files
 from app.engine.predictor.streams import side_by_side
 from app.engine.smaller_batches import in_batches
-from app.engine.structures.deep import Deep
 from app.engine.structures.size import Resizing, Size, padded_size
 from app.engine.structures.tiles import TileGrid
 from app.engine.tiles.collector import Collector, MergeRule, views
@@ -43,94 +42,6 @@ logger = logging.getLogger(__name__)
 
 GROUP_IN_BATCHES = 4
 """Number of batches in a group of files, see `Predictor`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResizedImage:
-    """An image resized for the network, before padding.
-
-    pixels         (H, W, C) uint8
-    original_size  size before resizing
-    image_id       name of the file; empty for images without a file
-    deep           findings in an image with more than 8 bits, or None
-    is_uncut       `pixels` are a whole photograph, not resized, to be cut into tiles
-    """
-
-    pixels: Pixels
-    original_size: Size
-    image_id: str = ""
-    deep: Deep | None = None
-    is_uncut: bool = False
-
-    @property
-    def size(self) -> Size:
-        """(height, width) of `pixels`."""
-        return self.pixels.shape[0], self.pixels.shape[1]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageReader:
-    """Reads files, or takes pixels, and resizes the images.
-
-    image_format  channel order: BGR, RGB or L
-    resizing      the sizes of images for the network
-    depth         white level of images with more than 8 bits
-    grid          the tiles into which large photographs are cut; None: all images stay whole
-    """
-
-    image_format: str
-    resizing: Resizing
-    depth: Depth = UNDECIDED
-    grid: TileGrid | None = None
-
-    def __call__(self, path: Path) -> ResizedImage:
-        """Return the image of a file; ImageError if it cannot be read."""
-        picture, deep = read_picture(path, self.image_format, self.depth)
-        # Resizing before the conversion to an array saves a copy of the large image.
-        size = (picture.height, picture.width)
-        if self.grid is not None and self.grid.cuts(size):
-            pixels = pixels_of(picture, self.image_format)
-            return ResizedImage(pixels, size, path.name, deep, is_uncut=True)
-        resized = _resized(picture, self.resizing(size))
-        pixels = pixels_of(resized, self.image_format)
-        return ResizedImage(pixels, size, path.name, deep)
-
-    def from_pixels(self, pixels: Pixels) -> ResizedImage:
-        """Resize pixels (H, W, C) uint8 in the model's channel order, unless they are to be cut."""
-        size = (pixels.shape[0], pixels.shape[1])
-        if self.grid is not None and self.grid.cuts(size):
-            return ResizedImage(pixels, size, is_uncut=True)
-        return self.resized(pixels)
-
-    def tiles(self, photograph: ResizedImage) -> Iterator[ResizedImage]:
-        """Yield the network inputs of the tiles and, if asked for, of the whole picture."""
-        assert self.grid is not None
-        for view in views(self.grid, photograph.original_size):
-            part = self.resized(photograph.pixels[view.y0 : view.y1, view.x0 : view.x1])
-            yield replace(part, image_id=photograph.image_id)
-
-    def example(self, path: Path) -> ResizedImage:
-        """Return a network input of a file: the image or, of a photograph, its middle tile."""
-        image = self(path)
-        if not image.is_uncut:
-            return image
-        tiles = list(self.tiles(image))
-        return tiles[len(tiles) // 2]
-
-    def resized(self, pixels: Pixels) -> ResizedImage:
-        """Resize an image or tile, which is not cut, whatever its size."""
-        size = (pixels.shape[0], pixels.shape[1])
-        return ResizedImage(resize(pixels, self.resizing(size)), size)
-
-    def from_bgr(self, pixels: Pixels) -> ResizedImage:
-        """Like `from_pixels`, of pixels (H, W, 3) uint8 BGR."""
-        if self.image_format == "BGR":
-            return self.from_pixels(pixels)
-        rgb = pixels[..., ::-1]
-        if self.image_format == "RGB":
-            return self.from_pixels(rgb)
-        grey = Image.fromarray(np.ascontiguousarray(rgb)).convert("L")
-        return self.from_pixels(pixels_of(grey, self.image_format))
 
 
 class OnnxPredictor:
@@ -183,7 +94,8 @@ class OnnxPredictor:
 
     def detect(self, images: Sequence[Pixels]) -> list[ArrayDetections]:
         """Return the detections of images (H, W, 3) uint8 BGR, computed one by one."""
-        return [self.detect_batch([self.reader.from_bgr(image)])[0] for image in images]
+        ordered = (in_channel_order(image, self.card.image_format) for image in images)
+        return [self.detect_batch([self.reader.from_pixels(image)])[0] for image in ordered]
 
     def detect_files(
         self, paths: Iterable[Path], *, num_workers: int = 0
@@ -222,7 +134,7 @@ class OnnxPredictor:
         assert self.grid is not None
         rule = MergeRule(self.card.nms_thresh, self.card.max_detections)
         collector = Collector(self.grid, photograph.original_size, rule)
-        remaining, inputs = iter(collector.views), self.reader.tiles(photograph)
+        remaining, inputs = iter(collector.views), self._tiles(photograph)
         while batch := list(islice(inputs, self.batch_size)):
             for found in in_batches(self, batch, self.detect_batch):
                 if isinstance(found, DoesNotFitError):
@@ -230,6 +142,21 @@ class OnnxPredictor:
                 view = next(remaining)
                 collector.add(view, found.boxes, found.scores, found.classes, found.masks)
         return ArrayDetections(collector.size, *collector.united())
+
+    def example(self, path: Path) -> ResizedImage:
+        """Return a network input of a file: the image or, of a photograph, its middle tile."""
+        image = self.reader(path)
+        if not image.is_uncut:
+            return image
+        tiles = list(self._tiles(image))
+        return tiles[len(tiles) // 2]
+
+    def _tiles(self, photograph: ResizedImage) -> Iterator[ResizedImage]:
+        """Yield the network inputs of the tiles and, if asked for, of the whole picture."""
+        assert self.grid is not None
+        for view in views(self.grid, photograph.original_size):
+            part = self.reader.resized(photograph.pixels[view.y0 : view.y1, view.x0 : view.x1])
+            yield replace(part, image_id=photograph.image_id)
 
     def inputs(self, images: Sequence[ResizedImage]) -> dict[str, npt.NDArray[Any]]:
         """Return the inputs of the file's graph for a batch, padded with zeros."""
@@ -248,22 +175,6 @@ class OnnxPredictor:
     def network_size(self, image: ResizedImage) -> Size:
         """(height, width) of the padded network input."""
         return padded_size([image.size], self.card.size_divisibility)
-
-
-def resize(pixels: Pixels, size: Size) -> Pixels:
-    """Resize (H, W, C) uint8 -> (*size, C), bilinear with antialiasing as in detectron2."""
-    if pixels.shape[:2] == size:
-        return pixels
-    # PIL expects one channel without a last axis, three channels with it.
-    picture = Image.fromarray(
-        np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    )
-    resized = np.asarray(_resized(picture, size))
-    return resized[:, :, None] if resized.ndim == 2 else resized
-
-
-def _resized(picture: Image.Image, size: Size) -> Image.Image:
-    return picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
 
 
 def _num_threads() -> int:

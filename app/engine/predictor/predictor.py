@@ -10,17 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-import numpy as np
 import torch
-from PIL import Image
 
 from app.engine.checkpoint.load import load_weights
 from app.engine.config import CfgNode, num_classes
 from app.engine.cpu.prepare import PRECISIONS as PRECISIONS
 from app.engine.cpu.prepare import give_back_free_memory, prepare_for_inference
 from app.engine.data.images.depth import Depth
-from app.engine.data.images.reading import Pixels, pixels_of
+from app.engine.data.images.reading import Pixels
 from app.engine.data.loading.ahead import ahead
+from app.engine.data.loading.image_reader import in_channel_order
 from app.engine.data.loading.mapper import TestMapper
 from app.engine.errors import ConfigError, DoesNotFitError, ImageError
 from app.engine.layers.precision import autocast, set_float32_precision
@@ -232,14 +231,7 @@ class Predictor:
         return self._mapper.depth
 
     def _sample(self, image: Pixels) -> Sample:
-        image_format = self._mapper.image_format
-        if image_format == "BGR":
-            return self._mapper.from_pixels(image)
-        if image_format == "RGB":
-            return self._mapper.from_pixels(image[..., ::-1])
-        picture = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
-        grey_or_rgb = picture.convert("L") if image_format == "L" else picture
-        return self._mapper.from_pixels(pixels_of(grey_or_rgb, image_format))
+        return self._mapper.from_pixels(in_channel_order(image, self._mapper.image_format))
 
 
 def _pinned(sample: Sample | ImageError) -> Sample | ImageError:

@@ -7,16 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from app.engine.config import CfgNode
 from app.engine.data.loading.mapper import image_tensor
 from app.engine.data.transforms.geometric import resize
 from app.engine.data.transforms.keypoints import require_mirror
-from app.engine.data.transforms.transform import Pixels
 from app.engine.errors import ConfigError
 from app.engine.modeling.roi_heads.instance_maps import InstanceMaps
 from app.engine.structures import boxes as box_ops
@@ -119,7 +116,7 @@ def _resized(sample: Sample, size: Size) -> Sample:
     if size == sample.size:
         return sample
     # This is done on the CPU because GPUs cannot resize integers.
-    pixels = _resized_pixels(sample.image.cpu().permute(1, 2, 0).numpy(), size)
+    pixels = resize(sample.image.cpu().permute(1, 2, 0).numpy(), size)
     proposals = sample.proposals
     if proposals is not None:
         scale_y, scale_x = size[0] / sample.size[0], size[1] / sample.size[1]
@@ -128,14 +125,6 @@ def _resized(sample: Sample, size: Size) -> Sample:
     return replace(
         sample, image=image_tensor(pixels), proposals=proposals, ground_truth=None, semantic=None
     )
-
-
-def _resized_pixels(pixels: Pixels, size: Size) -> Pixels:
-    if pixels.dtype != np.uint8 or pixels.shape[2] != 3:
-        return resize(pixels, size)
-    # PIL resizes as in detectron2; torch's kernel differs by 1 in some pixels.
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def _mirrored(sample: Sample) -> Sample:

@@ -17,6 +17,7 @@ from app.engine.config import CfgNode
 from app.engine.data.images.depth import UNDECIDED, Depth
 from app.engine.data.images.reading import Pixels, read_deep_image
 from app.engine.data.loading.ground_truth import GroundTruthMapper, map_semantic
+from app.engine.data.loading.image_reader import BYTE_FORMATS, ImageReader
 from app.engine.data.transforms.augmentation import (
     Augmentation,
     draw,
@@ -31,6 +32,7 @@ from app.engine.structures.boxes import Size, clip, nonempty
 from app.engine.structures.deep import Deep
 from app.engine.structures.record import ImageRecord
 from app.engine.structures.sample import Sample
+from app.engine.structures.size import Resizing
 from app.engine.structures.targets import Proposals
 from app.engine.structures.tiles import TileGrid
 
@@ -110,10 +112,13 @@ class TestMapper(Mapper):
 
     A photograph that `grid` cuts is not resized. Losses are computed on a crop of it, always the
     same one.
+
+    reader  reads files of bytes; None for YUV-BT.601, whose floats are resized otherwise
     """
 
     __test__ = False  # pytest would collect the class because of its name
     grid: TileGrid | None = None
+    reader: ImageReader | None = None
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, with_ground_truth: bool = False) -> Self:
@@ -127,6 +132,9 @@ class TestMapper(Mapper):
             tile_crop=TileCrop.from_config(cfg) if with_ground_truth else None,
         )
         mapper.grid = None if with_ground_truth else TileGrid.from_config(cfg)
+        if cfg.INPUT.FORMAT in BYTE_FORMATS:
+            resizing = Resizing.from_config(cfg)
+            mapper.reader = ImageReader(cfg.INPUT.FORMAT, resizing, mapper.depth, mapper.grid)
         return mapper
 
     def __call__(self, record: ImageRecord, rng: np.random.Generator | None = None) -> Sample:
@@ -138,8 +146,17 @@ class TestMapper(Mapper):
 
     def from_file(self, path: Path) -> Sample:
         """The sample of an image file without a record; raises ImageError if it cannot be used."""
-        pixels, deep = read_deep_image(path, self.image_format, self.depth)
-        return replace(self.from_pixels(pixels, path.name), deep=deep)
+        if self.reader is None:
+            pixels, deep = read_deep_image(path, self.image_format, self.depth)
+            return replace(self.from_pixels(pixels, path.name), deep=deep)
+        image = self.reader(path)
+        return Sample(
+            image_tensor(image.pixels),
+            original_size=image.original_size,
+            image_id=image.image_id,
+            deep=image.deep,
+            is_uncut=image.is_uncut,
+        )
 
     def from_pixels(self, pixels: Pixels, image_id: int | str = 0) -> Sample:
         """The sample of an image in memory, (H, W, C) in the channel order of INPUT.FORMAT."""

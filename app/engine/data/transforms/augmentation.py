@@ -10,7 +10,14 @@ from typing import Protocol
 import numpy as np
 
 from app.engine.config import CfgNode
-from app.engine.data.transforms.geometric import Crop, FlipHorizontal, FlipVertical, Pad, Resize
+from app.engine.data.transforms.geometric import (
+    Crop,
+    FastResize,
+    FlipHorizontal,
+    FlipVertical,
+    Pad,
+    Resize,
+)
 from app.engine.data.transforms.photometric import ColorChange
 from app.engine.data.transforms.transform import Transform
 from app.engine.structures.size import Resizing, Size, shortest_edge_size
@@ -30,11 +37,13 @@ class ShortestEdge:
 
     max_size  cap on the long side
     sampling  "choice" or "range" (both ends included)
+    is_fast   resize by `FastResize`, for a training
     """
 
     edges: Sequence[int]
     max_size: int
     sampling: str = "choice"
+    is_fast: bool = False
 
     def draw(self, size: Size, rng: np.random.Generator) -> list[Transform]:
         """One resize, or nothing."""
@@ -44,18 +53,20 @@ class ShortestEdge:
             edge = self.edges[int(rng.integers(len(self.edges)))]
         if edge == 0:
             return []
-        return [Resize(size, shortest_edge_size(size, edge, self.max_size))]
+        resize = FastResize if self.is_fast else Resize
+        return [resize(size, shortest_edge_size(size, edge, self.max_size))]
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Resize to one size, whatever the proportions of the image are."""
+    """Resize to one size, whatever the proportions of the image are; `is_fast` for a training."""
 
     target: Size
+    is_fast: bool = False
 
     def draw(self, size: Size, rng: np.random.Generator) -> list[Transform]:
         """One resize."""
-        return [Resize(size, self.target)]
+        return [(FastResize if self.is_fast else Resize)(size, self.target)]
 
 
 @dataclass(frozen=True)
@@ -122,7 +133,7 @@ class LargeScaleJitter:
     def draw(self, size: Size, rng: np.random.Generator) -> list[Transform]:
         """Resize, crop, pad."""
         scaled = scaled_to_fit(size, self.target, rng.uniform(self.min_scale, self.max_scale))
-        return [Resize(size, scaled), *fixed_size(scaled, self.target, rng.random())]
+        return [FastResize(size, scaled), *fixed_size(scaled, self.target, rng.random())]
 
 
 def scaled_to_fit(size: Size, target: Size, factor: float) -> Size:
@@ -175,7 +186,7 @@ def train_augmentations(cfg: CfgNode) -> list[Augmentation]:
     if settings.CROP.ENABLED:
         augmentations.append(RandomCrop(settings.CROP.TYPE, tuple(settings.CROP.SIZE)))
     if settings.FIXED_SIZE:
-        augmentations.append(Stretch(tuple(settings.FIXED_SIZE)))
+        augmentations.append(Stretch(tuple(settings.FIXED_SIZE), True))
     elif settings.LSJ.ENABLED:
         jitter = settings.LSJ
         augmentations.append(
@@ -183,7 +194,7 @@ def train_augmentations(cfg: CfgNode) -> list[Augmentation]:
         )
     else:
         edges, sampling = settings.MIN_SIZE_TRAIN, settings.MIN_SIZE_TRAIN_SAMPLING
-        augmentations.append(ShortestEdge(edges, settings.MAX_SIZE_TRAIN, sampling))
+        augmentations.append(ShortestEdge(edges, settings.MAX_SIZE_TRAIN, sampling, True))
     if settings.RANDOM_FLIP != "none":
         augmentations.append(RandomFlip(vertical=settings.RANDOM_FLIP == "vertical"))
     return augmentations

@@ -22,7 +22,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state
 from PIL import Image
 
 from app.engine.data.images.reading import read_image
-from app.engine.data.transforms.geometric import resize as engine_resize
 from app.engine.errors import (
     CheckpointError,
     ConfigError,
@@ -41,7 +40,6 @@ from app.engine.modeling.mask_paste import paste_masks as engine_paste
 from app.engine.predictor import OnnxPredictor, Predictor
 from app.engine.predictor.array_detections import paste_masks
 from app.engine.predictor.onnx_card import OnnxCard
-from app.engine.predictor.onnx_predictor import resize
 from app.engine.structures.record import ImageRecord
 from verification.reliability.memory import little_memory
 
@@ -110,10 +108,10 @@ def test_the_tiles_of_the_training_are_the_files(onnx_file, job, photographs):
     tiled = replace(job, cfg=job.cfg.with_values({"INPUT.TILES.SIZE": 40}))
     card = onnx_export.card_of(tiled, graph_of(job.model))
     assert (card.tile_size, card.nms_thresh, card.max_detections) == (40, 0.5, 20)
-    tiled_reader = OnnxPredictor(onnx_file, tile_size=40).reader
+    predictor = OnnxPredictor(onnx_file, tile_size=40)
     for path in photographs:  # what the export compares and calibrates with
-        assert tiled_reader(path).is_uncut
-        example = tiled_reader.example(path)
+        assert predictor.reader(path).is_uncut
+        example = predictor.example(path)
         assert example.original_size == (40, 40)
         assert not example.is_uncut
     with pytest.raises(ConfigError, match="tile_overlap 48"):
@@ -225,13 +223,6 @@ def test_images_in_memory_and_none(onnx_file, photographs):
     assert predictor.detect([]) == []
     assert list(predictor.detect_files([])) == []
     assert len(OnnxPredictor(onnx_file, score_threshold=1.0).detect([pixels])[0]) == 0
-
-
-@pytest.mark.parametrize("size", [(20, 31), (97, 64), (64, 97)])
-def test_resizing_is_the_engines_to_one_level(size):
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 97, 3), dtype=np.uint8)
-    difference = resize(pixels, size).astype(int) - engine_resize(pixels, size)
-    assert abs(difference).max() <= 1
 
 
 def test_masks_are_pasted_as_the_engine_does():

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from app.engine.data.images.depth import Depth
+from app.engine.data.loading.image_reader import ImageReader
 from app.engine.errors import DoesNotFitError, ImageError
 from app.engine.predictor import reading
-from app.engine.predictor.onnx_predictor import ImageReader
 from app.engine.predictor.reading import read_files
 from app.engine.structures.sample import Sample
 from app.engine.structures.size import Resizing
