@@ -127,6 +127,8 @@ NECKS: dict[str, Neck] = {
             # depthwise 3x3 convolutions with norms, as in SSDLite; False: plain ones with biases
             "SEPARABLE": (True, SWITCH),
             "NORM": ("BN", BODY_NORM),  # of separable layers
+            # of separable layers that halve a map: torchvision's, or TensorFlow's `SAME`
+            "PADDING": ("symmetric", ("symmetric", "same")),
             # start of the learnt length of the first map's vectors of channels; 0: not normalised
             "L2_SCALE": (0.0, FACTOR),
         },
@@ -217,6 +219,7 @@ ARCHITECTURES: dict[str, Architecture] = {
                 SWITCH,
             ),  # boxes end at the image's edges before NMS, not after
         },
+        has_graph=True,
         fixed_size=True,
     ),
     "ProposalNetwork": Architecture(

@@ -4,11 +4,14 @@ from dataclasses import dataclass, replace
 
 from app.engine.cpu.fold import fold_batch_norm
 from app.engine.export._dense_graph import DenseGraph
+from app.engine.export._ssd_graph import SSDGraph
 from app.engine.export._two_stage_graph import Heads, TwoStageGraph
 from app.engine.modeling.detector import Detector
 from app.engine.modeling.meta_arch.fcos import FCOS
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
+from app.engine.modeling.meta_arch.ssd import SSD
+from app.engine.structures.size import Size
 
 _BOXES = ("boxes", "scores", "classes", "class_probs")
 
@@ -20,11 +23,13 @@ class Graph:
     module        its `detector` has folded batch norms and no score threshold
     outputs       names of the outputs of `module`
     score_thresh  the score threshold of the original model
+    size          the only size of images that it takes; None: any size
     """
 
-    module: DenseGraph | TwoStageGraph
+    module: DenseGraph | SSDGraph | TwoStageGraph
     outputs: tuple[str, ...]
     score_thresh: float
+    size: Size | None = None
 
 
 def graph_of(model: Detector) -> Graph:
@@ -34,6 +39,11 @@ def graph_of(model: Detector) -> Graph:
         dense = detector.detection_filter
         detector.detection_filter = replace(dense, score_thresh=0.0)
         return Graph(DenseGraph(detector), _BOXES, dense.score_thresh)
+    if isinstance(detector, SSD):
+        chosen = detector.detection_filter
+        detector.detection_filter = replace(chosen, score_thresh=0.0)
+        size = detector.anchor_generator.input_size
+        return Graph(SSDGraph(detector), _BOXES, chosen.score_thresh, size)
     assert type(detector) is GeneralizedRCNN, "no graph, although TRAITS has `has_graph`"
     return _two_stage(detector)
 

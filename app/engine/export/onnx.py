@@ -51,7 +51,13 @@ def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:
     logger.info("Writing %s as ONNX: takes about a minute", card.architecture)
     with time_passing(job.progress, _SECONDS):
         metadata = card.metadata()
-        model = to_onnx(graph.module, graph.outputs, channels=_channels(card), metadata=metadata)
+        model = to_onnx(
+            graph.module,
+            graph.outputs,
+            channels=_channels(card),
+            metadata=metadata,
+            size=graph.size,
+        )
         agreement = _compare(job, graph, model)
     figures = agreement.figures()
     if not agreement.is_enough:

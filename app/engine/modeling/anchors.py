@@ -44,11 +44,11 @@ class AnchorGrid(nn.Module, ABC):
         asked = (sizes, cell.device, cell.dtype, torch.is_inference_mode_enabled())
         last = self._last  # read once: another thread may replace the attribute
         if last is None or last[0] != asked:
-            last = self._last = asked, self._make(sizes)
+            last = self._last = asked, self.of_sizes(sizes)
         return list(last[1])
 
     @abstractmethod
-    def _make(self, sizes: Sequence[Size]) -> list[Tensor]:
+    def of_sizes(self, sizes: Sequence[Size]) -> list[Tensor]:
         """The anchors of maps of these sizes, L tensors (H * W * A, 4)."""
 
     def cells(self) -> list[Tensor]:
@@ -95,7 +95,8 @@ class AnchorGenerator(AnchorGrid):
             offset=node.OFFSET,
         )
 
-    def _make(self, sizes: Sequence[Size]) -> list[Tensor]:
+    def of_sizes(self, sizes: Sequence[Size]) -> list[Tensor]:
+        """The anchors of maps of these sizes: L tensors (H * W * A, 4)."""
         return [
             (self._shifts(size, stride, cell)[:, None] + cell).reshape(-1, 4)
             for size, stride, cell in zip(sizes, self.strides, self.cells(), strict=True)

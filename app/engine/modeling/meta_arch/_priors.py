@@ -87,7 +87,8 @@ class PriorGrid(AnchorGrid):
         self.input_size = size
         self.counts = list(counts)
 
-    def _make(self, sizes: Sequence[Size]) -> list[Tensor]:
+    def of_sizes(self, sizes: Sequence[Size]) -> list[Tensor]:
+        """The priors of maps of these sizes: L tensors (H * W * A, 4)."""
         height, width = self.input_size
         levels = []
         for size, counts, sides in zip(sizes, self.counts, self.cells(), strict=True):

@@ -85,6 +85,7 @@ TRAITS = Architecture(
         "NMS_THRESH_TEST": (0.6, SHARE),  # class-wise NMS IoU
         "CLIP_BEFORE_NMS": (False, SWITCH),  # boxes end at the image's edges before NMS, not after
     },
+    has_graph=True,
     fixed_size=True,
 )
 
@@ -99,6 +100,7 @@ class SSD(DenseDetector):
     """
 
     head: SSDHead
+    anchor_generator: PriorGrid
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from app.engine.config import CfgNode
 from app.engine.config.rules import BODY_NORM, FACTOR, MAX_WIDTH, SWITCH, listed, whole
 from app.engine.config.traits import Neck
 from app.engine.layers.norm import mobile_norm
+from app.engine.layers.same_padding import SamePad
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbone import Backbone
 
@@ -29,6 +30,8 @@ TRAITS = Neck(
         # depthwise 3x3 convolutions with norms, as in SSDLite; False: plain ones with biases
         "SEPARABLE": (True, SWITCH),
         "NORM": ("BN", BODY_NORM),  # of separable layers
+        # of separable layers that halve a map: torchvision's, or TensorFlow's `SAME`
+        "PADDING": ("symmetric", ("symmetric", "same")),
         # start of the learnt length of the first map's vectors of channels; 0: not normalised
         "L2_SCALE": (0.0, FACTOR),
     },
@@ -84,7 +87,9 @@ def build_ssd_layers(cfg: CfgNode, bottom_up: Backbone) -> SSDLayers:
     channels = bottom_up.output_shape()[in_features[-1]].channels
     for width, stride in zip(layers.CHANNELS, layers.STRIDES, strict=True):
         if layers.SEPARABLE:
-            extra.append(_separable(channels, width, stride, layers.NORM))
+            extra.append(
+                _separable(channels, width, stride, layers.NORM, same=layers.PADDING == "same")
+            )
         else:
             extra.append(_plain(channels, width, stride))
         channels = width
@@ -113,19 +118,25 @@ def _plain(in_channels: int, channels: int, stride: int) -> nn.Sequential:
     return layers
 
 
-def _separable(in_channels: int, channels: int, stride: int, norm: str) -> nn.Sequential:
+def _separable(
+    in_channels: int, channels: int, stride: int, norm: str, *, same: bool
+) -> nn.Sequential:
     """1x1 to half the channels, depthwise 3x3, 1x1; each with a norm and a ReLU6."""
-    half = channels // 2
+    half, pads_itself = channels // 2, same and stride == 2
+    padding = 0 if pads_itself else stride - 1
     parts = (
         nn.Conv2d(in_channels, half, 1, bias=False),
-        nn.Conv2d(half, half, 3, stride, padding=stride - 1, groups=half, bias=False),
+        nn.Conv2d(half, half, 3, stride, padding, groups=half, bias=False),
         nn.Conv2d(half, channels, 1, bias=False),
     )
-    for conv in parts:
+    layers = nn.Sequential()
+    for place, conv in enumerate(parts):
         nn.init.normal_(conv.weight, std=0.03)
-    return nn.Sequential(
-        *(
-            nn.Sequential(conv, mobile_norm(norm, conv.out_channels), nn.ReLU6(inplace=True))
-            for conv in parts
-        )
-    )
+        layer = nn.Sequential()
+        if pads_itself and place == 1:
+            layer.add_module("pad", SamePad())  # under a name: the numbers of the others stay
+        layer.add_module("0", conv)
+        layer.add_module("1", mobile_norm(norm, conv.out_channels))
+        layer.add_module("2", nn.ReLU6(inplace=True))
+        layers.append(layer)
+    return layers
