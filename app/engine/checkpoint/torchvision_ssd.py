@@ -63,7 +63,7 @@ def _converted(state: State, rules: _Rules) -> State:
             continue
         level = name.split(".")[2]
         num_priors = len(renamed[f"head.bbox_pred.{level}.bias"]) // 4
-        rows = tensor.unflatten(0, (num_priors, -1))
+        rows = tensor.reshape(num_priors, -1, *tensor.shape[1:])
         renamed[name] = rows.roll(-1, dims=1).flatten(0, 1)
     return renamed
 
