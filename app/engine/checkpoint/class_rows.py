@@ -1,6 +1,7 @@
 """Copy the rows of weights that belong to classes by class name when the class list changes.
 
-K: number of classes, g: anchors per position (1 outside RetinaNet); rows are g x (K x width + rest)
+K: number of classes, g: anchors per position (1 outside RetinaNet and SSD); rows are
+g x (K x width + rest)
 """
 
 import re
@@ -25,6 +26,7 @@ _LAYOUTS = (
     _RowLayout(re.compile(r"(^|\.)box_predictor\.(\d+\.)?cls_score\."), 1, 1),
     _RowLayout(re.compile(r"(^|\.)box_predictor\.(\d+\.)?bbox_pred\."), 4, 0),
     _RowLayout(re.compile(r"(^|\.)mask_head\.predictor\."), 1, 0),
+    _RowLayout(re.compile(r"^head\.cls_score\.\d+\."), 1, 1),  # SSD's, for each level
     _RowLayout(re.compile(r"^head\.cls_score\."), 1, 0),
 )
 

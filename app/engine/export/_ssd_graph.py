@@ -44,14 +44,14 @@ class SSDGraph(nn.Module):
         boxes = decoded(detector.coder, deltas, self.priors.expand_as(deltas))
         if detector.clip_before_nms:
             boxes = clipped(boxes, sizes)
-        found = self._found(boxes, detector.scores(logits), score_threshold)
+        found = self._found(boxes, detector.probs(logits), score_threshold)
         found = to_original(found, sizes, original_sizes)
         return found.boxes, found.scores, found.classes, found.class_probs
 
-    def _found(self, boxes: Tensor, scores: Tensor, score_threshold: Tensor) -> Found:
-        """Apply NMS to the best priors of each class: (N, R, 4), (N, R, K), () -> (N, D)."""
+    def _found(self, boxes: Tensor, probs: Tensor, score_threshold: Tensor) -> Found:
+        """Apply NMS to the best priors of each class: (N, R, 4), (N, R, K or more), () -> (N, D)."""
         chosen, num_priors = self.detector.detection_filter, len(self.priors)
-        of_class = scores.transpose(1, 2)
+        of_class = probs[..., : self.detector.num_classes].transpose(1, 2)
         takes_part = of_class > score_threshold
         if chosen.topk < num_priors:
             takes_part &= of_class >= of_class.topk(chosen.topk, dim=2).values[:, :, -1:]
@@ -60,4 +60,4 @@ class SSDGraph(nn.Module):
         pairs = torch.where(kept, of_class, 0.0).flatten(1)
         best, index = pairs.topk(min(chosen.max_detections, pairs.shape[1]), dim=1)
         classes, prior = divide(index, num_priors)
-        return Found(rows_at(boxes, prior), best, classes, rows_at(scores, prior))
+        return Found(rows_at(boxes, prior), best, classes, rows_at(probs, prior))

@@ -179,10 +179,9 @@ class SSD(DenseDetector):
             torch.cat([by_anchor(maps, 4) for maps in deltas], dim=1).float(),
         )
 
-    def scores(self, logits: Tensor) -> Tensor:
-        """Scores of the classes, without the background: (..., K + 1) -> (..., K)."""
-        scores = logits.softmax(dim=-1) if self.is_softmax else logits.sigmoid()
-        return scores[..., :-1]
+    def probs(self, logits: Tensor) -> Tensor:
+        """(..., K + 1) -> probabilities of the classes; of softmax also the background's, last."""
+        return logits.softmax(dim=-1) if self.is_softmax else logits[..., :-1].sigmoid()
 
     def losses(self, samples: list[Sample]) -> dict[str, Tensor]:
         """`loss_cls` and `loss_box_reg`, divided by the number of positive priors of the batch."""
@@ -216,7 +215,8 @@ class SSD(DenseDetector):
         """At most `max_detections` detections of each image, in pixels of the original."""
         features = self.features(samples)
         logits, deltas = self.predict(features)
-        scores = self.scores(logits)
+        probs = self.probs(logits)
+        scores = probs[..., : self.num_classes]
         priors = torch.cat(self.anchor_generator(features))
         boxes = decode(self.coder, deltas, priors.expand_as(deltas))
         if self.clip_before_nms:
@@ -231,7 +231,7 @@ class SSD(DenseDetector):
             boxes=take(boxes, index),
             scores=best.flatten(1),
             classes=classes.flatten(1),
-            class_probs=(scores, index) if self.keep_class_probs else None,
+            class_probs=(probs, index) if self.keep_class_probs else None,
         )
 
     @torch.no_grad()
@@ -241,7 +241,8 @@ class SSD(DenseDetector):
         for level, feature in enumerate(self.features(samples)):
             logits = self.head.level_logits(feature, level).float()
             of_prior = logits.view(len(logits), -1, self.num_classes + 1, *logits.shape[2:])
-            probs.append(self.scores(of_prior.movedim(2, -1)).amax(dim=1).movedim(-1, 1))
+            of_classes = self.probs(of_prior.movedim(2, -1))[..., : self.num_classes]
+            probs.append(of_classes.amax(dim=1).movedim(-1, 1))
         return probs
 
     def label_anchors(self, gt: GroundTruth, anchors: Tensor) -> tuple[Tensor, Tensor]:

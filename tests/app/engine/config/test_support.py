@@ -7,6 +7,7 @@ from app.engine.config.upgrade import RENAMED
 from app.engine.errors import ConfigError
 
 KNOWN = dict(get_config().leaves())
+_SSD = ["MODEL.META_ARCHITECTURE", "SSD", "INPUT.FIXED_SIZE", [300, 300]]
 
 
 def test_tables_speak_of_keys_that_exist():
@@ -68,6 +69,36 @@ def test_keys_of_projects_are_known_by_project(key: str):
             id="no proposals",
         ),
         pytest.param(["INPUT.RECOMPUTE_BOXES", True], "MODEL.MASK_ON True", id="boxes of masks"),
+        pytest.param(
+            ["INPUT.FIXED_SIZE", [300, 300], "INPUT.LSJ.ENABLED", True],
+            r"INPUT.LSJ.ENABLED resizes .* another way, but INPUT.FIXED_SIZE is \[300, 300\]",
+            id="one size and jitter",
+        ),
+        pytest.param(
+            ["INPUT.FIXED_SIZE", [300, 300], "TEST.AUG.ENABLED", True],
+            "TEST.AUG.ENABLED looks at images in several sizes",
+            id="one size and test-time augmentation",
+        ),
+        pytest.param(
+            ["MODEL.META_ARCHITECTURE", "SSD"],
+            r"INPUT.FIXED_SIZE is \[\], but SSD needs one size for all images",
+            id="SSD without its size",
+        ),
+        pytest.param(
+            [*_SSD, "MODEL.SSD.SCALES", [0.2, 0.9]],
+            "MODEL.SSD.SCALES has 2 entries for 6 feature maps; give 7",
+            id="scales of priors",
+        ),
+        pytest.param(
+            [*_SSD, "MODEL.SSD.ASPECT_RATIOS", [[2.0], [2.0, 3.0]]],
+            "MODEL.SSD.ASPECT_RATIOS has 2 entries for 6 feature maps; give 1 or 6",
+            id="ratios of priors",
+        ),
+        pytest.param(
+            [*_SSD, "MODEL.SSD.STEPS", [8, 16]],
+            "MODEL.SSD.STEPS has 2 entries for 6 feature maps; give 0 or 6",
+            id="steps of priors",
+        ),
     ],
 )
 def test_values_that_do_not_go_together(overrides: list[object], message: str):

@@ -221,6 +221,22 @@ def test_semantic_labels_follow_the_image(cfg, make_record, save_image) -> None:
         TrainMapper.from_config(cfg)(wrong, _rng())
 
 
+def test_one_size_for_all_images_stretches_boxes_masks_and_keypoints(cfg, make_record) -> None:
+    cfg.INPUT.FIXED_SIZE = [72, 64]  # of 24 x 32: three times as high, twice as wide
+    cfg.MODEL.MASK_ON = cfg.MODEL.KEYPOINT_ON = True
+    triangle = np.array([2.0, 3, 12, 3, 12, 15])
+    record = make_record([[2, 3, 12, 15]], segmentations=[[triangle]])
+    record = replace(record, keypoints=np.array([[[2.0, 3, 2]] * 17]))
+    sample = TrainMapper.from_config(cfg)(record, _rng())
+    assert sample.size == (72, 64)
+    assert sample.ground_truth.boxes.tolist() == [[4, 9, 24, 45]]
+    assert sample.ground_truth.masks.tight_boxes().tolist() == [[4, 9, 24, 45]]
+    assert sample.ground_truth.keypoints[0, 0].tolist() == [4, 9, 2]
+    seen = TestMapper.from_config(cfg)
+    assert seen(record).size == seen.from_file(record.path).size == (72, 64)
+    assert torch.equal(seen(record).image, seen.from_file(record.path).image)
+
+
 def test_wrong_annotated_size_is_an_image_error(cfg, make_record) -> None:
     record = replace(make_record(), height=32, width=24)
     with pytest.raises(ImageError, match="32x24 but its annotation says 24x32"):

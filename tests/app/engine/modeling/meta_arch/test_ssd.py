@@ -191,7 +191,9 @@ def test_class_probs(model):
     model.keep_class_probs = True
     (found,) = model.detect([_sample(64, 96)])
     model.keep_class_probs = False
-    assert found.class_probs.shape == (len(found), 3)
+    # A softmax has the background, too.
+    assert found.class_probs.shape == (len(found), 4 if model.is_softmax else 3)
+    assert not model.is_softmax or torch.allclose(found.class_probs.sum(dim=1), torch.tensor(1.0))
     assert torch.equal(found.class_probs.gather(1, found.classes[:, None])[:, 0], found.scores)
     levels = model.dense_class_probs([_sample(64, 96), _sample(64, 96)])
     sizes = [(4, 6), (2, 3), (1, 2), (1, 1), (1, 1), (1, 1)]
