@@ -49,7 +49,7 @@ class SSDGraph(nn.Module):
         return found.boxes, found.scores, found.classes, found.class_probs
 
     def _found(self, boxes: Tensor, probs: Tensor, score_threshold: Tensor) -> Found:
-        """Apply NMS to the best priors of each class: (N, R, 4), (N, R, K or more), () -> (N, D)."""
+        """Apply NMS to the best priors of each class: (N, R, 4), (N, R, K or K + 1) -> (N, D)."""
         chosen, num_priors = self.detector.detection_filter, len(self.priors)
         of_class = probs[..., : self.detector.num_classes].transpose(1, 2)
         takes_part = of_class > score_threshold
