@@ -29,23 +29,24 @@ class ConvsAtCells(nn.Module):
 
         Row 0 is zero and belongs to all cells that are not wanted. At least one must be wanted.
         """
-        masks = [wanted]
+        pooled = [wanted]
         for _ in self.convs:
-            masks.insert(0, F.max_pool2d(masks[0], 3, stride=1, padding=1))
+            pooled.insert(0, F.max_pool2d(pooled[0], 3, stride=1, padding=1))
+        masks = [_bordered(mask) > 0 for mask in pooled]
         width = x.shape[3] + 2
         steps = torch.arange(-1, 2)
         around = (steps[:, None] * width + steps).flatten()
         rows = x.permute(0, 2, 3, 1).flatten(0, 2)
-        rows = rows.index_select(0, masks[0].flatten().nonzero()[:, 0])
+        rows = rows.index_select(0, (pooled[0] > 0).flatten().nonzero()[:, 0])
         for conv, (read, written) in zip(self.convs, pairwise(masks), strict=True):
-            index = _places(read)[_bordered(written).nonzero() + around]
+            index = _places(read)[written.nonzero() + around]
             if torch.compiler.is_exporting():
                 # torch 2.11 needs this to choose strides; the graph is also right for one cell.
                 torch._check(index.shape[0] > 1)
             patches = _with_zero(rows).index_select(0, index.flatten())
             patches = patches.view(1, index.shape[0], 1, 9 * rows.shape[1]).permute(0, 3, 1, 2)
             rows = conv(patches).permute(0, 2, 3, 1).flatten(0, 2)
-        places = _places(wanted).view(len(x), -1, width)
+        places = _places(masks[-1]).view(len(x), -1, width)
         return _with_zero(rows), places[:, 1:-1, 1:-1]
 
 
@@ -64,9 +65,9 @@ def _bordered(mask: Tensor) -> Tensor:
 
 
 def _places(mask: Tensor) -> Tensor:
-    """Number the cells that are 1 by 1, 2, ..., with a border, flattened."""
-    flat = _bordered(mask)
-    return (flat.cumsum(0) * flat).long()
+    """Number the cells that are True by 1, 2, ..., in a flat mask; integers, see `_indices`."""
+    ones = mask.to(torch.int64)
+    return ones.cumsum(0) * ones
 
 
 def _with_zero(rows: Tensor) -> Tensor:

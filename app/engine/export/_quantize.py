@@ -11,6 +11,7 @@ import onnx
 from onnxruntime import quantization
 
 from app.engine.errors import ImageError
+from app.engine.export._indices import float_indices
 from app.engine.export._integers import COPIES, for_integers, with_integers_kept
 from app.engine.predictor.onnx_predictor import OnnxPredictor
 
@@ -53,7 +54,10 @@ def quantized(
             calibrate_method=quantization.CalibrationMethod.MinMax,
             extra_options={"CalibMovingAverage": True},
         )
-        return with_integers_kept(onnx.load(target))
+        smaller = with_integers_kept(onnx.load(target))
+    faults = float_indices(smaller)
+    assert not faults, "\n".join(faults)
+    return smaller
 
 
 @contextmanager

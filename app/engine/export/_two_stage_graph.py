@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
-from app.engine.export._operators import nms_mask
+from app.engine.export._operators import crops, nms_mask
 from app.engine.export._parts import (
     Found,
     anchors_at,
@@ -23,7 +22,7 @@ from app.engine.export._parts import (
     rows_at,
     to_original,
 )
-from app.engine.layers.roi_pool import ROIPooler, assign_levels
+from app.engine.layers.roi_pool import CANONICAL_LEVEL, CANONICAL_SIDE, ROIPooler
 from app.engine.modeling.meta_arch._dense_filter import by_anchor
 from app.engine.modeling.meta_arch.generalized_rcnn import GeneralizedRCNN
 from app.engine.modeling.roi_heads.box_predictor import BoxPredictions, BoxPredictor
@@ -131,7 +130,7 @@ class TwoStageGraph(nn.Module):
         sides = boxes[:, :, 2:] - boxes[:, :, :2]
         valid = (sides > chosen.min_size).all(dim=2)
         # NMS gets ranks because logits may be negative, and a score of 0 means an absent box.
-        ranks = torch.arange(best.shape[1], 0, -1).float()[None] * valid.float()
+        ranks = _ranks(chosen.pre_nms_topk)[: best.shape[1]] * valid.float()
         kept = nms_mask(boxes, ranks[:, None], chosen.nms_thresh, chosen.post_nms_topk)[:, 0]
         return boxes, torch.where(kept, best, _ABSENT)
 
@@ -194,6 +193,12 @@ class TwoStageGraph(nn.Module):
         return predictor, mean, deltas.view(*deltas.shape[:2], -1, 4), boxes
 
 
+def _ranks(number: int) -> Tensor:
+    """Return falling numbers that bfloat16, too, can hold: 8 bits and an exponent."""
+    octaves, places = divide(torch.arange(number), 128)
+    return (256 - places) * 2.0**-octaves
+
+
 def _stages_of(heads: StandardROIHeads) -> list[tuple[nn.Module, BoxPredictor]]:
     pairs: list[tuple[nn.Module, nn.Module]] = [(heads.box_head, heads.box_predictor)]
     if isinstance(heads, CascadeROIHeads):
@@ -204,23 +209,38 @@ def _stages_of(heads: StandardROIHeads) -> list[tuple[nn.Module, BoxPredictor]]:
 def pooled(pooler: ROIPooler, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
     """Crop boxes (N, P, 4) from the level for their size: (N P, C, S, S)."""
     num_images, num_boxes, _ = boxes.shape
-    images = torch.arange(num_images)[:, None].expand(-1, num_boxes).reshape(-1, 1)
-    rois = torch.cat((images.to(boxes.dtype), boxes.reshape(-1, 4)), dim=1)
+    images = torch.arange(num_images)[:, None].expand(-1, num_boxes).flatten()
+    boxes = boxes.flatten(0, 1)
     if len(pooler.strides) == 1:
-        return _crops(pooler, maps[0], rois, pooler.strides[0])
-    levels = assign_levels(rois[:, 1:], pooler.strides)
+        return _crops(pooler, maps[0], boxes, images, pooler.strides[0])
+    levels = _levels(boxes, pooler.strides)
     parts = []
     # Places are counted and not sorted, so that the exporter knows the number of crops.
     place, before = torch.zeros_like(levels), levels.new_zeros(())
     for level, (feature, stride) in enumerate(zip(maps, pooler.strides, strict=True)):
         here = levels == level
-        parts.append(_crops(pooler, feature, rois[here.nonzero()[:, 0]], stride))
+        rows = here.nonzero()[:, 0]
+        parts.append(_crops(pooler, feature, boxes[rows], images[rows], stride))
         place = torch.where(here, before + here.to(torch.int64).cumsum(0) - 1, place)
         before = before + here.to(torch.int64).sum()
     return torch.cat(parts)[place]
 
 
-def _crops(pooler: ROIPooler, feature: Tensor, rois: Tensor, stride: int) -> Tensor:
-    size, aligned = (pooler.side, pooler.side), pooler.pooler_type == "ROIAlignV2"
-    crops: Tensor = roi_align(feature, rois, size, 1.0 / stride, pooler.sampling_ratio, aligned)
-    return crops
+def _levels(boxes: Tensor, strides: Sequence[int]) -> Tensor:
+    """`roi_pool.assign_levels` by comparisons, so that no level is computed in floats.
+
+    The level of a box is the number of levels whose smallest box is not larger: (M, 4) -> (M,).
+    """
+    sides = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+    shares = sides / CANONICAL_SIDE + 1e-8
+    smallest = [stride / 2**CANONICAL_LEVEL for stride in strides[1:]]
+    return torch.stack([(shares >= share).to(torch.int64) for share in smallest]).sum(dim=0)
+
+
+def _crops(
+    pooler: ROIPooler, feature: Tensor, boxes: Tensor, images: Tensor, stride: int
+) -> Tensor:
+    aligned = pooler.pooler_type == "ROIAlignV2"
+    side, ratio = pooler.side, pooler.sampling_ratio
+    cut: Tensor = crops(feature, boxes, images, side, stride, ratio, aligned)
+    return cut

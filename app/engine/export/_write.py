@@ -8,6 +8,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from app.engine.export._indices import float_indices
 from app.engine.export._operators import OPSET, TRANSLATIONS
 from app.engine.structures.size import Size
 
@@ -49,6 +50,8 @@ def to_onnx(
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     _name_dimensions(model)
+    faults = float_indices(model)
+    assert not faults, "\n".join(faults)
     set_metadata(model, metadata)
     return model
 

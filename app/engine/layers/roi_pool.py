@@ -14,8 +14,8 @@ from app.engine.config import CfgNode
 from app.engine.errors import ConfigError
 
 # A box of 224 x 224 pixels (an ImageNet input) is cropped from stride 16 (FPN, eq. 1).
-_CANONICAL_SIDE = 224
-_CANONICAL_LEVEL = 4
+CANONICAL_SIDE = 224
+CANONICAL_LEVEL = 4
 
 
 class ROIPooler(nn.Module):
@@ -93,5 +93,5 @@ def assign_levels(boxes: Tensor, strides: Sequence[int]) -> Tensor:
     """Return the index of the map that each box is cropped from: (M, 4) -> (M,) int64 in [0, L)."""
     lowest = round(math.log2(strides[0]))
     sides = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
-    levels = torch.floor(_CANONICAL_LEVEL + torch.log2(sides / _CANONICAL_SIDE + 1e-8))
+    levels = torch.floor(CANONICAL_LEVEL + torch.log2(sides / CANONICAL_SIDE + 1e-8))
     return levels.clamp(lowest, lowest + len(strides) - 1).to(torch.int64) - lowest
