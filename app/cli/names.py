@@ -15,11 +15,11 @@ from app.engine.config import (
     num_classes,
 )
 from app.engine.config.rules import IDS
-from app.engine.data.datasets.coco_classes import COCO_CLASSES
 from app.engine.data.datasets.dataset import Dataset
 from app.engine.data.datasets.renumber import Names, renumbered
 from app.engine.errors import ConfigError
 from app.engine.structures.class_names import match_names, plain_name
+from app.engine.structures.coco_classes import COCO_CLASSES
 from app.engine.trained.output_names import finds_classes, finds_stuff
 
 logger = logging.getLogger(__name__)

@@ -104,7 +104,7 @@ UNFIT: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "folder": (folder, "is a folder", ALWAYS),
     "detector of torchvision": (
         of(torchvision.models.detection.ssdlite320_mobilenet_v3_large),
-        "torchvision SSDLite",
+        "torchvision's SSDLite",
         ALWAYS,
     ),
     "classifier of another body": (of(torchvision.models.squeezenet1_1), "model", ALWAYS),

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from app.engine.checkpoint.kinds import folder_kind, foreign_kind
 from app.engine.checkpoint.layout import Naming, find_state
+from app.engine.checkpoint.torchvision_detectors import Kind, converted, kind_of, known_names
 from app.engine.errors import CheckpointError
 from app.engine.inert import RefusedError, StandIn, class_of, finished, stand_in
 from app.engine.pickles import read_pickle
@@ -37,22 +38,25 @@ _SAVE_ALONE = 'save the weights alone: torch.save({"model": model.state_dict()},
 class StateFile:
     """The content of a checkpoint file.
 
-    model       name in the file -> tensor on the CPU
+    model       name in the file -> tensor on the CPU; the engine's names if `kind` is given
     naming      library whose names these are
     heuristics  whether names lack prefixes and must be matched by their ends
     extra       everything else at the top level: iteration, class names, optimizer, ...
+    kind        the detector of torchvision that it was
     """
 
     model: dict[str, Tensor]
     naming: Naming
     heuristics: bool
     extra: dict[str, Any] = field(default_factory=dict)
+    kind: Kind | None = None
 
 
 def read_checkpoint(path: Path) -> StateFile:
     """Read `path`, which may end in `?matching_heuristics=True`, as detectron2 writes it.
 
-    Raises CheckpointError if the file is missing, damaged, unsafe or has no weights.
+    Detectors of torchvision are converted. Raises CheckpointError if the file is missing, damaged,
+    unsafe, has no weights, or those of an unknown detector.
     """
     forced = path.name.endswith(_MATCHING_QUERY)
     if forced:
@@ -71,7 +75,11 @@ def read_checkpoint(path: Path) -> StateFile:
         keys = ", ".join(str(key) for key in list(content)[:5]) or "nothing"
         raise CheckpointError(f"{path}: holds no weights (it holds {keys}); choose another file")
     _check_tensors(path, model)
-    return StateFile(model, found.naming, found.heuristics or forced, found.extra)
+    detector = kind_of(model, path) if found.naming == "detectron2" else None
+    if detector is None:
+        return StateFile(model, found.naming, found.heuristics or forced, found.extra)
+    model = converted(model, detector, path)
+    return StateFile(model, "detectron2", False, known_names(model) | found.extra, detector)
 
 
 def _check_tensors(path: Path, model: Mapping[str, Tensor]) -> None:

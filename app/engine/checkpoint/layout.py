@@ -47,19 +47,6 @@ _COUNTERS = ("n_averaged", "steps", "num_updates", "updates")
 
 _DEPTH = 3
 
-_TORCHVISION_DETECTORS = (
-    ("roi_heads.keypoint_predictor.kps_score_lowres.", "Keypoint R-CNN"),
-    ("roi_heads.mask_predictor.mask_fcn_logits.", "Mask R-CNN"),
-    ("rpn.head.", "Faster R-CNN"),
-    ("head.regression_head.bbox_ctrness.", "FCOS"),
-    ("head.classification_head.module_list.0.0.", "SSDLite"),
-    ("head.classification_head.module_list.", "SSD"),
-    ("head.classification_head.", "RetinaNet"),
-    ("backbone.body.", "detector"),
-    ("backbone.fpn.inner_blocks.", "detector"),
-)
-"""Beginnings of names in torchvision.models.detection that do not occur in detectron2."""
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -92,8 +79,8 @@ class _Table:
 def find_state(content: Mapping[Any, Any], path: Path, *, is_pickle: bool) -> Found:
     """Find the weights in the `content` of the file at `path`.
 
-    Raises CheckpointError for several sets of weights of which none has a known key, for a whole
-    model as an object of its class, and for a detector of torchvision.
+    Raises CheckpointError for several sets of weights of which none has a known key, and for a
+    whole model as an object of its class.
     """
     if is_pickle and _is_caffe2(content):
         blobs = content.get("blobs", content)
@@ -105,7 +92,6 @@ def find_state(content: Mapping[Any, Any], path: Path, *, is_pickle: bool) -> Fo
         return Found({}, "detectron2", False, {})
     extra = {name: value for name, value in content.items() if name not in table.keys[:1]}
     naming, heuristics = _naming(table, extra)
-    _refuse_torchvision_detector(table.weights, path)
     return Found(table.weights, naming, heuristics, extra if table.keys else {})
 
 
@@ -215,16 +201,6 @@ def _naming(table: _Table, extra: Mapping[str, Any]) -> tuple[Naming, bool]:
     if any(name.startswith(first) for name in table.weights):
         return "torchvision", True
     return "detectron2", bool(table.keys and extra.get("matching_heuristics"))
-
-
-def _refuse_torchvision_detector(names: Collection[str], path: Path) -> None:
-    for start, kind in _TORCHVISION_DETECTORS:
-        if any(name.startswith(start) for name in names):
-            raise CheckpointError(
-                f"{path}: the weights of a torchvision {kind}, whose layers differ from those of "
-                "this program (order of classes, anchors, preprocessing), so they are not loaded; "
-                "use weights under detectron2's names, or torchvision's ImageNet classifiers"
-            )
 
 
 def _refuse_objects(content: Any, path: Path) -> None:

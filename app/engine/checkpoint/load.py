@@ -18,6 +18,7 @@ from app.engine.checkpoint.class_rows import (
 from app.engine.checkpoint.files import StateFile, read_checkpoint
 from app.engine.checkpoint.fit import check_body, check_numbers, foreign_layers
 from app.engine.checkpoint.match import match_by_suffix, rename, with_background_last
+from app.engine.checkpoint.torchvision_detectors import require_config
 from app.engine.errors import CheckpointError
 from app.engine.layers.norm import FrozenBatchNorm2d
 
@@ -178,6 +179,8 @@ def _plan(
     file = read_checkpoint(path)
     state = _in_engine_names(file)
     model_state = model.state_dict()
+    if file.kind is not None:
+        require_config(path, file.kind, state, _shapes(model_state), convention=_convention(model))
     matches = _match(model_state, state, file)
     values = {key: state[file_key] for key, file_key in matches.items()}
     old_classes = named_classes(file) or list(file_class_names or ())
@@ -217,6 +220,11 @@ def _plan(
     check_body(path, in_model, in_file, unused, heuristics=file.heuristics)
     check_numbers(path, {key: values[key] for key in loaded}, model_state)
     return _Plan(report, fitting, folded)
+
+
+def _convention(model: nn.Module) -> str:
+    """The library whose anchors a model has; "" without anchors."""
+    return next((str(m.convention) for m in model.modules() if hasattr(m, "convention")), "")
 
 
 def named_classes(file: StateFile) -> list[str]:

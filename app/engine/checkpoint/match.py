@@ -49,7 +49,7 @@ _CAFFE2: tuple[tuple[str, str], ...] = (
     (r"kps\.score\.", f"{_KEYPOINT_HEAD}.score."),
 )
 
-_TORCHVISION: tuple[tuple[str, str], ...] = (
+TORCHVISION_RESNET: tuple[tuple[str, str], ...] = (
     (r"^(conv1|bn1)\.", r"stem.\1."),
     (r"\.downsample\.0\.", ".shortcut."),
     (r"\.downsample\.1\.", ".shortcut.norm."),
@@ -59,11 +59,12 @@ _TORCHVISION: tuple[tuple[str, str], ...] = (
     (r"^layer3\.", "res4."),
     (r"^layer4\.", "res5."),
 )
+"""All of these rules are applied to a name, one after the other."""
 
 
 def rename(names: Iterable[str], naming: Naming) -> dict[str, str]:
     """Name in the file -> the engine's name, which may still lack prefixes."""
-    rules = {"caffe2": _CAFFE2, "torchvision": _TORCHVISION}.get(naming, ())
+    rules = {"caffe2": _CAFFE2, "torchvision": TORCHVISION_RESNET}.get(naming, ())
     renamed = {}
     for name in names:
         renamed[name] = name
@@ -75,7 +76,7 @@ def rename(names: Iterable[str], naming: Naming) -> dict[str, str]:
 
 
 def with_background_last(name: str, tensor: Tensor) -> Tensor:
-    """Move the background of a Caffe2 tensor from class 0 to class K, or remove it."""
+    """Move the background of a tensor of Caffe2 or torchvision from class 0 to K, or remove it."""
     if name.startswith("bbox_pred."):
         return tensor[4:]
     if name.startswith("mask_head.predictor."):

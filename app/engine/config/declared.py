@@ -47,14 +47,18 @@ BODIES: dict[str, Body] = {
     ),
     "mobilenetv3": Body(
         section="MODEL.MOBILENETV3",
-        strides={"mv2": 4, "mv3": 8, "mv4": 16, "mv5": 32, "mv4_wide": 16, "mv5_wide": 32},
+        strides={
+            **{"mv2": 4, "mv3": 8, "mv4": 16, "mv5": 32},
+            **{"mv4_wide": 16, "mv5_wide": 32, "mv5_first": 32},
+        },
         keys={
             # maps to return
             "OUT_FEATURES": (
                 ["mv2", "mv3", "mv4", "mv5"],
-                listed(one_of("mv2", "mv3", "mv4", "mv5", "mv4_wide", "mv5_wide")),
+                listed(one_of("mv2", "mv3", "mv4", "mv5", "mv4_wide", "mv5_wide", "mv5_first")),
             ),
             "NORM": ("FrozenBN", BODY_NORM),
+            "NORM_EPS": (0.001, SHARE),  # added to variances; 1e-5 in torchvision's Faster R-CNN
             "REDUCED_TAIL": (
                 False,
                 SWITCH,
@@ -169,6 +173,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             "SCORE_THRESH_TEST": (0.2, SHARE),  # keep sqrt(class * centerness) > this
             "TOPK_CANDIDATES_TEST": (1000, COUNT),  # per level before NMS
             "NMS_THRESH_TEST": (0.6, SHARE),  # class-wise NMS IoU
+            "CLIP_BEFORE_NMS": (False, SWITCH),  # clip boxes to the image before NMS, not after it
         },
         norms={"MODEL.FCOS.NORM": ("MODEL.FPN.OUT_CHANNELS",)},
         has_graph=True,

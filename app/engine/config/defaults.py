@@ -38,7 +38,7 @@ DETECTRON2: dict[str, Any] = {
             "MIN_SIZE": 0,  # drop proposals whose w or h <= this (network-input pixels)
         },
         "ANCHOR_GENERATOR": {
-            "NAME": "DefaultAnchorGenerator",  # the only one
+            "NAME": "DefaultAnchorGenerator",  # TorchvisionAnchorGenerator for its weights
             # list per level (or one list broadcast) of sqrt(area) in input pixels
             "SIZES": [[32, 64, 128, 256, 512]],
             "ASPECT_RATIOS": [[0.5, 1.0, 2.0]],  # h/w, list per level or broadcast
@@ -284,8 +284,15 @@ OWN: dict[str, Any] = {
             # input of P6/P7: '' = the last bottom-up map, 'p5' as FCOS takes it
             "TOP_BLOCK_IN_FEATURE": "",
         },
+        "RPN": {
+            "SCORE_THRESH": 0.0,  # drop proposals whose probability of an object is lower
+        },
         "RETINANET": {
             "CONV_DIM": 0,  # width of the towers; 0 = FPN channels
+            "CLIP_BEFORE_NMS": False,  # clip boxes to the image before NMS, not after it
+        },
+        "RESNETS": {
+            "NORM_EPS": 1e-5,  # added to variances; 0 for torchvision's first detectors
         },
     },
     "INPUT": {

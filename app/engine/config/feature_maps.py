@@ -1,6 +1,6 @@
 """Names and strides of the feature maps of a network, without building it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from app.engine.config.backbone_names import has_neck, parts
@@ -42,7 +42,16 @@ def pyramid_maps(leaves: Leaves, body: dict[str, int]) -> dict[str, int]:
     """Return map -> stride of the pyramid on the maps of the body."""
     strides = [body[name] for name in leaves["MODEL.FPN.IN_FEATURES"]]
     strides += [strides[-1] << 1 + level for level in range(_neck(leaves).extra_levels)]
-    return {f"p{stride.bit_length() - 1}": stride for stride in strides}
+    return dict(zip(pyramid_names(strides), strides, strict=True))
+
+
+def pyramid_names(strides: Sequence[int]) -> list[str]:
+    """The names of a pyramid's maps: p<k> of stride 2**k, and p<k>b for the second of them."""
+    names: list[str] = []
+    for stride in strides:
+        name = f"p{stride.bit_length() - 1}"
+        names.append(f"{name}b" if name in names else name)
+    return names
 
 
 def _body(leaves: Leaves) -> Body:
@@ -62,14 +71,17 @@ def _pyramid_faults(leaves: Leaves, body: dict[str, int]) -> Iterator[Fault]:
             key, f"{key} is {list(names)}, but the body gives {', '.join(body)}", others=others
         )
         return
-    if any(body[coarse] != 2 * body[fine] for fine, coarse in pairwise(names)):
+    strides = [body[name] for name in names]
+    rises = all(b in (a, 2 * a) for a, b in pairwise(strides))
+    if not rises or any(strides.count(stride) > 2 for stride in strides):
         yield Fault(
             key,
-            f"{key} is {list(names)}, but each map must have twice the stride of the one before",
+            f"{key} is {list(names)}, but each map must have twice the stride of the one before "
+            "(two maps may have the same)",
             others=(*others, "MODEL.RESNETS.RES5_DILATION"),
         )
     top, last = "MODEL.FPN.TOP_BLOCK_IN_FEATURE", names[-1]
-    known = ("", last, f"p{body[last].bit_length() - 1}")
+    known = ("", last, pyramid_names(strides)[-1])
     if _neck(leaves).has_top_block and leaves[top] not in known:
         yield Fault(top, f"{top} is {leaves[top]!r}, but must be '', {known[1]} or {known[2]}")
 

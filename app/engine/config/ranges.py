@@ -113,6 +113,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "POST_NMS_TOPK_TRAIN": COUNT,
         "POST_NMS_TOPK_TEST": COUNT,
         "NMS_THRESH": SHARE,
+        "SCORE_THRESH": SHARE,
         "CONV_DIMS": listed(
             Rule(
                 "",
@@ -196,6 +197,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "BBOX_REG_WEIGHTS": FOUR_WEIGHTS,
         "SMOOTH_L1_LOSS_BETA": FACTOR,
         "CONV_DIM": whole(0, MAX_WIDTH),
+        "CLIP_BEFORE_NMS": SWITCH,
     },
     "MODEL.RESNETS": {
         "OUT_FEATURES": listed(one_of("stem", "res2", "res3", "res4", "res5")),
@@ -203,6 +205,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "NORM": NORM,
         "WIDTH_PER_GROUP": whole(1, 1024),
         "STRIDE_IN_1X1": SWITCH,
+        "NORM_EPS": SHARE,
         "RES2_OUT_CHANNELS": whole(1, 2048),
         "STEM_OUT_CHANNELS": whole(1, 2048),
         "DEFORM_ON_PER_STAGE": listed(SWITCH, least=4, most=4),

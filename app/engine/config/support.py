@@ -20,7 +20,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.META_ARCHITECTURE": tuple(ARCHITECTURES),
     "MODEL.BACKBONE.NAME": tuple(combinations(BODIES, NECKS)),
     "MODEL.PROPOSAL_GENERATOR.NAME": ("RPN", "PrecomputedProposals"),
-    "MODEL.ANCHOR_GENERATOR.NAME": ("DefaultAnchorGenerator",),
+    "MODEL.ANCHOR_GENERATOR.NAME": ("DefaultAnchorGenerator", "TorchvisionAnchorGenerator"),
     "MODEL.FPN.FUSE_TYPE": ("sum", "avg"),
     "MODEL.RPN.HEAD_NAME": ("StandardRPNHead",),
     "MODEL.RPN.BBOX_REG_LOSS_TYPE": _BOX_LOSSES,

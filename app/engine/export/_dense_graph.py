@@ -15,6 +15,7 @@ from app.engine.export._operators import nms_mask
 from app.engine.export._parts import (
     Found,
     anchors_at,
+    clipped,
     decoded,
     divide,
     normalized,
@@ -24,6 +25,7 @@ from app.engine.export._parts import (
 from app.engine.modeling.meta_arch._dense_filter import by_anchor
 from app.engine.modeling.meta_arch.fcos import FCOS
 from app.engine.modeling.meta_arch.retinanet import RetinaNet
+from app.engine.structures.size import Size
 
 _FINE = 2
 """Number of levels whose boxes are computed for the best pairs only; the others have few cells."""
@@ -63,12 +65,13 @@ class DenseGraph(nn.Module):
         detector = self.detector
         maps = detector.backbone(normalized(detector, images, sizes))
         features = [maps[name] for name in detector.in_features]
+        cells = [(feature.shape[2], feature.shape[3]) for feature in features]
         levels: list[_BestPairs] = []
         for level, predicted in enumerate(zip(features, *self._predict(features), strict=True)):
             num_before = sum(of_level.probs.shape[1] for of_level in levels)
-            levels.append(self._best_pairs(level, num_before, *predicted, score_threshold))
+            levels.append(self._best_pairs(level, num_before, cells, *predicted, score_threshold))
         joined = _BestPairs(*(torch.cat(parts, dim=1) for parts in zip(*levels, strict=True)))
-        found = to_original(self._found(joined, score_threshold), sizes, original_sizes)
+        found = to_original(self._found(joined, sizes, score_threshold), sizes, original_sizes)
         return found.boxes, found.scores, found.classes, found.class_probs
 
     def _predict(self, features: list[Tensor]) -> _Maps:
@@ -89,13 +92,17 @@ class DenseGraph(nn.Module):
         self,
         level: int,
         num_before: int,
+        cells: Sequence[Size],
         feature: Tensor,
         logits: Tensor,
         deltas: Tensor | None,
         centerness: Tensor | None,
         score_threshold: Tensor,
     ) -> _BestPairs:
-        """Return the best of a level; `num_before`: number of best anchors of earlier levels.
+        """Return the best of a level.
+
+        num_before  number of best anchors of earlier levels
+        cells       height and width of the map of each level
 
         The best pairs are searched among the anchors with the highest best scores, since no other
         anchor can be part of one.
@@ -120,7 +127,7 @@ class DenseGraph(nn.Module):
         return _BestPairs(
             probs,
             deltas_at,
-            anchors_at(self.detector.anchor_generator, level, index, logits.shape[3]),
+            anchors_at(self.detector.anchor_generator, level, index, cells),
             scores,
             pair + num_before * num_classes,
         )
@@ -138,13 +145,15 @@ class DenseGraph(nn.Module):
         deltas: Tensor = rows.view(-1, 4)[place]
         return deltas
 
-    def _found(self, best: _BestPairs, score_threshold: Tensor) -> Found:
+    def _found(self, best: _BestPairs, sizes: Tensor, score_threshold: Tensor) -> Found:
         """Apply NMS and return the best detections, (N, D), in pixels of the network's input."""
         num_classes, chosen = self.detector.num_classes, self.detector.detection_filter
         scores = best.scores
         place, classes = divide(best.pairs, num_classes)
         boxes = decoded(self.detector.coder, best.deltas, best.anchors)
         boxes = rows_at(boxes, place)
+        if chosen.clip_first:
+            boxes = clipped(boxes, sizes)
         one_hot = classes[:, None, :] == torch.arange(num_classes)[None, :, None]
         takes_part = one_hot & (scores > score_threshold)[:, None, :]
         of_class = torch.where(takes_part, scores[:, None, :], 0.0)

@@ -4,6 +4,7 @@ N: images, S: pairs of anchor and class, D: detections of an image at most, K: c
 A: anchors at a cell
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from app.engine.modeling.anchors import AnchorGenerator
 from app.engine.modeling.box_regression import Coder
 from app.engine.modeling.detector import Detector
+from app.engine.structures.size import Size
 
 
 class Found(NamedTuple):
@@ -70,14 +72,19 @@ def rows_at(values: Tensor, index: Tensor) -> Tensor:
     return rows.view(*index.shape, num_values)
 
 
-def anchors_at(generator: AnchorGenerator, level: int, index: Tensor, width: int) -> Tensor:
-    """Return anchors (N, S, 4) of a level by their index (N, S) in the order (H, W, A)."""
+def anchors_at(
+    generator: AnchorGenerator, level: int, index: Tensor, sizes: Sequence[Size]
+) -> Tensor:
+    """Return anchors (N, S, 4) of a level by their index (N, S) in the order (H, W, A).
+
+    sizes  height and width of the map of each level, in cells
+    """
     cells = generator.cells()[level]
-    stride = generator.strides[level]
+    down, right = generator.steps(sizes)[level]
     cell, shape = divide(index, len(cells))
-    row, column = divide(cell, width)
-    x = column.float() * stride + generator.offset * stride
-    y = row.float() * stride + generator.offset * stride
+    row, column = divide(cell, sizes[level][1])
+    x = column.float() * right + generator.offset * right
+    y = row.float() * down + generator.offset * down
     return torch.stack((x, y, x, y), dim=2) + cells[shape]
 
 

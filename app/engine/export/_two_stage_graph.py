@@ -31,6 +31,7 @@ from app.engine.modeling.roi_heads.mask_head import MaskHead
 from app.engine.modeling.roi_heads.res5 import Res5ROIHeads
 from app.engine.modeling.roi_heads.standard import StandardROIHeads
 from app.engine.modeling.rpn import RPN
+from app.engine.structures.size import Size
 
 _ABSENT = -1e30
 """Logit of an absent box."""
@@ -103,8 +104,9 @@ class TwoStageGraph(nn.Module):
     def _propose(self, features: Mapping[str, Tensor], sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Return proposals (N, P, 4), best first, and whether each is present (N, P) bool."""
         maps = [features[name] for name in self.rpn.in_features]
+        cells = [(feature.shape[2], feature.shape[3]) for feature in maps]
         levels = [
-            self._best_of_level(level, logits, deltas, sizes)
+            self._best_of_level(level, cells, logits, deltas, sizes)
             for level, (logits, deltas) in enumerate(zip(*self.rpn.rpn_head(maps), strict=True))
         ]
         boxes, logits = (torch.cat([level[i] for level in levels], dim=1) for i in range(2))
@@ -114,21 +116,22 @@ class TwoStageGraph(nn.Module):
         return proposals, logits > _ABSENT / 2
 
     def _best_of_level(
-        self, level: int, logits: Tensor, deltas: Tensor, sizes: Tensor
+        self, level: int, cells: Sequence[Size], logits: Tensor, deltas: Tensor, sizes: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return boxes (N, P, 4) of a level and their logits (N, P), `_ABSENT` if suppressed."""
         chosen = self.rpn.test_filter
-        width = logits.shape[3]
         flat = by_anchor(logits, 1).flatten(1)
         best, anchors = flat.topk(torch.sym_min(chosen.pre_nms_topk, flat.shape[1]), dim=1)
         boxes = decoded(
             self.rpn.coder,
             rows_at(by_anchor(deltas, 4), anchors),
-            anchors_at(self.rpn.anchor_generator, level, anchors, width),
+            anchors_at(self.rpn.anchor_generator, level, anchors, cells),
         )
         boxes = clipped(boxes, sizes)
         sides = boxes[:, :, 2:] - boxes[:, :, :2]
         valid = (sides > chosen.min_size).all(dim=2)
+        if chosen.score_thresh:
+            valid = valid & (best.sigmoid() >= chosen.score_thresh)
         # NMS gets ranks because logits may be negative, and a score of 0 means an absent box.
         ranks = _ranks(chosen.pre_nms_topk)[: best.shape[1]] * valid.float()
         kept = nms_mask(boxes, ranks[:, None], chosen.nms_thresh, chosen.post_nms_topk)[:, 0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.engine.checkpoint.detectron2_file import detectron2_yaml, save_detectron2
 from app.engine.config import CfgNode, portable
-from app.engine.config.defaults import DETECTRON2
+from app.engine.config.defaults import DETECTRON2, OWN
 from app.engine.config.traits import Form
 from app.engine.data.images.depth import Depth
 from app.engine.export._job import ExportJob
@@ -25,6 +25,12 @@ _ARCHITECTURES = (
     "RetinaNet",
     "SemanticSegmentor",
 )
+_OWN_KEYS = {
+    "RETINANET": ("CONV_DIM", "CLIP_BEFORE_NMS"),
+    "RPN": ("SCORE_THRESH",),
+    "RESNETS": ("NORM_EPS",),
+}
+"""Keys that detectron2 lacks; with their defaults a model is one of detectron2's."""
 _RESNETS = (
     "build_resnet_backbone",
     "build_resnet_fpn_backbone",
@@ -76,5 +82,10 @@ def unknown_to_detectron2(cfg: CfgNode) -> Iterator[str]:
         yield f"MODEL.BACKBONE.NAME {model.BACKBONE.NAME}"
     if model.FPN.TOP_BLOCK_IN_FEATURE not in ("", "res5"):
         yield f"MODEL.FPN.TOP_BLOCK_IN_FEATURE {model.FPN.TOP_BLOCK_IN_FEATURE}"
-    if model.META_ARCHITECTURE == "RetinaNet" and model.RETINANET.CONV_DIM:
-        yield f"MODEL.RETINANET.CONV_DIM {model.RETINANET.CONV_DIM}"
+    for section, keys in _OWN_KEYS.items():
+        for key in keys:
+            value = model[section][key]
+            if value != OWN["MODEL"][section][key]:
+                yield f"MODEL.{section}.{key} {value}"
+    if model.ANCHOR_GENERATOR.NAME != "DefaultAnchorGenerator":
+        yield f"MODEL.ANCHOR_GENERATOR.NAME {model.ANCHOR_GENERATOR.NAME}"

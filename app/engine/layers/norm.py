@@ -228,6 +228,13 @@ def mobile_norm(name: str, channels: int) -> nn.Module:
     return kind(channels, eps=MOBILE_EPS, momentum=MOBILE_MOMENTUM)
 
 
+def set_eps(module: nn.Module, eps: float) -> None:
+    """Set the number that batch norms inside `module` add to variances."""
+    for child in module.modules():
+        if isinstance(child, nn.BatchNorm2d | nn.SyncBatchNorm | FrozenBatchNorm2d):
+            child.eps = eps
+
+
 def freeze_batch_norm(module: nn.Module) -> nn.Module:
     """Replace every batch norm in `module` by a frozen one with the same values."""
     if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):

@@ -1,13 +1,14 @@
 """Anchors: prior boxes of several sizes and aspect ratios at every cell of a feature map.
 
 L: number of levels, A: anchors at one cell, H, W: height and width of a feature map in cells.
-The flattened order is (y, x, anchor); within a cell, the size varies slowest.
+The flattened order is (y, x, anchor); within a cell, the size varies slowest (in torchvision the
+aspect ratio).
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,11 @@ class AnchorGenerator(AnchorGrid):
     """Anchors by their sizes, square roots of areas in pixels, and their ratios h / w.
 
     `cells` are centred at the origin: (A, 4).
+
+    convention  the library whose anchors these are; weights of another one do not fit
     """
+
+    convention = "detectron2"
 
     def __init__(
         self,
@@ -73,7 +78,7 @@ class AnchorGenerator(AnchorGrid):
         num_levels = len(strides)
         super().__init__(
             [
-                cell_anchors(level_sizes, ratios)
+                self.cell(level_sizes, ratios)
                 for level_sizes, ratios in zip(
                     for_each_level(sizes, num_levels),
                     for_each_level(aspect_ratios, num_levels),
@@ -84,11 +89,11 @@ class AnchorGenerator(AnchorGrid):
         self.strides = list(strides)
         self.offset = offset
 
-    @classmethod
-    def from_config(cls, cfg: CfgNode, strides: Sequence[int]) -> Self:
+    @staticmethod
+    def from_config(cfg: CfgNode, strides: Sequence[int]) -> "AnchorGenerator":
         """The generator for feature maps of the given strides."""
         node = cfg.MODEL.ANCHOR_GENERATOR
-        return cls(
+        return GENERATORS[node.NAME](
             sizes=node.SIZES,
             aspect_ratios=node.ASPECT_RATIOS,
             strides=strides,
@@ -98,17 +103,54 @@ class AnchorGenerator(AnchorGrid):
     def of_sizes(self, sizes: Sequence[Size]) -> list[Tensor]:
         """The anchors of maps of these sizes: L tensors (H * W * A, 4)."""
         return [
-            (self._shifts(size, stride, cell)[:, None] + cell).reshape(-1, 4)
-            for size, stride, cell in zip(sizes, self.strides, self.cells(), strict=True)
+            (self._shifts(size, step, cell)[:, None] + cell).reshape(-1, 4)
+            for size, step, cell in zip(sizes, self.steps(sizes), self.cells(), strict=True)
         ]
 
-    def _shifts(self, size: Size, stride: int, like: Tensor) -> Tensor:
-        height, width = size
-        start = self.offset * stride
-        x = torch.arange(width, device=like.device, dtype=like.dtype) * stride + start
-        y = torch.arange(height, device=like.device, dtype=like.dtype) * stride + start
+    def steps(self, sizes: Sequence[Size]) -> list[tuple[int, int]]:
+        """Pixels from one cell to the next, down and to the right, of each of the L maps."""
+        return [(stride, stride) for stride in self.strides]
+
+    @staticmethod
+    def cell(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
+        """The anchors of one cell, centred at the origin: (A, 4)."""
+        return cell_anchors(sizes, aspect_ratios)
+
+    def _shifts(self, size: Size, step: tuple[int, int], like: Tensor) -> Tensor:
+        (height, width), (down, right) = size, step
+        x = torch.arange(width, device=like.device, dtype=like.dtype)
+        y = torch.arange(height, device=like.device, dtype=like.dtype)
+        x, y = x * right + self.offset * right, y * down + self.offset * down
         y, x = torch.meshgrid(y, x, indexing="ij")
         return torch.stack((x, y, x, y), dim=-1).reshape(-1, 4)
+
+
+class TorchvisionAnchorGenerator(AnchorGenerator):
+    """The anchors of torchvision's detectors.
+
+    Corners are whole pixels, within a cell the aspect ratio varies slowest, the first cell is
+    centred at the image's corner, and the cells of a coarse map are as far apart as the network's
+    input has pixels for each, rounded down: less than the stride where that does not divide it.
+    """
+
+    convention = "torchvision"
+
+    def steps(self, sizes: Sequence[Size]) -> list[tuple[int, int]]:
+        """As of `AnchorGenerator`; the finest map has a cell for each of its strides."""
+        height, width = (cells * self.strides[0] for cells in sizes[0])
+        return [(height // rows, width // columns) for rows, columns in sizes]
+
+    @staticmethod
+    def cell(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
+        """As of `AnchorGenerator`, rounded and in another order."""
+        return torch.cat([cell_anchors(sizes, [ratio]) for ratio in aspect_ratios]).round()
+
+
+GENERATORS: dict[str, type[AnchorGenerator]] = {
+    "DefaultAnchorGenerator": AnchorGenerator,
+    "TorchvisionAnchorGenerator": TorchvisionAnchorGenerator,
+}
+"""The values of `MODEL.ANCHOR_GENERATOR.NAME`."""
 
 
 def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:

@@ -29,6 +29,7 @@ class ProposalFilter:
     post_nms_topk  number of the best proposals of one image that are kept after NMS
     nms_thresh     of two boxes of a level with a higher IoU, NMS drops the worse
     min_size       both sides must exceed this, in pixels of the network's input
+    score_thresh   probability of an object that proposals must have
     strict         raise an error if a box or logit is not finite, instead of dropping it
     """
 
@@ -36,6 +37,7 @@ class ProposalFilter:
     post_nms_topk: int
     nms_thresh: float = 0.7
     min_size: float = 0.0
+    score_thresh: float = 0.0
     strict: bool = False
 
     @classmethod
@@ -47,6 +49,7 @@ class ProposalFilter:
             post_nms_topk=rpn.POST_NMS_TOPK_TRAIN if training else rpn.POST_NMS_TOPK_TEST,
             nms_thresh=rpn.NMS_THRESH,
             min_size=cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE,
+            score_thresh=rpn.SCORE_THRESH,
             strict=training,
         )
 
@@ -70,6 +73,8 @@ class ProposalFilter:
         )
         boxes = torch.minimum(boxes.clamp(min=0), corners[:, None])
         valid = finite & box_ops.nonempty(boxes, self.min_size)
+        if self.score_thresh:
+            valid &= best_logits.sigmoid() >= self.score_thresh
         # Synchronise with the device once, not once for each image.
         *counts, num_finite = torch.cat((valid.sum(dim=1), finite.sum()[None])).tolist()
         if self.strict and num_finite < finite.numel():

@@ -19,10 +19,10 @@ from app.cli.arguments import parse
 from app.cli.detect import classes_of
 from app.cli.train import _devices
 from app.engine.config import load_config
-from app.engine.data.datasets.coco_classes import COCO_CLASSES
 from app.engine.data.datasets.panoptic import read_segments
 from app.engine.data.images.finding import find_images
 from app.engine.errors import ConfigError, DatasetError
+from app.engine.structures.coco_classes import COCO_CLASSES
 from app.places import CONFIG_ROOT
 
 KEYPOINTS = "COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x.yaml"

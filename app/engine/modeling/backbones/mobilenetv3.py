@@ -1,13 +1,17 @@
-"""MobileNetV3-Large (arXiv:1905.02244): maps mv2 .. mv5 of strides 4 .. 32, wide ones for SSD."""
+"""MobileNetV3-Large (arXiv:1905.02244): maps mv2 .. mv5 of strides 4 .. 32.
+
+Others are for torchvision's detectors: wide ones for SSD; the first block's of stride 32 and the
+wide one of stride 32 for Faster R-CNN.
+"""
 
 from functools import partial
 
 from torch import nn
 
 from app.engine.config import CfgNode
-from app.engine.config.rules import BODY_NORM, SWITCH, listed, one_of
+from app.engine.config.rules import BODY_NORM, SHARE, SWITCH, listed, one_of
 from app.engine.config.traits import Body
-from app.engine.layers.norm import MOBILE_EPS, MOBILE_MOMENTUM
+from app.engine.layers.norm import MOBILE_MOMENTUM
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones._torchvision import (
     FeaturesBackbone,
@@ -18,14 +22,18 @@ from app.engine.modeling.backbones._torchvision import (
 
 TRAITS = Body(
     section="MODEL.MOBILENETV3",
-    strides={"mv2": 4, "mv3": 8, "mv4": 16, "mv5": 32, "mv4_wide": 16, "mv5_wide": 32},
+    strides={
+        **{"mv2": 4, "mv3": 8, "mv4": 16, "mv5": 32},
+        **{"mv4_wide": 16, "mv5_wide": 32, "mv5_first": 32},
+    },
     keys={
         # maps to return
         "OUT_FEATURES": (
             ["mv2", "mv3", "mv4", "mv5"],
-            listed(one_of("mv2", "mv3", "mv4", "mv5", "mv4_wide", "mv5_wide")),
+            listed(one_of("mv2", "mv3", "mv4", "mv5", "mv4_wide", "mv5_wide", "mv5_first")),
         ),
         "NORM": ("FrozenBN", BODY_NORM),
+        "NORM_EPS": (0.001, SHARE),  # added to variances; 1e-5 in torchvision's Faster R-CNN
         "REDUCED_TAIL": (False, SWITCH),  # half the channels from mv5 on, as in SSDLite from COCO
     },
     first_weight="features.0.",
@@ -43,7 +51,7 @@ def build_mobilenetv3_backbone(cfg: CfgNode) -> FeaturesBackbone:
         "mobilenet_v3_large",
         weights=None,
         reduced_tail=mobilenet.REDUCED_TAIL,
-        norm_layer=partial(nn.BatchNorm2d, eps=MOBILE_EPS, momentum=MOBILE_MOMENTUM),
+        norm_layer=partial(nn.BatchNorm2d, eps=mobilenet.NORM_EPS, momentum=MOBILE_MOMENTUM),
     )
     return FeaturesBackbone(
         with_norm(network.features, mobilenet.NORM),
@@ -62,4 +70,5 @@ def _taps(*, reduction: int) -> dict[str, TapPoint]:
         "mv5": TapPoint(15, ShapeSpec(160 // reduction, 32)),
         "mv4_wide": TapPoint(13, ShapeSpec(672, 16), inside="block"),
         "mv5_wide": TapPoint(16, ShapeSpec(960 // reduction, 32)),
+        "mv5_first": TapPoint(13, ShapeSpec(160 // reduction, 32)),
     }

@@ -15,7 +15,7 @@ from app.engine.config import CfgNode
 from app.engine.config.traits import Body
 from app.engine.layers.conv import Conv2d, init_kaiming
 from app.engine.layers.deform import DeformConv
-from app.engine.layers.norm import freeze_batch_norm, get_norm
+from app.engine.layers.norm import freeze_batch_norm, get_norm, set_eps
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbone import Backbone
 
@@ -246,12 +246,14 @@ def build_resnet_backbone(cfg: CfgNode) -> ResNet:
     resnets = cfg.MODEL.RESNETS
     wanted = [int(name[3:]) for name in resnets.OUT_FEATURES if name.startswith("res")]
     stem = Stem(len(cfg.MODEL.PIXEL_MEAN), resnets.STEM_OUT_CHANNELS, resnets.NORM)
-    return ResNet(
+    body = ResNet(
         stem,
         stage_specs(cfg)[: max(wanted, default=1) - 1],
         out_features=resnets.OUT_FEATURES,
         freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
     )
+    set_eps(body, resnets.NORM_EPS)
+    return body
 
 
 def stage_specs(cfg: CfgNode) -> list[StageSpec]:

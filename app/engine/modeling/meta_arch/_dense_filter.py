@@ -13,6 +13,7 @@ from app.engine.layers.nms import batched_nms_of_images
 from app.engine.modeling.box_regression import Coder
 from app.engine.modeling.postprocess import to_original
 from app.engine.structures.detections import Detections
+from app.engine.structures.moves import move
 from app.engine.structures.sample import Sample
 
 
@@ -65,12 +66,14 @@ class DenseFilter:
     topk            number of the best pairs of each level that NMS gets
     nms_thresh      of two boxes of a class with a higher IoU, NMS drops the worse
     max_detections  largest number of detections of one image
+    clip_first      clip boxes to the image before NMS, which compares what is left of them
     """
 
     score_thresh: float
     topk: int
     nms_thresh: float
     max_detections: int
+    clip_first: bool = False
 
     def __call__(
         self,
@@ -86,6 +89,10 @@ class DenseFilter:
         class_probs may also be those of all anchors (N, R, K), with the anchor of each pair (N, S).
         Boxes that are not finite are dropped.
         """
+        if self.clip_first:
+            limits = torch.tensor([(w, h, w, h) for h, w in (s.size for s in samples)])
+            limits = move(limits.to(boxes.dtype), boxes.device)
+            boxes = torch.minimum(boxes.clamp(min=0), limits[:, None])
         takes_part = (scores > self.score_thresh) & boxes.isfinite().all(dim=2)
         image, index = batched_nms_of_images(
             boxes.masked_fill(~takes_part[:, :, None], 0.0),

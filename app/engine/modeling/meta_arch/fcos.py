@@ -22,12 +22,13 @@ from app.engine.config.rules import (
     OPEN_SHARE,
     POSITIVE,
     SHARE,
+    SWITCH,
     number,
     whole,
 )
 from app.engine.config.traits import Architecture
 from app.engine.layers.conv import init_normal
-from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.anchors import GENERATORS, AnchorGenerator
 from app.engine.modeling.backbone import shared_shapes
 from app.engine.modeling.backbones import build_backbone
 from app.engine.modeling.box_regression import BoxLoss, LinearBoxCoder
@@ -62,6 +63,7 @@ TRAITS = Architecture(
         "SCORE_THRESH_TEST": (0.2, SHARE),  # keep sqrt(class * centerness) > this
         "TOPK_CANDIDATES_TEST": (1000, COUNT),  # per level before NMS
         "NMS_THRESH_TEST": (0.6, SHARE),  # class-wise NMS IoU
+        "CLIP_BEFORE_NMS": (False, SWITCH),  # clip boxes to the image before NMS, not after it
     },
     norms={"MODEL.FCOS.NORM": ("MODEL.FPN.OUT_CHANNELS",)},
     has_graph=True,
@@ -86,6 +88,7 @@ class FCOSHead(DenseHead):
 class FCOS(FocalDetector):
     """FCOS (https://arxiv.org/abs/2006.09214).
 
+    points                  the points of all levels, as squares whose sides are the strides
     center_sampling_radius  points within this many strides of an object's centre are positive
     """
 
@@ -94,16 +97,13 @@ class FCOS(FocalDetector):
     def __init__(
         self,
         *,
-        strides: Sequence[int],
+        points: AnchorGenerator,
         center_sampling_radius: float,
         detection_filter: DenseFilter,
         **kwargs: Any,
     ) -> None:
-        points = AnchorGenerator(
-            sizes=[[float(stride)] for stride in strides], aspect_ratios=[1.0], strides=strides
-        )
         super().__init__(anchor_generator=points, loss_normalizer=300.0, **kwargs)
-        self.finest, self.coarsest = min(strides), max(strides)
+        self.finest, self.coarsest = min(points.strides), max(points.strides)
         self.center_sampling_radius = center_sampling_radius
         self.coder = LinearBoxCoder()
         self.box_loss = BoxLoss("giou")
@@ -127,7 +127,7 @@ class FCOS(FocalDetector):
             backbone=backbone,
             head=head,
             in_features=fcos.IN_FEATURES,
-            strides=[shape.stride for shape in shapes],
+            points=_points(cfg, [shape.stride for shape in shapes]),
             center_sampling_radius=fcos.CENTER_SAMPLING_RADIUS,
             num_classes=fcos.NUM_CLASSES,
             focal_alpha=fcos.FOCAL_LOSS_ALPHA,
@@ -137,6 +137,7 @@ class FCOS(FocalDetector):
                 topk=fcos.TOPK_CANDIDATES_TEST,
                 nms_thresh=fcos.NMS_THRESH_TEST,
                 max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
+                clip_first=fcos.CLIP_BEFORE_NMS,
             ),
             pixel_mean=cfg.MODEL.PIXEL_MEAN,
             pixel_std=cfg.MODEL.PIXEL_STD,
@@ -224,6 +225,17 @@ class FCOS(FocalDetector):
         areas = torch.where(fits, box_ops.area(gt.boxes)[:, None], torch.inf)
         smallest, index = areas.min(dim=0)
         return gt.classes[index].masked_fill(smallest.isinf(), self.num_classes), index
+
+
+def _points(cfg: CfgNode, strides: Sequence[int]) -> AnchorGenerator:
+    """At the centres of cells, or at their corners as torchvision has them."""
+    name = cfg.MODEL.ANCHOR_GENERATOR.NAME
+    return GENERATORS[name](
+        sizes=[[float(stride)] for stride in strides],
+        aspect_ratios=[1.0],
+        strides=strides,
+        offset=0.5 if name == "DefaultAnchorGenerator" else 0.0,
+    )
 
 
 def gt_centerness(deltas: Tensor) -> Tensor:

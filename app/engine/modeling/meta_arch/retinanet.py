@@ -94,6 +94,7 @@ class RetinaNet(FocalDetector):
                 topk=retinanet.TOPK_CANDIDATES_TEST,
                 nms_thresh=retinanet.NMS_THRESH_TEST,
                 max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
+                clip_first=retinanet.CLIP_BEFORE_NMS,
             ),
             pixel_mean=cfg.MODEL.PIXEL_MEAN,
             pixel_std=cfg.MODEL.PIXEL_STD,

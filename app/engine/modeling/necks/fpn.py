@@ -1,13 +1,14 @@
 """Feature pyramid (arXiv:1612.03144) on any body: maps p<k> of stride 2**k, equal channels."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
+from app.engine.config.feature_maps import pyramid_names
 from app.engine.config.traits import Neck
 from app.engine.layers.conv import Conv2d, init_xavier
 from app.engine.layers.norm import get_norm
@@ -45,7 +46,8 @@ class LastLevelMaxPool(TopBlock):
 class FPN(Backbone):
     """A body and a feature pyramid on some of its maps.
 
-    in_features  maps of the body, finest first; each has twice the stride of the previous one
+    in_features  maps of the body, finest first; each has twice the stride of the previous one, or
+                 the same
     norm         the norm of the convolutions; if '', they have a bias instead
     average      take the mean of lateral and top-down path at each level, not the sum
     """
@@ -64,7 +66,9 @@ class FPN(Backbone):
         shapes = bottom_up.output_shape()
         self.in_features = tuple(in_features)
         self.average = average
-        self.levels = [int(math.log2(shapes[name].stride)) for name in in_features]
+        strides = [shapes[name].stride for name in in_features]
+        self.levels = [name.removeprefix("p") for name in pyramid_names(strides)]
+        self.factors = [float(b // a) for a, b in pairwise(strides)]
         for name, level in zip(in_features, self.levels, strict=True):
             lateral = Conv2d(
                 shapes[name].channels,
@@ -87,16 +91,18 @@ class FPN(Backbone):
             self.add_module(f"fpn_output{level}", output)
         self.top_block = top_block
         self.bottom_up = bottom_up
-        last = self.levels[-1] + (top_block.num_levels if top_block else 0)
+        extra = top_block.num_levels if top_block else 0
+        strides += [strides[-1] << 1 + level for level in range(extra)]
         self._shapes = {
-            f"p{level}": ShapeSpec(out_channels, 2**level)
-            for level in range(self.levels[0], last + 1)
+            name: ShapeSpec(out_channels, stride)
+            for name, stride in zip(pyramid_names(strides), strides, strict=True)
         }
+        self._coarsest = strides[len(in_features) - 1]
 
     @property
     def size_divisibility(self) -> int:
         """Stride of the coarsest map taken from the body."""
-        return int(2 ** self.levels[-1])
+        return self._coarsest
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         """All levels, finest first."""
@@ -107,13 +113,17 @@ class FPN(Backbone):
         bottom_up = self.bottom_up(x)
         maps: dict[str, Tensor] = {}
         above: Tensor | None = None
-        for name, level in zip(reversed(self.in_features), reversed(self.levels), strict=True):
+        factors = [1.0, *reversed(self.factors)]
+        inputs = zip(reversed(self.in_features), reversed(self.levels), factors, strict=True)
+        for name, level, factor in inputs:
             lateral = getattr(self, f"fpn_lateral{level}")
             is_needed = self.top_block is not None and name == self.top_block.in_feature
             below = bottom_up[name] if is_needed else bottom_up.pop(name)
             merged: Tensor = lateral(below)
             if above is not None:
-                merged += F.interpolate(above, scale_factor=2.0, mode="nearest")
+                if factor > 1.0:
+                    above = F.interpolate(above, scale_factor=factor, mode="nearest")
+                merged += above
                 if self.average:
                     merged = merged / 2
             del below  # the finest maps take most of the memory
@@ -122,14 +132,19 @@ class FPN(Backbone):
         if self.top_block is not None:
             name = self.top_block.in_feature
             top = self.top_block(bottom_up[name] if name in bottom_up else maps[name])
-            maps |= {f"p{self.levels[-1] + 1 + i}": extra for i, extra in enumerate(top)}
+            maps |= dict(zip([*self._shapes][len(self.levels) :], top, strict=True))
         return {name: maps[name] for name in self._shapes}
 
 
 def build_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     """Build the pyramid of `MODEL.FPN` on `bottom_up`, with one pooled level on top."""
-    last_stride = bottom_up.output_shape()[cfg.MODEL.FPN.IN_FEATURES[-1]].stride
-    return pyramid(cfg, bottom_up, LastLevelMaxPool(f"p{int(math.log2(last_stride))}"))
+    return pyramid(cfg, bottom_up, LastLevelMaxPool(last_level(cfg, bottom_up)))
+
+
+def last_level(cfg: CfgNode, bottom_up: Backbone) -> str:
+    """The name of the coarsest level that is made from a map of the body."""
+    shapes = bottom_up.output_shape()
+    return pyramid_names([shapes[name].stride for name in cfg.MODEL.FPN.IN_FEATURES])[-1]
 
 
 def pyramid(cfg: CfgNode, bottom_up: Backbone, top_block: TopBlock) -> FPN:

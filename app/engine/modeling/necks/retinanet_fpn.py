@@ -1,7 +1,5 @@
 """RetinaNet's feature pyramid (arXiv:1708.02002): two convolved levels on top, p6 and p7."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +8,7 @@ from app.engine.config import CfgNode
 from app.engine.config.traits import Neck
 from app.engine.layers.conv import init_xavier
 from app.engine.modeling.backbone import Backbone
-from app.engine.modeling.necks.fpn import FPN, TopBlock, pyramid
+from app.engine.modeling.necks.fpn import FPN, TopBlock, last_level, pyramid
 
 TRAITS = Neck(extra_levels=2, has_top_block=True)
 
@@ -48,8 +46,7 @@ def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
 def build_retinanet_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     """Build the pyramid of `MODEL.FPN` on `bottom_up`, with two convolved levels on top."""
     fpn, shapes = cfg.MODEL.FPN, bottom_up.output_shape()
-    last_map = fpn.IN_FEATURES[-1]
-    last_level = f"p{int(math.log2(shapes[last_map].stride))}"
-    name = fpn.TOP_BLOCK_IN_FEATURE or last_map
-    channels = fpn.OUT_CHANNELS if name == last_level else shapes[name].channels
+    name = fpn.TOP_BLOCK_IN_FEATURE or fpn.IN_FEATURES[-1]
+    is_level = name == last_level(cfg, bottom_up)
+    channels = fpn.OUT_CHANNELS if is_level else shapes[name].channels
     return pyramid(cfg, bottom_up, LastLevelP6P7(channels, fpn.OUT_CHANNELS, name))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.config import CfgNode
+from app.engine.layers.norm import set_eps
 from app.engine.layers.roi_pool import ROIPooler
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbones.resnet import StageSpec, make_stage
@@ -49,6 +50,7 @@ class Res5ROIHeads(nn.Module):
         spec = _res5_spec(cfg, shapes[name].channels)
         # The order matters: seeded weights then equal detectron2's.
         res5 = make_stage(spec)
+        set_eps(res5, cfg.MODEL.RESNETS.NORM_EPS)
         box_predictor = BoxPredictor.from_config(cfg, spec.out_channels)
         mask_head = MaskHead.from_config(cfg, spec.out_channels) if cfg.MODEL.MASK_ON else None
         return cls(

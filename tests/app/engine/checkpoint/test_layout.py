@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import torchvision.models.detection as tv
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -139,30 +138,3 @@ class Detector(nn.Module):
 def test_a_model_saved_as_an_object_is_named(tmp_path: Path, wrap: Any):
     with pytest.raises(CheckpointError, match=r"Detector.*state_dict\(\)"):
         read(tmp_path, wrap(Detector()))
-
-
-@pytest.mark.parametrize(
-    ("builder", "kind"),
-    [
-        ("fasterrcnn_resnet50_fpn", "Faster R-CNN"),
-        ("fasterrcnn_resnet50_fpn_v2", "Faster R-CNN"),
-        ("fasterrcnn_mobilenet_v3_large_fpn", "Faster R-CNN"),
-        ("fasterrcnn_mobilenet_v3_large_320_fpn", "Faster R-CNN"),
-        ("maskrcnn_resnet50_fpn", "Mask R-CNN"),
-        ("maskrcnn_resnet50_fpn_v2", "Mask R-CNN"),
-        ("keypointrcnn_resnet50_fpn", "Keypoint R-CNN"),
-        ("retinanet_resnet50_fpn", "RetinaNet"),
-        ("retinanet_resnet50_fpn_v2", "RetinaNet"),
-        ("fcos_resnet50_fpn", "FCOS"),
-        ("ssd300_vgg16", "SSD"),
-        ("ssdlite320_mobilenet_v3_large", "SSDLite"),
-    ],
-)
-def test_detectors_of_torchvision_are_refused_by_name(tmp_path: Path, builder: str, kind: str):
-    with torch.device("meta"):
-        model = getattr(tv, builder)(weights=None, weights_backbone=None)
-    names = {name: torch.zeros(1) for name in model.state_dict()}
-
-    for weights in (names, prefixed("module.", names), {"model": names}):
-        with pytest.raises(CheckpointError, match=f"a torchvision {kind},"):
-            read(tmp_path, weights)

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torchvision.models.detection import anchor_utils
+from torchvision.models.detection.image_list import ImageList
 
-from app.engine.modeling.anchors import AnchorGenerator
+from app.engine.modeling.anchors import AnchorGenerator, TorchvisionAnchorGenerator
 
 # Widths and heights of sizes 32, 64 and ratios 0.25, 1, 4.
 CELL = [
@@ -87,3 +89,21 @@ def test_a_caller_may_change_its_list():
     features = [torch.zeros(1, 1, 2, 2)]
     generator(features).clear()
     assert len(generator(features)) == 1
+
+
+@pytest.mark.parametrize(
+    "ratios", [pytest.param([0.5, 1.0, 2.0], id="three ratios"), pytest.param([1.0], id="one")]
+)
+def test_torchvisions_anchors(ratios):
+    sizes = [[32, 40, 50], [64, 80, 101]]
+    maps = [torch.zeros(1, 1, 4, 6), torch.zeros(1, 1, 1, 2)]  # stride 32, then 128 and 96
+    own = TorchvisionAnchorGenerator(
+        sizes=sizes, aspect_ratios=ratios, strides=[32, 128], offset=0.0
+    )
+    reference = anchor_utils.AnchorGenerator(sizes, (ratios, ratios))
+    images = ImageList(torch.zeros(1, 3, 128, 192), [(128, 192)])
+
+    (expected,) = reference(images, maps)
+
+    assert torch.equal(torch.cat(own(maps)), expected)
+    assert own.num_anchors == [3 * len(ratios)] * 2
