@@ -352,7 +352,10 @@ KINDS = (
     ),
     Kind(
         "Faster R-CNN MobileNetV3-Large-FPN",
-        ("torchvision/fasterrcnn_mobilenet_v3_large_fpn", "torchvision/fasterrcnn_mobilenet_v3_large_320_fpn"),
+        (
+            "torchvision/fasterrcnn_mobilenet_v3_large_fpn",
+            "torchvision/fasterrcnn_mobilenet_v3_large_320_fpn",
+        ),
         (_MOBILENET, _PYRAMID, r"roi_heads\.box_predictor\."),
         _two_stages,
     ),

@@ -48,8 +48,13 @@ BODIES: dict[str, Body] = {
     "mobilenetv3": Body(
         section="MODEL.MOBILENETV3",
         strides={
-            **{"mv2": 4, "mv3": 8, "mv4": 16, "mv5": 32},
-            **{"mv4_wide": 16, "mv5_wide": 32, "mv5_first": 32},
+            "mv2": 4,
+            "mv3": 8,
+            "mv4": 16,
+            "mv5": 32,
+            "mv4_wide": 16,
+            "mv5_wide": 32,
+            "mv5_first": 32,
         },
         keys={
             # maps to return
