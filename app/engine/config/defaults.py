@@ -283,6 +283,7 @@ OWN: dict[str, Any] = {
         "FPN": {
             # input of P6/P7: '' = the last bottom-up map, 'p5' as FCOS takes it
             "TOP_BLOCK_IN_FEATURE": "",
+            "SEPARABLE": False,  # separable convolutions (depthwise, then 1x1) in place of 3x3 ones
         },
         "RPN": {
             "SCORE_THRESH": 0.0,  # drop proposals whose probability of an object is lower
@@ -290,6 +291,7 @@ OWN: dict[str, Any] = {
         "RETINANET": {
             "CONV_DIM": 0,  # width of the towers; 0 = FPN channels
             "CLIP_BEFORE_NMS": False,  # clip boxes to the image before NMS, not after it
+            "SEPARABLE": False,  # separable convolutions in the towers, 1x1 ones after them
         },
         "RESNETS": {
             "NORM_EPS": 1e-5,  # added to variances; 0 for torchvision's first detectors

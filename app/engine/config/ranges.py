@@ -94,6 +94,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "OUT_CHANNELS": WIDTH,
         "NORM": NORM,
         "TOP_BLOCK_IN_FEATURE": text(words="a feature map"),
+        "SEPARABLE": SWITCH,
     },
     "MODEL.PROPOSAL_GENERATOR": {"MIN_SIZE": whole(0, MAX_SIDE)},
     "MODEL.ANCHOR_GENERATOR": {
@@ -198,6 +199,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "SMOOTH_L1_LOSS_BETA": FACTOR,
         "CONV_DIM": whole(0, MAX_WIDTH),
         "CLIP_BEFORE_NMS": SWITCH,
+        "SEPARABLE": SWITCH,
     },
     "MODEL.RESNETS": {
         "OUT_FEATURES": listed(one_of("stem", "res2", "res3", "res4", "res5")),

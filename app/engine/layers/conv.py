@@ -37,6 +37,46 @@ class Conv2d(nn.Conv2d):
         return x if self.activation is None else self.activation(x)
 
 
+class SeparableConv2d(nn.Module):
+    """A convolution of each channel, then a 1x1 convolution: `norm(pointwise(depthwise(x)))`.
+
+    It takes about 1 / kernel_size ** 2 of the products of a `Conv2d` (arXiv:1704.04861).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+        norm: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(
+            in_channels,
+            in_channels,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            groups=in_channels,
+            bias=False,
+        )
+        self.pointwise = Conv2d(in_channels, out_channels, 1, bias=bias, norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H', W')."""
+        result: Tensor = self.pointwise(self.depthwise(x))
+        return result
+
+
+def conv2d(*args: Any, separable: bool, **kwargs: Any) -> Conv2d | SeparableConv2d:
+    """Return a `SeparableConv2d` or a `Conv2d` of the same arguments."""
+    return SeparableConv2d(*args, **kwargs) if separable else Conv2d(*args, **kwargs)
+
+
 def conv_norm(conv: nn.Module, norm: nn.Module | None, x: Tensor) -> Tensor:
     """`norm(conv(x))`: (N, C, H, W) -> (N, C', H', W').
 
@@ -66,12 +106,24 @@ def init_kaiming(module: nn.Module) -> None:
 
 def init_xavier(module: nn.Module) -> None:
     """Draw uniform weights of variance 1 / fan_in; bias 0."""
+    if isinstance(module, SeparableConv2d):
+        init_xavier(module.depthwise)
+        init_xavier(module.pointwise)
+        return
     nn.init.kaiming_uniform_(_weight(module), a=1)
     _zero_bias(module)
 
 
 def init_normal(module: nn.Module, std: float) -> None:
-    """Draw normal weights of the given standard deviation; bias 0."""
+    """Draw normal weights of the given standard deviation; bias 0.
+
+    The two parts of a `SeparableConv2d` together scale the variance as one convolution would.
+    """
+    if isinstance(module, SeparableConv2d):
+        side = module.depthwise.kernel_size[0]
+        init_normal(module.depthwise, 1 / side)
+        init_normal(module.pointwise, std * side)
+        return
     nn.init.normal_(_weight(module), std=std)
     _zero_bias(module)
 

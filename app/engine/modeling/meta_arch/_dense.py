@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.engine.layers.conv import Conv2d, init_normal
+from app.engine.layers.conv import Conv2d, SeparableConv2d, conv2d, init_normal
 from app.engine.layers.focal import FocalLoss
 from app.engine.layers.norm import PerLevelBatchNorm, get_norm
 from app.engine.modeling.anchors import AnchorGenerator, AnchorGrid
@@ -131,6 +131,7 @@ class DenseHead(nn.Module):
 
     norm  norm after every convolution of the towers, or ''; batch norms keep separate
           statistics for each level
+    separable  separable convolutions in the towers and 1x1 convolutions after them
     """
 
     def __init__(
@@ -144,21 +145,23 @@ class DenseHead(nn.Module):
         num_classes: int,
         norm: str,
         prior_prob: float,
+        separable: bool = False,
     ) -> None:
         super().__init__()
         cls_subnet, bbox_subnet = nn.Sequential(), nn.Sequential()
         for _ in range(num_convs):
             for subnet in (cls_subnet, bbox_subnet):
-                subnet.append(Conv2d(in_channels, channels, 3, padding=1))
+                subnet.append(conv2d(in_channels, channels, 3, padding=1, separable=separable))
                 if norm:
                     subnet.append(_tower_norm(norm, channels, num_levels))
                 subnet.append(nn.ReLU(inplace=True))
             in_channels = channels
         self.cls_subnet, self.bbox_subnet = cls_subnet, bbox_subnet
-        self.cls_score = Conv2d(in_channels, num_anchors * num_classes, 3, padding=1)
-        self.bbox_pred = Conv2d(in_channels, num_anchors * 4, 3, padding=1)
+        side = 1 if separable else 3
+        self.cls_score = Conv2d(in_channels, num_anchors * num_classes, side, padding=side // 2)
+        self.bbox_pred = Conv2d(in_channels, num_anchors * 4, side, padding=side // 2)
         for module in (*cls_subnet, *bbox_subnet, self.cls_score, self.bbox_pred):
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d | SeparableConv2d):
                 init_normal(module, 0.01)
         # Initially every class has the prior probability; otherwise the first losses explode.
         assert self.cls_score.bias is not None

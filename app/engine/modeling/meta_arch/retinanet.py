@@ -75,6 +75,7 @@ class RetinaNet(FocalDetector):
             num_classes=retinanet.NUM_CLASSES,
             norm=retinanet.NORM,
             prior_prob=retinanet.PRIOR_PROB,
+            separable=retinanet.SEPARABLE,
         )
         return cls(
             backbone=backbone,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from app.engine.config import CfgNode
 from app.engine.config.feature_maps import pyramid_names
 from app.engine.config.traits import Neck
-from app.engine.layers.conv import Conv2d, init_xavier
+from app.engine.layers.conv import Conv2d, conv2d, init_xavier
 from app.engine.layers.norm import get_norm
 from app.engine.layers.shape_spec import ShapeSpec
 from app.engine.modeling.backbone import Backbone
@@ -50,6 +50,7 @@ class FPN(Backbone):
                  the same
     norm         the norm of the convolutions; if '', they have a bias instead
     average      take the mean of lateral and top-down path at each level, not the sum
+    separable    the convolutions of the outputs are separable
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class FPN(Backbone):
         norm: str = "",
         top_block: TopBlock | None = None,
         average: bool = False,
+        separable: bool = False,
     ) -> None:
         super().__init__()
         shapes = bottom_up.output_shape()
@@ -77,13 +79,14 @@ class FPN(Backbone):
                 bias=norm == "",
                 norm=get_norm(norm, out_channels),
             )
-            output = Conv2d(
+            output = conv2d(
                 out_channels,
                 out_channels,
                 3,
                 padding=1,
                 bias=norm == "",
                 norm=get_norm(norm, out_channels),
+                separable=separable,
             )
             init_xavier(lateral)
             init_xavier(output)
@@ -157,4 +160,5 @@ def pyramid(cfg: CfgNode, bottom_up: Backbone, top_block: TopBlock) -> FPN:
         norm=fpn.NORM,
         top_block=top_block,
         average=fpn.FUSE_TYPE == "avg",
+        separable=fpn.SEPARABLE,
     )

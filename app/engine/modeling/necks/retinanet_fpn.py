@@ -1,12 +1,14 @@
 """RetinaNet's feature pyramid (arXiv:1708.02002): two convolved levels on top, p6 and p7."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.engine.config import CfgNode
 from app.engine.config.traits import Neck
-from app.engine.layers.conv import init_xavier
+from app.engine.layers.conv import conv2d, init_xavier
 from app.engine.modeling.backbone import Backbone
 from app.engine.modeling.necks.fpn import FPN, TopBlock, last_level, pyramid
 
@@ -18,11 +20,14 @@ class LastLevelP6P7(TopBlock):
 
     num_levels = 2
 
-    def __init__(self, in_channels: int, out_channels: int, in_feature: str) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, in_feature: str, *, separable: bool = False
+    ) -> None:
         super().__init__()
         self.in_feature = in_feature
-        self.p6 = nn.Conv2d(in_channels, out_channels, 3, 2, 1)
-        self.p7 = nn.Conv2d(out_channels, out_channels, 3, 2, 1)
+        halving: dict[str, Any] = {"stride": 2, "padding": 1, "separable": separable}
+        self.p6 = conv2d(in_channels, out_channels, 3, **halving)
+        self.p7 = conv2d(out_channels, out_channels, 3, **halving)
         for conv in (self.p6, self.p7):
             init_xavier(conv)
 
@@ -32,13 +37,14 @@ class LastLevelP6P7(TopBlock):
         return [p6, _strided(self.p7, F.relu(p6))]
 
 
-def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def _strided(conv: nn.Module, x: Tensor) -> Tensor:
     training = torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
-    if training and x.device.type == "cpu" and x.shape[-1] < conv.stride[-1]:
+    if training and x.device.type == "cpu" and x.shape[-1] < 2:
         # torch 2.11 to 2.14 computes bfloat16 weight gradients of a map narrower than the stride
         # from uninitialised memory. Such maps come from images at most 64 pixels wide or very tall.
         with torch.autocast("cpu", enabled=False):
-            return F.conv2d(x.float(), conv.weight, conv.bias, conv.stride, conv.padding)
+            narrow: Tensor = conv(x.float())
+            return narrow
     result: Tensor = conv(x)
     return result
 
@@ -49,4 +55,5 @@ def build_retinanet_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     name = fpn.TOP_BLOCK_IN_FEATURE or fpn.IN_FEATURES[-1]
     is_level = name == last_level(cfg, bottom_up)
     channels = fpn.OUT_CHANNELS if is_level else shapes[name].channels
-    return pyramid(cfg, bottom_up, LastLevelP6P7(channels, fpn.OUT_CHANNELS, name))
+    top = LastLevelP6P7(channels, fpn.OUT_CHANNELS, name, separable=fpn.SEPARABLE)
+    return pyramid(cfg, bottom_up, top)

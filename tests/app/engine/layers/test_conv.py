@@ -3,7 +3,14 @@ import torch
 from torch import nn
 
 from app.engine.cpu.fold import fold_batch_norm
-from app.engine.layers.conv import Conv2d, init_kaiming, init_xavier
+from app.engine.layers.conv import (
+    Conv2d,
+    SeparableConv2d,
+    conv2d,
+    init_kaiming,
+    init_normal,
+    init_xavier,
+)
 from app.engine.layers.norm import FrozenBatchNorm2d, get_norm
 
 
@@ -84,3 +91,20 @@ def test_initialisations():
     assert conv.bias.abs().max() == 0
     init_xavier(conv)
     assert conv.weight.abs().max().item() == pytest.approx((3 / (64 * 9)) ** 0.5, rel=0.01)
+
+
+def test_a_separable_convolution_is_the_product_of_its_two_parts():
+    conv = SeparableConv2d(3, 5, 3, stride=2, padding=1)
+    x = torch.randn(2, 3, 7, 9)
+    kernel = conv.pointwise.weight * conv.depthwise.weight[:, 0]  # (5, 3, 1, 1) * (3, 3, 3)
+    whole = nn.functional.conv2d(x, kernel, conv.pointwise.bias, stride=2, padding=1)
+    torch.testing.assert_close(conv(x), whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("separable", [False, True])
+def test_both_kinds_of_convolution_scale_the_variance_alike(separable):
+    torch.manual_seed(0)
+    conv = conv2d(256, 256, 3, padding=1, separable=separable)
+    init_normal(conv, 0.01)
+    inner = conv(torch.randn(4, 256, 24, 24))[..., 1:-1, 1:-1]
+    assert inner.std().item() == pytest.approx(0.01 * (256 * 9) ** 0.5, rel=0.1)

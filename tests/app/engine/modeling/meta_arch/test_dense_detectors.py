@@ -31,12 +31,23 @@ SMALL = [
     "MODEL.FCOS.NUM_CLASSES",
     "3",
 ]
-ARCHITECTURES = ["retinanet_R_50_FPN_1x", "fcos_R_50_FPN_1x"]
+ARCHITECTURES = {
+    "retinanet": ("retinanet_R_50_FPN_1x", []),
+    "fcos": ("fcos_R_50_FPN_1x", []),
+    "separable": (
+        "retinanet_R_50_FPN_1x",
+        ["MODEL.FPN.SEPARABLE", "True", "MODEL.RETINANET.SEPARABLE", "True"],
+    ),
+}
+"""Name -> config file and its changes."""
+
+SECTIONS = {"retinanet": "RETINANET", "fcos": "FCOS", "separable": "RETINANET"}
 
 
 def _model(name, *opts):
     torch.manual_seed(0)
-    model = build_detector(load_config(CONFIGS / f"{name}.yaml", [*SMALL, *opts]))
+    config, changes = ARCHITECTURES[name]
+    model = build_detector(load_config(CONFIGS / f"{config}.yaml", [*SMALL, *changes, *opts]))
     # Fresh scores are all alike: spread them, around the thresholds.
     torch.nn.init.normal_(model.head.cls_score.weight, std=0.2)
     torch.nn.init.constant_(model.head.cls_score.bias, -1.0)
@@ -168,7 +179,7 @@ def test_autocast_trains_and_detects_in_float32(model):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_limits(name):
-    section = "RETINANET" if name.startswith("retinanet") else "FCOS"
+    section = SECTIONS[name]
 
     def detect(*opts):
         model = _model(name, *opts).eval()
@@ -184,7 +195,7 @@ def test_limits(name):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_maps_of_different_channels_cannot_share_the_head(name):
-    section = "RETINANET" if name.startswith("retina") else "FCOS"
+    section = SECTIONS[name]
     opts = [
         *("MODEL.BACKBONE.NAME", "build_resnet_backbone"),
         *("MODEL.RESNETS.OUT_FEATURES", "['res4','res5']"),

@@ -44,6 +44,12 @@ def _cfg(*opts):
             id="two levels from the pyramid",
         ),
         pytest.param(build_fpn, ["MODEL.FPN.NORM", "GN"], ["p3", "p4", "p5", "p6"], id="norm"),
+        pytest.param(
+            build_retinanet_fpn,
+            ["MODEL.FPN.SEPARABLE", "True", "MODEL.FPN.TOP_BLOCK_IN_FEATURE", "p5"],
+            ["p3", "p4", "p5", "p6", "p7"],
+            id="separable",
+        ),
     ],
 )
 def test_levels(build, opts, levels):
