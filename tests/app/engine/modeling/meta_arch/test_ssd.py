@@ -13,6 +13,7 @@ from app.engine.errors import ConfigError
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.meta_arch._priors import PriorGrid, tensorflow_shapes
 from app.engine.modeling.meta_arch._ssd_labels import hardest_negatives, match_priors
+from app.engine.structures.boxes import pairwise_iou
 from app.engine.structures.sample import Sample
 from app.engine.structures.targets import GroundTruth
 
@@ -211,3 +212,29 @@ def test_a_size_too_small_for_the_network_is_refused():
     overrides = ["MODEL.DEVICE", "meta", "INPUT.FIXED_SIZE", "[128, 128]"]
     with pytest.raises(ConfigError, match=r"INPUT.FIXED_SIZE is \[128, 128\], too small"):
         build_detector(load_config(CONFIGS / "ssd_vgg16_300.yaml", overrides))
+
+
+def test_learns_one_image_and_finds_its_objects():
+    model = _model("MODEL.SSD.SCORES", "softmax")
+    for layer in model.head.cls_score:
+        nn.init.normal_(layer.weight, std=0.01)
+    image = torch.full((3, 64, 96), 128, dtype=torch.uint8)
+    image[0, 8:40, 10:50], image[2, 30:60, 60:90] = 255, 255
+    truth = GroundTruth(torch.tensor([[10.0, 8, 50, 40], [60, 30, 90, 60]]), torch.tensor([0, 2]))
+    sample = Sample(image, (64, 96), truth)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(40):
+        losses = sum(model.train().losses([sample, sample]).values())
+        optimizer.zero_grad()
+        losses.backward()
+        optimizer.step()
+    for module in model.modules():  # moving averages of so few steps still are those of the start
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.losses([sample, sample])
+    (found,) = model.eval().detect([sample])
+    for box, number in zip(truth.boxes, truth.classes, strict=True):
+        best = found.select(found.classes == number)
+        assert best.scores[0] > 0.5
+        assert pairwise_iou(best.boxes[:1], box[None]) > 0.6
