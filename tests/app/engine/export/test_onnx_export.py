@@ -41,6 +41,7 @@ from app.engine.predictor import OnnxPredictor, Predictor
 from app.engine.predictor.array_detections import paste_masks
 from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.structures.record import ImageRecord
+from verification.picture_kinds import write_picture
 from verification.reliability.memory import little_memory
 
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -176,28 +177,31 @@ def test_a_file_of_the_first_release_says_nothing_of_depth(onnx_file):
     assert (card.bits_per_sample, card.float_white) == (0, 0.0)
 
 
-@pytest.mark.parametrize("bits", [8, 12])
-def test_the_program_of_the_document_finds_the_same(
-    onnx_file, photographs, photographs_of_12_bits, bits
-):
-    photograph = (photographs_of_12_bits if bits == 12 else photographs)[1]
-    document = (REPOSITORY / "docs" / "export.md").read_text()
-    program = document.split("```python\n")[1].split("```")[0]
+def test_the_program_that_is_to_be_copied_finds_what_infer_finds(onnx_file, photographs, tmp_path):
+    kinds = ("turned 6", "16 bits", "grey", "palette", "CMYK", "20:1", "tiny")
+    folders = [tmp_path / str(number) for number in range(len(kinds))]
+    for folder in folders:
+        folder.mkdir()
+    written = map(write_picture, kinds, folders)
+    paths = [*photographs, *written]
+    program = REPOSITORY / "deploy/detect.py"
     done = subprocess.run(
-        [sys.executable, "-c", program, onnx_file, photograph],
+        [sys.executable, program, onnx_file, *paths, "--threshold", "0.2"],
         capture_output=True,
         text=True,
         check=True,
     )
+    printed = [line.split("\t") for line in done.stdout.splitlines()]
     predictor = OnnxPredictor(onnx_file, score_threshold=0.2)
-    ((_, expected),) = predictor.detect_files([photograph])
-    printed = [line.split() for line in done.stdout.splitlines()]
-    assert len(printed) == len(expected) > 0
-    np.testing.assert_allclose(
-        [[float(number) for number in line[1:]] for line in printed],
-        np.column_stack([expected.scores, expected.boxes]),
-        atol=0.06,
-    )
+    assert len({path for path, *_ in printed}) == len(paths)
+    for path, expected in predictor.detect_files(paths):
+        found = [
+            [float(score), *map(float, box.split())]
+            for p, _, score, box in printed
+            if p == str(path)
+        ]
+        figures = np.column_stack([expected.scores, expected.boxes])
+        np.testing.assert_allclose(found, figures, atol=0.051)
 
 
 def test_padding_between_images_of_a_batch_does_not_show(onnx_file, photographs):

@@ -1,6 +1,5 @@
 """Every way to make the network's input of a picture gives the same pixels, which are Pillow's."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,52 +17,11 @@ from app.engine.data.loading.mapper import TestMapper
 from app.engine.structures.record import ImageRecord
 from app.engine.structures.size import Resizing
 from app.engine.trained.pictures import picture_of
+from verification.picture_kinds import BITS, PICTURES, noise, write_picture
 
 Pixels = npt.NDArray[Any]
 
-EDGE, LONGEST, BITS = 40, 90, 12
-
-
-def noise(height: int, width: int, channels: int = 3) -> Image.Image:
-    """Bytes at random, because smooth pictures hide differences of one level."""
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
-    return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-
-
-def turned(path: Path, number: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = number
-    noise(32, 60).save(path, exif=exif)
-
-
-def grey_of_16_bits(path: Path) -> None:
-    values = np.random.default_rng(0).integers(0, 2**BITS, (32, 60), dtype=np.uint16)
-    Image.fromarray(values).save(path)
-
-
-def palette(path: Path) -> None:
-    noise(32, 60).quantize(16).save(path, transparency=3)
-
-
-PICTURES: dict[str, tuple[str, Callable[[Path], None]]] = {
-    "colours": ("png", lambda path: noise(32, 60).save(path)),
-    "upright": ("jpg", lambda path: noise(60, 32).save(path)),
-    **{f"turned {n}": ("jpg", lambda path, n=n: turned(path, n)) for n in range(2, 9)},
-    "16 bits": ("png", grey_of_16_bits),
-    "16 bits, TIFF": ("tiff", grey_of_16_bits),
-    "grey": ("jpg", lambda path: noise(32, 60, 1).save(path)),
-    "black and white": ("png", lambda path: noise(32, 60, 1).convert("1").save(path)),
-    "palette": ("png", palette),
-    "GIF": ("gif", palette),
-    "transparent": ("png", lambda path: noise(32, 60, 4).save(path)),
-    "CMYK": ("jpg", lambda path: noise(32, 60).convert("CMYK").save(path)),
-    "20:1": ("png", lambda path: noise(20, 400).save(path)),
-    "1:20": ("png", lambda path: noise(400, 20).save(path)),
-    "as narrow as can be": ("png", lambda path: noise(1, 300).save(path)),
-    "tiny": ("png", lambda path: noise(2, 3).save(path)),
-    "one pixel": ("png", lambda path: noise(1, 1).save(path)),
-    "of the network's size": ("png", lambda path: noise(EDGE, EDGE).save(path)),
-}
+EDGE, LONGEST = 40, 90
 
 
 def config(image_format: str) -> Any:
@@ -132,9 +90,7 @@ def _order(image_format: str) -> slice:
 @pytest.mark.parametrize("image_format", ["BGR", "RGB", "L"])
 @pytest.mark.parametrize("kind", PICTURES)
 def test_all_readers_give_pillows_pixels(tmp_path: Path, kind: str, image_format: str) -> None:
-    suffix, write = PICTURES[kind]
-    path = tmp_path / f"picture.{suffix}"
-    write(path)
+    path = write_picture(kind, tmp_path)
     right = expected(path, image_format)
     for read in (
         *(by_onnx_reader, by_torch_reader, by_validation, by_losses_of_validation),
