@@ -23,6 +23,6 @@ ANNOTATIONS = ("ark:raw", "voc:raw", "coco:raw", "seg-coco:raw")
 """Its words in messages: of two for one format the shorter."""
 EXPORT_FORMS = {
     "onnx": "onnx",
-    "int8": "int8 (with a validation set; left out if it loses over one point of AP)",
+    "int8": "int8 (with a validation set; left out if it surely loses over one point of AP)",
 }
 """Form -> its name with the condition under which it is made."""

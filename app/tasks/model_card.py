@@ -10,6 +10,7 @@ from app.engine.checkpoint.saved_model import SavedModel
 from app.engine.config import CfgNode
 from app.engine.data.datasets.account import counts
 from app.engine.data.datasets.filters import count_classes, has_object
+from app.engine.predictor.onnx_card import OnnxCard
 from app.tasks.records import ParsedSet
 from common.text import printable
 from common.version import VERSION
@@ -22,6 +23,15 @@ _LICENCES = (
     ("catalog://ImageNetPretrained/", "CC BY-SA 3.0 (detectron2's MODEL_ZOO.md)"),
 )
 """Beginning of MODEL.WEIGHTS -> the licence that the publisher of the weights states."""
+
+_FORMS = "## Exported files"
+
+_FORMS_REMARK = (
+    "AP of boxes on the validation images, by ONNX Runtime. The loss is that against the float"
+    " file, with the interval that holds it with a probability of 95 %. Agreement: share of the"
+    " objects that the engine finds, too. Times are those of single images on the machine that made"
+    " the file, which may have been busy."
+)
 
 _ESCAPED = str.maketrans({letter: f"\\{letter}" for letter in "\\`*|<["})
 
@@ -189,6 +199,47 @@ class ModelCard:
             "Left to the user who trained the model. It may depend on the rights in the images and"
             f" annotations.{started if self.start else ''}"
         )
+
+
+def with_forms(text: str, cards: Mapping[str, OnnxCard]) -> str:
+    """Return the text of a card with a table of the exported files, by name, before the licence."""
+    before, _, _ = text.partition(f"\n{_FORMS}\n")
+    beginning, heading, licence = text.partition("\n## Licence\n")
+    if before == text:
+        before = beginning + "\n"
+    rows = [
+        (
+            name,
+            _number(card.accuracy, "ap_int8" if card.precision == "int8" else "ap", 2),
+            _loss(card.accuracy),
+            f"{card.agreement['matched']:.1%}" if card.agreement else "-",
+            *(
+                _number(_numbers(card.speed), key)
+                for key in (f"ms_onnx_{card.precision}", "ms_torch_fp32")
+            ),
+            _where(card),
+        )
+        for name, card in cards.items()
+    ]
+    head = ("file", "AP", "loss of AP", "agreement", "ms an image", "ms in torch", "measured on")
+    return f"{before}\n{_FORMS}\n\n{_table(head, rows)}\n\n{_FORMS_REMARK}\n{heading}{licence}"
+
+
+def _loss(accuracy: Mapping[str, float]) -> str:
+    if "ap_loss_low" not in accuracy:
+        return _number(accuracy, "ap_loss", 2)
+    low, high = accuracy["ap_loss_low"], accuracy["ap_loss_high"]
+    return f"{accuracy['ap_loss']:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _numbers(values: Mapping[str, float | str]) -> dict[str, float]:
+    return {key: value for key, value in values.items() if not isinstance(value, str)}
+
+
+def _where(card: OnnxCard) -> str:
+    if not card.speed:
+        return "-"
+    return f"{card.speed['processor']}, {card.speed['threads']:.0f} threads"
 
 
 def _order(label: str) -> int:

@@ -7,6 +7,7 @@ new run with more memory and the same /out can then finish it.
 import logging
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,11 +15,14 @@ from tempfile import TemporaryDirectory
 from app.engine.checkpoint.load import load_weights
 from app.engine.checkpoint.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from app.engine.config import CfgNode, load_config
-from app.engine.errors import EngineError, is_out_of_memory
+from app.engine.errors import CheckpointError, EngineError, is_out_of_memory
 from app.engine.export import EXPORTERS, ExportJob, spread
 from app.engine.modeling.build import build_detector
 from app.engine.modeling.detector import Detector
+from app.engine.predictor.onnx_card import FILE_NAMES
 from app.engine.structures.record import ImageRecord
+from app.tasks.model_card import CARD_FILE, with_forms
+from common.files import write_atomically
 from common.progress import Progress, span
 from common.text import first_line
 from executor.errors import ExecutorError, OutOfMemoryError
@@ -95,11 +99,26 @@ def _load(stage: Path) -> tuple[CfgNode, Detector]:
     return cfg, model.eval()
 
 
+def _add_to_card(stage: Path) -> None:
+    """Write what is known of the exported files of a stage into its model card."""
+    from app.engine.predictor.onnx_predictor import OnnxPredictor
+
+    cards = {}
+    for name in FILE_NAMES.values():
+        if (stage / name).is_file():
+            with suppress(CheckpointError):
+                cards[name] = OnnxPredictor(stage / name).card
+    file = stage / CARD_FILE
+    if cards and file.is_file():
+        write_atomically(file, with_forms(file.read_text(encoding="utf-8"), cards).encode())
+
+
 def _publish(stages: ModelStages, stage: Stage, files: Sequence[Path]) -> Stage:
     """Add files to a stage and return the new stage."""
     folder = stages.folder(stage.name)
     for file in files:
         place_file(file, folder / file.name)
+    _add_to_card(folder)
     logger.info("export: %s now in %s", ", ".join(file.name for file in files), folder)
     names = dict.fromkeys([*stage.files, *(file.name for file in files)])
     metrics = dict(stage.metrics)

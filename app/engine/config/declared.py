@@ -257,7 +257,7 @@ FORMS: dict[str, Form] = {
     "onnx": Form(of_trainings=True, needs_graph=True),
     "int8": Form(
         of_trainings=True,
-        condition="with a validation set; left out if it loses over one point of AP",
+        condition="with a validation set; left out if it surely loses over one point of AP",
         needs_graph=True,
         needs_validation=True,
     ),

@@ -5,7 +5,7 @@ T: IoU thresholds 0.5 .. 0.95, R: recall points, K: classes, A: area ranges, M: 
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -68,10 +68,31 @@ class CocoEvaluator(InstanceStore):
             logger.warning("No predictions from the model!")
         return {iou_type: self._evaluate(iou_type) for iou_type in self.iou_types}
 
+    def ap_without(self, left_out: Collection[int | str]) -> dict[str, float]:
+        """Return the AP of each IoU type, 0..100 or nan, as if these images were not there."""
+        kept = [r for r in self.records if r.image_id in self.images and r.image_id not in left_out]
+        return {
+            iou_type: _mean(self._precision(iou_type, kept)[:, :, :, 0, -1]) if kept else math.nan
+            for iou_type in self.iou_types
+        }
+
     def _evaluate(self, iou_type: IouType) -> dict[str, float]:
         records = [record for record in self.records if record.image_id in self.images]
         if not records:
             return dict.fromkeys(("AP", "AP50", "AP75", *_area_names(iou_type)), math.nan)
+        precision = self._precision(iou_type, records)
+        if iou_type == "bbox":
+            ap, ap50 = (
+                class_ap(precision, self.class_names),
+                class_ap(precision[:1], self.class_names),
+            )
+            self.class_ap = {name: (ap[name], ap50[name]) for name in self.class_names}
+        return self._report(precision, iou_type)
+
+    def _precision(
+        self, iou_type: IouType, records: Sequence[ImageRecord]
+    ) -> npt.NDArray[np.float64]:
+        """Return the precisions of at least one record: (T, R, K, A, M)."""
         sigmas = self._sigmas() if iou_type == "keypoints" else ()
         gt = coco_dataset(records, self.class_names, iou_type=iou_type, num_keypoints=len(sigmas))
         images = [self.images[record.image_id] for record in records]
@@ -86,15 +107,8 @@ class CocoEvaluator(InstanceStore):
             )
         evaluation.evaluate()
         evaluation.accumulate()
-        precision = np.asarray(evaluation.eval["precision"])
         self.recall[iou_type] = _mean(np.asarray(evaluation.eval["recall"])[:, :, 0, -1])
-        if iou_type == "bbox":
-            ap, ap50 = (
-                class_ap(precision, self.class_names),
-                class_ap(precision[:1], self.class_names),
-            )
-            self.class_ap = {name: (ap[name], ap50[name]) for name in self.class_names}
-        return self._report(precision, iou_type)
+        return np.asarray(evaluation.eval["precision"])
 
     def _sigmas(self) -> Sequence[float]:
         sigmas = self.oks_sigmas or COCO_OKS_SIGMAS

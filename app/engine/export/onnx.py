@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,8 +14,10 @@ from app.engine.config.exportable import export_faults
 from app.engine.config.traits import Form
 from app.engine.data.loading.image_reader import ResizedImage
 from app.engine.errors import ExportError, ImageError
+from app.engine.export._accuracy import PREFIXES, coco_metrics
 from app.engine.export._graphs import Graph, graph_of
-from app.engine.export._job import ExportJob, time_passing
+from app.engine.export._job import ExportJob, Steps, time_passing
+from app.engine.export._speed import speed
 from app.engine.export._verify import MIN_MATCHED_GUESSES, Agreement, compare
 from app.engine.export._write import set_metadata, to_onnx
 from app.engine.predictor.onnx_card import FILE_NAMES, OnnxCard
@@ -29,6 +32,9 @@ FILE_NAME = FILE_NAMES["fp32"]
 NUM_COMPARED = 8
 """Number of photographs on which file and engine are compared."""
 
+_WRITING = 0.5
+"""Share of the work that writing takes; the rest is for the validation images."""
+
 _SECONDS = 60.0
 """Approximate duration of torch's export."""
 
@@ -36,10 +42,36 @@ _SECONDS = 60.0
 def export(job: ExportJob) -> list[Path]:
     """Write DIRECTORY/model.onnx if its detections on photographs agree with the engine's."""
     path = job.directory / FILE_NAME
-    model, _ = verified_model(job)
+    share = _WRITING if job.validation else 1.0
+    model, card = verified_model(replace(job, progress=lambda done: job.progress(share * done)))
+    card = replace(card, **_figures(job, model))
+    set_metadata(model, card.metadata())
     write_atomically(path, model.SerializeToString())
-    logger.info("Saved %s", path)
+    logger.info("Saved %s: %s, %s", path, dict(card.accuracy), dict(card.speed))
     return [path]
+
+
+def _figures(job: ExportJob, model: onnx.ModelProto) -> dict[str, Any]:
+    """Return `accuracy` and `speed` of the card, as far as there are images to measure them."""
+    figures: dict[str, Any] = {}
+    with TemporaryDirectory(prefix="export-") as folder:
+        path = Path(folder) / FILE_NAME
+        path.write_bytes(model.SerializeToString())
+        figures["speed"] = speed(job, path, precision="fp32")
+        if job.validation:
+            step = Steps(job.progress, len(job.validation), start=_WRITING)
+            results = coco_metrics(
+                path, job.validation, job.class_names, num_workers=job.num_workers, on_image=step
+            )
+            figures["accuracy"] = {
+                **{
+                    f"{PREFIXES[t]}{metric.lower()}": round(found[metric], 3)
+                    for t, found in results.items()
+                    for metric in ("AP", "AP50")
+                },
+                "validation_images": len(job.validation),
+            }
+    return figures
 
 
 def verified_model(job: ExportJob) -> tuple[onnx.ModelProto, OnnxCard]:

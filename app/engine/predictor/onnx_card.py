@@ -25,6 +25,7 @@ _ADDED = (
     "fixed_size",
     "nms_thresh",
     "max_detections",
+    "speed",
 )
 """Fields that files of earlier releases lack; the defaults describe how they were used."""
 
@@ -67,7 +68,8 @@ class OnnxCard:
     precision       fp32 or int8
     weights_sha256  SHA-256 of the file with the original weights; "" if unknown
     agreement       results of the comparison of its detections with the engine's
-    accuracy        AP on validation data of the exported model and of the original one
+    accuracy        AP on validation data: of fp32 its own, of int8 also that before, and its loss
+    speed           milliseconds an image beside torch's, and where they were measured
     """
 
     class_names: tuple[str, ...]
@@ -90,6 +92,7 @@ class OnnxCard:
     weights_sha256: str = ""
     agreement: Mapping[str, float] = field(default_factory=dict)
     accuracy: Mapping[str, float] = field(default_factory=dict)
+    speed: Mapping[str, float | str] = field(default_factory=dict)
     format: int = FORMAT
 
     def metadata(self) -> dict[str, str]:

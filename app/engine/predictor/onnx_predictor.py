@@ -69,7 +69,7 @@ class OnnxPredictor:
         streams: int = 1,
     ) -> None:
         assert batch_size == 1 or streams == 1
-        self._session = open_session(path, device, threads=max(_num_threads() // streams, 1))
+        self._session = open_session(path, device, threads=max(num_threads() // streams, 1))
         self._streams = streams
         self.card = OnnxCard.from_metadata(
             self._session.get_modelmeta().custom_metadata_map, str(path)
@@ -177,7 +177,8 @@ class OnnxPredictor:
         return padded_size([image.size], self.card.size_divisibility)
 
 
-def _num_threads() -> int:
+def num_threads() -> int:
+    """Return the number of threads that ONNX Runtime is given, for all streams together."""
     return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 

@@ -11,9 +11,10 @@ from app.engine.config import CfgNode, load_config
 from app.engine.data.formats import Reading
 from app.engine.data.problems import Effect
 from app.engine.data.smells.scent import Scent
+from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.structures.record import ImageRecord
 from app.places import CONFIG_ROOT
-from app.tasks.model_card import ModelCard
+from app.tasks.model_card import ModelCard, with_forms
 from app.tasks.records import ParsedSet
 
 CLASSES = ["a|b*", "no"]
@@ -143,3 +144,33 @@ def test_random_weights_have_no_licence() -> None:
 )
 def test_the_intended_input(overrides: tuple[str, ...], said: str) -> None:
     assert said in text({}, overrides=overrides).partition("## Input")[2]
+
+
+def onnx_card(**fields: Any) -> OnnxCard:
+    return OnnxCard(
+        class_names=("a",), architecture="RetinaNet", image_format="BGR", min_size=64, max_size=128,
+        size_divisibility=32, score_thresh=0.05, **fields,
+    )  # fmt: skip
+
+
+def test_exported_files_with_what_was_measured() -> None:
+    speed = {"ms_torch_fp32": 20.0, "threads": 2, "processor": "a chip"}
+    plain = onnx_card(
+        accuracy={"ap": 59.03}, agreement={"matched": 1.0}, speed={**speed, "ms_onnx_fp32": 10.0}
+    )
+    losses = {"ap_int8": 58.2, "ap_loss": 0.83, "ap_loss_low": -0.2, "ap_loss_high": 1.86}
+    int8 = onnx_card(precision="int8", accuracy=losses, speed={**speed, "ms_onnx_int8": 4.0})
+    card = text({})
+    made = with_forms(card, {"model.onnx": plain})
+    made = with_forms(made, {"model.onnx": plain, "model.int8.onnx": int8})
+    found = rows(made)
+    assert found["model.onnx"] == ["59.03", "-", "100.0%", "10.0", "20.0", "a chip, 2 threads"]
+    assert found["model.int8.onnx"][:2] == ["58.20", "0.83 (-0.20 to 1.86)"]
+    assert made.count("## Exported files") == made.count("## Licence") == 1
+    assert made.startswith(card.partition("## Licence")[0].rstrip())
+    assert made.endswith(card.partition("## Licence")[2])
+
+
+def test_exported_files_without_measurements() -> None:
+    made = with_forms(text({}), {"model.onnx": onnx_card()})
+    assert rows(made)["model.onnx"] == ["-", "-", "-", "-", "-", "-"]

@@ -5,6 +5,7 @@ All tests are in one file, so that one test process exports once for all of them
 
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import sys
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -41,6 +43,7 @@ from app.engine.predictor import OnnxPredictor, Predictor
 from app.engine.predictor.array_detections import paste_masks
 from app.engine.predictor.onnx_card import OnnxCard
 from app.engine.structures.record import ImageRecord
+from app.engine.structures.size import Resizing
 from verification.picture_kinds import write_picture
 from verification.reliability.memory import little_memory
 
@@ -62,6 +65,8 @@ def test_the_file_says_what_it_is_and_how_well_it_agrees(onnx_file, job):
     assert card.agreement["objects"] == 60
     assert card.agreement["matched"] >= 0.98
     assert card.agreement["max_score_difference"] <= 3e-4
+    assert min(card.speed["ms_onnx_fp32"], card.speed["ms_torch_fp32"]) > 0
+    assert (card.speed["images"], card.accuracy) == (3, {})  # without labelled images
     onnx.checker.check_model(onnx.load(onnx_file))
 
 
@@ -127,7 +132,7 @@ def test_an_image_that_memory_is_too_small_for_costs_only_itself(
     large = tmp_path / "large.png"
     Image.new("RGB", (4000, 4000)).save(large)
     predictor = OnnxPredictor(onnx_file, streams=streams)
-    predictor.reader = replace(predictor.reader, edge=0)
+    predictor.reader = replace(predictor.reader, resizing=Resizing(0, 0))
     ((_, expected),) = predictor.detect_files([photographs[1]])
     with little_memory(400):
         found = [f for _, f in predictor.detect_files([photographs[1], large, photographs[1]])]
@@ -431,40 +436,74 @@ def test_the_loss_of_ap_is_written_beside_the_file(labelled, monkeypatch):
     # The float model on 3 images, then the first of three attempts on 3 and 3.
     assert told == pytest.approx([0.2 + 0.8 * number / 21 for number in range(1, 10)])
     accuracy = json.loads(report.read_text())
+    speed = accuracy.pop("speed")
+    assert min(speed["ms_onnx_int8"], speed["ms_torch_fp32"]) > 0
     assert accuracy["ap_fp32"] - accuracy["ap_int8"] == pytest.approx(accuracy["ap_loss"], abs=2e-3)
+    assert "ap_loss_low" not in accuracy  # of three images
     assert (accuracy["validation_images"], accuracy["calibration_images"]) == (3, 3)
     predictor = OnnxPredictor(path)
     assert predictor.card.precision == "int8"
     assert predictor.card.accuracy == accuracy
+    assert predictor.card.speed == speed
     assert any(t.data_type == onnx.TensorProto.INT8 for t in onnx.load(path).graph.initializer)
     (_, found), *_ = predictor.detect_files(labelled.images)
     assert len(found) == 20
 
 
-def test_a_file_that_loses_too_much_is_not_kept(labelled, onnx_file, monkeypatch, tmp_path):
+LOSES = "cost 1.1 points of AP on 3 validation images"
+UNSURE = "cannot tell whether 8-bit integers cost more than the 1 points"
+
+
+@pytest.mark.parametrize(
+    ("spread", "refused", "told"),
+    [
+        pytest.param(0.05, LOSES, "", id="surely too much"),
+        pytest.param(0.5, "", UNSURE, id="cannot tell: the smallest loss"),
+        pytest.param(math.inf, "", UNSURE, id="too few images"),
+    ],
+)
+def test_a_file_that_surely_loses_too_much_is_not_kept(
+    labelled, onnx_file, monkeypatch, tmp_path, caplog, spread, refused, told
+):
     # Made of the same weights: not made again.
     shutil.copyfile(onnx_file, tmp_path / onnx_file.name)
     # Of boxes and masks: before, and after each attempt.
     answers = iter([(50.0, 30.0), (40.0, 30.0), (49.9, 28.9), (48.0, 30.0)])
-    told = []
+    counted = []
 
-    def coco_metrics(_path, records, *_args, on_image, **_kwargs):
+    def evaluated(_path, records, *_args, on_image, **_kwargs):
         for _ in records:
             on_image()
-        return {task: {"AP": ap} for task, ap in zip(("bbox", "segm"), next(answers), strict=True)}
+        ap = dict(zip(("bbox", "segm"), next(answers), strict=True))
+        return SimpleNamespace(ap_without=lambda _left_out: ap)
 
     def quantized(model, _reader, images, *, on_image, **_kwargs):
         for _ in images:
             on_image()
         return model
 
-    monkeypatch.setattr(int8, "coco_metrics", coco_metrics)
+    def loss_intervals(before, after):
+        was, ap = before.ap_without(()), after.ap_without(())
+        return {t: (was[t] - ap[t] - spread, was[t] - ap[t] + spread) for t in was}
+
+    monkeypatch.setattr(int8, "evaluated", evaluated)
     monkeypatch.setattr(int8, "quantized", quantized)
-    with pytest.raises(ExportError, match=r"cost 1.1 points of AP on 3 validation images"):
-        EXPORTERS["int8"](replace(labelled, directory=tmp_path, progress=told.append))
-    assert told == sorted(told)
-    assert (len(told), told[-1]) == (21, 1.0)
-    assert [path.name for path in tmp_path.iterdir()] == [onnx_file.name]
+    monkeypatch.setattr(int8, "loss_intervals", loss_intervals)
+    monkeypatch.setattr(int8, "speed", lambda *_args, **_kwargs: {})
+    job = replace(labelled, directory=tmp_path, progress=counted.append)
+    if refused:
+        with pytest.raises(ExportError, match=refused):
+            EXPORTERS["int8"](job)
+        assert [path.name for path in tmp_path.iterdir()] == [onnx_file.name]
+    else:
+        path, report = EXPORTERS["int8"](job)
+        accuracy = OnnxPredictor(path).card.accuracy
+        assert accuracy["mask_ap_loss"] == pytest.approx(1.1)
+        assert ("ap_loss_low" in accuracy) == math.isfinite(spread)
+        assert told in caplog.text
+        assert json.loads(report.read_text())["ap_int8"] == 49.9
+    assert counted == sorted(counted)
+    assert (len(counted), counted[-1]) == (21, 1.0)
 
 
 def test_labelled_images_are_needed(job):
