@@ -56,7 +56,7 @@ mutants: $(VENV)/.dev
 	$(bin)/python -m verification.mutants
 	$(bin)/python -m verification.mutants --report > docs/mutants.md
 
-## nightly    what takes too long for every change: mutants, hostile input, killed runs, long lists
+## nightly    what takes too long for every change: mutants, hostile input, killed runs, long lists, web page
 nightly: mutants
 	$(bin)/python -m verification.fuzz
 	rm -f build/nightly.jsonl build/growth.jsonl
@@ -64,6 +64,7 @@ nightly: mutants
 	$(bin)/python -m verification.reliability stop --seconds 200 --records build/nightly.jsonl
 	$(bin)/python -m verification.reliability disk --seconds 600 --records build/nightly.jsonl
 	$(bin)/python -m verification.growth --lines 1000 20000 --records build/growth.jsonl
+	$(bin)/python -m verification.web || test $$? -eq 77  # 77: neither node nor npm is there
 
 ## generate   write what follows from the tables of extensions: templates, copies, lists in documents
 generate: $(VENV)/.dev
