@@ -32,6 +32,7 @@ from verification.parity.check import CONFIGS, check_cases, check_training
 from verification.parity.compare import BOX, GRADIENT, LOSS, SCORE, Comparison
 from verification.parity.curve import saved, table
 from verification.parity.differences import DIFFERENCES, NOT_APPLICABLE, ONLY, WITH_STAND_IN
+from verification.parity.files import check_files
 from verification.parity.golden import load
 
 RECORDED = REPOSITORY / "tests" / "parity"
@@ -116,6 +117,7 @@ def main() -> None:
             prepared,
         ),
         *_recordings("Narrow recordings: every architecture, every switch", narrow),
+        *_file_table(list(check_files())),
         *("", "## Training curves", "", CURVES_HEAD, *table(saved())),
         *_known_differences(),
     ]
@@ -231,6 +233,25 @@ def _recordings(title: str, checked: Sequence[Checked]) -> Iterator[str]:
     yield from ("", f"## {title}", "", *_header(["recording", "config"]))
     for one in checked:
         yield f"| {one.name} | {one.config} | {_numbers([one])} |"
+
+
+FILES_HEAD = """\
+A narrow RetinaNet, from the file to the boxes: reading, orientation, resizing and detection of each
+engine as its users call it (`Predictor.detect_files`; detectron2's `read_image`,
+`ResizeShortestEdge` and model, as in its `DefaultPredictor`). The files are in
+`tests/parity/files/retinanet.npz` (`python -m verification.parity.record_files`)."""
+
+
+def _file_table(compared: Sequence[Comparison]) -> Iterator[str]:
+    yield from ("", "## Image files, end to end", "", FILES_HEAD, "")
+    columns = ("file", "detections matched", "largest score difference", "box difference, px", "")
+    yield from (f"| {' | '.join(columns)} |", "|---" * len(columns) + "|")
+    for each in compared:
+        found = each.largest
+        yield (
+            f"| {each.name} | {found['matched']:.0f} of {found['of']:.0f} | {found['score']:.1e} "
+            f"| {found['box']:.4f} | {'pass' if each.passed else 'FAIL'} |"
+        )
 
 
 def _header(first: Sequence[str]) -> list[str]:
