@@ -112,9 +112,8 @@ def _known_names(
 ) -> Iterator[list[str]]:
     yield list(model_names(cfg).classes)
     yield package_class_names(place.folder) or []
+    yield named_classes(read_checkpoint(files.weights))
     yield list(opening.class_names)
-    if opening.kind == "all":
-        yield named_classes(read_checkpoint(files.weights))
 
 
 def _precision(asked: str, device: str) -> str:
