@@ -209,6 +209,7 @@ def test_the_product_knows_what_the_page_adds(extended: Path) -> None:
         "build_patches_backbone",
         "build_patches_fpn_backbone",
         "build_retinanet_patches_fpn_backbone",
+        "build_ssd_patches_backbone",
         "build_patches_laterals_backbone",
     }
     assert "build_resnet_laterals_backbone" in told
