@@ -47,7 +47,8 @@ def generated_files() -> dict[str, str]:
 
 def declared() -> str:
     """The traits of bodies, necks, architectures and forms of export, as in their files."""
-    exports = {name: ROOT / f"app/engine/export/{name}.py" for name in EXPORTERS}
+    room = ROOT / "app/engine/export"
+    exports = {name: room / f"{name.replace('-', '_')}.py" for name in EXPORTERS}
     tables: dict[str, tuple[str, Mapping[str, Path]]] = {
         "BODIES": ("Body", _files(BODIES)),
         "NECKS": ("Neck", _files(NECKS)),

@@ -24,5 +24,6 @@ ANNOTATIONS = ("ark:raw", "voc:raw", "coco:raw", "seg-coco:raw")
 EXPORT_FORMS = {
     "onnx": "onnx",
     "int8": "int8 (with a validation set; left out if it surely loses over one point of AP)",
+    "onnx-raw": "onnx-raw (of one-stage detectors)",
 }
 """Form -> its name with the condition under which it is made."""

@@ -84,7 +84,11 @@ def _modules(values: object) -> set[str]:
         pytest.param(meta_arch, _modules(META_ARCHITECTURES), id="detectors"),
         pytest.param(mining, _modules(STRATEGIES), id="mining strategies"),
         pytest.param(formats, _modules(FORMATS), id="annotation formats"),
-        pytest.param(export, {f"{export.__name__}.{name}" for name in EXPORTERS}, id="exports"),
+        pytest.param(
+            export,
+            {f"{export.__name__}.{name.replace('-', '_')}" for name in EXPORTERS},
+            id="exports",
+        ),
         pytest.param(sources, _modules(SOURCES), id="sources"),
         pytest.param(targets, _modules(TARGETS), id="targets"),
         pytest.param(check, {f"{check.__name__}.{name}" for name in CHECKS}, id="checks"),

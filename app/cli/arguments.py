@@ -29,6 +29,8 @@ class Options:
     coco          the user's own data sets: name, JSON file, folder of images
     inputs        images and folders of images (detect; export compares and calibrates on them)
     formats       kinds of files to export
+    input_size    HxW of the only image that a raw file takes; None: any images
+    opset         version of ONNX's operators in a raw file; 0: that of the other files
     overrides     KEY VALUE KEY VALUE ...
     """
 
@@ -43,6 +45,8 @@ class Options:
     num_gpus: int = 1
     inputs: tuple[Path, ...] = ()
     formats: tuple[str, ...] = ()
+    input_size: tuple[int, int] | None = None
+    opset: int = 0
 
     def sets(self, key: str) -> bool:
         """Whether the command line sets this key of the config."""
@@ -78,6 +82,14 @@ def parse(arguments: Sequence[str], *, prog: str = "app.cli") -> Options:
     for key, value in given.items():
         given[key] = tuple(value) if isinstance(value, list) else value
     return Options(**given)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Read HEIGHTxWIDTH; ValueError if it is none."""
+    height, width = (int(side) for side in text.split("x"))
+    if min(height, width) <= 0:
+        raise ValueError(text)
+    return height, width
 
 
 def _refuse_option(parser: argparse.ArgumentParser, flag: str) -> NoReturn:
@@ -145,6 +157,21 @@ def _add_options(parser: argparse.ArgumentParser, verb: str) -> None:
             dest="formats",
             type=lambda text: text.split(","),
             default=["detectron2"],
-            help="any of detectron2, safetensors, onnx, int8, separated by commas (detectron2)",
+            help="any of detectron2, safetensors, onnx, int8, onnx-raw, separated by commas"
+            " (detectron2)",
+        )
+        add(
+            "--input-size",
+            metavar="HxW",
+            type=_size,
+            help="onnx-raw: the file takes one image of this size (batches of any size)",
+        )
+        add(
+            "--opset",
+            type=int,
+            choices=range(13, 19),
+            default=0,
+            metavar="13..18",
+            help="onnx-raw: version of ONNX's operators (18)",
         )
     add("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="keys of the config")

@@ -30,6 +30,8 @@ def run(options: Options) -> None:
     if unknown:
         raise ConfigError(f"--format {unknown[0]} is unknown; choose from {', '.join(EXPORTERS)}")
     refuse(export_faults(dict(cfg.leaves()), options.formats))
+    if (options.input_size or options.opset) and "onnx-raw" not in options.formats:
+        raise ConfigError("--input-size and --opset are for --format onnx-raw, which is not asked")
     weights = require_weights(cfg, options)
     model = open_model(cfg, weights)
     cfg.MODEL.DEVICE = wanted_device
@@ -44,6 +46,8 @@ def run(options: Options) -> None:
         images=_images(options, validation),
         validation=[] if validation is None else validation.records,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        input_size=options.input_size,
+        opset=options.opset,
     )
     for name in options.formats:
         EXPORTERS[name](job)

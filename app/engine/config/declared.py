@@ -261,6 +261,9 @@ FORMS: dict[str, Form] = {
         needs_graph=True,
         needs_validation=True,
     ),
+    "onnx-raw": Form(
+        of_trainings=True, condition="of one-stage detectors", needs_graph=True, one_stage=True
+    ),
     "safetensors": Form(),
 }
 ROI_HEADS = ("CascadeROIHeads", "Res5ROIHeads", "StandardROIHeads")

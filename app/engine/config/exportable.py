@@ -11,7 +11,8 @@ _FORMATS = ("BGR", "RGB", "L")
 
 def export_faults(leaves: Leaves, forms: Iterable[str]) -> Iterator[Fault]:
     """Yield the reasons why a model cannot be exported in `forms`; some need an ONNX graph."""
-    if not any(FORMS[form].needs_graph for form in forms):
+    graphs = [form for form in forms if FORMS[form].needs_graph]
+    if not graphs:
         return
     architecture = leaves["MODEL.META_ARCHITECTURE"]
     if architecture not in _DETECTORS:
@@ -33,6 +34,18 @@ def export_faults(leaves: Leaves, forms: Iterable[str]) -> Iterator[Fault]:
         )
     if architecture == "GeneralizedRCNN":
         yield from _of_two_stages(leaves)
+        yield from _of_one_stage_alone(graphs)
+
+
+def _of_one_stage_alone(forms: Iterable[str]) -> Iterator[Fault]:
+    for form in forms:
+        if FORMS[form].one_stage:
+            yield Fault(
+                "MODEL.META_ARCHITECTURE",
+                f"MODEL.META_ARCHITECTURE is GeneralizedRCNN, which cannot be exported as {form}: "
+                "its second stage looks at boxes that remain after a suppression, and this form "
+                "has none; use onnx",
+            )
 
 
 def _of_two_stages(leaves: Leaves) -> Iterator[Fault]:

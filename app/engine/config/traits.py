@@ -86,9 +86,11 @@ class Form:
     condition         words for the condition under which a training makes it
     needs_graph       it needs an ONNX graph, which not every model has
     needs_validation  it is measured on validation images
+    one_stage         only one-stage detectors have it
     """
 
     of_trainings: bool = False
     condition: str = ""
     needs_graph: bool = False
     needs_validation: bool = False
+    one_stage: bool = False

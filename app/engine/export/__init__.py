@@ -24,6 +24,7 @@ EXPORTERS: dict[str, Exporter] = {
     "detectron2": _on_use("detectron2"),
     "onnx": _on_use("onnx"),
     "int8": _on_use("int8"),
+    "onnx-raw": _on_use("onnx_raw"),
     "safetensors": _on_use("safetensors"),
 }
 """Exporters by the values of `export --format`; `TRAITS` of each describes where it applies."""

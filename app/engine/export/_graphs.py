@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from app.engine.cpu.fold import fold_batch_norm
 from app.engine.export._dense_graph import DenseGraph
+from app.engine.export._raw_graph import RawGraph
 from app.engine.export._ssd_graph import SSDGraph
 from app.engine.export._two_stage_graph import Heads, TwoStageGraph
 from app.engine.modeling.detector import Detector
@@ -26,7 +27,7 @@ class Graph:
     size          the only size of images that it takes; None: any size
     """
 
-    module: DenseGraph | SSDGraph | TwoStageGraph
+    module: DenseGraph | RawGraph | SSDGraph | TwoStageGraph
     outputs: tuple[str, ...]
     score_thresh: float
     size: Size | None = None
@@ -46,6 +47,17 @@ def graph_of(model: Detector) -> Graph:
         return Graph(SSDGraph(detector), _BOXES, chosen.score_thresh, size)
     assert type(detector) is GeneralizedRCNN, "no graph, although TRAITS has `has_graph`"
     return _two_stage(detector)
+
+
+def raw_graph_of(model: Detector, size: Size | None) -> Graph:
+    """Return the graph of a one-stage model without selection, for images of `size` or of any."""
+    detector = fold_batch_norm(model)
+    assert isinstance(detector, RetinaNet | FCOS | SSD), "`export_faults` refuses the others"
+    if isinstance(detector, SSD):
+        size = detector.anchor_generator.input_size
+    chosen = detector.detection_filter
+    detector.detection_filter = replace(chosen, score_thresh=0.0)
+    return Graph(RawGraph(detector, size), ("boxes", "scores"), chosen.score_thresh, size)
 
 
 def _two_stage(detector: GeneralizedRCNN) -> Graph:

@@ -10,6 +10,7 @@ from pathlib import Path
 from app.engine.config import CfgNode
 from app.engine.modeling.detector import Detector
 from app.engine.structures.record import ImageRecord
+from app.engine.structures.size import Size
 from common.progress import Progress, ticking
 
 
@@ -28,6 +29,8 @@ class ExportJob:
     validation   labelled images, for measuring the loss of AP (int8)
     num_workers  number of processes that read images
     progress     called by slow exports with the share done, rising from 0 to 1
+    input_size   height and width of the only image that a raw file takes; None: any images
+    opset        version of ONNX's operators in a raw file; 0: that of the other files
     """
 
     model: Detector
@@ -39,6 +42,8 @@ class ExportJob:
     validation: Sequence[ImageRecord] = ()
     num_workers: int = 0
     progress: Progress = _ignore
+    input_size: Size | None = None
+    opset: int = 0
 
 
 class Steps:

@@ -5,7 +5,7 @@ R: objects of one image, M: those of them that have a partner
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,6 @@ import torch
 from app.engine.data.loading.image_reader import ResizedImage
 from app.engine.modeling.detector import Detector
 from app.engine.predictor.array_detections import ArrayDetections
-from app.engine.predictor.onnx_predictor import OnnxPredictor
 from app.engine.structures.detections import Detections
 from app.engine.structures.sample import Sample
 
@@ -78,9 +77,17 @@ class Agreement:
         }
 
 
+class BatchDetector(Protocol):
+    """What runs an exported file."""
+
+    def detect_batch(self, images: Sequence[ResizedImage]) -> list[ArrayDetections]:
+        """Return the detections of images whose padded sizes are equal."""
+        ...
+
+
 def compare(
     model: Detector,
-    predictor: OnnxPredictor,
+    predictor: BatchDetector,
     images: Sequence[ResizedImage],
     *,
     score_threshold: float,

@@ -3,16 +3,23 @@
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import onnx
 import torch
 from torch import Tensor, nn
 
+from app.engine.errors import ExportError
 from app.engine.export._indices import float_indices
 from app.engine.export._operators import OPSET, TRANSLATIONS
 from app.engine.structures.size import Size
+from common.text import first_line
 
 INPUTS = ("images", "sizes", "original_sizes", "score_threshold")
+
+_Shapes = tuple[Mapping[int, Any], ...]
+
+_DIMENSIONS = {"images": ("N", "H", "W", ""), "sizes": ("N", ""), "original_sizes": ("N", "")}
 
 _SIDE = 192  # side of the example image: a multiple of every size divisibility
 
@@ -31,6 +38,76 @@ def to_onnx(
     """
     free = torch.export.Dim.DYNAMIC
     sides = {1: free, 2: free} if size is None else {}
+    shapes: _Shapes = ({0: free, **sides}, {0: free}, {0: free}, {})
+    example = _example(channels, size or (_SIDE, 2 * _SIDE))
+    model = _exported(graph, example, INPUTS, outputs, shapes)
+    _name_dimensions(model, _DIMENSIONS)
+    set_metadata(model, metadata)
+    return model
+
+
+def raw_to_onnx(
+    graph: nn.Module,
+    outputs: Sequence[str],
+    *,
+    channels: int,
+    size: Size | None,
+    opset: int,
+    metadata: Mapping[str, str],
+) -> onnx.ModelProto:
+    """Export a raw graph: for one image of `size`, or for batches of any number and size.
+
+    Its input `images` is (N, C, H, W) float32. ExportError if the graph needs a newer `opset`.
+    """
+    free = torch.export.Dim.DYNAMIC
+    shape = (2, channels, _SIDE, 2 * _SIDE) if size is None else (1, channels, *size)
+    shapes = ({0: free, 2: free, 3: free} if size is None else {},)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 255
+    model = _exported(graph, (images,), ("images",), outputs, shapes)
+    if size is None:
+        _name_dimensions(model, {"images": ("N", "", "H", "W")})
+    set_metadata(model, metadata)
+    return with_opset(model, opset)
+
+
+def with_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Declare another version of ONNX's operators, and leave out what it does not know.
+
+    ExportError if the graph is no valid one of that version.
+    """
+    if opset == OPSET:
+        return model
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for entry in changed.opset_import:
+        if not entry.domain:
+            entry.version = opset
+    try:
+        for node in changed.graph.node:
+            known = onnx.defs.get_schema(node.op_type, opset).attributes
+            left_out = [attribute for attribute in node.attribute if attribute.name not in known]
+            for attribute in left_out:
+                node.attribute.remove(attribute)
+        onnx.checker.check_model(changed, full_check=True)
+    except (
+        onnx.checker.ValidationError,
+        onnx.defs.SchemaError,
+        onnx.shape_inference.InferenceError,
+    ) as error:
+        raise ExportError(
+            f"opset {opset}: this model has operators that need another one "
+            f"({first_line(error)}); the file is not kept, use opset {OPSET}"
+        ) from error
+    return changed
+
+
+def _exported(
+    graph: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    shapes: _Shapes,
+) -> onnx.ModelProto:
     for name in ("onnx_ir", "onnxscript"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
@@ -38,10 +115,10 @@ def to_onnx(
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph.eval(),
-            _example(channels, size or (_SIDE, 2 * _SIDE)),
-            input_names=INPUTS,
+            example,
+            input_names=inputs,
             output_names=list(outputs),
-            dynamic_shapes=({0: free, **sides}, {0: free}, {0: free}, {}),
+            dynamic_shapes=shapes,
             custom_translation_table=TRANSLATIONS,
             opset_version=OPSET,
             dynamo=True,
@@ -49,10 +126,8 @@ def to_onnx(
         )
     assert program is not None
     model: onnx.ModelProto = program.model_proto
-    _name_dimensions(model)
     faults = float_indices(model)
     assert not faults, "\n".join(faults)
-    set_metadata(model, metadata)
     return model
 
 
@@ -72,9 +147,8 @@ def _example(channels: int, size: Size) -> tuple[Tensor, ...]:
     return images, sizes, sizes * 2, torch.tensor(0.0)
 
 
-def _name_dimensions(model: onnx.ModelProto) -> None:
+def _name_dimensions(model: onnx.ModelProto, names: Mapping[str, Sequence[str]]) -> None:
     """Give dimensions readable names instead of torch's names, such as `s26`."""
-    names = {"images": ("N", "H", "W", ""), "sizes": ("N", ""), "original_sizes": ("N", "")}
     for given in model.graph.input:
         for axis, name in zip(
             given.type.tensor_type.shape.dim, names.get(given.name, ()), strict=False

@@ -147,7 +147,7 @@ def _compare(job: ExportJob, graph: Graph, model: onnx.ModelProto) -> Agreement:
         images = read_images(predictor, tuple(job.images[:NUM_COMPARED]))
         if not images:
             logger.warning("no photograph to compare with: a made-up picture is taken")
-            images = [predictor.reader.resized(_made_up(_channels(predictor.card)))]
+            images = [predictor.reader.resized(made_up(_channels(predictor.card)))]
         detector, threshold = graph.module.detector, graph.score_thresh
         agreement = compare(detector, predictor, images, score_threshold=threshold)
         if agreement.num_objects:
@@ -162,7 +162,7 @@ def _compare(job: ExportJob, graph: Graph, model: onnx.ModelProto) -> Agreement:
         )
 
 
-def _made_up(channels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def made_up(channels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Return coarse coloured noise: (480, 640, channels)."""
     coarse = np.random.default_rng(0).integers(0, 256, (15, 20, channels), dtype=np.uint8)
     return coarse.repeat(32, axis=0).repeat(32, axis=1)
