@@ -1,0 +1,1 @@
+"""Whether exported files find the same in every runtime and in every precision."""
