@@ -138,7 +138,8 @@ class DenseGraph(nn.Module):
         num_images, _, height, width = feature.shape
         num_anchors = self.detector.anchor_generator.num_anchors[0]
         cell, shape = divide(index, num_anchors)
-        count = torch.zeros(num_images, height * width).scatter_add(1, cell, asked.float())
+        count = cell.new_zeros((num_images, height * width))
+        count = count.scatter_add(1, cell, asked.to(count.dtype))
         wanted = (count > 0).float().view(num_images, 1, height, width)
         rows, places = self.box_tower(feature, wanted)
         place = places.flatten(1).gather(1, cell) * num_anchors + shape
