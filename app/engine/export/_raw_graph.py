@@ -37,9 +37,10 @@ class RawGraph(nn.Module):
         """
         detector = self.detector
         features = self._features((images - detector.pixel_mean) / detector.pixel_std)
+        sizes = [(feature.shape[2], feature.shape[3]) for feature in features]
         boxes, scores = [], []
         for level, (probs, deltas) in enumerate(self._predict(features)):
-            anchors = self._anchors(level, features[level])
+            anchors = self._anchors(level, sizes)
             boxes.append(decode(detector.coder, deltas, anchors.expand_as(deltas)))
             scores.append(probs)
         return torch.cat(boxes, dim=1), torch.cat(scores, dim=1)
@@ -71,15 +72,15 @@ class RawGraph(nn.Module):
             for level, (logits, feature) in enumerate(levels)
         ]
 
-    def _anchors(self, level: int, feature: Tensor) -> Tensor:
-        """Return the anchors of a level: (1, R, 4)."""
+    def _anchors(self, level: int, sizes: Sequence[Size]) -> Tensor:
+        """Return the anchors of a level of maps of these sizes: (1, R, 4)."""
         if self.size is not None:
             return self.get_buffer(f"anchors_{level}")
         generator = self.detector.anchor_generator
         assert isinstance(generator, AnchorGenerator), "SSD has one size"
-        height, width = feature.shape[2:]
+        height, width = sizes[level]
         index = torch.arange(height * width * generator.num_anchors[level])[None]
-        return anchors_at(generator, level, index, width)
+        return anchors_at(generator, level, index, sizes)
 
     @torch.no_grad()
     def _constant_anchors(self) -> list[Tensor]:
