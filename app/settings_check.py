@@ -109,6 +109,13 @@ def _disagreements(
     if hp.tile_overlap and not (hp.tile_size or cfg.INPUT.TILES.SIZE):
         text = "tile_overlap: there are no tiles that could overlap; set tile_size, or leave it out"
         yield _problem(document, "tile_overlap", "tile_overlap", text)
+    if hp.max_minutes and not hp.max_iter:
+        for key in sorted({"SOLVER.STEPS", "SOLVER.WARMUP_ITERS"} & set(asked)):
+            text = (
+                f"{key} counts iterations, but with max_minutes and max_iter 0 only the time tells "
+                "how many there are; leave it out, or set max_iter to a number that it counts in"
+            )
+            yield _problem(document, "args_options", f"args_options {key}", f"args_options: {text}")
     rate = hp.learning_rate or learning_rate_for(cfg, hp.batch_size)
     end = cfg.SOLVER.BASE_LR_END
     if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupCosineLR" and end > rate:

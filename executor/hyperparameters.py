@@ -189,7 +189,11 @@ class TrainHyperparameters(Hyperparameters):
     """The model: one of this image's detectron2-style config files."""
     max_iter: int = Field(90000, ge=0, le=100_000_000)
     """Iterations to train; warm-up and decay steps scale with it, unless args_options sets them.
-    0: choose for my data."""
+    0: choose for my data, or for `max_minutes`."""
+    max_minutes: float = Field(0, ge=0, le=100_000)
+    """Minutes that the training may take, evaluations among them: warm-up and decay are fitted to
+    the iterations that this machine does in that time, `max_iter` at most. 0: as long as `max_iter`
+    iterations take."""
     learning_rate: float = Field(0.001, ge=0, le=100)
     """Learning rate after warm-up, for `batch_size` images. 0: choose for my model and batch."""
     args_options: str = ""

@@ -12,8 +12,8 @@ _USUAL = (36, 100)
 
 def look(subject: Subject) -> Iterator[Finding]:
     """Too few passes to see every image, or so many that they waste time and overfit."""
-    if not subject.has_objects or not subject.hp.max_iter:
-        return  # `max_iter: 0` chooses a number that fits
+    if not subject.has_objects or not subject.hp.max_iter or subject.hp.max_minutes:
+        return  # `max_iter: 0` chooses a number that fits, and so does a time
     hp, num_images = subject.hp, len(subject.training.records)
     batch_size = min(hp.batch_size, num_images)  # a larger one is told by another check
     passes = hp.max_iter * batch_size / num_images

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from app.check._finding import Finding, Severity
 from app.check._subject import Subject
+from executor.hyperparameters import TrainHyperparameters
 
 _WARM_UP = 2
 _ITERATIONS = 6
@@ -41,10 +42,18 @@ def look(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         Severity.NOTE,
         f"an iteration of {subject.hp.batch_size} images takes {iteration_s:.2f} s on this machine"
-        f" (median of {len(times)}); {max_iter} iterations take {_spoken(iteration_s * max_iter)},"
-        f" without evaluations; the peak was {memory}",
+        f" (median of {len(times)}); {_length(subject.hp, max_iter, iteration_s)}, without "
+        f"evaluations; the peak was {memory}",
         subject.settings_file,
     )
+
+
+def _length(hp: TrainHyperparameters, max_iter: int, iteration_s: float) -> str:
+    time_s = iteration_s * max_iter
+    if not hp.max_minutes or time_s < 60 * hp.max_minutes:
+        return f"{max_iter} iterations take {_spoken(time_s)}"
+    fit = 60 * hp.max_minutes / iteration_s
+    return f"about {fit:.0f} iterations fit into {hp.max_minutes:g} minutes"
 
 
 def _iterate(subject: Subject) -> tuple[list[float], int, int]:

@@ -112,7 +112,7 @@ def _work() -> Work:
         env = load_env(Path(mounted("/in/env.yaml")))
         if Task.TRAINING in env.tasks:
             settings = load_hyperparameters(env.input.config_file, TrainHyperparameters)
-            return Work(settings.max_iter, "iterations")
+            return Work(0 if settings.max_minutes else settings.max_iter, "iterations")
         index = env.input.candidate_index_file or Path(os.devnull)
         with index.open("rb") as lines:
             return Work(len(env.tasks) * sum(not line.isspace() for line in lines), "images")

@@ -19,6 +19,7 @@ from executor.task_words import Task
 OWNED_KEYS = {
     "SOLVER.IMS_PER_BATCH": "batch_size",
     "SOLVER.MAX_ITER": "max_iter",
+    "SOLVER.MAX_MINUTES": "max_minutes",
     "SOLVER.BASE_LR": "learning_rate",
     "SOLVER.CHECKPOINT_PERIOD": "checkpoint_period",
     "SOLVER.AMP.ENABLED": "amp",

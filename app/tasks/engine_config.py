@@ -18,6 +18,9 @@ from executor.hyperparameters import INSTANCE_SEGMENTATION, TrainHyperparameters
 logger = logging.getLogger(__name__)
 
 NUM_EVALUATIONS = 10
+UNLIMITED = 100_000_000
+"""Iterations of a training that only `max_minutes` ends."""
+
 EPOCHS_FOR_MY_DATA = 36
 MIN_ITERATIONS = 1000
 MAX_EPOCHS = 300
@@ -67,22 +70,53 @@ def _set_schedule(
         for key in ("STEPS", "WARMUP_ITERS")
         if f"SOLVER.{key}" in options.overrides[::2]
     }
-    max_iter = hp.max_iter or _iterations_for(cfg, hp.batch_size, num_images)
+    max_iter = hp.max_iter or _length(cfg, hp, num_images)
     solver.BASE_LR = hp.learning_rate or _chosen_rate(cfg, hp.batch_size)
     solver.IMS_PER_BATCH = hp.batch_size
     rescale_schedule(cfg, max_iter)
     for key, value in as_asked.items():
         solver[key] = value
-    is_cosine = solver.LR_SCHEDULER_NAME == "WarmupCosineLR"
-    logger.info(
-        "schedule: %d iterations, learning rate %g, warm-up %d iterations, decay %s",
-        solver.MAX_ITER,
-        solver.BASE_LR,
-        solver.WARMUP_ITERS,
-        "along a cosine" if is_cosine else f"at {list(solver.STEPS)}",
-    )
-    cfg.TEST.EVAL_PERIOD = hp.eval_period or max(1, -(-max_iter // NUM_EVALUATIONS))
+    _tell_schedule(cfg, hp)
+    solver.MAX_MINUTES = hp.max_minutes
+    if hp.max_minutes:
+        cfg.TEST.EVAL_PERIOD = hp.eval_period
+        cfg.TEST.EVAL_SHARE = 0.0 if hp.eval_period else 1 / NUM_EVALUATIONS
+    else:
+        cfg.TEST.EVAL_PERIOD = hp.eval_period or max(1, -(-max_iter // NUM_EVALUATIONS))
     solver.CHECKPOINT_PERIOD = hp.checkpoint_period or max_iter
+
+
+def _length(cfg: CfgNode, hp: TrainHyperparameters, num_images: int) -> int:
+    """Return the iterations of `max_iter: 0`; `UNLIMITED` with `max_minutes`, which decides then.
+
+    The warm-up grows in proportion, so that it is the config's again when the length is known.
+    """
+    if not hp.max_minutes:
+        return _iterations_for(cfg, hp.batch_size, num_images)
+    solver = cfg.SOLVER
+    solver.WARMUP_ITERS = round(solver.WARMUP_ITERS * UNLIMITED / solver.MAX_ITER)
+    return UNLIMITED
+
+
+def _tell_schedule(cfg: CfgNode, hp: TrainHyperparameters) -> None:
+    solver = cfg.SOLVER
+    length, decay = f"{solver.MAX_ITER} iterations", f"at {list(solver.STEPS)}"
+    warm_up = f"{solver.WARMUP_ITERS} iterations"
+    if hp.max_minutes:
+        most = f"at most {hp.max_iter}" if hp.max_iter else "as many"
+        length = f"{most} iterations as fit into {hp.max_minutes:g} minutes"
+        shares = [f"{100 * step / solver.MAX_ITER:.0f} %" for step in solver.STEPS]
+        decay = f"after {', '.join(shares) or '100 %'} of them"
+        warm_up = "fitted to them"
+    if solver.LR_SCHEDULER_NAME == "WarmupCosineLR":
+        decay = "along a cosine"
+    logger.info(
+        "schedule: %s, learning rate %g, warm-up %s, decay %s",
+        length,
+        solver.BASE_LR,
+        warm_up,
+        decay,
+    )
 
 
 def _iterations_for(cfg: CfgNode, batch_size: int, num_images: int) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -54,6 +55,7 @@ TRAITS = TaskTraits(
 
 def run(env: Env, progress: Progress) -> None:
     """Train on the training index, validate on the val index, and save models as stages."""
+    started = time.monotonic()
     hp = load_hyperparameters(env.input.config_file, TrainHyperparameters)
     options = parse_args_options(hp.args_options)
     devices = device_names(device_ids(hp))
@@ -105,6 +107,7 @@ def run(env: Env, progress: Progress) -> None:
             devices=devices,
             num_workers=num_workers,
             checkpoint_seconds=CHECKPOINT_SECONDS,
+            started=started,
             progress=span(progress, 0.02, 0.97 if hp.export_forms else 1.0),
             on_model=_stage_writer(stages, hp.object_type, card.text),
             should_stop=should_stop,

@@ -102,6 +102,12 @@ def test_one_problem_is_one_line(tmp_path: Path) -> None:
             "an overlap of 100 pixels leaves tiles of 90 pixels nothing",
             id="overlap of the config's tiles",
         ),
+        pytest.param(
+            "max_iter: 0\nmax_minutes: 5\nargs_options: SOLVER.STEPS (60,)",
+            "only the time tells how many there are",
+            id="decay steps of an unknown number of iterations",
+        ),
+        pytest.param("max_minutes: -1", "max_minutes", id="no time"),
         pytest.param("config_file: /etc", "lies outside", id="elsewhere"),
         pytest.param("config_file: configs", "is no file", id="a folder"),
     ],

@@ -340,6 +340,9 @@ OWN: dict[str, Any] = {
     },
     "SOLVER": {
         "OPTIMIZER": "SGD",  # SGD / ADAMW
+        # minutes that a training takes, evaluations among them: its schedule is fitted to as many
+        # iterations as the machine does in that time, MAX_ITER at most; 0 = MAX_ITER iterations
+        "MAX_MINUTES": 0.0,
         "ACCUMULATE": 1,  # backward passes per iteration; IMS_PER_BATCH counts all of them
         "DDP_FP16_COMPRESSION": False,  # send gradients between GPUs as float16
         "WINOGRAD": True,  # on a CPU: wide 3x3 convolutions by tiles; False: summed directly
@@ -353,6 +356,8 @@ OWN: dict[str, Any] = {
     },
     "TEST": {
         "METRIC": "bbox/AP50",  # decides which model is best and when PATIENCE runs out
+        # with SOLVER.MAX_MINUTES: share of the run between two evaluations; 0 = EVAL_PERIOD decides
+        "EVAL_SHARE": 0.0,
         "PATIENCE": 0,  # stop after this many evaluations without a better METRIC; 0 = never
     },
 }

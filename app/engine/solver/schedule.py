@@ -32,15 +32,33 @@ class Schedule:
     base_lrs   each group's rate at multiplier 1, which the optimiser was built with
     factor     multiplies all base rates; below 1 after a run has gone back to a checkpoint
     iteration  number of finished iterations
+    max_iter   number of iterations after which the curve ends
     """
 
     def __init__(self, optimizer: Optimizer, curve: Curve, *, max_iter: int) -> None:
         self.optimizer = optimizer
         self.curve = curve
         self.max_iter = max_iter
+        self._bend = (0, 0.0)  # iteration from which `max_iter` holds, and the share at it
         self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
         self.factor = 1.0
         self.iteration = 0
+        self._apply()
+
+    @property
+    def share(self) -> float:
+        """How much of the curve is done, from 0 to 1."""
+        start, share = self._bend
+        left = max(self.max_iter - start, 1)
+        return min(share + (1 - share) * (self.iteration - start) / left, 1.0)
+
+    def aim(self, max_iter: int, curve: Curve, *, share: float | None = None) -> None:
+        """From here on, run through the rest of the curve up to `max_iter`.
+
+        share  how much of the curve is done; None: as much as now
+        """
+        self._bend = (self.iteration, self.share if share is None else share)
+        self.max_iter, self.curve = max_iter, curve
         self._apply()
 
     def step(self) -> None:
@@ -64,7 +82,7 @@ class Schedule:
         self._apply()
 
     def _apply(self) -> None:
-        multiplier = self.curve(min(self.iteration / self.max_iter, 1.0))
+        multiplier = self.curve(self.share)
         for group, lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = lr * self.factor * multiplier
 
@@ -149,6 +167,20 @@ def rescale_schedule(cfg: CfgNode, max_iter: int) -> None:
     solver.STEPS = tuple(round(step * scale) for step in solver.STEPS)
     solver.WARMUP_ITERS = min(solver.WARMUP_ITERS, max(round(solver.WARMUP_ITERS * scale), floor))
     solver.MAX_ITER = max_iter
+
+
+def curve_over(cfg: CfgNode, max_iter: int) -> Curve:
+    """Build the curve of `cfg.SOLVER` as it is when rescaled to `max_iter` iterations."""
+    return build_curve(rescaled(cfg, max_iter))
+
+
+def rescaled(cfg: CfgNode, max_iter: int) -> CfgNode:
+    """Return a copy of `cfg` whose schedule is rescaled to `max_iter` iterations."""
+    copy = cfg.clone()
+    copy.defrost()
+    rescale_schedule(copy, max_iter)
+    copy.freeze()
+    return copy
 
 
 def auto_scale(cfg: CfgNode, world_size: int) -> CfgNode:

@@ -1,5 +1,6 @@
 """The request for a training run."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,9 @@ class TrainRequest:
     devices              "cpu" or "cuda:<index>", one for each process of the run
     num_workers          workers of the data loader; None: DATALOADER.NUM_WORKERS
     checkpoint_seconds   longest time between two checkpoints
+    clock                returns seconds, from any zero; it is the same in all processes
+    started              the clock when the run began, from which SOLVER.MAX_MINUTES counts; None:
+                         now
 
     The first process calls these functions:
     progress             with the share of the run that is done, rising from 0 to 1
@@ -55,6 +59,8 @@ class TrainRequest:
     devices: Sequence[str] = ("cpu",)
     num_workers: int | None = None
     checkpoint_seconds: float = 300.0
+    clock: Callable[[], float] = time.monotonic
+    started: float | None = None
     progress: Progress = _ignore
     on_model: Callable[[SavedModel], None] = _ignore
     should_stop: Callable[[], bool] = _never

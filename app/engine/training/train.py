@@ -28,7 +28,8 @@ def train(request: TrainRequest) -> TrainSummary:
     cfg = auto_scale(request.cfg, len(devices))
     _check_batch(cfg, len(devices))
     remove_remains(request.output_dir)
-    return _train_with_restarts(replace(request, cfg=cfg), devices)
+    started = request.clock() if request.started is None else request.started
+    return _train_with_restarts(replace(request, cfg=cfg, started=started), devices)
 
 
 def _train_with_restarts(request: TrainRequest, devices: Sequence[torch.device]) -> TrainSummary:

@@ -6,6 +6,7 @@ import pytest
 
 from app.engine.config import CfgNode, num_classes
 from app.engine.errors import ConfigError as EngineConfigError
+from app.engine.solver import rescaled
 from app.tasks.args_options import EngineOptions
 from app.tasks.config_file import config_path
 from app.tasks.engine_config import training_config
@@ -45,6 +46,24 @@ def test_decay_steps_scale_with_max_iter(max_iter: int, steps: tuple[int, ...]) 
     assert max_iter == cfg.SOLVER.MAX_ITER
     assert tuple(sorted(set(cfg.SOLVER.STEPS)))[: len(steps)] == steps
     assert max_iter > cfg.SOLVER.WARMUP_ITERS
+
+
+def test_minutes_leave_the_length_to_the_time() -> None:
+    cfg = make(config_file=R50, max_iter=0, max_minutes=2.5)
+    solver = cfg.SOLVER
+    assert (solver.MAX_MINUTES, solver.MAX_ITER) == (2.5, 100_000_000)
+    assert (cfg.TEST.EVAL_SHARE, cfg.TEST.EVAL_PERIOD) == (0.1, 0)
+    fitted = rescaled(cfg, 9000).SOLVER
+    planned = make(config_file=R50, max_iter=9000).SOLVER
+    for key in ("MAX_ITER", "STEPS", "WARMUP_ITERS"):
+        assert fitted[key] == planned[key]
+
+
+def test_minutes_and_a_number_and_a_period() -> None:
+    cfg = make(config_file=R50, max_iter=9000, max_minutes=5, eval_period=100)
+    assert (cfg.SOLVER.MAX_MINUTES, cfg.SOLVER.MAX_ITER) == (5, 9000)
+    assert cfg.SOLVER.STEPS == (6000, 8000)
+    assert (cfg.TEST.EVAL_SHARE, cfg.TEST.EVAL_PERIOD) == (0.0, 100)
 
 
 def test_steps_that_somebody_asks_for_stay() -> None:

@@ -26,26 +26,26 @@ logger = logging.getLogger(__name__)
 LOG_PERIOD = 20
 
 
-def watch_losses(watch: LossWatch, *, max_iter: int) -> Hook:
+def watch_losses(watch: LossWatch) -> Hook:
     """Collect losses; read and check them every 20 iterations and at the end."""
 
     def hook(run: Run, iteration: Iteration) -> None:
         watch.add(run, iteration)
-        if run.iteration % LOG_PERIOD == 0 or run.iteration == max_iter or iteration.stop:
-            watch.look(at_end=run.iteration == max_iter)
+        if run.iteration % LOG_PERIOD == 0 or iteration.is_last or iteration.stop:
+            watch.look(at_end=iteration.is_last)
 
     return hook
 
 
-def log(watch: LossWatch, writers: Writers, *, max_iter: int, device: torch.device) -> Hook:
+def log(watch: LossWatch, writers: Writers, *, device: torch.device) -> Hook:
     """Write detectron2's line, metrics.json and TensorBoard, every 20 iterations and at the end."""
     scalars = watch.scalars
 
     def hook(run: Run, iteration: Iteration) -> None:
-        if run.iteration % LOG_PERIOD and run.iteration != max_iter:
+        if run.iteration % LOG_PERIOD and not iteration.is_last:
             return
         seconds = scalars.median_of("time")
-        eta_s = None if seconds is None else seconds * (max_iter - run.iteration)
+        eta_s = None if seconds is None else seconds * (run.plan.max_iter - run.iteration)
         if eta_s is not None:
             scalars.put(run.iteration - 1, {"eta_seconds": eta_s}, smoothed=False)
         memory = _peak_memory_mib(device)
@@ -66,7 +66,7 @@ def require_finite_outputs(
     """Check outputs before an evaluation and at the end: finite weights may still give NaN."""
 
     def hook(run: Run, iteration: Iteration) -> None:
-        if not is_due(run):
+        if not (iteration.is_last or is_due(run)):
             return
         finite = losses_are_finite(run.best_model, iteration.samples[:1], dtype=dtype)
         (is_lost,) = ranks.any((not finite,))
@@ -88,12 +88,12 @@ def unless_stopping(work: Callable[[Run], None]) -> Hook:
     return hook
 
 
-def save(write: Callable[[Run], None], *, period: int, max_iter: int) -> Hook:
+def save(write: Callable[[Run], None], *, period: int) -> Hook:
     """Save every `period` iterations, when a checkpoint is due, when stopping and at the end."""
 
     def hook(run: Run, iteration: Iteration) -> None:
         by_count = period > 0 and run.iteration % period == 0
-        if by_count or iteration.save or iteration.stop or run.iteration == max_iter:
+        if by_count or iteration.save or iteration.stop or iteration.is_last:
             write(run)
 
     return hook

@@ -19,6 +19,7 @@ class Iteration:
     lr        learning rate of this iteration
     data_s    seconds spent waiting for the batch
     seconds   duration of the whole iteration
+    is_last   no iteration follows
     stop      the run is asked to end now
     save      a checkpoint is due because of the time since the last one
     """
@@ -28,6 +29,7 @@ class Iteration:
     lr: float
     data_s: float
     seconds: float
+    is_last: bool
     stop: bool
     save: bool
 
@@ -41,14 +43,13 @@ def train_loop(
     batches: Iterator[list[Sample]],
     hooks: Sequence[Hook],
     *,
-    max_iter: int,
     ranks: Ranks,
     should_stop: Callable[[], bool],
     should_save: Callable[[], bool],
 ) -> None:
-    """Iterate until `max_iter`, or until a hook raises `Finished`."""
+    """Iterate until the end of the run's plan, or until a hook raises `Finished`."""
     run.model.train()
-    while run.iteration < max_iter:
+    while run.iteration < run.plan.max_iter:
         start = time.perf_counter()
         samples = next(batches)
         data_s = time.perf_counter() - start
@@ -62,8 +63,14 @@ def train_loop(
 
         seconds = time.perf_counter() - start
         # All processes must do the same: a flag of one process counts for all.
-        stop, save = ranks.any((should_stop(), should_save()))
-        iteration = Iteration(samples, losses, lr, data_s, seconds, stop, save)
+        run.plan.count(run.iteration)
+        stop, save, replan = ranks.any(
+            (should_stop(), should_save(), run.plan.is_due(run.iteration))
+        )
+        if replan:
+            run.plan.revise(run.iteration)
+        is_last = run.iteration >= run.plan.max_iter
+        iteration = Iteration(samples, losses, lr, data_s, seconds, is_last, stop, save)
         for hook in hooks:
             hook(run, iteration)
 

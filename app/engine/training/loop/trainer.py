@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 
 from app.engine.checkpoint.store import CheckpointStore
+from app.engine.config import CfgNode
 from app.engine.data.loading.damaged import report_met
 from app.engine.data.loading.loader import Loader, build_train_loader
 from app.engine.evaluation.evaluator import verify_results
@@ -15,7 +16,7 @@ from app.engine.training.loop.train_loop import Hook, train_loop
 from app.engine.training.process.precision import set_backend_flags, training_dtype
 from app.engine.training.process.ranks import Ranks
 from app.engine.training.reporting.pictures import PictureBook
-from app.engine.training.reporting.progress import ProgressMeter
+from app.engine.training.reporting.progress import ProgressMeter, TimeMeter
 from app.engine.training.reporting.scalars import Scalars
 from app.engine.training.reporting.writers import Writers
 from app.engine.training.request import TrainRequest
@@ -23,15 +24,17 @@ from app.engine.training.state.build_run import build_run
 from app.engine.training.state.checkpoints import Checkpoints
 from app.engine.training.state.divergence import DivergingError, LossHistory
 from app.engine.training.state.identity import identity
+from app.engine.training.state.plan import evaluated_after, evaluation_cost
 from app.engine.training.state.run import Finished, Run
 from app.engine.training.state.settings import settings_of
 from app.engine.training.summary import TrainSummary
-from app.engine.training.validation.model_selector import ModelSelector, evaluated_after
+from app.engine.training.validation.model_selector import ModelSelector
 from app.engine.training.validation.validator import Validator
 
 logger = logging.getLogger(__name__)
 
-_EVALUATION_COST = 0.5  # time to evaluate an image / time to train on it, roughly
+
+_MOST_LOSSES = 100_000  # of which a tenth is kept, where only the time tells how many there are
 
 
 def train_together(ranks: Ranks, request: TrainRequest) -> TrainSummary:
@@ -46,7 +49,6 @@ class Trainer:
         self.ranks = ranks
         self.cfg = request.cfg.with_values({"MODEL.DEVICE": str(ranks.device)})
         self.request = request = replace(request, cfg=self.cfg)
-        self.max_iter = int(self.cfg.SOLVER.MAX_ITER)
         self.dtype = training_dtype(self.cfg, ranks.device)
         set_backend_flags(self.cfg)
         self.checkpoints = Checkpoints(
@@ -56,7 +58,7 @@ class Trainer:
             settings_of(self.cfg, request.train_records, request.val_records),
             seconds=request.checkpoint_seconds,
         )
-        self.watch = LossWatch(Scalars(), LossHistory(self.max_iter), ranks)
+        self.watch = LossWatch(Scalars(), LossHistory(_losses_of(self.cfg)), ranks)
         self.run = build_run(
             request,
             ranks,
@@ -83,6 +85,7 @@ class Trainer:
             self.selector.writers = writers
             logger.info("Starting training from iteration %d", self.run.iteration)
             stopped = self._iterate(writers)
+            self.run.plan.tell_end(self.run.iteration)
             hooks.log_speed(self.watch, total_s=time.perf_counter() - start)
             self._tell_of_damage()
             run, last = self.run, None
@@ -114,6 +117,7 @@ class Trainer:
     def _iterate_on(self, writers: Writers | None) -> bool:
         """Train from the current iteration on; return whether the run was asked to stop."""
         try:
+            self.run.plan.begin(self.run.iteration)
             self.checkpoints.save(self.run)
             self._evaluate_if_due(self.run)  # repeats an evaluation that was interrupted
             loader = self._loader(skip_batches=self.run.images // self.run.ims_per_batch)
@@ -122,7 +126,6 @@ class Trainer:
                     self.run,
                     batches,
                     self._hooks(writers),
-                    max_iter=self.max_iter,
                     ranks=self.ranks,
                     should_stop=self.request.should_stop,
                     should_save=self.checkpoints.due,
@@ -136,20 +139,16 @@ class Trainer:
     def _hooks(self, writers: Writers | None) -> list[Hook]:
         """Return the hooks in order: check numbers first, write a checkpoint before evaluating."""
         period = int(self.cfg.SOLVER.CHECKPOINT_PERIOD)
-        chosen = [hooks.watch_losses(self.watch, max_iter=self.max_iter)]
+        chosen = [hooks.watch_losses(self.watch)]
         if writers is not None:
             chosen += [
-                hooks.log(self.watch, writers, max_iter=self.max_iter, device=self.ranks.device),
+                hooks.log(self.watch, writers, device=self.ranks.device),
                 hooks.draw_batches(self.book, writers, period=int(self.cfg.VIS_PERIOD)),
             ]
         return [
             *chosen,
-            hooks.require_finite_outputs(
-                self.ranks,
-                dtype=self.dtype,
-                is_due=lambda run: run.iteration == self.max_iter or self.selector.is_due(run),
-            ),
-            hooks.save(self._save, period=period, max_iter=self.max_iter),
+            hooks.require_finite_outputs(self.ranks, dtype=self.dtype, is_due=self.selector.is_due),
+            hooks.save(self._save, period=period),
             hooks.report_progress(self.meter),
             hooks.unless_stopping(self._evaluate_if_due),
             hooks.stop_when_asked(),
@@ -171,8 +170,9 @@ class Trainer:
 
     def _evaluate_if_due(self, run: Run) -> None:
         if self.selector.is_due(run):
-            self._save(run)
-            self.selector.evaluate(run)
+            with run.plan.evaluation():
+                self._save(run)
+                self.selector.evaluate(run)
 
     def _loader(self, *, skip_batches: int) -> Loader:
         loader = build_train_loader(
@@ -199,10 +199,17 @@ class Trainer:
         )
 
     def _progress_meter(self) -> ProgressMeter:
-        num_batches = len(self.request.val_records) / self.cfg.SOLVER.IMS_PER_BATCH
+        plan = self.run.plan
+        if plan.is_timed:
+            return TimeMeter(self.request.progress, plan.fraction)
         return ProgressMeter(
             self.request.progress,
-            max_iter=self.max_iter,
+            max_iter=plan.max_iter,
             evaluations=evaluated_after(self.request),
-            evaluation_cost=_EVALUATION_COST * num_batches,
+            evaluation_cost=evaluation_cost(self.request),
         )
+
+
+def _losses_of(cfg: CfgNode) -> int:
+    most = int(cfg.SOLVER.MAX_ITER)
+    return min(most, _MOST_LOSSES) if cfg.SOLVER.MAX_MINUTES > 0 else most

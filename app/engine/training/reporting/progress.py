@@ -3,7 +3,7 @@
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from common.progress import Progress, ticking
@@ -54,7 +54,10 @@ class ProgressMeter:
 
     def ticking(self) -> AbstractContextManager[None]:
         """Repeat the report every 3 s during work that reports no progress itself."""
-        return ticking(lambda: self._advance(0.0), _TICK_S)
+        return ticking(self._tick, _TICK_S)
+
+    def _tick(self) -> None:
+        self._advance(0.0)
 
     def _advance(self, fraction: float) -> None:
         with self._lock:
@@ -63,3 +66,25 @@ class ProgressMeter:
             if now - self._last_report >= _MIN_PAUSE_S:
                 self._last_report = now
                 self._report(self._fraction)
+
+
+class TimeMeter(ProgressMeter):
+    """Reports the share of a run's time that is over.
+
+    fraction  returns that share, from 0 to 1
+    """
+
+    def __init__(self, report: Progress, fraction: Callable[[], float]) -> None:
+        super().__init__(report, max_iter=1, evaluations=(), evaluation_cost=0.0)
+        self._time = fraction
+
+    def iterations(self, finished: int) -> None:
+        """Report the time; `finished` does not matter."""
+        self._tick()
+
+    def evaluation(self, finished: int, share: float) -> None:
+        """Report the time; the arguments do not matter."""
+        self._tick()
+
+    def _tick(self) -> None:
+        self._advance(self._time())

@@ -15,6 +15,7 @@ from app.engine.solver import build_optimizer, build_schedule
 from app.engine.training.process.ranks import Ranks
 from app.engine.training.process.rng import seed_all
 from app.engine.training.request import TrainRequest
+from app.engine.training.state.build_plan import build_plan
 from app.engine.training.state.checkpoints import Checkpoints
 from app.engine.training.state.divergence import LossHistory
 from app.engine.training.state.resume import take_up
@@ -44,9 +45,11 @@ def build_run(
     optimizer = build_optimizer(cfg, model)
     network = ranks.wrap(model, compress=cfg.SOLVER.DDP_FP16_COMPRESSION)
     ema = cfg.SOLVER.EMA
+    schedule = build_schedule(cfg, optimizer)
     run = Run(
         model,
-        schedule=build_schedule(cfg, optimizer),
+        schedule=schedule,
+        plan=build_plan(request, schedule, ranks),
         ema=Ema(model, decay=ema.DECAY) if ema.ENABLED else None,
         stepper=Stepper(
             network,

@@ -50,17 +50,18 @@ def take_up(run: Run, state: dict[str, Any], settings: Settings, request: TrainR
             remedy,
         )
     logger.info("Resuming from %s after iteration %d", request.output_dir, run.iteration)
-    if run.iteration >= cfg.SOLVER.MAX_ITER:
+    if run.iteration >= run.plan.max_iter:
         logger.warning("Nothing is left to train; %s to train anew", remedy)
 
 
 def config_as_used(cfg: CfgNode, run: Run) -> CfgNode:
-    """Return the config for a saved model, with the actual learning rates and seed of the run."""
+    """Return the config for a saved model, with the actual learning rates, length and seed."""
     return cfg.with_values(
         {
             "SOLVER.BASE_LR": cfg.SOLVER.BASE_LR * run.rate_factor,
             "SOLVER.BASE_LR_END": cfg.SOLVER.BASE_LR_END * run.rate_factor,
             "SEED": run.seed if cfg.SEED >= 0 else cfg.SEED,
+            **run.plan.lengths(),
         }
     )
 

@@ -6,6 +6,7 @@ from app.engine.data.loading.damaged import DamagedImages
 from app.engine.modeling.detector import Detector
 from app.engine.solver import Schedule
 from app.engine.training.state.divergence import LossHistory
+from app.engine.training.state.plan import Plan
 from app.engine.training.update.ema import Ema
 from app.engine.training.update.step import Stepper
 
@@ -17,6 +18,7 @@ BACKOFF = 0.5
 class Run:
     """A training run between two iterations.
 
+    plan         the number of iterations, and when the model is evaluated
     ims_per_batch  images of one iteration, over all processes
     iteration    number of finished iterations
     images       number of images used in them
@@ -33,6 +35,7 @@ class Run:
     model: Detector
     stepper: Stepper
     schedule: Schedule
+    plan: Plan
     ema: Ema | None
     seed: int
     ims_per_batch: int

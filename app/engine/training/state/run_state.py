@@ -50,6 +50,7 @@ def run_state(
         "ema": None if run.ema is None else run.ema.state_dict(),
         "optimizer": run.stepper.optimizer.state_dict(),
         "schedule": run.schedule.state_dict(),
+        "plan": run.plan.state_dict(),
         "scaler": run.stepper.scaler.state_dict(),
         "counters": {name: getattr(run, name) for name in _COUNTERS},
         "processes": list(processes),
@@ -73,6 +74,7 @@ def load_run_state(run: Run, state: dict[str, Any], *, rank: int, world_size: in
             setattr(run, name, state["counters"][name])
     run.schedule.load_state_dict(state["schedule"])
     run.schedule.scale(run.rate_factor)
+    run.plan.load_state_dict(state.get("plan"))
     run.losses.load_state_dict(state.get("losses"))
     processes = state["processes"]
     for process in processes:

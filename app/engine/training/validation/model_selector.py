@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class ModelSelector:
-    """Evaluates a run after the iterations `evaluated_after`; saves the best model.
+    """Evaluates a run when its plan says so; saves the best model.
 
     first_batches  training batches from the first one, for measuring norm statistics
     writers        writers of numbers and pictures; None except in the first process
@@ -46,7 +46,6 @@ class ModelSelector:
         self.meter = meter
         self.scalars = scalars
         self.book = book
-        self.evaluated_after = evaluated_after(request)
         self.best: SavedModel | None = None
         self.latest = Validation()
         self.writers: Writers | None = None
@@ -55,7 +54,7 @@ class ModelSelector:
 
     def is_due(self, run: Run) -> bool:
         """Return whether the run should be evaluated now and has not been yet."""
-        return run.iteration in self.evaluated_after and run.evaluated_at != run.iteration
+        return run.evaluated_at != run.iteration and run.plan.is_evaluated_after(run.iteration)
 
     def evaluate(self, run: Run) -> None:
         """Evaluate, log, save the model if it is the best; raises Finished to stop early."""
@@ -70,7 +69,7 @@ class ModelSelector:
                 progress=lambda share: self.meter.evaluation(run.iteration, share),
                 on_batch=None if self.writers is None else collector,
                 # This is slow, so it is done only for the final model, as in detectron2.
-                augmented=run.iteration == int(self.cfg.SOLVER.MAX_ITER),
+                augmented=run.iteration >= run.plan.max_iter,
             )
         run.model.train()
         should_stop = self.request.should_stop
@@ -187,12 +186,3 @@ class ModelSelector:
                 run.best_iteration,
             )
             raise Finished(stopped=False)
-
-
-def evaluated_after(request: TrainRequest) -> list[int]:
-    """Return the iterations after which the model is evaluated: periodically, and at the end."""
-    cfg = request.cfg
-    if not request.val_records:
-        return []
-    period, max_iter = int(cfg.TEST.EVAL_PERIOD), int(cfg.SOLVER.MAX_ITER)
-    return [*(range(period, max_iter, period) if period > 0 else ()), max_iter]

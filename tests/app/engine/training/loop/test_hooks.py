@@ -21,14 +21,15 @@ def test_lines_of_fifty_iterations(tmp_path, caplog):
     watch = LossWatch(scalars, LossHistory(50), Ranks(0, 1, device))
     with Writers(scalars, metrics_file=path, tensorboard_dir=None) as writers:
         hooks = [
-            watch_losses(watch, max_iter=50),
-            log(watch, writers, max_iter=50, device=device),
+            watch_losses(watch),
+            log(watch, writers, device=device),
         ]
         for iteration in range(1, 51):
             losses = {"loss": torch.tensor(float(iteration))}
-            tick = Iteration([], losses, lr=0.1, data_s=0.0, seconds=0.1, stop=False, save=False)
+            flags = {"is_last": iteration == 50, "stop": False, "save": False}
+            tick = Iteration([], losses, lr=0.1, data_s=0.0, seconds=0.1, **flags)
             for hook in hooks:
-                hook(SimpleNamespace(iteration=iteration), tick)
+                hook(SimpleNamespace(iteration=iteration, plan=SimpleNamespace(max_iter=50)), tick)
         # An evaluation after the last iteration has a line of its own.
         scalars.put(50, {"metric": 100.0}, smoothed=False)
         writers.write()

@@ -7,8 +7,8 @@ import pytest
 from app.engine.config import get_config
 from app.engine.data.loading.damaged import DamagedImages
 from app.engine.training.state.divergence import LossHistory
+from app.engine.training.state.plan import evaluated_after
 from app.engine.training.state.run import Run
-from app.engine.training.validation.model_selector import evaluated_after
 
 
 @pytest.mark.parametrize(
@@ -35,5 +35,5 @@ def test_published_numbers_of_evaluations(max_iter, period, expected):
     ],
 )
 def test_published_choices_of_the_best(metrics, kept):
-    run = Run(None, None, None, None, 0, 1, LossHistory(1), DamagedImages(1))
+    run = Run(None, None, None, None, None, 0, 1, LossHistory(1), DamagedImages(1))
     assert [run.accept(metric) for metric in metrics] == kept
