@@ -35,11 +35,11 @@ class TrainRequest:
     devices              "cpu" or "cuda:<index>", one for each process of the run
     num_workers          workers of the data loader; None: DATALOADER.NUM_WORKERS
     checkpoint_seconds   longest time between two checkpoints
-    clock                returns seconds, from any zero; it is the same in all processes
     started              the clock when the run began, from which SOLVER.MAX_MINUTES counts; None:
                          now
 
     The first process calls these functions:
+    clock                returns seconds, from any zero
     progress             with the share of the run that is done, rising from 0 to 1
     on_model             with each new best model, and with the last one
     should_stop          after every iteration; True saves a checkpoint (and a model, where no
@@ -67,4 +67,10 @@ class TrainRequest:
 
     def without_callbacks(self) -> Self:
         """Return the request for all processes but the first."""
-        return replace(self, progress=_ignore, on_model=_ignore, should_stop=_never)
+        return replace(
+            self,
+            clock=time.monotonic,
+            progress=_ignore,
+            on_model=_ignore,
+            should_stop=_never,
+        )

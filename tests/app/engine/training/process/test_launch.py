@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from itertools import count
 
 import pytest
 import torch
@@ -157,6 +158,22 @@ def test_training_with_two_processes_stopped_and_resumed(tiny, tmp_path):
     summary = tiny.tiny_train(tmp_path / "again/run", cfg, devices=["cpu"] * 2)
     again = torch.load(summary.last.weights, weights_only=True)["model"]
     assert all(torch.equal(two[key], again[key]) for key in two)
+
+
+@pytest.mark.slow
+def test_two_processes_agree_on_what_fits_into_the_time(tiny, tmp_path):
+    cfg = tiny.tiny_config(
+        *("SOLVER.IMS_PER_BATCH", "4", "MODEL.META_ARCHITECTURE", "RetinaNet"),
+        *("SOLVER.MAX_ITER", "1000", "SOLVER.STEPS", "(700,)", "SOLVER.MAX_MINUTES", "0.5"),
+        *("TEST.EVAL_PERIOD", "0", "TEST.EVAL_SHARE", "0.5"),
+    )
+    seconds = count()  # of the first process, each time that it asks
+    summary = tiny.tiny_train(
+        tmp_path / "two/run", cfg, devices=["cpu"] * 2, clock=lambda: next(seconds)
+    )
+    assert not summary.stopped
+    assert 2 <= summary.iteration < 30
+    assert "validation_total_loss" in summary.last.metrics
 
 
 @pytest.mark.slow
