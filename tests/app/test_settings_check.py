@@ -169,7 +169,7 @@ def test_what_is_most_likely_not_meant_is_warned_of(
     [
         pytest.param("yolov8n.yaml", LIGHT, id="YOLO"),
         pytest.param("yolov8s-seg.pt", "COCO-InstanceSegmentation/mask_rcnn_R_50", id="masks"),
-        pytest.param("ssd_mobilenet_v2.config", LIGHT, id="SSD"),
+        pytest.param("ssd_mobilenet_v2.config", "configs/SSD/ssd_mobilenetv2", id="SSD"),
         pytest.param("configs/yolox/yolox_tiny_8x8_300e_coco.py", LIGHT, id="another zoo"),
         pytest.param("faster_rcnn_r50_fpn_1x_coco.py", "faster_rcnn_R_50_FPN_1x.yaml", id="near"),
         pytest.param("retinanet_R_50_FPN_1x", "COCO-Detection/retinanet_R_50", id="no ending"),
