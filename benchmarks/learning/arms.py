@@ -21,6 +21,7 @@ OF_SET: dict[str, tuple[str, ...]] = {
 }
 
 COCO_BODY = "ssd_mobilenet_v2_body.pth"
+"""The body of ssd_mobilenet_v2_coco_2018_03_29 in torchvision's names of MobileNetV2."""
 HALF = ("MODEL.PIXEL_MEAN", "[127.5,127.5,127.5]", "MODEL.PIXEL_STD", "[127.5,127.5,127.5]")
 
 

@@ -4,28 +4,31 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
-from benchmarks.speed.report import table as markdown
 from verification.json_lines import Record
 
 T_95 = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 """Runs -> the two-sided 95 % quantile of Student's t for their mean."""
 
 
-def table(records: Iterable[Record]) -> list[str]:
-    """A row for each set, length and arm, in the order of their first record."""
-    rows: dict[tuple[str, float, str, bool], list[Record]] = {}
+COLUMNS = ["set", "minutes", "arm", "seeds", "val AP", "val AP50", "test AP", "test AP50"]
+
+
+def rows(records: Iterable[Record]) -> list[list[str]]:
+    """A row of cells for each set, length and arm, sorted."""
+    groups: dict[tuple[str, float, str, bool], list[Record]] = {}
     for record in records:
         key = (record["set"], record["minutes"], record["arm"], record["final"])
-        rows.setdefault(key, []).append(record)
-    columns = ["set", "minutes", "arm", "seeds", "val AP", "val AP50", "test AP", "test AP50"]
-    return markdown(
-        columns,
+        groups.setdefault(key, []).append(record)
+    return [
         [
-            [name, f"{minutes:g}", arm + (" (train + val)" if final else ""), len(runs)]
-            + [_spread(runs, split, m) for split in ("val", "test") for m in ("AP", "AP50")]
-            for (name, minutes, arm, final), runs in sorted(rows.items())
-        ],
-    )
+            name,
+            f"{minutes:g}",
+            f"{arm} (train + val)" if final else arm,
+            str(len(runs)),
+            *(_spread(runs, split, m) for split in ("val", "test") for m in ("AP", "AP50")),
+        ]
+        for (name, minutes, arm, final), runs in sorted(groups.items())
+    ]
 
 
 def _spread(runs: Sequence[Record], split: str, metric: str) -> str:
