@@ -44,8 +44,10 @@ NOTES = """\
 `python -m benchmarks.learning run`, records in `benchmarks/learning/records.jsonl`. Means over
 seeds, ± half of the 95 % interval of the mean. BCCD has 205 images to train on, 87 to choose by
 (val) and 72 to publish (test); the trees are 400 px tiles of one photograph, and val and test
-are two halves of another. Minutes are those of this machine with both cores: 0.605 s for an
-iteration of the light network. imagenet: the light RetinaNet as it is shipped; coco-body: the
+are two halves of another. Minutes stand
+for iterations: with both cores of this machine one of the light network takes 0.605 s on BCCD. The
+trees have as many, of which one takes 1.0 s (larger images), so their rows need 1.65 times as long.
+imagenet: the light RetinaNet as it is shipped; coco-body: the
 same with the body of ssd_mobilenet_v2_coco; edge: the network for one core, with that body, in
 as many iterations (it needs less time for them)."""
 """Below the table."""
