@@ -21,7 +21,7 @@ OF_SET: dict[str, tuple[str, ...]] = {
 }
 
 COCO_BODY = "ssd_mobilenet_v2_body.pth"
-"""The body of ssd_mobilenet_v2_coco_2018_03_29 in torchvision's names of MobileNetV2."""
+"""What `python -m benchmarks.learning.coco_body` writes."""
 HALF = ("MODEL.PIXEL_MEAN", "[127.5,127.5,127.5]", "MODEL.PIXEL_STD", "[127.5,127.5,127.5]")
 
 
@@ -43,6 +43,7 @@ class Arm:
 ARMS: dict[str, Arm] = {
     "imagenet": Arm(),
     "coco-body": Arm(HALF, COCO_BODY),
+    "edge-imagenet": Arm(config=EDGE),
     "edge": Arm(HALF, COCO_BODY, config=EDGE),
     "edge-bn": Arm((*HALF, "MODEL.RETINANET.NORM", "BN"), COCO_BODY, config=EDGE),
     "edge-bn-fpn": Arm(

@@ -1,7 +1,7 @@
 """Map names in files to names in models: rename Caffe2's and torchvision's, add prefixes."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ _CAFFE2: tuple[tuple[str, str], ...] = (
     (r"kps\.score\.", f"{_KEYPOINT_HEAD}.score."),
 )
 
-TORCHVISION_RESNET: tuple[tuple[str, str], ...] = (
+_TORCHVISION: tuple[tuple[str, str], ...] = (
     (r"^(conv1|bn1)\.", r"stem.\1."),
     (r"\.downsample\.0\.", ".shortcut."),
     (r"\.downsample\.1\.", ".shortcut.norm."),
@@ -59,19 +59,40 @@ TORCHVISION_RESNET: tuple[tuple[str, str], ...] = (
     (r"^layer3\.", "res4."),
     (r"^layer4\.", "res5."),
 )
-"""All of these rules are applied to a name, one after the other."""
+
+
+_SAME = "two weights of the file mean the same; choose another file"
 
 
 def rename(names: Iterable[str], naming: Naming) -> dict[str, str]:
     """Name in the file -> the engine's name, which may still lack prefixes."""
-    rules = {"caffe2": _CAFFE2, "torchvision": TORCHVISION_RESNET}.get(naming, ())
+    rules = {"caffe2": _CAFFE2, "torchvision": _TORCHVISION}.get(naming, ())
     renamed = {}
     for name in names:
         renamed[name] = name
         for pattern, replacement in rules:
             renamed[name] = re.sub(pattern, replacement, renamed[name])
     if len(set(renamed.values())) < len(renamed):
-        raise CheckpointError("two weights of the file mean the same; choose another file")
+        raise CheckpointError(_SAME)
+    return renamed
+
+
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+"""A regular expression, and what takes the place of its matches."""
+
+
+def renamed_weights(state: Mapping[str, Tensor], rules: Iterable[Rule]) -> dict[str, Tensor]:
+    """The weights under the names that the first matching rule makes; others keep theirs."""
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        for pattern, replacement in compiled:
+            name, count = pattern.subn(replacement, name)
+            if count:
+                break
+        renamed[name] = tensor
+    if len(renamed) < len(state):
+        raise CheckpointError(_SAME)
     return renamed
 
 

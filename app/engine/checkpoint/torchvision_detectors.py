@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from app.engine.checkpoint.class_rows import has_class_rows
-from app.engine.checkpoint.match import TORCHVISION_RESNET, with_background_last
+from app.engine.checkpoint.match import Rule, rename, renamed_weights, with_background_last
 from app.engine.checkpoint.torchvision_ssd import ssd, ssdlite
 from app.engine.errors import CheckpointError
 from app.engine.structures.coco_classes import COCO_CLASSES
@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
 Shape = tuple[int, ...]
-Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,34 +175,15 @@ def _relative(names: Collection[str]) -> str:
     return "a detector of torchvision on a body or head of one's own"
 
 
-def _renamed(state: State, rules: Iterable[Rule]) -> State:
-    """Apply to each name the first rule that matches it; names without a rule stay."""
-    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
-    renamed: State = {}
-    for name, tensor in state.items():
-        for pattern, replacement in compiled:
-            name, count = pattern.subn(replacement, name)
-            if count:
-                break
-        if name in renamed:
-            raise CheckpointError("two weights of the file mean the same; choose another file")
-        renamed[name] = tensor
-    return renamed
+def _resnet(match: re.Match[str]) -> str:
+    return f"backbone.bottom_up.{rename([match[1]], 'torchvision')[match[1]]}"
 
 
-def _body(state: State) -> list[Rule]:
-    """Rules for a ResNet, whose parts have names, or a MobileNet, whose parts are counted."""
-
-    def resnet(match: re.Match[str]) -> str:
-        name = match[1]
-        for pattern, replacement in TORCHVISION_RESNET:
-            name = re.sub(pattern, replacement, name)
-        return f"backbone.bottom_up.{name}"
-
-    return [
-        (r"^backbone\.body\.(\d+\.)", r"backbone.bottom_up.features.\1"),
-        (r"^backbone\.body\.(.*)$", resnet),
-    ]
+_BODY: tuple[Rule, ...] = (
+    (r"^backbone\.body\.(\d+\.)", r"backbone.bottom_up.features.\1"),
+    (r"^backbone\.body\.(.*)$", _resnet),
+)
+"""Rules for a MobileNet, whose parts are counted, or a ResNet, whose parts have names."""
 
 
 def _pyramid(state: State) -> list[Rule]:
@@ -237,7 +217,7 @@ def _two_stages(state: State) -> State:
         return f"{box}.fc{(int(match[1]) - num_convs - 1) // 2 + 1}.{match[2]}"
 
     rules: list[Rule] = [
-        *_body(state),
+        *_BODY,
         *_pyramid(state),
         (r"^rpn\.head\.conv\.(weight|bias)$", rf"{rpn}.conv.\1"),
         (
@@ -266,7 +246,7 @@ def _two_stages(state: State) -> State:
     ]
     return {
         name: with_background_last(re.sub(r"^roi_heads\.(box_predictor\.)?", "", name), tensor)
-        for name, tensor in _renamed(state, rules).items()
+        for name, tensor in renamed_weights(state, rules).items()
     }
 
 
@@ -279,7 +259,7 @@ def _one_stage(state: State) -> State:
         return lambda m: f"head.{_TOWERS[m[1]]}.{int(m[2]) * step + offset}.{m[3]}"
 
     rules: list[Rule] = [
-        *_body(state),
+        *_BODY,
         *_pyramid(state),
         (r"^head\.(\w+)_head\.conv\.(\d+)\.0\.(\w+)$", tower(0)),
         (r"^head\.(\w+)_head\.conv\.(\d+)\.1\.(\w+)$", tower(1)),
@@ -291,7 +271,7 @@ def _one_stage(state: State) -> State:
         (r"^head\.regression_head\.bbox_reg\.", "head.bbox_pred."),
         (r"^head\.regression_head\.bbox_ctrness\.", "head.ctrness."),
     ]
-    renamed = _renamed(state, rules)
+    renamed = renamed_weights(state, rules)
     num_anchors = len(renamed["head.bbox_pred.bias"]) // 4
     for name in ("head.cls_score.weight", "head.cls_score.bias"):
         rows = renamed[name]

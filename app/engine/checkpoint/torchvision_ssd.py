@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from app.engine.checkpoint.match import Rule, renamed_weights
+
 State = dict[str, Tensor]
-_Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 
 _BODY = "backbone.bottom_up.features"
 
@@ -23,7 +24,7 @@ def _one_less(match: re.Match[str]) -> str:
     return f"backbone.extra.{int(match[1]) - 1}."
 
 
-_SSD: _Rules = (
+_SSD: Sequence[Rule] = (
     (r"^backbone\.features\.", f"{_BODY}."),
     # The first of the extra layers holds what SSD makes of VGG's last ones, from pool4 on.
     (r"^backbone\.extra\.0\.7\.(\d+)\.", _counted_from(30)),
@@ -33,7 +34,7 @@ _SSD: _Rules = (
     (r"^head\.regression_head\.module_list\.", "head.bbox_pred."),
 )
 
-_SSDLITE: _Rules = (
+_SSDLITE: Sequence[Rule] = (
     # Layer 13 is cut in two, behind its first convolution.
     (r"^backbone\.features\.0\.13\.", f"{_BODY}.13.block.0."),
     (r"^backbone\.features\.0\.", f"{_BODY}."),
@@ -56,8 +57,8 @@ def ssdlite(state: State) -> State:
     return _converted(state, _SSDLITE)
 
 
-def _converted(state: State, rules: _Rules) -> State:
-    renamed = {_renamed(name, rules): tensor for name, tensor in state.items()}
+def _converted(state: State, rules: Sequence[Rule]) -> State:
+    renamed = renamed_weights(state, rules)
     for name, tensor in renamed.items():
         if not name.startswith("head.cls_score."):
             continue
@@ -66,12 +67,3 @@ def _converted(state: State, rules: _Rules) -> State:
         rows = tensor.reshape(num_priors, -1, *tensor.shape[1:])
         renamed[name] = rows.roll(-1, dims=1).flatten(0, 1)
     return renamed
-
-
-def _renamed(name: str, rules: _Rules) -> str:
-    """Apply the first rule that fits."""
-    for pattern, replacement in rules:
-        new, count = re.subn(pattern, replacement, name)
-        if count:
-            return new
-    return name

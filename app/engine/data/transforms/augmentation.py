@@ -186,7 +186,7 @@ def train_augmentations(cfg: CfgNode) -> list[Augmentation]:
     if settings.CROP.ENABLED:
         augmentations.append(RandomCrop(settings.CROP.TYPE, tuple(settings.CROP.SIZE)))
     if settings.FIXED_SIZE:
-        augmentations.append(Stretch(tuple(settings.FIXED_SIZE), True))
+        augmentations.append(Stretch(tuple(settings.FIXED_SIZE), is_fast=True))
     elif settings.LSJ.ENABLED:
         jitter = settings.LSJ
         augmentations.append(
@@ -194,7 +194,7 @@ def train_augmentations(cfg: CfgNode) -> list[Augmentation]:
         )
     else:
         edges, sampling = settings.MIN_SIZE_TRAIN, settings.MIN_SIZE_TRAIN_SAMPLING
-        augmentations.append(ShortestEdge(edges, settings.MAX_SIZE_TRAIN, sampling, True))
+        augmentations.append(ShortestEdge(edges, settings.MAX_SIZE_TRAIN, sampling, is_fast=True))
     if settings.RANDOM_FLIP != "none":
         augmentations.append(RandomFlip(vertical=settings.RANDOM_FLIP == "vertical"))
     return augmentations

@@ -46,6 +46,10 @@ class FeaturesBackbone(Backbone):
         self.taps = {name: taps[name] for name in out_features}
         length = max(tap.index for tap in self.taps.values()) + 1
         self.features = features[:length]
+        self._taps_at: list[dict[str, str]] = [
+            {tap.inside: name for name, tap in self.taps.items() if tap.index == index}
+            for index in range(length)
+        ]
         _fold_frozen_norms(self.features)
         ends = [0, stem_length, *(tap.index + 1 for tap in taps.values())]
         for module in self.features[: ends[min(freeze_at, len(ends) - 1)]]:
@@ -58,8 +62,7 @@ class FeaturesBackbone(Backbone):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, H, W) -> the maps of `out_features`."""
         maps = {}
-        for index, module in enumerate(self.features):
-            here = {tap.inside: name for name, tap in self.taps.items() if tap.index == index}
+        for module, here in zip(self.features, self._taps_at, strict=True):
             if inside := next(filter(None, here), ""):
                 layers = module.get_submodule(inside)
                 assert isinstance(layers, nn.Sequential)

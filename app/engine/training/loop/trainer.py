@@ -27,6 +27,7 @@ from app.engine.training.state.identity import identity
 from app.engine.training.state.plan import evaluated_after, evaluation_cost
 from app.engine.training.state.run import Finished, Run
 from app.engine.training.state.settings import settings_of
+from app.engine.training.state.timed_plan import TimedPlan
 from app.engine.training.summary import TrainSummary
 from app.engine.training.validation.model_selector import ModelSelector
 from app.engine.training.validation.validator import Validator
@@ -200,7 +201,7 @@ class Trainer:
 
     def _progress_meter(self) -> ProgressMeter:
         plan = self.run.plan
-        if plan.is_timed:
+        if isinstance(plan, TimedPlan):
             return TimeMeter(self.request.progress, plan.fraction)
         return ProgressMeter(
             self.request.progress,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from app.engine.training.process.ranks import Ranks
 from app.engine.training.request import TrainRequest
@@ -27,8 +27,6 @@ class Plan:
     cost         rough duration of an evaluation, in iterations, until one was measured
     started      value of the clock when this run, or its continuation, was started
     """
-
-    is_timed: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -77,10 +75,6 @@ class Plan:
     def evaluation(self) -> AbstractContextManager[None]:
         """Return a context for an evaluation, whose duration is measured."""
         return self.pace.evaluation()
-
-    def fraction(self) -> float:
-        """Return the share of the run's time that is over; for timed plans only."""
-        raise NotImplementedError
 
     def lengths(self) -> dict[str, Any]:
         """Return the config's keys that the plan has changed, with their values."""

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 from app.engine.config import CfgNode
 from app.engine.solver import Schedule, curve_over, rescaled
@@ -39,8 +39,6 @@ class TimedPlan(Plan):
     is_evaluated  whether there is a validation set
     last_cost     duration of the evaluation at the end / that of the others
     """
-
-    is_timed: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -132,7 +130,7 @@ class TimedPlan(Plan):
         self._evaluated_share = self.schedule.share
 
     def fraction(self) -> float:
-        """See `Plan`."""
+        """Return the share of the run's time that is over."""
         return min(self.spent_s / max(self._ends_s, 1e-9), 1.0)
 
     def lengths(self) -> dict[str, Any]:
