@@ -49,7 +49,7 @@ for iterations: with both cores of this machine one of the light network takes 0
 trees have as many, of which one takes 1.0 s (larger images), so their rows need 1.65 times as long.
 imagenet: the light RetinaNet as it is shipped; coco-body: the
 same with the body of ssd_mobilenet_v2_coco; edge: the network for one core, with that body, in
-as many iterations (it needs less time for them)."""
+as many iterations (it needs less time for them); edge-imagenet: the same with ImageNet's."""
 """Below the table."""
 
 _KEY = ("set", "arm", "minutes", "seed", "final")
